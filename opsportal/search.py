@@ -66,7 +66,7 @@ def page(request: HttpRequest) -> HttpResponse:
 @csrf_exempt
 @never_cache
 def results(request: HttpRequest) -> HttpResponseBase:
-    """Return hits for a signed-in user, or for an API key, which has the permissions of the read-only role."""
+    """Return hits for a person, or for an API key, which has the permissions of the read-only role."""
     if key_of(request) or not admin.site.has_permission(request):
         return _for_key(request)
     if request.method != "GET":
@@ -77,8 +77,10 @@ def results(request: HttpRequest) -> HttpResponseBase:
         return problem(refusal.status, refusal.detail)
 
 
-@api(Scope.ADMIN, "GET")
-def _for_key(request: HttpRequest, app: ClientApp) -> HttpResponse:
+@api(Scope.ADMIN, "GET", permission="", needs_app=False)
+def _for_key(request: HttpRequest, app: ClientApp | None) -> HttpResponse:
+    if app is None:
+        return _answer(request, request.user.has_perm)
     return _answer(request, lambda permission: may_role(Role.READ_ONLY, permission))
 
 

@@ -26,6 +26,7 @@ from alerts.queries import on_call
 from alerts.queries.on_call_calendar import build_calendar
 from alerts.services import on_call as services
 from core.clients.api import api
+from core.clients.auth import NotAllowed, person_of
 from core.clients.models import ClientApp, Scope
 from core.lib.admin import log_change
 from core.lib.http import BadRequest, json_response, problem, read_json
@@ -204,8 +205,8 @@ class Overrides(msgspec.Struct):
     overrides: list[OverrideOut]
 
 
-@api(Scope.ON_CALL, "GET")
-def api_now(request: HttpRequest, app: ClientApp) -> HttpResponse:
+@api(Scope.ON_CALL, "GET", permission="alerts.view_schedule", needs_app=False)
+def api_now(request: HttpRequest, app: ClientApp | None) -> HttpResponse:
     """Return the person on call at `at` (by default now) in each schedule, or in the one with the name `schedule`."""
     at = _read_instant(request, "at", timezone.now())
     schedules = on_call.load_schedules()
@@ -220,8 +221,8 @@ def api_now(request: HttpRequest, app: ClientApp) -> HttpResponse:
     return json_response(OnCallNow(at, entries))
 
 
-@api(Scope.ON_CALL, "GET")
-def api_shifts(request: HttpRequest, app: ClientApp, pk: int) -> HttpResponse:
+@api(Scope.ON_CALL, "GET", permission="alerts.view_schedule", needs_app=False)
+def api_shifts(request: HttpRequest, app: ClientApp | None, pk: int) -> HttpResponse:
     schedule = Schedule.objects.with_people().filter(pk=pk).first()
     if schedule is None:
         return problem(404, "there is no such schedule")
@@ -236,8 +237,8 @@ def api_shifts(request: HttpRequest, app: ClientApp, pk: int) -> HttpResponse:
     return json_response(Shifts(schedule.name, shifts))
 
 
-@api(Scope.ON_CALL, "GET", "POST")
-def api_overrides(request: HttpRequest, app: ClientApp, pk: int) -> HttpResponse:
+@api(Scope.ON_CALL, "GET", "POST", permission="alerts.view_schedule", needs_app=False)
+def api_overrides(request: HttpRequest, app: ClientApp | None, pk: int) -> HttpResponse:
     """List the overrides that have not ended, or add one."""
     schedule = Schedule.objects.filter(pk=pk).first()
     if schedule is None:
@@ -246,6 +247,7 @@ def api_overrides(request: HttpRequest, app: ClientApp, pk: int) -> HttpResponse
         current = schedule.overrides.filter(ends_at__gt=timezone.now()).order_by("starts_at", "pk")
         rows = current.select_related("person", "instead_of")[:MAX_OVERRIDES_LISTED]
         return json_response(Overrides([_override(row) for row in rows]))
+    _require(request, "alerts.add_scheduleoverride")
     sent = read_json(request, NewOverride)
     for name, at in (("starts_at", sent.starts_at), ("ends_at", sent.ends_at)):
         if at.tzinfo is None:
@@ -268,10 +270,19 @@ def api_overrides(request: HttpRequest, app: ClientApp, pk: int) -> HttpResponse
     return json_response(_override(override), 201)
 
 
-@api(Scope.ON_CALL, "DELETE")
-def api_override(request: HttpRequest, app: ClientApp, pk: int, override_id: int) -> HttpResponse:
+@api(Scope.ON_CALL, "DELETE", permission="alerts.delete_scheduleoverride", needs_app=False)
+def api_override(
+    request: HttpRequest, app: ClientApp | None, pk: int, override_id: int
+) -> HttpResponse:
     deleted, _ = ScheduleOverride.objects.filter(pk=override_id, schedule_id=pk).delete()
     return HttpResponse(status=204) if deleted else problem(404, "there is no such override")
+
+
+def _require(request: HttpRequest, permission: str) -> None:
+    """Raise NotAllowed if the caller is a person without this permission."""
+    person = person_of(request)
+    if person is not None and not person.has_perm(permission):
+        raise NotAllowed("your account lacks the permission for this")
 
 
 def _person(person: Person | None) -> OnCallPerson | None:

@@ -13,6 +13,7 @@ from core.accounts.services import audit
 from core.lib import app_access
 
 _SAFE_METHODS = frozenset(("GET", "HEAD", "OPTIONS", "TRACE"))
+_AUDITED_PATHS = ("/admin/", "/api/v1/")
 
 
 class UserMiddleware(AuthenticationMiddleware):
@@ -50,13 +51,17 @@ class AppAccessMiddleware:
 
 
 class AuditMiddleware:
-    """Record every write by a signed-in user with its view, object ids and status, but without form fields."""
+    """Record every write by a person with its view, object ids and status, but without form fields.
+
+    The person is signed in, or calls the API with a personal token.
+    """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        if request.method in _SAFE_METHODS or not request.path_info.startswith("/admin/"):
+        is_page = request.path_info.startswith("/admin/")
+        if request.method in _SAFE_METHODS or not request.path_info.startswith(_AUDITED_PATHS):
             return self.get_response(request)
         recorded: list[str] = []
         token = audit.recorded_actions.set(recorded)
@@ -65,6 +70,8 @@ class AuditMiddleware:
         finally:
             audit.recorded_actions.reset(token)
         match = request.resolver_match
+        if not is_page and not hasattr(request, "personal_token"):
+            return response
         user = request.user
         # In Django's admin, a 200 means that a form is shown again with errors. Our htmx views answer writes with a 200.
         is_invalid_form = (

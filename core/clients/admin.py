@@ -9,12 +9,13 @@ from django.core.exceptions import ValidationError
 from django.db.models import Count, Q, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
+from django.utils import timezone
 from django.utils.html import format_html
 
 from core.clients import services
-from core.clients.models import ClientApp
+from core.clients.models import ClientApp, PersonalToken
 from core.lib import app_access
-from core.lib.admin import PortalAdmin, Section, SettingLink
+from core.lib.admin import LogAdmin, PortalAdmin, Section, SettingLink
 from core.lib.forms import LinesField
 from core.lib.markup import when
 
@@ -134,3 +135,45 @@ class ClientAppAdmin(PortalAdmin):
         if "_addanother" in request.POST or "_continue" in request.POST:
             return super().response_add(request, obj, post_url_continue)
         return HttpResponseRedirect(reverse("clients:key-list", args=[obj.pk]))
+
+
+@admin.register(PersonalToken)
+class PersonalTokenAdmin(LogAdmin):
+    """The tokens of all people, for owners, who can revoke them. People create their own on another page."""
+
+    section = Section.PEOPLE
+    setting_title = "API tokens of people"
+    list_display = (
+        "user",
+        "label",
+        "token",
+        "scopes",
+        "created_at",
+        "expires_at",
+        "last_used_at",
+        "revoked_at",
+    )
+    list_filter = (
+        ("revoked_at", admin.EmptyFieldListFilter),
+        ("user", admin.RelatedOnlyFieldListFilter),
+    )
+    search_fields = ("label", "prefix", "user__username")
+    ordering = ("-created_at", "-pk")
+    list_select_related = ("user",)
+    exclude = ("key_hash",)
+    actions = ("revoke",)
+
+    def has_delete_permission(self, request: HttpRequest, obj: PersonalToken | None = None) -> bool:
+        return False  # The page then would no longer show that there was one.
+
+    def has_revoke_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("clients.change_personaltoken")
+
+    @admin.display(description="token")
+    def token(self, token: PersonalToken) -> str:
+        return str(token)
+
+    @admin.action(description="Revoke", permissions=["revoke"])
+    def revoke(self, request: HttpRequest, tokens: QuerySet[PersonalToken]) -> None:
+        count = sum(services.revoke(token, now=timezone.now()) for token in tokens)
+        self.message_user(request, f"Revoked {count} token{'' if count == 1 else 's'}.")

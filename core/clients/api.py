@@ -2,25 +2,40 @@
 
 from collections.abc import Callable
 from functools import wraps
-from typing import Concatenate, ParamSpec
+from typing import Any, Concatenate, ParamSpec
 
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.views.decorators.csrf import csrf_exempt
 
-from core.clients.auth import NotAllowed, NotAuthenticated, authenticate
-from core.clients.models import ClientApp, Scope
+from core.clients.auth import (
+    NotAllowed,
+    NotAuthenticated,
+    authenticate,
+    authenticate_person,
+    key_of,
+)
+from core.clients.models import ClientApp, PersonalToken, Scope
 from core.lib import app_access
 from core.lib.http import BadRequest, problem
 
 P = ParamSpec("P")
-ApiView = Callable[Concatenate[HttpRequest, ClientApp, P], HttpResponseBase]
+ApiView = Callable[Concatenate[HttpRequest, Any, P], HttpResponseBase]
+APP_HEADER = "X-Opsportal-App"
 
 
 def api(
-    scope: Scope, *methods: str, cache_keys: bool = False
+    scope: Scope,
+    *methods: str,
+    permission: str | None = None,
+    needs_app: bool = True,
+    cache_keys: bool = False,
 ) -> Callable[[ApiView[P]], Callable[Concatenate[HttpRequest, P], HttpResponseBase]]:
-    """Decorate a view that takes the calling app as its second argument. For `cache_keys`, see authenticate()."""
+    """Decorate a view that takes the calling app as its second argument. For `cache_keys`, see authenticate().
+
+    People may call it with a personal token if they have the `permission`; "" is for all of them. They name the app, or
+    see only one. With `needs_app=False`, the app is None if the caller is a person.
+    """
 
     def decorate(view: ApiView[P]) -> Callable[Concatenate[HttpRequest, P], HttpResponseBase]:
         @csrf_exempt
@@ -31,9 +46,16 @@ def api(
                     405, f"use {' or '.join(methods)}", headers={"Allow": ", ".join(methods)}
                 )
             try:
-                app = authenticate(request, scope, use_cache=cache_keys)
-                with app_access.reading_as(None):
-                    return view(request, app, *args, **kwargs)
+                if not key_of(request).startswith(PersonalToken.PREFIX):
+                    app = authenticate(request, scope, use_cache=cache_keys)
+                    with app_access.reading_as(None):
+                        return view(request, app, *args, **kwargs)
+                if permission is None:
+                    raise NotAllowed("this address takes the keys of apps, not personal tokens")
+                user = authenticate_person(request, scope, permission)
+                with app_access.reading_as(lambda: user):
+                    named = _named_app(request) if needs_app else None
+                    return view(request, named, *args, **kwargs)
             except NotAuthenticated as refusal:
                 return problem(401, str(refusal), headers={"WWW-Authenticate": "Bearer"})
             except NotAllowed as refusal:
@@ -44,6 +66,21 @@ def api(
         return wrapper
 
     return decorate
+
+
+def _named_app(request: HttpRequest) -> ClientApp:
+    """Return the app that a person names by `?app=` or the header, or the only one that the person sees."""
+    apps = app_access.limit(ClientApp.objects.filter(is_active=True))
+    name = request.headers.get(APP_HEADER) or request.GET.get("app", "")
+    if not name:
+        seen = list(apps[:2])
+        if len(seen) == 1:
+            return seen[0]
+        raise BadRequest(f"name the app by `?app=<identifier>` or the header {APP_HEADER}", 400)
+    found = apps.filter(slug=name.replace("\0", "")).first()
+    if found is None:
+        raise NotAllowed("there is no such app, or you may not see it")
+    return found
 
 
 def idempotency_key_of(request: HttpRequest) -> str:

@@ -1,19 +1,28 @@
-"""Authentication of client apps by their keys."""
+"""Authentication of client apps by their keys, and of people by their personal tokens."""
 
 import re
 import time
 
+from django.contrib.auth.models import User
 from django.db.models.signals import post_delete, post_save
 from django.http import HttpRequest
 
 from core.clients.key_use import record_key_use
-from core.clients.models import ApiKey, ClientApp, ClientKey, Scope, hash_secret
+from core.clients.models import (
+    ApiKey,
+    ClientApp,
+    ClientKey,
+    PersonalToken,
+    Scope,
+    hash_secret,
+)
 from core.lib import logs
 
 APP_IN_META = "opsportal.app"  # key in request.META of the authenticated app, for the middleware
 # For this time after a key is revoked, other processes may still accept it in views that cache keys.
 CACHE_SECONDS = 5.0
 MAX_CACHED_KEYS = 10_000
+_SHOWN_LENGTH = 10  # length of the part of a key that pages show
 
 
 class NotAuthenticated(Exception):
@@ -52,6 +61,43 @@ def authenticate(request: HttpRequest, scope: Scope, *, use_cache: bool = False)
     logs.add_context(app=app.slug)
     request.META[APP_IN_META] = app
     return app
+
+
+def authenticate_person(request: HttpRequest, scope: Scope, permission: str) -> User:
+    """Return the person of the request's token, who has this permission. Raises NotAllowed.
+
+    The request then is the person's: for limits, logs, the audit log and what the view asks of `request.user`.
+    """
+    tokens = PersonalToken.objects.live().select_related("user")
+    token = tokens.filter(key_hash=hash_secret(key_of(request))).first()
+    if token is None or scope not in token.scopes:
+        raise NotAllowed("this token is unknown, revoked, expired, or lacks the required scope")
+    if permission and not token.user.has_perm(permission):
+        raise NotAllowed("your account lacks the permission for this")
+    record_key_use(PersonalToken, token.pk)
+    request.user = token.user
+    request.loaded_user = token.user  # type: ignore[attr-defined]
+    request.personal_token = token  # type: ignore[attr-defined]
+    return token.user
+
+
+def token_of(request: HttpRequest) -> PersonalToken | None:
+    """Return the personal token by which the request was authenticated, if it was."""
+    return getattr(request, "personal_token", None)
+
+
+def person_of(request: HttpRequest) -> User | None:
+    """Return the person whose token the request has, or None for the key of an app."""
+    token = token_of(request)
+    return token.user if token else None
+
+
+def describe_caller(request: HttpRequest, app: ClientApp | None) -> str:
+    """Return the key of an authenticated request for the audit log, such as "the API key ops_4f… of shop"."""
+    token = token_of(request)
+    if token is not None:
+        return f"the personal token {token}"
+    return f"the API key {key_of(request)[:_SHOWN_LENGTH]}… of {app.slug if app else '?'}"
 
 
 # (key, scope) -> (expiry as a time.monotonic() value, app)

@@ -8,7 +8,7 @@ from datetime import datetime
 from django.db.models import Model
 from django.utils import timezone
 
-from core.clients.models import ApiKey, ClientKey
+from core.clients.models import ApiKey, ClientKey, PersonalToken
 from core.lib.buffer import Buffer, OnFailure
 
 MAX_KEYS = 50_000
@@ -16,13 +16,16 @@ MAX_KEYS = 50_000
 _Key = tuple[type[Model], int]  # the model of the key and its id
 
 
-def record_key_use(model: type[ClientKey] | type[ApiKey], key_id: int) -> None:
+def record_key_use(
+    model: type[ClientKey] | type[ApiKey] | type[PersonalToken], key_id: int
+) -> None:
     key_uses.add((model, key_id), timezone.now())
 
 
 def _write(uses: dict[_Key, datetime]) -> None:
     """Set the time of last use, to the latest of all these uses with one statement per model."""
-    for model in (ClientKey, ApiKey):
+    models: tuple[type[Model], ...] = (ClientKey, ApiKey, PersonalToken)
+    for model in models:
         used = {key_id: at for (used_model, key_id), at in uses.items() if used_model is model}
         if used:
             keys = model._default_manager.filter(pk__in=used)

@@ -48,6 +48,21 @@ class Scope(models.TextChoices):
     ADMIN = "admin", "Run checks and read health details"
 
 
+# The scopes that a person's own token may have. The others are for apps, whose calls concern one app.
+PERSONAL_SCOPES = (
+    Scope.ERRORS_READ,
+    Scope.ERRORS_WRITE,
+    Scope.ON_CALL,
+    Scope.CONFIG_READ,
+    Scope.CONFIG_WRITE,
+    Scope.INCIDENTS_READ,
+    Scope.INCIDENTS_WRITE,
+    Scope.ADMIN,
+)
+# The scopes whose calls concern the whole portal.
+PORTAL_SCOPES = PERSONAL_SCOPES[2:]
+
+
 class ClientAppQuerySet(models.QuerySet["ClientApp"]):
     def with_last_call(self) -> "ClientAppQuerySet":
         """Annotate `last_call_at`: when the last call with any key of the app was accepted; None if none was."""
@@ -204,3 +219,43 @@ class ApiKey(models.Model):
             expires_at=expires_at,
         )
         return key, secret
+
+
+class PersonalTokenQuerySet(models.QuerySet["PersonalToken"]):
+    def live(self) -> "PersonalTokenQuerySet":
+        is_valid = Q(revoked_at=None, expires_at__gt=timezone.now())
+        return self.filter(is_valid, user__is_active=True, user__is_staff=True)
+
+
+class PersonalToken(models.Model):
+    """A person's own key for the API: `Authorization: Bearer opp_…`. Only its hash is stored.
+
+    It can do what its scopes and the person's permissions allow, in the apps that the person sees.
+    """
+
+    PREFIX: ClassVar[str] = "opp_"
+
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.CASCADE, related_name="personal_tokens"
+    )
+    label = models.CharField(max_length=100)
+    prefix = models.CharField(max_length=12, editable=False)
+    key_hash = models.CharField(max_length=64, unique=True, editable=False)
+    scopes = models.JSONField(default=list)
+    created_at = models.DateTimeField(editable=False)
+    expires_at = models.DateTimeField(editable=False)
+    revoked_at = models.DateTimeField(null=True, blank=True, editable=False)
+    last_used_at = models.DateTimeField(null=True, blank=True, editable=False)
+
+    objects = PersonalTokenQuerySet.as_manager()
+
+    class Meta:
+        indexes = [models.Index(fields=["user", "-created_at"], name="tokens_of_a_person")]
+
+    def __str__(self) -> str:
+        return f"{self.prefix}…"
+
+    def state(self, now: datetime) -> str:
+        if self.revoked_at is not None:
+            return "revoked"
+        return "live" if self.expires_at > now else "expired"

@@ -1,11 +1,22 @@
 """Register apps, and issue, rotate and revoke their keys."""
 
+import secrets
 from collections.abc import Collection
 from datetime import datetime, timedelta
 
+from django.contrib.auth.models import User
 from django.db import transaction
 
-from core.clients.models import ApiKey, ClientApp, ClientKey, Platform, Scope
+from core.clients.models import (
+    PERSONAL_SCOPES,
+    ApiKey,
+    ClientApp,
+    ClientKey,
+    PersonalToken,
+    Platform,
+    Scope,
+    hash_secret,
+)
 
 ROTATION_GRACE_PERIOD = timedelta(hours=24)  # how long a rotated key stays valid
 
@@ -55,7 +66,7 @@ def issue_api_key(
     return ApiKey.issue(app=app, scopes=known, label=label, expires_at=expires_at)
 
 
-def revoke(key: ClientKey | ApiKey, *, now: datetime) -> bool:
+def revoke(key: ClientKey | ApiKey | PersonalToken, *, now: datetime) -> bool:
     """Revoke a key immediately, even in its grace period. Returns False if it was revoked before."""
     if key.revoked_at and key.revoked_at <= now:
         return False
@@ -86,3 +97,23 @@ def rotate_api_key(
     newer = ApiKey.issue(app=key.app, scopes=key.scopes, label=key.label, expires_at=expires_at)
     revoke(key, now=now + grace)
     return newer
+
+
+def issue_personal_token(
+    *, user: User, scopes: Collection[str], label: str, expires_at: datetime, now: datetime
+) -> tuple[PersonalToken, str]:
+    """Create a token of a person and return it with its secret, which must be shown now. Raises UnknownScope."""
+    known = [scope.value for scope in PERSONAL_SCOPES if scope.value in scopes]
+    if not known or len(known) != len(set(scopes)):
+        raise UnknownScope(f"choose from {', '.join(PERSONAL_SCOPES)}")
+    secret = PersonalToken.PREFIX + secrets.token_urlsafe(32)
+    token = PersonalToken.objects.create(
+        user=user,
+        label=label,
+        prefix=secret[:10],
+        key_hash=hash_secret(secret),
+        scopes=known,
+        created_at=now,
+        expires_at=expires_at,
+    )
+    return token, secret

@@ -19,6 +19,7 @@ from django.core.exceptions import FieldDoesNotExist
 from django.db.models import Model, QuerySet
 
 from core.clients.models import ClientApp, Scope
+from core.lib.app_access import limit
 from core.lib.reference_field import fill_references
 from core.lib.registry import Registry
 from core.lib.sealed_fields import SealedJSONField, SealedTextField
@@ -58,7 +59,11 @@ class Resource:
 
     def rows(self) -> "QuerySet[Any]":
         fill_references(self.model)
-        return self.model._default_manager.all()
+        return limit(self.model._default_manager.all())
+
+    def permission(self, verb: str) -> str:
+        """Return the permission that a person needs to "view", "add", "change" or "delete" objects."""
+        return f"{self.model._meta.app_label}.{verb}_{self.model._meta.model_name}"
 
     def is_exported(self, row: Any, *, now: datetime) -> bool:
         """Return True if `config export` writes this row."""

@@ -9,7 +9,7 @@ from django.http.response import HttpResponseBase
 from django.views.decorators.csrf import csrf_exempt
 
 from core.clients.api import api
-from core.clients.auth import key_of
+from core.clients.auth import describe_caller
 from core.clients.models import ClientApp
 from core.config import secrets, services
 from core.config.extension_points import InvalidConfig, Resource, Values
@@ -19,7 +19,6 @@ from core.lib.keyset import keyset_page
 
 DEFAULT_LIMIT, MAX_LIMIT = 50, 200
 MAX_ID = 2**63 - 1
-_PREFIX_LENGTH = 10  # of a key, as the app's page shows it
 
 
 def page_type(resource: Resource, shown: Any) -> Any:
@@ -38,8 +37,8 @@ View = Callable[..., HttpResponseBase]
 def list_view(resource: Resource) -> View:
     """Return the view of a kind: GET lists its objects, POST creates one."""
 
-    @api(resource.read_scope, "GET")
-    def list_objects(request: HttpRequest, app: ClientApp) -> HttpResponse:
+    @api(resource.read_scope, "GET", permission=resource.permission("view"), needs_app=False)
+    def list_objects(request: HttpRequest, app: ClientApp | None) -> HttpResponse:
         members = members_of(resource)
         rows = members.prefetched(resource.rows())
         if (name := _parameter(request, resource.key)) != "":
@@ -52,8 +51,8 @@ def list_view(resource: Resource) -> View:
             {resource.kind.replace("-", "_"): shown, "next_cursor": page.next_cursor}
         )
 
-    @api(resource.write_scope, "POST")
-    def create_object(request: HttpRequest, app: ClientApp) -> HttpResponse:
+    @api(resource.write_scope, "POST", permission=resource.permission("add"), needs_app=False)
+    def create_object(request: HttpRequest, app: ClientApp | None) -> HttpResponse:
         given = _given(resource, request)
         try:
             change = services.create(resource, given, by=_by(request, app))
@@ -67,12 +66,12 @@ def list_view(resource: Resource) -> View:
 def object_view(resource: Resource) -> View:
     """Return the view of an object: GET reads it, PATCH changes the members that are sent, DELETE deletes it."""
 
-    @api(resource.read_scope, "GET")
-    def read_object(request: HttpRequest, app: ClientApp, object_id: int) -> HttpResponse:
+    @api(resource.read_scope, "GET", permission=resource.permission("view"), needs_app=False)
+    def read_object(request: HttpRequest, app: ClientApp | None, object_id: int) -> HttpResponse:
         return json_response(show(resource, _row(resource, object_id)))
 
-    @api(resource.write_scope, "PATCH")
-    def change_object(request: HttpRequest, app: ClientApp, object_id: int) -> HttpResponse:
+    @api(resource.write_scope, "PATCH", permission=resource.permission("change"), needs_app=False)
+    def change_object(request: HttpRequest, app: ClientApp | None, object_id: int) -> HttpResponse:
         row = _row(resource, object_id)
         try:
             services.update(resource, row, _given(resource, request), by=_by(request, app))
@@ -80,8 +79,8 @@ def object_view(resource: Resource) -> View:
             return _refuse(refusal)
         return json_response(show(resource, _row(resource, object_id)))
 
-    @api(resource.write_scope, "DELETE")
-    def delete_object(request: HttpRequest, app: ClientApp, object_id: int) -> HttpResponse:
+    @api(resource.write_scope, "DELETE", permission=resource.permission("delete"), needs_app=False)
+    def delete_object(request: HttpRequest, app: ClientApp | None, object_id: int) -> HttpResponse:
         try:
             services.delete(resource, _row(resource, object_id), by=_by(request, app))
         except services.CannotDelete as refusal:
@@ -128,8 +127,8 @@ def _refuse(refusal: InvalidConfig | services.KeyTaken) -> HttpResponse:
     return problem(409, str(refusal))
 
 
-def _by(request: HttpRequest, app: ClientApp) -> str:
-    return f"With the API key {key_of(request)[:_PREFIX_LENGTH]}… of {app.slug}."
+def _by(request: HttpRequest, app: ClientApp | None) -> str:
+    return f"With {describe_caller(request, app)}."
 
 
 def _parameter(request: HttpRequest, name: str) -> str:

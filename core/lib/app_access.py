@@ -59,11 +59,11 @@ class _Reader:
     """The user for whom data is read. The apps are looked up once, when a query first needs them."""
 
     def __init__(self, load_user: Callable[[], Any]) -> None:
-        self._load_user = load_user
+        self.load_user = load_user
 
     @cached_property
     def apps(self) -> Apps | None:
-        return visible_apps(self._load_user())
+        return visible_apps(self.load_user())
 
 
 _reader: ContextVar[_Reader | None] = ContextVar("app_access_reader", default=None)
@@ -83,6 +83,12 @@ def apps_of_reader() -> Apps | None:
     """Return the ids of the apps that the reader may see, or None for all apps or without a reader."""
     reader = _reader.get()
     return None if reader is None else reader.apps
+
+
+def user_of_reader() -> Any:
+    """Return the user for whom data is read, or None without a reader."""
+    reader = _reader.get()
+    return None if reader is None else reader.load_user()
 
 
 def sees_every_app() -> bool:

@@ -63,6 +63,11 @@ class Operation:
     # Apps call these operations hundreds of times a second, so they skip the middleware that only pages need.
     is_frequent: bool = False
 
+    @property
+    def needs_named_app(self) -> bool:
+        """Return True if a person who calls it with a personal token must name an app."""
+        return self.scope.startswith("errors:")
+
 
 registry: Registry[Operation] = Registry("api_operations", is_lazy=True)
 
@@ -128,8 +133,10 @@ def document() -> dict[str, Any]:
                 "key": {
                     "type": "http",
                     "scheme": "bearer",
-                    "description": "A secret key (`ops_…`) with the scope of the operation, or the public key of a DSN "
-                    "if the scope is ingest or metrics. `X-API-Key` is accepted as well.",
+                    "description": "A secret key of an app (`ops_…`) with the scope of the operation, or the public key "
+                    "of a DSN if the scope is ingest or metrics. `X-API-Key` is accepted as well. For the scopes of "
+                    "errors, on-call schedules, configuration and incidents, and for admin, also a personal token "
+                    "(`opp_…`). Errors are those of the app that `?app=` or `X-Opsportal-App` names.",
                 }
             },
         },
@@ -239,7 +246,12 @@ def _refusals(operation: Operation) -> dict[int, str]:
             422: "The body does not match the schema; `detail` says where.",
         }
     if operation.scope:
-        common |= {401: "No key.", 403: "The key is unknown, revoked, or lacks the scope."}
+        common |= {
+            401: "No key.",
+            403: "The key is unknown, revoked, or lacks the scope; or the person may not do this.",
+        }
+        if operation.needs_named_app:
+            common.setdefault(400, "A person's token names no app, and the person sees several.")
     if operation.path_notes or "<" in operation.path:
         common |= {404: "Not found."}
     common |= {429: "Too many requests.", 503: "A dependency is unavailable. It is safe to retry."}

@@ -52,7 +52,7 @@ EXPORT_CHUNK = 200
 MAX_COUNT_SPAN = timedelta(days=400)
 
 
-@api(Scope.ERRORS_READ, "GET")
+@api(Scope.ERRORS_READ, "GET", permission="errors.view_errorgroup")
 def group_list(request: HttpRequest, app: ClientApp) -> HttpResponse:
     sort = request.GET.get("sort", "")
     if sort not in SORTS or sort == BY_RISK:
@@ -66,7 +66,7 @@ def group_list(request: HttpRequest, app: ClientApp) -> HttpResponse:
     return json_response(GroupPage([Group.of(group) for group in page.rows], page.next_cursor))
 
 
-@api(Scope.ERRORS_READ, "GET")
+@api(Scope.ERRORS_READ, "GET", permission="errors.view_errorgroup")
 def group_detail(request: HttpRequest, app: ClientApp, group_id: int) -> HttpResponse:
     group = get_group(app, group_id)
     return json_response(
@@ -90,7 +90,7 @@ def group_detail(request: HttpRequest, app: ClientApp, group_id: int) -> HttpRes
     )
 
 
-@api(Scope.ERRORS_READ, "GET")
+@api(Scope.ERRORS_READ, "GET", permission="errors.view_errorgroup")
 def event_list(request: HttpRequest, app: ClientApp, group_id: int) -> HttpResponse:
     page = newest_page(
         pages.latest_events(get_group(app, group_id)),
@@ -100,7 +100,7 @@ def event_list(request: HttpRequest, app: ClientApp, group_id: int) -> HttpRespo
     return json_response(EventPage([Event.of(event) for event in page.rows], page.next_cursor))
 
 
-@api(Scope.ERRORS_READ, "GET")
+@api(Scope.ERRORS_READ, "GET", permission="errors.view_errorgroup")
 def group_counts(request: HttpRequest, app: ClientApp, group_id: int) -> HttpResponse:
     span = parameter(request, "span") or "24h"
     if span not in pages.RANGES:
@@ -110,7 +110,7 @@ def group_counts(request: HttpRequest, app: ClientApp, group_id: int) -> HttpRes
     return json_response(GroupCounts([GroupSlot(at, int(count or 0)) for at, count in found]))
 
 
-@api(Scope.ERRORS_READ, "GET")
+@api(Scope.ERRORS_READ, "GET", permission="errors.view_errorgroup")
 def event_detail(request: HttpRequest, app: ClientApp, event_id: uuid.UUID) -> HttpResponse:
     event = get_event(app, event_id)
     try:
@@ -120,7 +120,7 @@ def event_detail(request: HttpRequest, app: ClientApp, event_id: uuid.UUID) -> H
     return json_response(EventDetail(**msgspec.structs.asdict(Event.of(event)), payload=payload))
 
 
-@api(Scope.ERRORS_READ, "GET")
+@api(Scope.ERRORS_READ, "GET", permission="errors.view_errorgroup")
 def count_list(request: HttpRequest, app: ClientApp) -> HttpResponse:
     """Return the number of received errors over time, from roll-ups."""
     now = timezone.now()
@@ -137,7 +137,7 @@ def count_list(request: HttpRequest, app: ClientApp) -> HttpResponse:
     return json_response(Counts(int(step.total_seconds()), slots))
 
 
-@api(Scope.ERRORS_READ, "GET")
+@api(Scope.ERRORS_READ, "GET", permission="releases.view_release")
 def release_list(request: HttpRequest, app: ClientApp) -> HttpResponse:
     page = keyset_page(
         Release.objects.filter(app=app).select_related("app"),
@@ -163,7 +163,7 @@ def release_list(request: HttpRequest, app: ClientApp) -> HttpResponse:
     return json_response(ReleasePage(shown, page.next_cursor))
 
 
-@api(Scope.ERRORS_READ, "GET")
+@api(Scope.ERRORS_READ, "GET", permission="errors.view_errorgroup")
 def event_export(request: HttpRequest, app: ClientApp) -> StreamingHttpResponse:
     """Stream the events of the matching groups as NDJSON: group by group, newest first."""
     since, until = timestamp(request, "since"), timestamp(request, "until")

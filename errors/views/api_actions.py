@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from core.accounts.services import audit
 from core.clients.api import api
-from core.clients.auth import key_of
+from core.clients.auth import NotAllowed, describe_caller, person_of
 from core.clients.models import ClientApp, Scope
 from core.lib.http import BadRequest, json_response, read_json
 from errors.exceptions import CannotMerge
@@ -22,12 +22,15 @@ from errors.services import deletion, merging, triage
 from errors.views.api_parameters import get_event
 from errors.views.api_shapes import Changed, Deleted, GroupAction, UserOfEvents
 
-_PREFIX_LENGTH = 10  # The app's page shows this many characters of a key.
+DELETE = "errors.delete_errorgroup"
 
 
-@api(Scope.ERRORS_WRITE, "POST")
+@api(Scope.ERRORS_WRITE, "POST", permission="errors.change_errorgroup")
 def group_act(request: HttpRequest, app: ClientApp) -> HttpResponse:
     given = read_json(request, GroupAction)
+    person = person_of(request)
+    if given.action == "delete" and person and not person.has_perm(DELETE):
+        raise NotAllowed("your account lacks the permission to delete errors")
     wanted = sorted(set(given.groups))
     groups = ErrorGroup.objects.visible().for_app(app).filter(pk__in=wanted)
     if given.action == "unmerge":
@@ -35,24 +38,26 @@ def group_act(request: HttpRequest, app: ClientApp) -> HttpResponse:
     known = set(groups.values_list("pk", flat=True))
     if unknown := [str(pk) for pk in wanted if pk not in known]:
         raise BadRequest(f"no such error: {', '.join(unknown)}", 404)
-    answer = _act(given, groups, app, timezone.now())
+    answer = _act(given, groups, person, timezone.now())
     target = f"groups {', '.join(str(pk) for pk in wanted)}"
     _record(request, app, f"errors.errorgroup {given.action}", target)
     return json_response(answer)
 
 
 def _act(
-    given: GroupAction, groups: QuerySet[ErrorGroup], app: ClientApp, now: datetime
+    given: GroupAction, groups: QuerySet[ErrorGroup], person: User | None, now: datetime
 ) -> Changed:
     match given.action:
         case "resolve":
-            count = triage.resolve_groups(groups, user=None, now=now, release=given.release.strip())
+            count = triage.resolve_groups(
+                groups, user=person, now=now, release=given.release.strip()
+            )
         case "reopen":
-            count = triage.reopen_groups(groups, user=None, now=now)
+            count = triage.reopen_groups(groups, user=person, now=now)
         case "mute":
             count = triage.mute_groups(
                 groups,
-                user=None,
+                user=person,
                 now=now,
                 until=now + timedelta(hours=given.hours) if given.hours else None,
                 events=given.events,
@@ -60,34 +65,34 @@ def _act(
             )
         case "assign":
             to = _person(given.to) if given.to else None
-            count = triage.assign_groups(groups, user=None, now=now, to=to)
+            count = triage.assign_groups(groups, user=person, now=now, to=to)
         case "merge":
             try:
-                kept = merging.merge_groups(list(groups), user=None, now=now)
+                kept = merging.merge_groups(list(groups), user=person, now=now)
             except CannotMerge as refusal:
                 raise BadRequest(str(refusal), 422) from refusal
             return Changed(len(set(given.groups)), kept.pk)
         case "unmerge":
-            count = len([merging.unmerge_group(one, user=None, now=now) for one in groups])
+            count = len([merging.unmerge_group(one, user=person, now=now) for one in groups])
         case "comment":
             text = given.text.strip()
             if not text:
                 raise BadRequest("`text` is empty", 422)
-            added = [triage.add_comment(one, user=None, now=now, text=text) for one in groups]
+            added = [triage.add_comment(one, user=person, now=now, text=text) for one in groups]
             count = len(added)
         case "delete":
             count = deletion.delete_groups(list(groups), now=now)
     return Changed(count)
 
 
-@api(Scope.ERRORS_WRITE, "POST")
+@api(Scope.ERRORS_WRITE, "POST", permission=DELETE)
 def event_delete(request: HttpRequest, app: ClientApp, event_id: uuid.UUID) -> HttpResponse:
     deletion.delete_event(get_event(app, event_id))
     _record(request, app, "errors.errorevent deleted", f"event {event_id.hex}")
     return json_response(Deleted(event_id.hex))
 
 
-@api(Scope.ERRORS_WRITE, "POST")
+@api(Scope.ERRORS_WRITE, "POST", permission=DELETE)
 def user_delete(request: HttpRequest, app: ClientApp) -> HttpResponse:
     """Delete all events of a user. The audit log does not name the user."""
     given = read_json(request, UserOfEvents)
@@ -97,8 +102,8 @@ def user_delete(request: HttpRequest, app: ClientApp) -> HttpResponse:
 
 
 def _record(request: HttpRequest, app: ClientApp, action: str, target: str) -> None:
-    key = key_of(request)[:_PREFIX_LENGTH]
-    audit.record(None, action, target=target, detail=f"with the API key {key}… of {app.slug}")
+    caller = describe_caller(request, app)
+    audit.record(person_of(request), action, target=target, detail=f"with {caller}")
 
 
 def _person(name: str) -> User:

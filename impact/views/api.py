@@ -8,6 +8,7 @@ from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 
 from core.clients.api import api
+from core.clients.auth import NotAllowed, person_of
 from core.clients.models import ClientApp, Scope
 from core.lib.http import json_response
 from core.lib.http import problem as refusal
@@ -73,11 +74,14 @@ class ImpactShown(msgspec.Struct):
     causes: list[PossibleCause]  # The most likely cause comes first.
 
 
-@api(Scope.ADMIN, "GET")
-def impact(request: HttpRequest, app: ClientApp, kind: str, id: int) -> HttpResponse:
+@api(Scope.ADMIN, "GET", permission="impact.view_order", needs_app=False)
+def impact(request: HttpRequest, app: ClientApp | None, kind: str, id: int) -> HttpResponse:
     description = problem_sources.get(kind).describe(id) if kind in problem_sources else None
     if description is None:
         return refusal(404, "no such problem")
+    person = person_of(request)
+    if person and description.permission and not person.has_perm(description.permission):
+        raise NotAllowed("your account lacks the permission for this")
     found = summarize(kind, id, description, now=timezone.now(), is_estimated=True)
     return json_response(
         ImpactShown(

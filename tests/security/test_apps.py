@@ -125,6 +125,7 @@ SHARED = {
     "alerts": "AlertRule AlertType Channel ChannelTest Dependency DigestMention DigestRun EscalationStep"
     " NotificationRule Person Rotation RotationMember RuleAdvice RuleReading Schedule ScheduleOverride Silence Team",
     "auth": "Group Permission User",
+    "clients": "PersonalToken",
     "contenttypes": "ContentType",
     "django_q": "Failure OrmQ Schedule Success Task",
     "errors": "ReleaseCursor ResolvedStack StoredContent",

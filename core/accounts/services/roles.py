@@ -27,6 +27,7 @@ _INTERNAL_APPS = ("admin", "contenttypes", "sessions", "django_q", "otp_totp")
 _OWNERS_ONLY = (
     "auth.*",
     "access.*",
+    "clients.*_personaltoken",
     "alerts.*_channel",
     "alerts.*_person",
     "health.*_subscriber",

@@ -1,5 +1,6 @@
 """The staff page of an app's keys: setup snippets, and issuing, rotating and revoking keys."""
 
+from collections.abc import Collection
 from datetime import datetime, timedelta
 
 from django.contrib import admin, messages
@@ -13,10 +14,11 @@ from django.views.decorators.http import require_POST
 
 from core.clients import services, snippets
 from core.clients.extension_points import AppSection, app_sections
-from core.clients.models import ApiKey, ClientApp, ClientKey, Scope
-from core.lib.app_access import limit
+from core.clients.models import PORTAL_SCOPES, ApiKey, ClientApp, ClientKey, Scope
+from core.lib.app_access import limit, sees_every_app
 
 MAX_LABEL_LENGTH = 100
+OF_EVERY_APP = "A key with these permissions reaches every app, and you see only those of your teams. Ask an owner."
 LIFETIMES = {"30": "in 30 days", "90": "in 90 days", "365": "in a year"}
 
 
@@ -59,6 +61,9 @@ def dsn_key_revoke(request: HttpRequest, app_id: int, key_id: int) -> HttpRespon
 @permission_required("clients.add_apikey", raise_exception=True)
 def api_key_add(request: HttpRequest, app_id: int) -> HttpResponse:
     app = get_object_or_404(limit(ClientApp.objects.all()), pk=app_id)
+    if _exceeds_apps(request.POST.getlist("scope")):
+        messages.error(request, OF_EVERY_APP)
+        return redirect("clients:key-list", app_id)
     try:
         key, secret = services.issue_api_key(
             app=app,
@@ -77,6 +82,9 @@ def api_key_add(request: HttpRequest, app_id: int) -> HttpResponse:
 @permission_required(["clients.add_apikey", "clients.change_apikey"], raise_exception=True)
 def api_key_rotate(request: HttpRequest, app_id: int, key_id: int) -> HttpResponse:
     key = get_object_or_404(limit(ApiKey.objects.all()), pk=key_id, app=app_id, revoked_at=None)
+    if _exceeds_apps(key.scopes):
+        messages.error(request, OF_EVERY_APP)
+        return redirect("clients:key-list", app_id)
     newer, secret = services.rotate_api_key(key, now=timezone.now(), grace=_grace(request))
     messages.success(request, f"New key created. The old key {_old_key_validity(request)}.")
     return _page(request, key.app, new_key=newer, secret=secret)
@@ -90,6 +98,11 @@ def api_key_revoke(request: HttpRequest, app_id: int, key_id: int) -> HttpRespon
     )
     messages.success(request, "Key revoked.")
     return redirect("clients:key-list", app_id)
+
+
+def _exceeds_apps(scopes: Collection[str]) -> bool:
+    """Return True if a key with these scopes would show a user who sees only some apps more than that."""
+    return not sees_every_app() and not set(PORTAL_SCOPES).isdisjoint(scopes)
 
 
 def _page(

@@ -3,15 +3,17 @@ from typing import Any
 
 from django.contrib.auth.models import User
 from django.core.management.base import BaseCommand, CommandError
+from django.utils import timezone
 from django.utils.crypto import get_random_string
 
 from core.accounts.services import audit, two_factor
+from core.clients.models import PersonalToken
 
 CLEAR_LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"  # The set has no letters that look alike.
 
 
 class Command(BaseCommand):
-    help = "Restore a user's access: print a one-time password, turn off two-factor sign-in, and end all sessions."
+    help = "Restore a user's access: print a one-time password, turn off two-factor sign-in, and end all sessions and API tokens."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("username")
@@ -31,4 +33,7 @@ class Command(BaseCommand):
             user.is_active = True
             user.save(update_fields=["password", "is_active"])
             self.stdout.write(f"New password of {user.username}: {password}")
+            tokens = PersonalToken.objects.live().filter(user=user)
+            if count := tokens.update(revoked_at=timezone.now()):
+                self.stdout.write(f"Revoked {count} API token{'' if count == 1 else 's'}.")
         audit.record(user, "sign-in reset on the command line")
