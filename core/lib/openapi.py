@@ -133,9 +133,9 @@ def document() -> dict[str, Any]:
                 "key": {
                     "type": "http",
                     "scheme": "bearer",
-                    "description": "A secret key of an app (`ops_…`) with the scope of the operation, or the public key "
-                    "of a DSN if the scope is ingest or metrics. `X-API-Key` is accepted as well. For the scopes of "
-                    "errors, on-call schedules, configuration and incidents, and for admin, also a personal token "
+                    "description": "A secret key of an app (`ops_…`) with the scope of the operation, or the public "
+                    "key of a DSN if the scope is ingest or metrics. `X-API-Key` is accepted as well. For the scopes "
+                    "of errors, on-call schedules, configuration and incidents, and for admin, also a personal token "
                     "(`opp_…`). Errors are those of the app that `?app=` or `X-Opsportal-App` names.",
                 }
             },

@@ -182,7 +182,8 @@ def test_the_log_is_exported_with_the_filters_of_the_list(
     assert [one["target"] for one in decoded] == [f"=row {number}" for number in range(5)]
     assert decoded[0] == {
         "id": decoded[0]["id"], "at": NOON.isoformat(), "user_id": admin_user.pk, "username": "admin",
-        "action": "did something", "target": "=row 0", "detail": "", "status": None, "request_id": decoded[0]["request_id"],
+        "action": "did something", "target": "=row 0", "detail": "", "status": None,
+        "request_id": decoded[0]["request_id"],
     }  # fmt: skip
     exports = AuditEvent.objects.filter(action="access.auditevent exported")
     assert [one.detail for one in exports.order_by("pk")] == ["csv", "jsonl"]

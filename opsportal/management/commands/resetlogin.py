@@ -13,7 +13,10 @@ CLEAR_LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"  # The set has no letters that
 
 
 class Command(BaseCommand):
-    help = "Restore a user's access: print a one-time password, turn off two-factor sign-in, and end all sessions and API tokens."
+    help = (
+        "Restore a user's access: print a one-time password, turn off two-factor sign-in, and end all sessions and API "
+        "tokens."
+    )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("username")
