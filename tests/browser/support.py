@@ -114,3 +114,17 @@ def squeezed(page: Page) -> list[str]:
             """
         )
     )
+
+
+def clipped(page: Page) -> list[str]:
+    """Return buttons, headings and figures whose text does not fit into their box and is cut off."""
+    return list(
+        page.evaluate(
+            """
+            [...document.querySelectorAll("main :is(h1, h2, h3, button, .btn, .stat__value, .pill, .badge, label, dt)")]
+                .filter(e => e.checkVisibility() && e.clientWidth > 1 && !e.matches(".visually-hidden"))
+                .filter(e => e.scrollWidth > e.clientWidth + 1 && getComputedStyle(e).overflowX !== "visible")
+                .map(e => `${e.tagName} ${e.innerText.trim().slice(0, 60)}`)
+            """
+        )
+    )

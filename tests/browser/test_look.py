@@ -5,7 +5,15 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.accessibility import serious_faults
-from tests.browser.support import LOOKS, Watch, look, scrolls_sideways, settled, squeezed
+from tests.browser.support import (
+    LOOKS,
+    Watch,
+    clipped,
+    look,
+    scrolls_sideways,
+    settled,
+    squeezed,
+)
 from tests.errors.stored import PAYLOAD
 from tests.servers.portal import Portal
 
@@ -18,7 +26,22 @@ PAGES = {
     "settings": "/admin/",
     "search": "/admin/search/?q=app",
     "jobs": "/admin/jobs/job/",
+    "a job": "/admin/jobs/job/1/change/",
     "uptime": "/admin/system-health/uptime/",
+    "the wall": "/admin/system-health/?wall=1",
+    "logs": "/admin/logs/",
+    "inbound filters": "/admin/errors/filters/1/",
+    "releases": "/admin/releases/",
+    "a release": "/admin/releases/1/",
+    "an alert": "/admin/alerts/1/",
+    "routing": "/admin/alerts/routing/",
+    "on call": "/admin/alerts/on-call/",
+    "a user": "/admin/auth/user/1/change/",
+    "an incident": "/admin/health/incident/1/change/",
+    "payments": "/admin/payments/",
+    "reservations": "/admin/reservations/",
+    "erasure": "/admin/impact/erase/",
+    "API reference": "/admin/apps/api/",
     "a list": "/admin/clients/clientapp/",
     "a form": "/admin/clients/clientapp/add/",
     "the types of monitors": "/admin/health/monitor/add/",
@@ -34,6 +57,17 @@ def reported_error(module_portal: Portal) -> None:
         json={**PAYLOAD, "level": "fatal", "environment": "production", "release": "1.2"},
     )
     assert answer.status_code == 200, answer.text
+    rows = (
+        "from tests.factories import *\n"
+        "from django.utils import timezone\n"
+        "from core.releases.models import Release\n"
+        "from health.models import Incident\n"
+        "make_alert()\n"
+        f"Release.objects.get_or_create(app_id={module_portal.seeded.app_id}, version='1.2')\n"
+        "Incident.objects.create(title='Payments fail', started_at=timezone.now(), is_public=True)"
+    )
+    made = module_portal.manage("shell", "-c", rows)
+    assert made.returncode == 0, made.stderr
 
 
 @pytest.fixture
@@ -56,7 +90,7 @@ CHANGES_BY_LOOK = {"dark": ["color-contrast"], "phone": ["scrollable-region-focu
 
 
 @pytest.mark.parametrize("name", PAGES)
-def test_main_pages_have_no_serious_accessibility_violations(
+def test_main_pages_are_accessible_in_every_look_and_at_every_zoom(
     owner_page: Page, module_portal: Portal, watch: Watch, name: str
 ) -> None:
     for each in LOOKS:
@@ -69,6 +103,11 @@ def test_main_pages_have_no_serious_accessibility_violations(
             assert squeezed(owner_page) == [], each
             assert serious_faults(owner_page, *CHANGES_BY_LOOK.get(each, [])) == [], each
             watch.faults.clear()  # axe adds inline styles, which violate the content security policy.
+    # A browser lays a page out at 200 and 400 % as in a window of a half and a quarter of the size.
+    for width, height in ((640, 450), (320, 256)):
+        owner_page.set_viewport_size({"width": width, "height": height})
+        assert not scrolls_sideways(owner_page), width
+        assert clipped(owner_page) == [], width
 
 
 def test_the_sign_in_page_is_accessible_and_fits_a_phone(
