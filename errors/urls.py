@@ -67,6 +67,7 @@ urlpatterns = [
         staff(filter_pages.filter_change),
         name="filter-change",
     ),
+    path("admin/errors/sample/<int:app_id>/", staff(actions.send_sample), name="sample-send"),
     path("admin/errors/complete/", staff(pages.complete), name="group-complete"),
     path("admin/errors/undo/<uuid:batch>/", staff(actions.undo), name="group-undo"),
     path("admin/errors/bulk/", staff(actions.group_bulk), name="group-bulk"),

@@ -300,6 +300,7 @@ INVENTORY: dict[str, list[str]] = {
     ],
     "app_sections": [
         "errors.filters",
+        "errors.sample",
         "health.heartbeats",
     ],
     "team_apps": ["alerts.teams"],

@@ -10,6 +10,18 @@ from errors.queries.filters import COUNTED_DAYS, dropped_counts
 
 
 @app_section(
+    "errors.sample",
+    title="Test",
+    icon="bug",
+    template="errors/_app_sample.html",
+    order=10,
+)
+def sample(app: ClientApp, now: datetime) -> dict[str, Any] | None:
+    """Return an empty context for an app that can report errors."""
+    return {} if app.is_active else None
+
+
+@app_section(
     "errors.filters",
     title="Inbound filters",
     icon="mute",

@@ -16,13 +16,14 @@ from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_POST
 
+from core.clients.models import ClientApp
 from core.lib import staff_actions
 from core.lib.app_access import limit
-from errors.exceptions import CannotMerge, InvalidForm
+from errors.exceptions import CannotMerge, InvalidForm, NotStorable, Unavailable
 from errors.models import ErrorEvent, ErrorGroup, GroupNote
 from errors.queries.mentions import GROUP, describe_group
 from errors.queries.search import find_groups
-from errors.services import deletion, merging, triage
+from errors.services import deletion, merging, sample_error, triage
 from impact.services.win_back import write_win_back_list
 
 may_delete = permission_required("errors.delete_errorgroup", raise_exception=True)
@@ -254,3 +255,17 @@ def user_delete(request: HttpRequest, group_id: int) -> HttpResponse:
         deletion.delete_events_of_user(app=group.app, user_key=user_key, now=timezone.now())
         messages.success(request, f"All events of the user in {group.app.name} are deleted.")
     return redirect("errors:group-users", group_id)
+
+
+@require_POST
+@permission_required(["clients.change_clientapp", "errors.view_errorgroup"], raise_exception=True)
+def send_sample(request: HttpRequest, app_id: int) -> HttpResponse:
+    """Report a test error of the app and show it."""
+    app = get_object_or_404(limit(ClientApp.objects.all()), pk=app_id)
+    try:
+        group = sample_error.report_sample(app, now=timezone.now())
+    except (NotStorable, Unavailable) as error:
+        messages.error(request, f"The test error was not stored: {error}")
+        return redirect("clients:key-list", app_id)
+    messages.success(request, f"A test error of {app.name} was stored. It has the severity info.")
+    return redirect("errors:group-detail", group.pk)
