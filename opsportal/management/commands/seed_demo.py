@@ -1,4 +1,4 @@
-"""`manage.py seed_demo`: create the apps, keys, tickets and on-call schedule of the demo shop.
+"""`manage.py seed_demo`: create the demo shop: its apps, keys, tickets, on-call schedule and status page.
 
 The apps and keys are printed as one line of JSON.
 """
@@ -16,6 +16,8 @@ from django.utils import timezone
 from alerts.models import Person, Rotation, RotationMember, Schedule
 from core.clients.models import ApiKey, ClientApp, ClientKey, Platform, Scope, hash_secret
 from core.lib.prepare import prepare_node
+from health.models import Component
+from health.services.checks import sync_components
 from reservations.models import Event, TicketType
 
 APPS = [
@@ -41,9 +43,7 @@ HOLD_MINUTES = 5  # short, so that visitors of the demo see an unpaid order expi
 
 
 class Command(BaseCommand):
-    help = (
-        "Create the apps, keys, tickets and on-call schedule of the demo shop. Safe to run again."
-    )
+    help = "Create the apps, keys, tickets, on-call schedule and status page of the demo shop. Safe to run again."
 
     def handle(self, *args: Any, **options: Any) -> None:
         prepare_node(timezone.now())
@@ -55,6 +55,7 @@ class Command(BaseCommand):
         }
         self._tickets()
         self._on_call()
+        self._status_page()
         with open(os.open(kept, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
             json.dump(seeded, file)
         self.stdout.write(json.dumps(seeded))
@@ -83,6 +84,14 @@ class Command(BaseCommand):
         for position, name in enumerate(ON_CALL, start=1):
             person, _ = Person.objects.get_or_create(name=name)
             RotationMember.objects.create(rotation=rotation, person=person, position=position)
+
+    def _status_page(self) -> None:
+        """Show on the public status page what the buyers of the shop use."""
+        components = sync_components()
+        for name in ("reservations", "payments"):
+            Component.objects.filter(pk=components[name].pk).update(
+                is_public=True, group="Ticket shop"
+            )
 
     def _tickets(self) -> None:
         starts_at = timezone.now() + timedelta(days=30)
