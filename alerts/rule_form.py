@@ -57,7 +57,7 @@ class AlertRuleForm(forms.ModelForm[AlertRule]):
             for name in self.fields:
                 if name in DEFAULTS or name in ("name", "summary"):
                     self.fields[name].required = False
-            self.fields["name"].help_text = "Leave empty for a name made of the metric."
+            self.fields["name"].help_text = "Leave empty to use the name of the metric."
             title = "The title of the alert. Leave empty for the metric and the threshold."
             self.fields["summary"].help_text = title
             self.fields["unit"].help_text = "Leave empty for the unit of the metric."

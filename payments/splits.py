@@ -6,7 +6,7 @@ from django.db import models
 
 
 class Purpose(models.TextChoices):
-    FULL = "full", "Everything that is left to pay"
+    FULL = "full", "The whole unpaid amount"
     PART = "part", "One of several payments"
     DEPOSIT = "deposit", "Deposit"
     FEE = "fee", "Fee beside the reservation"

@@ -11,7 +11,7 @@ from core.lib.admin import PortalAdmin, Section
 class DependencyForm(forms.ModelForm[Dependency]):
     matchers = MatchersField(
         label="Hold back alerts with",
-        help_text="All that is filled in must match; * stands for any text.",
+        help_text="All fields that you fill in must match; * stands for any text.",
     )
     cause = MatchersField(
         label="While an alert is active with",

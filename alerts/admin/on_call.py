@@ -52,7 +52,9 @@ class WeekdaysField(forms.TypedMultipleChoiceField):
 
 class RotationForm(forms.ModelForm[Rotation]):
     weekdays = WeekdaysField(
-        label="On these weekdays", help_text="On which the hours begin.", initial=all_weekdays
+        label="On these weekdays",
+        help_text="The days on which the hours begin.",
+        initial=all_weekdays,
     )
 
     class Meta:
@@ -87,7 +89,9 @@ class RotationAdmin(PortalAdmin):
         "on_from": "On call from",
         "on_until": "Until",
     }
-    field_help = {"time_zone": "Of the handover and the hours, for example Europe/Berlin."}
+    field_help = {
+        "time_zone": "The time zone of the handover and the hours, for example Europe/Berlin."
+    }
     fieldsets = (
         (None, {"fields": ("schedule", "name", "position")}),
         ("Turns", {"fields": (("every", "unit"), "first_day", "handover_at", "time_zone")}),

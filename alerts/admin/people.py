@@ -14,7 +14,10 @@ class NotificationRuleInline(PortalInline):
     formfield_overrides = {models.DurationField: {"form_class": SpanField}}
     verbose_name_plural = "notification rules"
     constraint_messages = {
-        "one_rule_per_channel_and_delay": ("after", "There is such a rule with this channel."),
+        "one_rule_per_channel_and_delay": (
+            "after",
+            "There is already a rule with this channel and this delay.",
+        ),
         "personal_rules_come_later": ("after", "Enter 0 min or a longer time."),
     }
     field_labels = {"after": "After"}
@@ -58,7 +61,7 @@ class PersonAdmin(PortalAdmin):
         "quiet_until": "Until",
     }
     field_help = {
-        "phone": "In international format, for example +491701234567.",
+        "phone": "The number in international format, for example +491701234567.",
         "slack_id": "Identifies this person when a button in Slack is pressed (optional), for example U024BE7LH.",
         "user": "The account of this person in the portal (optional).",
         "time_zone": "For example Europe/Berlin.",

@@ -50,7 +50,7 @@ def check_apprise_url(url: str) -> None:
         found = _run({"url": url, "only_check": True}, proxy)
     if not found.get("is_valid"):
         raise ForbiddenAddress(
-            "apprise does not know this URL: see the list of services for its form"
+            "apprise does not know this URL; the list of services shows the format"
         )
     if host := found.get("host"):
         guard.check_host(str(host))
@@ -66,7 +66,7 @@ class Apprise(Transport):
             is_secret=True,
             is_url=True,
             check=check_apprise_url,
-            help="In the form of apprise, for example ntfys://ntfy.example.com/topic, "
+            help="The URL in the format of apprise, for example ntfys://ntfy.example.com/topic, "
             "gotifys://gotify.example.com/token or zulip://bot@organization/token.",
         ),
     )

@@ -35,7 +35,7 @@ class Email(Transport):
             "Recipients",
             is_required=False,
             setting="ALERT_EMAILS",
-            help="Addresses, separated by commas. You can also add people and teams.",
+            help="E-mail addresses, separated by commas. You can also add people and teams.",
         ),
         Field("sender", "Sender", is_required=False, setting="DEFAULT_FROM_EMAIL"),
     )

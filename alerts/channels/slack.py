@@ -116,7 +116,7 @@ class Slack(Transport):
             "Signing secret",
             is_secret=True,
             is_required=False,
-            help="Of your Slack app. With it, messages have buttons that acknowledge and resolve.",
+            help="The signing secret of your Slack app. With this secret, messages have buttons to acknowledge and resolve.",
         ),
     )
 

@@ -15,13 +15,18 @@ from alerts.channels.http import is_from_settings, parse_json_object, post
 ACCOUNT_FIELDS = (
     Field("account_sid", "Account SID", setting="TWILIO_ACCOUNT_SID"),
     Field("auth_token", "Auth token", is_secret=True, setting="TWILIO_AUTH_TOKEN"),
-    Field("sender", "From", setting="TWILIO_FROM", help="A number or a sender name."),
+    Field(
+        "sender",
+        "From",
+        setting="TWILIO_FROM",
+        help="The number or sender name from which messages are sent.",
+    ),
     Field(
         "recipients",
         "To",
         is_required=False,
         setting="ALERT_PHONES",
-        help="Numbers like +491701234567, separated by commas. You can also add people and teams.",
+        help="Phone numbers such as +491701234567, separated by commas. You can also add people and teams.",
     ),
     Field("api_url", "", setting="TWILIO_API_URL", is_shown=False),
 )

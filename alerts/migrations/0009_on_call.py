@@ -18,7 +18,7 @@ class Migration(migrations.Migration):
             name='NotificationRule',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('after', models.DurationField(default=datetime.timedelta(0), help_text='0 min notifies at once. An acknowledgment stops later steps.')),
+                ('after', models.DurationField(default=datetime.timedelta(0), help_text='0 min notifies immediately. An acknowledgment stops later steps.')),
             ],
             options={
                 'ordering': ['person', 'after', 'pk'],
@@ -37,7 +37,7 @@ class Migration(migrations.Migration):
                 ('time_zone', models.CharField(default='UTC', max_length=50, validators=[alerts.models.channel.validate_time_zone])),
                 ('on_from', models.TimeField(blank=True, null=True)),
                 ('on_until', models.TimeField(blank=True, help_text='An earlier time than the start is on the next day.', null=True)),
-                ('weekdays', models.JSONField(default=alerts.models.on_call.all_weekdays, help_text='On which the hours begin.', validators=[alerts.models.on_call.validate_weekdays])),
+                ('weekdays', models.JSONField(default=alerts.models.on_call.all_weekdays, help_text='The days on which the hours begin.', validators=[alerts.models.on_call.validate_weekdays])),
             ],
             options={
                 'ordering': ['schedule', 'position', 'pk'],
@@ -59,7 +59,7 @@ class Migration(migrations.Migration):
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('name', models.CharField(max_length=100, unique=True)),
                 ('description', models.CharField(blank=True, max_length=300)),
-                ('time_zone', models.CharField(default='UTC', help_text='In which the schedule is shown, for example Europe/Berlin.', max_length=50, validators=[alerts.models.channel.validate_time_zone])),
+                ('time_zone', models.CharField(default='UTC', help_text='The time zone in which the schedule is shown, for example Europe/Berlin.', max_length=50, validators=[alerts.models.channel.validate_time_zone])),
                 ('feed_version', models.PositiveIntegerField(default=1, editable=False)),
             ],
             options={
@@ -103,7 +103,7 @@ class Migration(migrations.Migration):
         migrations.AlterField(
             model_name='escalationstep',
             name='after',
-            field=models.DurationField(help_text='The time after the alert was opened. 0 min notifies at once.'),
+            field=models.DurationField(help_text='The time after the alert was opened. 0 min notifies immediately.'),
         ),
         migrations.AlterField(
             model_name='escalationstep',
@@ -157,7 +157,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='scheduleoverride',
             name='instead_of',
-            field=models.ForeignKey(blank=True, help_text='Take over only the shifts of this person. Leave empty to take over all of the time.', null=True, on_delete=django.db.models.deletion.CASCADE, related_name='+', to='alerts.person'),
+            field=models.ForeignKey(blank=True, help_text='Take over only the shifts of this person. Leave empty to take over the whole period.', null=True, on_delete=django.db.models.deletion.CASCADE, related_name='+', to='alerts.person'),
         ),
         migrations.AddField(
             model_name='scheduleoverride',

@@ -59,7 +59,7 @@ class Schedule(models.Model):
         max_length=50,
         default="UTC",
         validators=[validate_time_zone],
-        help_text="In which the schedule is shown, for example Europe/Berlin.",
+        help_text="The time zone in which the schedule is shown, for example Europe/Berlin.",
     )
     # The signature of the calendar's URL includes this number, so a new number makes earlier URLs invalid.
     feed_version = models.PositiveIntegerField(default=1, editable=False)
@@ -114,7 +114,9 @@ class Rotation(models.Model):
         null=True, blank=True, help_text="An earlier time than the start is on the next day."
     )
     weekdays = models.JSONField(
-        default=all_weekdays, validators=[validate_weekdays], help_text="On which the hours begin."
+        default=all_weekdays,
+        validators=[validate_weekdays],
+        help_text="The days on which the hours begin.",
     )
 
     class Meta:
@@ -202,7 +204,7 @@ class ScheduleOverride(models.Model):
         null=True,
         blank=True,
         related_name="+",
-        help_text="Take over only the shifts of this person. Leave empty to take over all of the time.",
+        help_text="Take over only the shifts of this person. Leave empty to take over the whole period.",
     )
     starts_at = models.DateTimeField()
     ends_at = models.DateTimeField()
@@ -239,7 +241,7 @@ class NotificationRule(models.Model):
     reference = ReferenceField(source="channel")
     after = models.DurationField(
         default=timedelta(0),
-        help_text="0 min notifies at once. An acknowledgment stops later steps.",
+        help_text="0 min notifies immediately. An acknowledgment stops later steps.",
     )
     channel = models.ForeignKey("alerts.Channel", models.CASCADE, related_name="personal_rules")
 

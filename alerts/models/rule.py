@@ -48,7 +48,7 @@ class EscalationStep(models.Model):
 
     alert_type = models.ForeignKey(AlertType, models.CASCADE, related_name="steps")
     after = models.DurationField(
-        help_text="The time after the alert was opened. 0 min notifies at once."
+        help_text="The time after the alert was opened. 0 min notifies immediately."
     )
     channels = models.ManyToManyField("alerts.Channel", blank=True, related_name="+")
     schedules = models.ManyToManyField("alerts.Schedule", blank=True, related_name="steps")
@@ -105,7 +105,7 @@ class AlertRule(models.Model):
     out_of = models.PositiveSmallIntegerField(
         default=1,
         validators=[MinValueValidator(1)],
-        help_text="out of this many recent evaluations",
+        help_text="Number of recent evaluations among which breaches are counted",
     )
     clear_after = models.PositiveSmallIntegerField(
         default=1,
@@ -125,7 +125,7 @@ class AlertRule(models.Model):
     )
     cooldown = models.DurationField(
         default=timedelta(0),
-        help_text="The least time between two notifications about the same problem.",
+        help_text="The minimum time between two notifications about the same problem.",
     )
     repeat_every = models.DurationField(
         null=True,

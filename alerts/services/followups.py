@@ -135,7 +135,7 @@ def _escalate(alert: SystemAlert, now: datetime) -> bool:
     ):
         return False
     if not is_reaching:
-        text = f"escalation step {number + 1} reaches no one, so the next one follows at once"
+        text = f"escalation step {number + 1} reaches no one, so the next step follows immediately"
         add_timeline_entry(alert, Kind.ESCALATED, text, now=now)
         return _escalate(alert, now)
     if left_out := [str(person) for person in named if person not in people]:

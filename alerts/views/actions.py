@@ -243,7 +243,11 @@ def _describe_outcome(count: int, alerts: Alerts, word: str) -> str:
     if not count:
         raise InvalidAction("Nothing was changed: the alert is already in this state or resolved.")
     what = alerts[0].title if len(alerts) == 1 else _count_alerts(count)
-    rest = "" if len(alerts) < staff_actions.MAX_ROWS else ". That is as many as one action takes."
+    rest = (
+        ""
+        if len(alerts) < staff_actions.MAX_ROWS
+        else ". One action changes at most this many; repeat it for the rest."
+    )
     return f"{word}: {what}{rest}"
 
 

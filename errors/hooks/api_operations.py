@@ -68,7 +68,7 @@ _PAGE = {
 }
 _SEARCH = {
     "query": "A search as on the page of errors, such as `release:shop@1.2 is:unassigned declined`.",
-    "state": "open (the default, as an empty value), regressed, muted, resolved or all.",
+    "state": "One of open (the default, also for an empty value), regressed, muted, resolved and all.",
 }
 _RANGE = {"since": "The first time, such as 2026-11-22T14:00:00Z.", "until": "The last time."}
 _BAD_QUERY = {422: "A parameter is invalid; `detail` says which."}
@@ -77,7 +77,11 @@ _NO_GROUP = {404: "The app has no such error.", 422: "A parameter is invalid."}
 _READ: dict[str, tuple[str, dict[str, str], Any, dict[int, str]]] = {
     "group-list": (
         "List or search the app's errors.",
-        {**_SEARCH, "sort": "events, users, or empty for the last seen first.", **_PAGE},
+        {
+            **_SEARCH,
+            "sort": "The order: `events`, `users`, or empty for the most recently seen first.",
+            **_PAGE,
+        },
         api_shapes.GroupPage,
         _BAD_QUERY,
     ),
@@ -231,7 +235,7 @@ class CliRefusal(msgspec.Struct, forbid_unknown_fields=True):
 
 
 _CLI_NOTES = {
-    "organization": "Any name; the key decides the app.",
+    "organization": "Any name, because the key determines the app.",
     "project": "The app's slug or id.",
     "version": "The version of the release.",
 }

@@ -51,7 +51,7 @@ def live(context: WidgetContext) -> dict[str, object]:
         thresholds=[
             Threshold(
                 counts.WARNING_PER_MINUTE,
-                f"warning line: {counts.WARNING_PER_MINUTE}/min",
+                f"warning threshold: {counts.WARNING_PER_MINUTE}/min",
                 "warning",
             )
         ],

@@ -42,7 +42,7 @@ def errors() -> Iterable[Metric]:
 
     dropped = CounterMetricFamily(
         "opsportal_error_items_discarded",
-        "Items not stored: not kept by the portal, over quota, unreadable, or dropped by the SDK",
+        "Items that were not stored: unsupported, over quota, unreadable, or dropped by the SDK",
         labels=["source", "category"],
     )
     for source, category, number in (

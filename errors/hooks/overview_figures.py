@@ -19,8 +19,8 @@ def describe_excess(now: datetime) -> str:
     if rate <= counts.WARNING_PER_MINUTE:
         return ""
     return (
-        f"Errors are above the warning line: {formats.number(rate)} per minute in the last 5 minutes, "
-        f"the line is at {formats.number(counts.WARNING_PER_MINUTE)}"
+        f"Errors are above the warning threshold: {formats.number(rate)} per minute in the last 5 minutes, "
+        f"the threshold is {formats.number(counts.WARNING_PER_MINUTE)}"
     )
 
 

@@ -89,7 +89,7 @@ class Migration(migrations.Migration):
                 ('version', models.PositiveSmallIntegerField()),
                 ('app', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='+', to='clients.clientapp')),
                 ('group', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='hashes', to='errors.errorgroup')),
-                ('home', models.ForeignKey(help_text='The group that an unmerge returns this fingerprint to.', on_delete=django.db.models.deletion.CASCADE, related_name='+', to='errors.errorgroup')),
+                ('home', models.ForeignKey(help_text='The group to which an unmerge returns this fingerprint.', on_delete=django.db.models.deletion.CASCADE, related_name='+', to='errors.errorgroup')),
             ],
         ),
         migrations.CreateModel(

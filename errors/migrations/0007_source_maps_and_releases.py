@@ -44,7 +44,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='grouphash',
             name='kind',
-            field=models.CharField(choices=[('stored', 'From the event as it came'), ('minified', 'From an event of an app with source maps as it came'), ('original', 'From frames that a source map resolved')], default='stored', max_length=8),
+            field=models.CharField(choices=[('stored', 'From the event as received'), ('minified', 'From minified frames of an app with source maps'), ('original', 'From frames that a source map resolved')], default='stored', max_length=8),
         ),
         migrations.CreateModel(
             name='ArtifactBundle',

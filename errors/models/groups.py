@@ -112,9 +112,9 @@ class GroupHash(models.Model):
     """The group of a fingerprint. A group has several after a merge or a change of the algorithm."""
 
     class Kind(models.TextChoices):
-        STORED = "stored", "From the event as it came"
+        STORED = "stored", "From the event as received"
         # Names in minified code are short, so different bugs may have the same fingerprint.
-        MINIFIED = "minified", "From an event of an app with source maps as it came"
+        MINIFIED = "minified", "From minified frames of an app with source maps"
         ORIGINAL = "original", "From frames that a source map resolved"
 
     app = models.ForeignKey(ClientApp, models.CASCADE, related_name="+")
@@ -126,7 +126,7 @@ class GroupHash(models.Model):
         ErrorGroup,
         models.CASCADE,
         related_name="+",
-        help_text="The group that an unmerge returns this fingerprint to.",
+        help_text="The group to which an unmerge returns this fingerprint.",
     )
 
     class Meta:

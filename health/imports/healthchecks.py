@@ -62,7 +62,7 @@ def _add(imported: Imported, number: int, check: Mapping[str, Any]) -> None:
 
     schedule = _schedule(check, note)
     if not schedule:
-        note("it is not taken over, because it has neither a period nor a schedule")
+        note("it is not imported, because it has neither a period nor a schedule")
         return
     key = _ping_key(check)
     code = key.hex if key else str(check.get("unique_key") or number)
@@ -82,7 +82,7 @@ def _add(imported: Imported, number: int, check: Mapping[str, Any]) -> None:
     }
     lost = {text for member, text in _UNSUPPORTED.items() if check.get(member)}
     if lost:
-        note(f"{', '.join(sorted(lost))}: not taken over")
+        note(f"{', '.join(sorted(lost))}: not imported")
     if key:
         imported.ping_keys[values["name"]] = key
     else:

@@ -55,7 +55,7 @@ def _credentials(row: Row, note: Note) -> dict[str, str]:
     if row.get("bearer_token"):
         return {"Authorization": f"Bearer {row['bearer_token']}"}
     if method and method != "basic":
-        note(f"its sign-in ({method}) is not taken over")
+        note(f"its sign-in ({method}) is not imported")
     return {}
 
 
@@ -73,7 +73,7 @@ def read_json_query(row: Row, note: Note) -> Values:
     operator = row.get("json_path_operator") or "=="
     if operator == "==" and path and not set(path) & set("()&|<>='\"*?{} "):
         return {**values, "json_path": path, "json_value": str(row.get("expected_value") or "")}
-    note(f"its JSON query ({path or '$'} {operator} {row.get('expected_value')}) is not taken over")
+    note(f"its JSON query ({path or '$'} {operator} {row.get('expected_value')}) is not imported")
     return values
 
 
@@ -96,7 +96,7 @@ def read_dns(row: Row, note: Note) -> Values:
     resolver = str(row.get("dns_resolve_server") or "").split(",")[0].strip()
     port = int(row.get("port") or 53)
     if parse_json(row.get("conditions")):
-        note("its conditions are not taken over")
+        note("its conditions are not imported")
     return {
         "url": f"dns://{_host(row)}",
         "record_type": str(row.get("dns_resolve_type") or "A"),

@@ -92,7 +92,7 @@ def _read_database(path: Path, *, now: datetime) -> Imported:
             ("status_page", "The texts and looks of status pages"),
         ):
             if found := rows(table):
-                imported.notes.append(f"{what} are not taken over ({len(found)}).")
+                imported.notes.append(f"{what} are not imported ({len(found)}).")
         for monitor_id, name in names.items():
             history = _read_history(connection, tables, monitor_id, now)
             if history:
@@ -203,7 +203,7 @@ class _Monitors:
             note(f"monitors of the type {kind or '?'} are not supported")
             return
         if row.get("description"):
-            note("its description is not taken over")
+            note("its description is not imported")
         common: Values = {
             "name": name_of(PREFIX, row["id"], title),
             "title": title[:TITLE_LENGTH],
@@ -219,7 +219,7 @@ class _Monitors:
         try:
             values = {**common, **self._read_common(row, note), **READERS[kind](row, note)}
         except ValueError as error:
-            note(f"it is not taken over: {error}")
+            note(f"it is not imported: {error}")
             return
         self._put("monitors", row, values)
 
@@ -242,7 +242,7 @@ class _Monitors:
         if row.get("upside_down"):
             values["is_inverted"] = True
         if row.get("proxy_id"):
-            note("its proxy is not taken over")
+            note("its proxy is not imported")
         return values
 
     def _put(self, kind: str, row: Row, values: Values) -> None:
@@ -299,7 +299,7 @@ def _add_channels(imported: Imported, notifications: Iterable[tuple[Row, Any]]) 
         imported.add("channels", values)
     if count:
         imported.notes.append(
-            "Which monitor uses which notification is not taken over: alerts are routed by their type."
+            "Which monitor uses which notification is not imported: alerts are routed by their type."
         )
 
 
@@ -315,7 +315,7 @@ def _add_maintenance(
         times = list(_single_window(row))
         if not times:
             imported.notes.append(
-                f"{title}: maintenance of the type {row['strategy']} is not taken over; create a repeated silence."
+                f"{title}: maintenance of the type {row['strategy']} is not imported; create a repeated silence."
             )
         elif times[1] > now:
             components = [

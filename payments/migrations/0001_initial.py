@@ -74,7 +74,7 @@ class Migration(migrations.Migration):
             name='Mismatch',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('kind', models.CharField(choices=[('missing', 'Paid at Stripe, unknown here'), ('amount', 'Amount or currency differs'), ('two_charges', 'Two paid intents for one reservation'), ('behind', 'Status was out of date'), ('not_at_stripe', 'Unknown at Stripe')], max_length=20)),
+                ('kind', models.CharField(choices=[('missing', 'Paid at Stripe, unknown to the portal'), ('amount', 'Amount or currency differs'), ('two_charges', 'Two paid intents for one reservation'), ('behind', 'Status was out of date'), ('not_at_stripe', 'Unknown at Stripe')], max_length=20)),
                 ('intent_id', models.CharField(max_length=100)),
                 ('detail', models.CharField(max_length=300)),
                 ('found_at', models.DateTimeField()),

@@ -78,7 +78,7 @@ class Migration(migrations.Migration):
         migrations.AlterField(
             model_name='mismatch',
             name='kind',
-            field=models.CharField(choices=[('missing', 'Paid at Stripe, unknown here'), ('amount', 'Amount or currency differs'), ('two_charges', 'Two paid intents for one reservation'), ('behind', 'Status was out of date'), ('not_at_stripe', 'Unknown at Stripe'), ('refund_failed', 'A refund failed')], max_length=20),
+            field=models.CharField(choices=[('missing', 'Paid at Stripe, unknown to the portal'), ('amount', 'Amount or currency differs'), ('two_charges', 'Two paid intents for one reservation'), ('behind', 'Status was out of date'), ('not_at_stripe', 'Unknown at Stripe'), ('refund_failed', 'A refund failed')], max_length=20),
         ),
         migrations.CreateModel(
             name='Dispute',

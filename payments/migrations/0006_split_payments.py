@@ -26,7 +26,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='payment',
             name='purpose',
-            field=models.CharField(choices=[('full', 'Everything that is left to pay'), ('part', 'One of several payments'), ('deposit', 'Deposit'), ('fee', 'Fee beside the reservation')], default='full', max_length=10),
+            field=models.CharField(choices=[('full', 'The whole unpaid amount'), ('part', 'One of several payments'), ('deposit', 'Deposit'), ('fee', 'Fee beside the reservation')], default='full', max_length=10),
         ),
         migrations.AddField(
             model_name='payment',

@@ -17,7 +17,7 @@ class Mismatch(models.Model):
     """A difference between Stripe and the portal that the reconciliation or an event revealed."""
 
     class Kind(models.TextChoices):
-        MISSING = "missing", "Paid at Stripe, unknown here"
+        MISSING = "missing", "Paid at Stripe, unknown to the portal"
         AMOUNT = "amount", "Amount or currency differs"
         TWO_CHARGES = "two_charges", "Two paid intents for one reservation"
         BEHIND = "behind", "Status was out of date"

@@ -91,8 +91,8 @@ def _is_failed_debit(payment: Payment, intent: Intent, reported_at: datetime) ->
 def _handle_success(payment: Payment, asked: str, now: datetime) -> None:
     received = money(payment.amount_received, payment.currency)
     if received != asked:
-        detail = f"{received} received, {asked} asked for"
-        add_timeline_entry(payment, "another amount than asked for", detail, now=now)
+        detail = f"{received} received, {asked} requested"
+        add_timeline_entry(payment, "a different amount than requested", detail, now=now)
         # The case of a payment for a reservation is opened together with the decision about its seats.
         if not payment.reservation_id:
             record_mismatch(

@@ -41,13 +41,13 @@ class Split(msgspec.Struct, forbid_unknown_fields=True):
         Literal["full", "part", "deposit", "fee"],
         msgspec.Meta(
             description="`full` pays all that is left. `part` payments are added up until the reservation is paid. A"
-            " `deposit` books the seats at once, and `part` payments pay the balance. A `fee` is not for the seats."
+            " `deposit` books the seats at once, and `part` payments pay the balance. A `fee` does not pay for seats."
         ),
     ] = "full"
     fee: Annotated[
         int,
         msgspec.Meta(
-            ge=0, le=MAX_CHARGE, description="The share of the amount that is not for the seats."
+            ge=0, le=MAX_CHARGE, description="The share of the amount that does not pay for seats."
         ),
     ] = 0
     discount: Annotated[

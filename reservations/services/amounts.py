@@ -28,12 +28,12 @@ def check_amount(payment: Payment, reservation: Reservation) -> Verdict:
     price = money(sum(line.kept_amount for line in lines), currency)
     if not payment.is_as_asked:
         return Verdict(
-            f"{received} received of {payment.formatted_amount} asked for; it costs {price}"
+            f"{received} received of {payment.formatted_amount} requested; the price is {price}"
         )
     if payment.purpose == Purpose.FEE:
         return Verdict()
     if payment.currency != currency:
-        return Verdict(f"{received} received; it costs {price}")
+        return Verdict(f"{received} received; the price is {price}")
     paid = sum_partial_payments(
         payment.reservation_id, currency=currency, except_payment=payment.pk
     )
@@ -41,5 +41,5 @@ def check_amount(payment: Payment, reservation: Reservation) -> Verdict:
     left = due - payment.ticket_amount
     if left < 0 or (left > 0 and payment.purpose == Purpose.FULL):
         needed = money(due + payment.fee, currency)
-        return Verdict(f"{received} received; {needed} needed, and it costs {price}")
+        return Verdict(f"{received} received; {needed} needed; the price is {price}")
     return Verdict(left=left)

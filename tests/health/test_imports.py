@@ -269,16 +269,16 @@ def test_what_cannot_be_taken_over_is_listed_and_the_rest_is_imported(kuma: Kuma
         "Fast: the interval is 1 min instead of 20 s.",
         "Fast: the time limit is 15 s instead of 40 s.",
         "Fast: certificates are always verified",
-        "Fast: its proxy is not taken over.",
+        "Fast: its proxy is not imported.",
         "Not there: that the body does not contain “Error” is not checked.",
-        "Ntlm: its sign-in (ntlm) is not taken over.",
-        "Ntlm: its description is not taken over.",
-        "Query: its JSON query (sum(a) == 1) is not taken over.",
+        "Ntlm: its sign-in (ntlm) is not imported.",
+        "Ntlm: its description is not imported.",
+        "Query: its JSON query (sum(a) == 1) is not imported.",
         "192.168.1.5, which is not a public address",
-        "Nothing: it is not taken over: it has no host.",
-        "Proxies are not taken over (1).",
+        "Nothing: it is not imported: it has no host.",
+        "Proxies are not imported (1).",
         "Bot: notifications of the type gotify are not supported.",
-        "Nightly: maintenance of the type cron is not taken over",
+        "Nightly: maintenance of the type cron is not imported",
     ):
         assert text in shown
     assert {monitor.title for monitor in Monitor.objects.all()} == {
@@ -477,7 +477,7 @@ def test_a_check_with_a_period_is_imported_and_differences_are_listed(tmp_path: 
     for text in (
         "Nightly backup: the period is 2 min instead of 90 s.",
         "Nightly backup: the grace time is 1 min instead of 45 s.",
-        "Nightly backup: the description, the filter by body, the keywords of a success: not taken over.",
+        "Nightly backup: the description, the filter by body, the keywords of a success: not imported.",
         "Read only: a read-only export has no ping address",
         "is refused: crontab: Enter five fields",
         "Integrations and the history of checks are not in this export.",

@@ -21,9 +21,9 @@ def describe_resource(resource: Resource) -> None:
         f"List {resource.kind.replace('-', ' ')}, newest first.",
         scope=resource.read_scope.value,
         query={
-            resource.key: f"Only the one with this {resource.key}.",
+            resource.key: f"Only the object with this {resource.key}.",
             "limit": "Number of objects, from 1 to 200. The default is 50.",
-            "cursor": "The `next_cursor` of the page before.",
+            "cursor": "The `next_cursor` of the previous page.",
         },
         answers={200: page_type(resource, shown)},
         refusals={422: "A parameter is invalid; `detail` says which."},

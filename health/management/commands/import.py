@@ -42,7 +42,7 @@ class Command(BaseCommand):
                 f"History: {points} hours and days of {len(imported.history)} components."
             )
         if imported.notes or plan.problems:
-            self.stdout.write("Cannot be taken over, or only in part:")
+            self.stdout.write("Cannot be imported, or only in part:")
             for note in imported.notes:
                 self.stdout.write(f"  {note}")
             for resource, name, problem in plan.problems:
