@@ -10,7 +10,9 @@ from core.lib.openapi import describe
 describe(
     "alerts:check-run",
     "POST",
-    "Run all scheduled checks now.",
+    "Run all health checks and evaluate all alert rules now.",
+    notes="The response is sent after all checks and rules have finished, and lists the alerts that"
+    " were opened, reopened, raised or resolved. An app may call this 6 times per minute.",
     scope="admin",
     answers={200: ChecksRun},
 )
@@ -18,7 +20,10 @@ for source in ("alertmanager", "grafana"):
     describe(
         f"alerts:receive-{source}",
         "POST",
-        f"Receive the alerts of {source.capitalize()}: those that fire are opened here, resolved ones are resolved.",
+        f"Receive alerts from {source.capitalize()}, in the format of its webhooks.",
+        notes="A firing alert opens an alert, or updates the open one with the same fingerprint. A"
+        " resolved alert resolves it. Repeated calls do no harm. A call may contain 1,000"
+        " alerts; they are counted by result in the response.",
         scope="alerts",
         takes=PrometheusNotification,
         answers={200: AlertsReceived},
@@ -27,7 +32,14 @@ for source in ("alertmanager", "grafana"):
 describe(
     "alerts:receive-generic",
     "POST",
-    "Receive alerts of any system. Query parameters give the paths of the members, for example `title=event.name`.",
+    "Receive alerts from any system that can post JSON.",
+    notes="The body is an alert, a list of up to 1,000 alerts, or an object that contains them at"
+    " the path in the query parameter `each`. The members `title` (required), `key`,"
+    " `message`, `severity`, `status`, `url` and `labels` of each alert are read; a query"
+    " parameter of the same name gives another path, for example `title=event.name`. Alerts"
+    " with the same `key` (by default, the title) are one problem. A status such as"
+    " `resolved`, `ok` or `normal` resolves the alert; any other status opens or updates it."
+    " Repeated calls do no harm.",
     scope="alerts",
     takes=dict[str, Any],
     answers={200: AlertsReceived},
@@ -37,6 +49,8 @@ describe(
     "alerts:on-call-now",
     "GET",
     "Return who is on call in each schedule.",
+    notes="Use this to show or notify the person on call in other tools. `person` is null in a gap, in"
+    " which no one is on call. `until` is null if the shift ends more than 60 days from now.",
     scope="on-call",
     query={
         "schedule": "The name of a schedule; by default all are returned.",
@@ -49,6 +63,8 @@ describe(
     "alerts:on-call-shifts",
     "GET",
     "Return the shifts and gaps of a schedule.",
+    notes="Shifts are in order and leave no time out: a gap has no person. Overrides are included. The"
+    " first and the last shift are cut at the ends of the period.",
     scope="on-call",
     query={
         "from": "A time with its offset; by default now.",
@@ -64,6 +80,7 @@ describe(
     "alerts:on-call-overrides",
     "GET",
     "List the overrides of a schedule that are not over.",
+    notes="Overrides that start in the future are included. Use the `id` of an override to delete it.",
     scope="on-call",
     answers={200: Overrides},
     refusals={404: "There is no such schedule."},
@@ -71,7 +88,10 @@ describe(
 describe(
     "alerts:on-call-overrides",
     "POST",
-    "Let a person take over for a time, from everyone or only from `instead_of`.",
+    "Add an override, with which a person takes over for a time.",
+    notes="The person replaces everyone on call in this schedule, or only the person `instead_of`. If"
+    " overrides overlap, the one that was added last applies. A repeated call adds a second"
+    " override with the same effect.",
     scope="on-call",
     takes=NewOverride,
     answers={201: OverrideOut},
@@ -81,6 +101,7 @@ describe(
     "alerts:on-call-override",
     "DELETE",
     "Delete an override.",
+    notes="The rotations of the schedule, and other overrides, apply again from now on.",
     scope="on-call",
     answers={204: None},
     refusals={404: "There is no such override."},

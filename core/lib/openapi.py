@@ -47,14 +47,15 @@ class Operation:
     answers: Mapping[int, Any]
     takes: Any = None
     takes_nothing_too: bool = False
+    # What a caller has to know beyond the summary: limits, effects, and the result of a repeated call.
+    notes: str = ""
     scope: str = ""  # The scope of the required key, or "" if no key is required.
     refusals: Mapping[int, str] = field(default_factory=dict)
     refusal_shape: Any = Problem
     # Maps request headers to descriptions.
     headers: Mapping[str, str] = field(default_factory=dict)
-    query: Mapping[str, str] = field(
-        default_factory=dict
-    )  # Maps parameters of the query string to descriptions.
+    # Maps parameters of the query string to descriptions.
+    query: Mapping[str, str] = field(default_factory=dict)
     # The path of this operation, if one pattern of the URL table serves several paths.
     path: str = ""
     path_notes: Mapping[str, str] = field(default_factory=dict)
@@ -166,8 +167,9 @@ def _operation(
         "security": [{"key": []}] if operation.scope else [],
         "responses": {},
     }
-    if operation.scope:
-        described["description"] = f"Scope: `{operation.scope}`."
+    scope = f"Scope: `{operation.scope}`." if operation.scope else ""
+    if notes := [text for text in (operation.notes, scope) if text]:
+        described["description"] = "\n\n".join(notes)
     for name, text in operation.headers.items():
         schema = {"type": "string", **_HEADER_SCHEMAS.get(name, {})}
         parameters.append({"name": name, "in": "header", "description": text, "schema": schema})

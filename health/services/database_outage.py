@@ -94,7 +94,8 @@ def _begin(outage: Outage) -> None:
         Message(
             kind=MessageKind.TRIGGERED,
             title=f"{settings.INSTANCE}: the portal's database is down",
-            text=f"{outage.message}\nUntil the database is available again, the portal stores no errors and sends no other alerts.",
+            text=f"{outage.message}\nUntil the database is available again, the portal stores no errors and sends no"
+            " other alerts.",
             severity=Severity.CRITICAL,
             source="health",
             url=f"{settings.BASE_URL}/health",

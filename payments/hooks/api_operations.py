@@ -56,7 +56,12 @@ class EventReceived(msgspec.Struct, forbid_unknown_fields=True):
 describe(
     "payments:payment-create",
     "POST",
-    "Create a payment. A repeat with the same key gets the same response.",
+    "Create a payment, and the payment intent at Stripe.",
+    notes="Pass `client_secret` to Stripe.js, which lets the buyer pay. A repeated call with the same"
+    " key returns the stored response and never charges a second time; repeat it after a timeout"
+    " or a 5xx. With `reservation_id`, the amount must be the unpaid price of the reservation,"
+    " unless `split` declares another purpose. When the payment succeeds, its reservation is"
+    " completed automatically.",
     scope="payments",
     is_frequent=True,
     takes=CreatePayment,
@@ -77,7 +82,10 @@ describe(
 describe(
     "payments:payment-read",
     "GET",
-    "Return one of the app's payments.",
+    "Return a payment of the app, with its current status and amounts.",
+    notes="The status follows Stripe's webhooks, usually within seconds. `shown_status` also tells"
+    " whether the money was refunded or disputed. The client secret is returned only when the"
+    " payment is created.",
     scope="payments",
     answers={200: Payment},
     refusals={404: "No such payment."},
@@ -86,6 +94,9 @@ describe(
     "payments:payment-cancel",
     "POST",
     "Cancel a payment that has not been paid.",
+    notes="The intent is cancelled at Stripe, so the buyer can no longer pay. If Stripe does not"
+    " allow this any more, for example because the payment has succeeded, the response is a"
+    " 409. The reservation of the payment is not cancelled. A repeated call changes nothing.",
     scope="payments",
     answers={200: Payment},
     refusals={404: "No such payment.", 409: "The payment can no longer be cancelled."},
@@ -98,6 +109,9 @@ for url, path_notes in (
         url,
         "POST",
         "Receive an event from Stripe. The response is sent after the event is stored.",
+        notes="Enter this URL as a webhook endpoint in Stripe's dashboard. The signature is verified"
+        " before the event is stored. An event that is already stored is only counted, and"
+        " `duplicate` is true.",
         takes=dict,
         answers={200: EventReceived},
         headers={"Stripe-Signature": "Stripe's signature over the body."},

@@ -91,6 +91,9 @@ for method in ("GET", "HEAD"):
         "reservations:availability",
         method,
         "Return the events that are on sale or will be, with their ticket types, prices and tickets left.",
+        notes="Availability is computed once per second, so it is safe to poll. Send the `ETag` of the"
+        " last response as `If-None-Match` to get a 304 if nothing has changed. Tickets that are"
+        " reserved for the waiting list do not count as left.",
         scope="reservations",
         is_frequent=True,
         answers={200: Availability if method == "GET" else None, 304: None},
@@ -100,6 +103,7 @@ for method in ("GET", "HEAD"):
         "reservations:availability-event",
         method,
         "Return one event that is on sale or will be.",
+        notes="The same rules apply as for the list of all events.",
         scope="reservations",
         answers={200: EventOnSale if method == "GET" else None, 304: None},
         headers=ETAG,
@@ -108,7 +112,11 @@ for method in ("GET", "HEAD"):
 describe(
     "reservations:reservation-create",
     "POST",
-    "Hold tickets for a limited time. A repeat with the same key gets the same reservation (200).",
+    "Hold tickets for a customer for a limited time.",
+    notes="Either all tickets are held or none. `expires_at` is the time until which the buyer can"
+    " pay. A repeated call with the same key returns the existing reservation with status 200"
+    " and holds no further tickets; repeat it after a timeout or a 503. After a refusal, the key"
+    " can be used again. Ticket types with a limit per customer require `customer`.",
     scope="reservations",
     is_frequent=True,
     takes=NewReservation,
@@ -121,14 +129,19 @@ describe(
 describe(
     "reservations:reservation-stats",
     "GET",
-    "Return counts by status over all apps, and open problems.",
+    "Return the numbers of reservations and seats by status, and open problems.",
+    notes="The figures cover all apps and contain no customer data. Reservations whose payment is"
+    " being processed are counted separately, because they hold their tickets for days.",
     scope="reservations",
     answers={200: ReservationStats},
 )
 describe(
     "reservations:reservation-read",
     "GET",
-    "Return one of the app's reservations.",
+    "Return a reservation of the app, with its current status.",
+    notes="A hold whose time is over is `expired`, even if its tickets have not been released yet."
+    " `payment_processing` is true while a payment such as a bank debit is being processed; the"
+    " tickets are held until its outcome is known.",
     scope="reservations",
     answers={200: Reservation},
     refusals=UNKNOWN,
@@ -136,7 +149,10 @@ describe(
 describe(
     "reservations:reservation-extend",
     "POST",
-    "Extend the hold.",
+    "Extend the hold of a reservation to 15 minutes from now.",
+    notes="A reservation can be extended 4 times, and only before it expires. The time counts from"
+    " now, so an early call does not add up with the remaining time. A refused call does not"
+    " change `expires_at`.",
     scope="reservations",
     answers={200: Reservation},
     refusals={**UNKNOWN, 409: NOT_NOW},
@@ -144,7 +160,9 @@ describe(
 describe(
     "reservations:reservation-cancel",
     "POST",
-    "Cancel the reservation and release its tickets.",
+    "Cancel a reservation and release its tickets.",
+    notes="Only an active reservation can be cancelled, and not while a payment for it is being"
+    " processed. Sold tickets are released by a refund instead. A repeated call changes nothing.",
     scope="reservations",
     answers={200: Reservation},
     refusals={**UNKNOWN, 409: NOT_NOW},
@@ -152,7 +170,11 @@ describe(
 describe(
     "reservations:reservation-complete",
     "POST",
-    "Complete the reservation: paid through the portal, paid elsewhere, or free.",
+    "Complete a reservation, which sells its tickets.",
+    notes="A reservation that is paid through the portal is completed automatically, so this call is"
+    " for free tickets (without a body) and for payments outside the portal (`paid_elsewhere`"
+    " says how). `payment` names a successful payment of the portal. An expired hold can be"
+    " completed until its tickets have been released. A repeated call changes nothing.",
     scope="reservations",
     takes=Completion,
     takes_nothing_too=True,
@@ -162,7 +184,11 @@ describe(
 describe(
     "reservations:waiting-list",
     "POST",
-    "Add a customer to the waiting list of a sold-out ticket type. A repeated request returns the entry (200).",
+    "Add a customer to the waiting list of a sold-out ticket type.",
+    notes="A customer who is on the list, or has an offer, keeps that place, and the response has"
+    " status 200. When tickets come back, customers get offers in the order of their arrival. An"
+    " offer is a reservation with a time limit. The portal does not notify customers: poll the"
+    " list of offers, and write to them.",
     scope="reservations",
     takes=JoinWaitingList,
     answers={200: WaitingEntry, 201: WaitingEntry},
@@ -173,14 +199,19 @@ describe(
 describe(
     "reservations:waiting-list",
     "GET",
-    "Return the app's offers that can be taken now, at most 500.",
+    "Return the offers to the app's waiting customers that are valid now.",
+    notes="Poll this list, and notify each customer of the offer. `reservation` is the id of the held"
+    " reservation, which is paid like any other; `expires_at` is its end. The response contains"
+    " at most 500 offers.",
     scope="reservations",
     answers={200: Offers},
 )
 describe(
     "reservations:waiting-read",
     "GET",
-    "Return one entry of the waiting list.",
+    "Return an entry of the waiting list, with its position or its offer.",
+    notes="`position` starts at 1 and is null when the customer no longer waits. With the status"
+    " `offered`, `reservation` and `expires_at` are set.",
     scope="reservations",
     answers={200: WaitingEntry},
     refusals={404: "No such entry."},
@@ -188,7 +219,9 @@ describe(
 describe(
     "reservations:waiting-leave",
     "POST",
-    "Remove the customer from the waiting list, or release the tickets that were offered.",
+    "Remove a customer from the waiting list, or decline the offer.",
+    notes="The tickets of a declined offer go to the next customer. An offer that was accepted gets a"
+    " 409. A repeated call changes nothing.",
     scope="reservations",
     answers={200: WaitingEntry},
     refusals={404: "No such entry.", 409: NOT_NOW},

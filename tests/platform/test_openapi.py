@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from django.test import Client
+from django.urls import reverse
 from jsonschema import Draft202012Validator
 
 from core.lib import openapi
@@ -79,6 +80,29 @@ def test_every_operation_describes_its_refusals(document: dict[str, Any]) -> Non
                 assert {"401", "403"} <= statuses, (method, path)
             if "requestBody" in operation:
                 assert {"400", "413"} <= statuses, (method, path)
+
+
+def test_operations_that_change_something_explain_more_than_their_shape(
+    document: dict[str, Any],
+) -> None:
+    short = []
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
+            if set(operation["tags"]) & {"alerts", "payments", "reservations"}:
+                notes, _, _ = operation.get("description", "").partition("Scope: `")
+                if method in ("post", "put", "patch", "delete") and len(notes) < 60:
+                    short.append(f"{method} {path}")
+
+    assert short == []
+
+
+def test_the_reference_page_shows_notes_and_scope(admin_client: Client) -> None:
+    page = admin_client.get(reverse("clients:api-reference")).content.decode()
+    _, _, extend = page.partition("Extend the hold of a reservation to 15 minutes from now.")
+
+    assert "<p>A reservation can be extended 4 times, and only before it expires." in extend
+    assert '<span class="badge push">reservations</span>' in page
+    assert "Scope: `" not in page
 
 
 def test_the_document_is_valid_and_consistent(document: dict[str, Any]) -> None:

@@ -53,12 +53,14 @@ def page(request: HttpRequest) -> HttpResponse:
 
 def _operation(method: str, path: str, operation: dict[str, Any]) -> dict[str, Any]:
     bodies = operation.get("requestBody", {}).get("content", {})
+    notes, _, scope = operation.get("description", "").partition("Scope: `")
     return {
         "id": operation["operationId"],
         "method": method.upper(),
         "path": path,
         "summary": operation["summary"],
-        "scope": operation.get("description", "").removeprefix("Scope: `").removesuffix("`."),
+        "notes": notes.strip(),
+        "scope": scope.removesuffix("`."),
         "parameters": operation.get("parameters", []),
         "takes": [_type(body["schema"]) for body in bodies.values()],
         "responses": [
