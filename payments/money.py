@@ -1,6 +1,6 @@
 """Define rules about amounts, which are integers in the unit of Stripe's API. All functions are pure."""
 
-from core.lib.currencies import CURRENCIES, currency_of
+from core.lib.currencies import CURRENCIES, MAX_CHARGE, currency_of
 from core.lib.formats import money
 
 
@@ -11,8 +11,8 @@ def find_amount_problem(
     if currency not in currencies or currency not in CURRENCIES:
         return f"payments in {currency[:10]} are not accepted"
     rules = currency_of(currency)
-    if not 0 < amount <= rules.max_charge:
-        return f"the amount must be from 1 to {rules.max_charge} in the currency's smallest unit"
+    if not 0 < amount <= MAX_CHARGE:
+        return f"the amount must be from 1 to {MAX_CHARGE} in the unit of Stripe's API"
     minimum = minimums.get(currency, rules.min_charge)
     if amount < minimum:
         return f"the minimum amount is {money(minimum, currency)}"

@@ -17,7 +17,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from core.lib.admin import LogAdmin, PortalAdmin, PortalInline, Section
-from core.lib.currencies import CURRENCIES, currency_of
+from core.lib.currencies import CURRENCIES, MAX_CHARGE, currency_of
 from core.lib.customers import customer_references
 from core.lib.formats import money, span
 from core.lib.markup import state
@@ -67,8 +67,8 @@ class TicketTypeForm(ModelForm[TicketType]):
         amount = currency.from_decimal(price)
         if amount is None:
             self.add_error("price", currency.decimals_rule)
-        elif amount > currency.max_charge:
-            self.add_error("price", f"Enter {money(currency.max_charge, code)} or less.")
+        elif amount > MAX_CHARGE:
+            self.add_error("price", f"Enter {money(MAX_CHARGE, code)} or less.")
         else:
             self.cleaned_data["price"] = amount
 

@@ -16,7 +16,6 @@ class Currency:
     decimals: int = 2  # decimals in which amounts are written
     step: int = 1  # Stripe accepts only multiples of this amount.
     min_charge: int = 1
-    max_charge: int = 99_999_999  # Eight digits.
 
     @property
     def chargeable_decimals(self) -> int:
@@ -66,49 +65,54 @@ _THREE_DECIMAL = frozenset("BHD JOD KWD OMR TND".split())  # noqa: SIM905
 _WITHOUT_FRACTIONS = frozenset(("ISK", "UGX"))
 _MIN_CHARGES = {
     "AED": 200,
+    "ARS": 50,
     "AUD": 50,
-    "BGN": 100,
     "BRL": 50,
     "CAD": 50,
     "CHF": 50,
+    "COP": 50,
     "CZK": 1500,
     "DKK": 250,
     "EUR": 50,
     "GBP": 30,
     "HKD": 400,
     "HUF": 17500,
+    "IDR": 50,
+    "ILS": 50,
     "INR": 50,
     "JPY": 50,
+    "KRW": 50,
     "MXN": 1000,
     "MYR": 200,
     "NOK": 300,
     "NZD": 50,
+    "PHP": 50,
     "PLN": 200,
     "RON": 200,
+    "RUB": 50,
     "SEK": 300,
     "SGD": 50,
     "THB": 1000,
     "USD": 50,
+    "ZAR": 50,
 }
-_MAX_CHARGES = {"IDR": 999_999_999_999}
 
 
 def _currency(code: str) -> Currency:
-    limits = {
-        "min_charge": _MIN_CHARGES.get(code, 1),
-        "max_charge": _MAX_CHARGES.get(code, Currency.max_charge),
-    }
+    minimum = _MIN_CHARGES.get(code, 1)
     if code in _ZERO_DECIMAL:
-        return Currency(code, exponent=0, decimals=0, **limits)
+        return Currency(code, exponent=0, decimals=0, min_charge=minimum)
     if code in _THREE_DECIMAL:
-        return Currency(code, exponent=3, decimals=3, step=10, **limits)
+        return Currency(code, exponent=3, decimals=3, step=10, min_charge=minimum)
     if code in _WITHOUT_FRACTIONS:
-        return Currency(code, decimals=0, step=100, **limits)
-    return Currency(code, **limits)
+        return Currency(code, decimals=0, step=100, min_charge=minimum)
+    return Currency(code, min_charge=minimum)
 
 
 CURRENCIES = {code: _currency(code) for code in _CODES}
-MAX_CHARGE = max(currency.max_charge for currency in CURRENCIES.values())
+# Twelve digits in every currency, as for most cards. Some payment methods accept less (eight digits for most that are no
+# cards, and in Japan), which only Stripe knows: the buyer chooses the method after the payment was created.
+MAX_CHARGE = 999_999_999_999
 
 
 def currency_of(code: str) -> Currency:

@@ -62,17 +62,16 @@ def test_stripe_accepts_only_multiples_of_the_step(amount: int, code: str, probl
         (49, "EUR", "the minimum amount is 0.50 EUR"),
         (17_499, "HUF", "the minimum amount is 175.00 HUF"),
         (17_500, "HUF", ""),
-        (99_999_999, "EUR", ""),
-        (
-            100_000_000,
-            "EUR",
-            "the amount must be from 1 to 99999999 in the currency's smallest unit",
-        ),
-        (150_000_000, "IDR", ""),  # 1,500,000 IDR, about 80 EUR
-        (
-            10**12,
-            "IDR",
-            "the amount must be from 1 to 999999999999 in the currency's smallest unit",
+        (49, "COP", "the minimum amount is 0.50 COP"),
+        (49, "KRW", "the minimum amount is 50 KRW"),
+        (49, "ZAR", "the minimum amount is 0.50 ZAR"),
+        (150_000_000, "COP", ""),  # 1,500,000 COP, about 350 EUR
+        (150_000_000, "HUF", ""),  # 1,500,000 HUF, about 3,800 EUR
+        (150_000_000, "UGX", ""),  # 1,500,000 UGX, about 350 EUR
+        (999_999_999_999, "EUR", ""),
+        *(
+            (amount, "EUR", "the amount must be from 1 to 999999999999 in the unit of Stripe's API")
+            for amount in (-1, 0, 10**12)
         ),
         (500, "XXX", "payments in XXX are not accepted"),
     ],
