@@ -48,7 +48,9 @@ class CancellationItem(models.Model):
     reservation = models.ForeignKey(Reservation, models.PROTECT, related_name="+")
     payment = models.ForeignKey(Payment, models.PROTECT, null=True, blank=True, related_name="+")
     outcome = models.CharField(max_length=20, choices=Outcome, default=Outcome.PENDING)
-    amount = models.PositiveIntegerField(default=0, help_text="Refunded, or to refund elsewhere.")
+    amount = models.PositiveBigIntegerField(
+        default=0, help_text="Refunded, or to refund elsewhere."
+    )
     currency = models.CharField(max_length=3, blank=True)
     detail = models.CharField(max_length=300, blank=True)
     attempt = models.PositiveSmallIntegerField(

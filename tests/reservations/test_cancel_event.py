@@ -94,6 +94,18 @@ def test_holds_bookings_and_tickets_paid_elsewhere_are_released_and_payments_ref
         cancel(event)
 
 
+def test_large_amounts_of_a_currency_with_small_units_fit(event: Event) -> None:
+    price = 30_000_000_00  # IDR, about 1,600 EUR; more than a 32-bit integer
+    premium = make_ticket_type(10, event=event, price=price, currency="IDR")
+    held = services.reserve(app=make_app(), wanted=wanted((premium, 2)), now=NOW).reservation
+    services.complete(reservation=held, paid_elsewhere="desk", now=NOW)
+
+    cancellation = cancel(event)
+    services.continue_cancellations(now=NOW)
+
+    assert cancellation.items.get().amount == 2 * price
+
+
 def test_only_the_tickets_of_the_event_are_refunded_and_released(
     account: StripeAccount, event: Event, standing: TicketType
 ) -> None:
