@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from core.lib.formats import quantity, span
+
 Points = Sequence[tuple[datetime, float]]  # The oldest point comes first.
 
 PARTS = 6
@@ -204,6 +206,24 @@ def _count(count: int, unit: str) -> str:
     return f"{count} {unit}{'' if count == 1 or unit == 'min' else 's'}"
 
 
+def pace(trend: Trend, unit: str, *, per: str = "day") -> str:
+    """Return the pace on which a forecast is based, such as "falling by 13 tasks an hour in the last 59 min"."""
+    if not trend.basis:
+        return ""
+    changed = pace_quantity(trend.rate / 24 if per == "hour" else trend.rate, unit)
+    since = f"in the last {span(trend.basis)}"
+    if changed.startswith("0 "):
+        return f"steady {since}"
+    up, down = ("growing", "shrinking") if unit == "bytes" else ("rising", "falling")
+    return f"{up if trend.rate > 0 else down} by {changed} {'an' if per == 'hour' else 'a'} {per} {since}"
+
+
+def pace_quantity(rate: float, unit: str) -> str:
+    """Return a rate without its sign: "13 tasks", "1 task", "0.4 tasks". Only rates below 10 have a decimal."""
+    size = abs(rate)
+    return quantity(size if unit == "bytes" else round(size, 1 if size < 10 else None), unit)
+
+
 def backlog_course(
     spans: Iterable[tuple[datetime, datetime | None]], *, now: datetime, length: timedelta
 ) -> list[tuple[datetime, float]]:
@@ -232,7 +252,7 @@ class Forecast:
 
     title: str  # "Disk full"
     trend: Trend
-    basis: str  # For example "82 MB more per day in the last 7 days; 1.2 of 10 GB used".
+    basis: str  # For example "growing by 82 MB a day in the last 7 d; 1.2 GB of 10 GB used".
     url: str = ""
     words: str = ""  # This text replaces the words of the trend.
 

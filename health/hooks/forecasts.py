@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from django.urls import reverse
 
 from alerts.queries.outbox import load_backlog_course
-from core.lib.forecasts import Forecast, Trend, forecast
+from core.lib.forecasts import Forecast, Trend, forecast, pace
 from core.lib.formats import quantity, span
 from health.extension_points import forecast_source
 from health.models import Series, SeriesKind, Tier, Value
@@ -24,15 +24,6 @@ from health.services.gauges import QUEUE_BACKLOG
 HOUR = timedelta(hours=1)
 BACKLOG_BASES = (timedelta(minutes=10), HOUR)
 MAX_BUDGETS = 5
-
-
-def _pace(trend: Trend, unit: str, *, per: str = "day") -> str:
-    """Return the pace on which a forecast is based, such as "82 MB a day in the last 7 d"."""
-    if not trend.basis:
-        return ""
-    rate = trend.rate / 24 if per == "hour" else trend.rate
-    article = "an" if per == "hour" else "a"
-    return f"{quantity(round(rate, 1), unit)} {article} {per} in the last {span(trend.basis)}"
 
 
 def _join(*parts: str) -> str:
@@ -60,7 +51,7 @@ def database(now: datetime) -> Iterator[Forecast]:
             "Disk full",
             trend,
             _join(
-                _pace(trend, "bytes"),
+                pace(trend, "bytes"),
                 f"{quantity(free, 'bytes')} free",
                 "only the growth of the database is counted",
             ),
@@ -69,7 +60,7 @@ def database(now: datetime) -> Iterator[Forecast]:
     limit = load_thresholds()["usage.database_size"] * 1e9 / WARNING_SHARE
     trend = forecast_size(course, limit=limit, now=now)
     used = f"{quantity(size, 'bytes')} of {quantity(limit, 'bytes')} used"
-    yield Forecast("Plan limit of the database reached", trend, _join(_pace(trend, "bytes"), used))
+    yield Forecast("Plan limit of the database reached", trend, _join(pace(trend, "bytes"), used))
 
 
 @forecast_source("health.plan_limits")
@@ -81,9 +72,7 @@ def plan_limits(now: datetime) -> Iterator[Forecast]:
         "Plan limit of function calls reached",
         trend,
         _join(
-            f"{trend.rate:+,.0f} calls a day each day in the last {span(trend.basis)}"
-            if trend.basis
-            else "",
+            _calls_pace(trend),
             f"limit {calls:,.0f} in 24 h",
         ),
     )
@@ -94,11 +83,25 @@ def plan_limits(now: datetime) -> Iterator[Forecast]:
         "Plan limit of bandwidth reached",
         trend,
         _join(
-            _pace(trend, "bytes"),
+            f"{quantity(trend.rate, 'bytes')} a day in the last {span(trend.basis)}"
+            if trend.basis
+            else "",
             f"{quantity(trend.level or 0, 'bytes')} of {quantity(sent, 'bytes')} used",
             f"counted again from 1 {until:%b}",
         ),
     )
+
+
+def _calls_pace(trend: Trend) -> str:
+    """Return how the daily number of calls changes, such as "20,000 more calls each day in the last 13 d"."""
+    if not trend.basis:
+        return ""
+    change = round(abs(trend.rate))
+    since = f"in the last {span(trend.basis)}"
+    if not change:
+        return f"as many calls each day {since}"
+    noun = "call" if change == 1 else "calls"
+    return f"{change:,} {'more' if trend.rate > 0 else 'fewer'} {noun} each day {since}"
 
 
 @forecast_source("health.backlogs")
@@ -120,5 +123,5 @@ def backlogs(now: datetime) -> Iterator[Forecast]:
         yield Forecast(
             title,
             trend,
-            _join(f"{quantity(course[-1][1], unit)} waiting", _pace(trend, unit, per="hour")),
+            _join(f"{quantity(course[-1][1], unit)} waiting", pace(trend, unit, per="hour")),
         )

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from django.db.models import Q
 from django.urls import reverse
 
-from core.lib.forecasts import Forecast, backlog_course, forecast
+from core.lib.forecasts import Forecast, backlog_course, forecast, pace
 from core.lib.formats import quantity
 from health.extension_points import forecast_source
 from payments.models import WebhookEvent
@@ -26,9 +26,11 @@ def webhooks(now: datetime) -> Iterator[Forecast]:
     ).order_by("-pk")
     spans = rows.values_list("received_at", "processed_at")[:MAX_COUNTED]
     course = backlog_course(spans, now=now, length=HOUR)
+    trend = forecast(course, limit=0, now=now, bases=BASES, is_falling=True)
+    parts = (f"{quantity(course[-1][1], 'events')} waiting", pace(trend, "events", per="hour"))
     yield Forecast(
         "Backlog of webhook events cleared",
-        forecast(course, limit=0, now=now, bases=BASES, is_falling=True),
-        f"{quantity(course[-1][1], 'events')} waiting",
+        trend,
+        "; ".join(part for part in parts if part),
         reverse("payments:overview"),
     )

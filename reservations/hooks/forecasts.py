@@ -5,7 +5,7 @@ from datetime import datetime
 
 from django.urls import reverse
 
-from core.lib.forecasts import Forecast, soonest_key
+from core.lib.forecasts import Forecast, pace_quantity, soonest_key
 from core.lib.formats import span
 from health.extension_points import forecast_source
 from reservations.models import TicketType
@@ -35,4 +35,7 @@ def _basis(stock: Stock) -> str:
     trend = stock.sold_out
     if trend is None or not trend.basis:
         return left
-    return f"{trend.rate:,.0f} tickets a day in the last {span(trend.basis)}; {left}"
+    sold = f"{pace_quantity(trend.rate, 'tickets')} a day in the last {span(trend.basis)}"
+    if trend.rate < 0:
+        sold = f"more tickets returned than sold: {sold}"
+    return f"{sold}; {left}"

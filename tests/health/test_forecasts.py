@@ -134,7 +134,7 @@ def test_the_disk_is_full_when_the_database_has_used_what_is_free(
     plan = found(database(NOON), "Plan limit of the database reached")
 
     assert disk.text == "in about 10 days"
-    assert disk.basis.startswith("1 GB a day in the last 4 d; 10 GB free")
+    assert disk.basis.startswith("growing by 1 GB a day in the last 4 d; 10 GB free")
     assert plan.text == "in about 6 days"
     assert "4 GB of 10 GB used" in plan.basis
 
@@ -163,6 +163,7 @@ def test_function_calls_reach_the_plan_limit_when_their_daily_number_grows() -> 
 
     assert calls.trend.outlook is Outlook.EXPECTED
     assert calls.text == "in about 12 days"
+    assert "20,000 more calls each day in the last 7 d" in calls.basis
 
 
 def test_steady_function_calls_reach_no_limit() -> None:
@@ -201,7 +202,7 @@ def test_a_queue_that_gets_shorter_is_cleared_in_time() -> None:
 
     assert backlog.text == "in about 20 min"
     assert backlog.basis.startswith("210 tasks waiting")
-    assert " tasks an hour in the last " in backlog.basis
+    assert "; falling by 600 tasks an hour in the last " in backlog.basis
 
 
 def test_a_queue_that_grows_is_not_cleared() -> None:
@@ -248,7 +249,7 @@ def test_webhook_events_that_wait_are_counted() -> None:
     [backlog] = webhooks(timezone.now())
 
     assert backlog.title == "Backlog of webhook events cleared"
-    assert backlog.basis == "1 event waiting"
+    assert backlog.basis.startswith("1 event waiting; rising by ")
 
 
 # --- the widget ------------------------------------------------------------------------------------

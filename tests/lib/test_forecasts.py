@@ -14,6 +14,8 @@ from core.lib.forecasts import (
     Trend,
     backlog_course,
     forecast,
+    pace,
+    pace_quantity,
     soonest_first,
     spell,
     spell_range,
@@ -225,3 +227,43 @@ def test_forecasts_are_listed_by_urgency() -> None:
 
     assert [item.title for item in listed] == ["over", "soon", "later", "calm", "nothing"]
     assert [item.tone for item in listed] == ["critical", "warning", "", "", ""]
+
+
+@pytest.mark.parametrize(
+    ("rate", "unit", "per", "expected"),
+    [
+        (-13 * 24, "tasks", "hour", "falling by 13 tasks an hour in the last 59 min"),
+        (-24, "tasks", "hour", "falling by 1 task an hour in the last 59 min"),
+        (24, "tasks", "hour", "rising by 1 task an hour in the last 59 min"),
+        (1234.5 * 24, "events", "hour", "rising by 1,234 events an hour in the last 59 min"),
+        (-0.01, "tasks", "hour", "steady in the last 59 min"),
+        (0, "messages", "hour", "steady in the last 59 min"),
+        (82e6, "bytes", "day", "growing by 82 MB a day in the last 59 min"),
+        (-1.5e9, "bytes", "day", "shrinking by 1.5 GB a day in the last 59 min"),
+        (0, "bytes", "day", "steady in the last 59 min"),
+    ],
+)
+def test_the_pace_is_a_phrase_without_a_sign(
+    rate: float, unit: str, per: str, expected: str
+) -> None:
+    trend = Trend(Outlook.NOT_IN_SIGHT, NOON, rate=rate, basis=timedelta(minutes=59))
+
+    assert pace(trend, unit, per=per) == expected
+
+
+def test_a_trend_without_data_has_no_pace() -> None:
+    assert pace(Trend(Outlook.NO_DATA, NOON), "tasks") == ""
+
+
+@pytest.mark.parametrize(
+    ("rate", "expected"),
+    [
+        (1, "1 ticket"),
+        (-1, "1 ticket"),
+        (0.42, "0.4 tickets"),
+        (12.6, "13 tickets"),
+        (0, "0 tickets"),
+    ],
+)
+def test_only_a_slow_pace_has_a_decimal(rate: float, expected: str) -> None:
+    assert pace_quantity(rate, "tickets") == expected
