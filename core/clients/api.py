@@ -18,6 +18,7 @@ from core.clients.auth import (
 from core.clients.models import ClientApp, PersonalToken, Scope
 from core.lib import app_access
 from core.lib.http import BadRequest, problem
+from core.lib.scrub import has_email_address
 
 P = ParamSpec("P")
 ApiView = Callable[Concatenate[HttpRequest, Any, P], HttpResponseBase]
@@ -97,6 +98,8 @@ def idempotency_key_of(request: HttpRequest) -> str:
     key = keys[0]
     if not 1 <= len(key) <= 255 or not (key.isascii() and key.isprintable()):
         raise BadRequest("an idempotency key must have 1 to 255 printable ASCII characters")
+    if has_email_address(key):
+        raise BadRequest("an idempotency key must not contain an e-mail address")
     return key
 
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import hmac
+import re
 from functools import lru_cache
 
 from django.conf import settings
@@ -10,10 +11,12 @@ from django.utils.crypto import salted_hmac
 from core.lib.scrub import scrub_text
 
 PREFIX = "email:"
+# Only international numbers, because others look like ids that apps assign.
+_PHONE_NUMBER = re.compile(r"(?:tel:)?\+[\d\s().\-/]{6,24}", re.IGNORECASE)
 
 
 def customer_reference(given: str) -> str:
-    """Return an opaque id unchanged, and personal data such as an e-mail address as a keyed hash.
+    """Return an opaque id unchanged, and personal data such as an e-mail address or phone number as a keyed hash.
 
     The hash can be looked up but not reversed. Without SECRET_KEY, an address cannot even be verified by guessing.
     """
@@ -21,17 +24,30 @@ def customer_reference(given: str) -> str:
 
 
 def customer_references(given: str) -> list[str]:
-    """Return the references of a customer under SECRET_KEY and its fallbacks, any of which may be stored."""
+    """Return the references of a customer under SECRET_KEY and its fallbacks, any of which may be stored.
+
+    A phone number may also be stored as it is, by versions that did not recognize it.
+    """
     given = given.strip()
-    if "@" not in given and scrub_text(given) == given:
+    normalized, earlier = given.lower(), []
+    if is_phone_number(given):
+        normalized = "+" + "".join(filter(str.isdigit, given))
+        earlier = [given]
+    elif "@" not in given and scrub_text(given) == given:
         return [given]
-    digest = hashlib.sha256(given.lower().encode("utf-8", "replace")).hexdigest()
+    digest = hashlib.sha256(normalized.encode("utf-8", "replace")).hexdigest()
     keys = [settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS]
-    return [keyed_reference(digest, secret) for secret in keys]
+    return [*(keyed_reference(digest, secret) for secret in keys), *earlier]
+
+
+def is_phone_number(text: str) -> bool:
+    """Return True for an international phone number, such as "+49 (151) 234-5678"."""
+    text = text.strip()
+    return "+" in text[:5] and _PHONE_NUMBER.fullmatch(text) is not None
 
 
 def earlier_references(given: str) -> list[str]:
-    """Return the references under which a customer was stored before SECRET_KEY was rotated."""
+    """Return the references under which a customer was stored earlier, such as before SECRET_KEY was rotated."""
     return customer_references(given)[1:]
 
 

@@ -11,6 +11,7 @@ from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 
 from core.lib import request_id
+from core.lib.scrub import has_email_address
 
 T = TypeVar("T")
 
@@ -52,6 +53,15 @@ def read_json(request: HttpRequest, shape: type[T]) -> T:
         raise BadRequest(str(error), 422) from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BadRequest(f"not valid JSON: {error}") from error
+
+
+def refuse_email_address(name: str, text: str) -> None:
+    """Raise ValueError if an identifier, which is stored as it is, contains an e-mail address.
+
+    The `__post_init__` of a msgspec.Struct calls it, so `read_json` responds with 422.
+    """
+    if has_email_address(text):
+        raise ValueError(f"{name} must not contain an e-mail address")
 
 
 def json_response(

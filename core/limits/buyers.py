@@ -1,4 +1,4 @@
-"""Limit the requests of one buyer, because all buyers of an app share its API key."""
+"""Limit the payments of one buyer, because all buyers of an app share its API key."""
 
 import hashlib
 import hmac

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from core.lib.customers import pseudonym
+from core.lib.customers import is_phone_number, pseudonym
 from core.lib.scrub import Scrubber
 from errors.event import business_refs, fingerprint, frame_cache, json_codec, locations, timestamps
 from errors.event.filters import Filters
@@ -65,10 +65,21 @@ def user_key_of(user: Any, client_address: str) -> str:
         if name == "ip_address":
             text = client_address if text == "{{auto}}" else text
             return pseudonym(text) if text else ""
-        if name == "email" or Scrubber.text(text) != text:
+        if name == "email" or is_phone_number(text) or Scrubber.text(text) != text:
             return pseudonym(text)
         return text
     return ""
+
+
+def _hide_phone_number(event: dict[str, Any], user_key: str) -> None:
+    """Replace a phone number that the app uses as the user's id by its pseudonym."""
+    user = event.get("user")
+    if type(user) is not dict:
+        return
+    for name in ("id", "username"):
+        value = user.get(name)
+        if type(value) is str and is_phone_number(value):
+            user[name] = user_key
 
 
 def release_of(value: Any) -> str:
@@ -137,6 +148,7 @@ def build_event(
         _shift_breadcrumbs(event, drift)
     event["timestamp"] = _PLACEHOLDER
     user_key = user_key_of(event.get("user"), context.client_address)
+    _hide_phone_number(event, user_key)
     release = release_of(event.pop("release", None))
     dist = release_of(event.pop("dist", None))
     if size == 0 or size > MAX_EXTRA_BYTES:

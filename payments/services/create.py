@@ -7,6 +7,7 @@ returns the same intent. No transaction is open while Stripe is called.
 
 import hashlib
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -124,10 +125,16 @@ def derived_key(*, app: ClientApp, new_payment: NewPayment) -> str:
 
 
 def create_payment(
-    *, app: ClientApp, new_payment: NewPayment, key: str, now: datetime
+    *,
+    app: ClientApp,
+    new_payment: NewPayment,
+    key: str,
+    now: datetime,
+    admit: Callable[[], None] = lambda: None,
 ) -> StoredResponse:
     """Create the payment and return the response, which is stored with the key.
 
+    `admit` is called if the key is new, and may raise to refuse another payment; repeats are always answered.
     Raises KeyReused, InProgress, NotPayable, StripeUnavailable, PortalFault and stripe_api.NotConfigured; none of them
     is stored.
     """
@@ -136,6 +143,7 @@ def create_payment(
     existing = _find_by_key(app, key)
     if existing is not None:
         return _answer_repeat(existing, new_payment, now)
+    admit()
     # The check follows the look-up, because a repeat gets its response even if the reservation is paid by now.
     require_payable(
         reservation_id=new_payment.reservation_id,

@@ -13,7 +13,8 @@ from django.utils import timezone
 from core.clients.api import api, idempotency_key_of
 from core.clients.models import ClientApp, Scope
 from core.lib.currencies import MAX_CHARGE
-from core.lib.http import BadRequest, json_response, problem, read_json
+from core.lib.http import BadRequest, json_response, problem, read_json, refuse_email_address
+from core.lib.scrub import scrub_text
 from core.limits.buyers import seconds_to_wait
 from payments import services, splits, stripe_api
 from payments.models import Payment
@@ -77,26 +78,42 @@ class CreatePayment(msgspec.Struct, forbid_unknown_fields=True):
     metadata: Metadata = {}
     split: Split | None = None
 
+    def __post_init__(self) -> None:
+        refuse_email_address("order_id", self.order_id)
+
+
+class _TooManyAttempts(Exception):
+    """The buyer has created too many payments within a minute."""
+
+    def __init__(self, wait_seconds: float) -> None:
+        super().__init__(wait_seconds)
+        self.wait_seconds = wait_seconds
+
 
 @api(Scope.PAYMENTS, "POST", cache_keys=True)
 def create(request: HttpRequest, app: ClientApp) -> HttpResponse:
     """Respond with 201 and the client secret, or with the stored response for a key that was used before."""
     body = read_json(request, CreatePayment)
     new_payment = _validated(body)
-    wait = seconds_to_wait(
-        app=app,
-        customer=body.customer,
-        client_address=body.client_address,
-        path=request.path_info,
-    )
-    if wait:
-        return _too_many_requests(wait)
+
+    def admit() -> None:
+        wait = seconds_to_wait(
+            app=app,
+            customer=body.customer,
+            client_address=body.client_address,
+            path=request.path_info,
+        )
+        if wait:
+            raise _TooManyAttempts(wait)
+
     key = idempotency_key_of(request) or services.derived_key(app=app, new_payment=new_payment)
     headers = {"Idempotency-Key": key}
     try:
         response = services.create_payment(
-            app=app, new_payment=new_payment, key=key, now=timezone.now()
+            app=app, new_payment=new_payment, key=key, now=timezone.now(), admit=admit
         )
+    except _TooManyAttempts as refusal:
+        return _too_many_requests(refusal.wait_seconds)
     except services.KeyReused:
         detail = "this idempotency key was used for another request"
         return problem(422, detail, type="key-reused", headers=headers)
@@ -196,7 +213,9 @@ def _validated(body: CreatePayment) -> services.NewPayment:
         customer=body.customer,
         description=body.description,
         metadata=body.metadata,
-        split=splits.Split(splits.Purpose(split.purpose), split.fee, split.discount, split.reason),
+        split=splits.Split(
+            splits.Purpose(split.purpose), split.fee, split.discount, scrub_text(split.reason)
+        ),
     )
 
 

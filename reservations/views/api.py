@@ -16,7 +16,8 @@ from django.utils import timezone
 from core.clients.api import api, idempotency_key_of
 from core.clients.models import ClientApp, Scope
 from core.lib.customers import customer_reference, earlier_references
-from core.lib.http import BadRequest, json_response, problem, read_json
+from core.lib.http import BadRequest, json_response, problem, read_json, refuse_email_address
+from core.lib.scrub import scrub_text
 from payments.models import Payment
 from reservations import services
 from reservations.models import Line, Reservation
@@ -35,6 +36,9 @@ class NewReservation(msgspec.Struct, forbid_unknown_fields=True):
     items: Annotated[list[Item], msgspec.Meta(min_length=1, max_length=20)]
     customer: Annotated[str, msgspec.Meta(max_length=200)] = ""
     order_id: Text = ""
+
+    def __post_init__(self) -> None:
+        refuse_email_address("order_id", self.order_id)
 
 
 class Completion(msgspec.Struct, forbid_unknown_fields=True):
@@ -116,7 +120,7 @@ def complete(request: HttpRequest, app: ClientApp, reference: uuid.UUID) -> Http
             services.complete(
                 reservation=reservation,
                 payment=payment,
-                paid_elsewhere=body.paid_elsewhere,
+                paid_elsewhere=scrub_text(body.paid_elsewhere),
                 now=now,
             ),
             now,

@@ -11,7 +11,7 @@ from django.utils import timezone
 from core.clients.api import api
 from core.clients.models import ClientApp, Scope
 from core.lib.customers import customer_reference, earlier_references
-from core.lib.http import json_response, problem, read_json
+from core.lib.http import json_response, problem, read_json, refuse_email_address
 from reservations import services
 from reservations.models import WaitingEntry
 
@@ -23,6 +23,9 @@ class JoinWaitingList(msgspec.Struct, forbid_unknown_fields=True):
     quantity: Annotated[int, msgspec.Meta(ge=1, le=20)]
     customer: Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
     order_id: Annotated[str, msgspec.Meta(max_length=100)] = ""
+
+    def __post_init__(self) -> None:
+        refuse_email_address("order_id", self.order_id)
 
 
 @api(Scope.RESERVATIONS, "GET", "POST")

@@ -246,3 +246,13 @@ def test_the_envelopes_event_id_wins_and_may_contain_dashes(sender: Sender) -> N
 )
 def test_a_bad_optional_header_never_rejects_the_event(sender: Sender, header: Any) -> None:
     assert sender.send(raised(), header=header).status_code == 200
+
+
+def test_a_phone_number_as_user_id_is_stored_as_a_pseudonym(sender: Sender) -> None:
+    for number in ("+49 151 2345678", "+49-151-2345678"):
+        sender.send(raised(user={"id": number, "username": number}))
+
+    keys = set(ErrorEvent.objects.values_list("user_key", flat=True))
+    assert len(keys) == 1
+    assert "2345678" not in "".join(keys)
+    assert "2345678" not in repr([payload_of(event) for event in ErrorEvent.objects.all()])

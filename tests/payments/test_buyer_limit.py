@@ -1,5 +1,6 @@
 """Payment attempts are limited per buyer, and much higher per API key."""
 
+import itertools
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,7 +14,8 @@ from core.limits import blocked, tiers
 from core.limits.models import BlockedCall, RateLimitTier, Tier
 from payments.models import Payment
 from tests.factories import make_app
-from tests.payments.stripe_double import StripeDouble
+from tests.payments.stripe_account import StripeAccount
+from tests.payments.stripe_double import Fault, StripeDouble
 
 pytestmark = pytest.mark.django_db
 
@@ -33,18 +35,20 @@ def client_of(slug: str) -> Client:
 
 
 @pytest.fixture
-def shop(stripe: StripeDouble) -> Client:
+def shop(account: StripeAccount) -> Client:
     return client_of("shop")
 
 
-def pay(shop: Client, **buyer: str) -> Any:
-    """Send a request with the same key as every other, so that at most one reaches Stripe."""
+_numbers = itertools.count(1)
+
+
+def pay(shop: Client, key: str = "", **buyer: str) -> Any:
     body = {"amount": 2500, "currency": "EUR", **buyer}
     return shop.post(
         "/api/v1/payments/",
         body,
         content_type="application/json",
-        headers={"Idempotency-Key": "one key for all"},
+        headers={"Idempotency-Key": key or f"key-{next(_numbers)}"},
     )
 
 
@@ -74,6 +78,17 @@ def test_each_buyer_has_20_attempts_a_minute(
     assert refused.json()["retryAfter"] == int(refused["Retry-After"]) <= 60
     assert pay(shop, **other).status_code != 429
     assert pay(shop).status_code != 429
+
+
+def test_repeats_of_a_payment_are_answered_whatever_the_limit(
+    double: StripeDouble, shop: Client
+) -> None:
+    set_limit(Tier.BUYER, 1)
+    double.faults.append(Fault("drop_before", times=2))
+    codes = [pay(shop, "k-1", customer="c-1").status_code for _ in range(4)]
+
+    assert codes == [503, 201, 201, 201]
+    assert pay(shop, "k-2", customer="c-1").status_code == 429
 
 
 def test_a_new_customer_id_does_not_evade_the_limit_of_the_address(shop: Client) -> None:

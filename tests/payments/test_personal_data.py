@@ -14,7 +14,8 @@ from core.clients.models import ApiKey, Scope
 from core.lib.customers import customer_reference, customer_references
 from payments import services
 from payments.models import Payment, WebhookEvent
-from tests.factories import make_app
+from reservations import services as services_of_reservations
+from tests.factories import make_app, make_ticket_type, wanted
 from tests.payments.deliveries import deliver
 from tests.payments.stripe_account import StripeAccount
 from tests.payments.stripe_double import Fault, StripeDouble
@@ -132,6 +133,94 @@ def test_an_address_is_stored_as_a_keyed_hash(given: str, settings: Settings) ->
     settings.SECRET_KEY = "another key that is as long as a real one"
     assert customer_reference(given) != reference
     assert reference in customer_references(given)
+
+
+@pytest.mark.parametrize("given", ["+49 (151) 234-5678", " +49 151 2345678", "tel:+49.151.2345678"])
+def test_a_phone_number_is_stored_as_a_keyed_hash(given: str) -> None:
+    reference = customer_reference(given)
+
+    assert reference == customer_reference("+491512345678")
+    assert "2345678" not in reference
+    # Versions that did not recognize phone numbers stored them as they are.
+    assert customer_references(given)[-1] == given.strip()
+
+
+@pytest.mark.parametrize(
+    "given", ["4711", "2026-11-0001", "+c-4711", "0151 2345678", "a+491512345678"]
+)
+def test_an_id_with_digits_is_no_phone_number(given: str) -> None:
+    assert customer_references(given) == [given]
+
+
+@pytest.mark.parametrize("customer", ["+49 151 2345678", "4242 4242 4242 4242", "ann@example.org"])
+def test_personal_data_as_customer_is_nowhere_in_clear(
+    account: StripeAccount, shop: Client, customer: str
+) -> None:
+    body = {"amount": 2500, "currency": "EUR", "customer": customer}
+    assert shop.post("/api/v1/payments/", body, content_type="application/json").status_code == 201
+
+    assert customer not in everything_stored()
+
+
+@pytest.mark.parametrize(
+    "address", ["/api/v1/payments/", "/api/v1/reservations/", "/api/v1/waiting-list/"]
+)
+def test_an_order_id_with_an_address_is_refused(address: str) -> None:
+    _, secret = ApiKey.issue(app=make_app(), scopes=[Scope.PAYMENTS, Scope.RESERVATIONS])
+    shop = Client(headers={"Authorization": f"Bearer {secret}", "Idempotency-Key": "k-1"})
+    bodies: dict[str, dict[str, Any]] = {
+        "/api/v1/payments/": {"amount": 2500, "currency": "EUR"},
+        "/api/v1/reservations/": {"items": [{"ticket_type": 1, "quantity": 1}]},
+        "/api/v1/waiting-list/": {"ticket_type": 1, "quantity": 1, "customer": "c-1"},
+    }
+
+    refused = shop.post(
+        address,
+        {**bodies[address], "order_id": "7 ann@example.org"},
+        content_type="application/json",
+    )
+
+    assert refused.status_code == 422
+    assert "order_id must not contain an e-mail address" in refused.json()["detail"]
+    assert "ann" not in refused.content.decode()
+
+
+def test_an_idempotency_key_with_an_address_is_refused(shop: Client) -> None:
+    refused = shop.post(
+        "/api/v1/payments/",
+        {"amount": 2500, "currency": "EUR"},
+        content_type="application/json",
+        headers={"Idempotency-Key": "pay-ann@example.org-1"},
+    )
+
+    assert refused.status_code == 400
+    assert "must not contain an e-mail address" in refused.json()["detail"]
+    assert not Payment.objects.exists()
+
+
+def test_reasons_that_apps_write_are_scrubbed(double: StripeDouble) -> None:
+    app = make_app()
+    _, secret = ApiKey.issue(app=app, scopes=[Scope.PAYMENTS, Scope.RESERVATIONS])
+    shop = Client(headers={"Authorization": f"Bearer {secret}"})
+    made = [
+        services_of_reservations.reserve(
+            app=app, wanted=wanted((make_ticket_type(), 1)), now=timezone.now()
+        ).reservation
+        for _ in range(2)
+    ]
+    split = {"reason": "fee of ann@example.org", "fee": 100}
+    body = {"amount": 2600, "currency": "EUR", "reservation_id": made[0].uuid, "split": split}
+
+    paid = shop.post("/api/v1/payments/", body, content_type="application/json")
+    completed = shop.post(
+        f"/api/v1/reservations/{made[1].uuid}/complete/",
+        {"paid_elsewhere": "cash of ann@example.org"},
+        content_type="application/json",
+    )
+
+    assert (paid.status_code, completed.status_code) == (201, 200)
+    assert "ann@example.org" not in everything_stored()
+    assert "fee of [Filtered]" in everything_stored()
 
 
 def test_an_opaque_customer_id_is_kept() -> None:

@@ -5,7 +5,7 @@ card numbers, bearer tokens; see `texts`) filter only the matched part. Referenc
 are kept.
 """
 
-from core.lib.scrub.texts import FILTERED, passes_luhn, scrub_text
+from core.lib.scrub.texts import FILTERED, has_email_address, passes_luhn, scrub_text
 from core.lib.scrub.values import (
     TOO_DEEP,
     Scrubbed,
@@ -21,6 +21,7 @@ __all__ = [
     "Scrubbed",
     "ScrubbedDict",
     "Scrubber",
+    "has_email_address",
     "passes_luhn",
     "scrub",
     "scrub_text",

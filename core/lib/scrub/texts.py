@@ -15,6 +15,7 @@ _URL_PASSWORD = re.compile(r"(://[^/\s:@\"']{0,100}+:)[^\s/@\"']{1,200}+(?=@)")
 _EMAIL = re.compile(
     r"(?<![\w.+-])[\w.+-]++(?:@|%40)((?:[^\W_](?:[\w-]{0,62}+)\.){1,8}[^\W\d_]{2,24})(?![\w-])"
 )
+_EMAIL_IN_ID = re.compile(r"[\w.+-](?:@|%40)(?:[^\W_][\w-]{0,62}\.){1,8}[^\W\d_]{2,24}")
 _NOT_A_DOMAIN = frozenset(("js", "mjs", "cjs", "jsx", "ts", "tsx", "css", "map", "json", "html", "vue"))  # fmt: skip
 # This does not match after a word and a slash, because Chrome/129.0.0.0 is a version.
 _IPV4 = re.compile(
@@ -135,6 +136,11 @@ def _jwt(match: re.Match[str]) -> str:
 def _assigned(match: re.Match[str]) -> str:
     quote = match[0][len(match[1])]
     return match[1] + (quote if quote in "\"'" else "") + FILTERED
+
+
+def has_email_address(text: str) -> bool:
+    """Return True if an identifier contains an e-mail address, also directly before other characters of it."""
+    return ("@" in text or "%40" in text) and _EMAIL_IN_ID.search(text) is not None
 
 
 def scrub_text(text: str) -> str:
