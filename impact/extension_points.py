@@ -83,6 +83,7 @@ class Mention(NamedTuple):
     problem: Problem
     reference: Reference
     at: datetime
+    last_at: datetime | None = None  # until then, if the problem named it for some time
 
 
 @dataclass(frozen=True)

@@ -1,16 +1,17 @@
 """Find the orders, payments, users and other objects that the events of a group name."""
 
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
+from datetime import datetime, timedelta
 
 from django.db.models import Q
 from django.urls import reverse
 
-from errors.models import ID_BITS, ErrorEvent, ErrorGroup
+from errors.models import ErrorEvent, ErrorGroup, received_time
 from impact.extension_points import Description, Mention, Page, Problem
 from impact.references import Reference, ReferenceKind, narrow
 
 GROUP = "group"
+MAX_DELIVERY = timedelta(minutes=10)  # SDKs send events later, and repeat what was not delivered
 COLUMNS = {
     ReferenceKind.REQUEST: "request_id",
     ReferenceKind.USER: "user_key",
@@ -36,8 +37,11 @@ def find_mentions(kind: str, values: Sequence[str]) -> Iterator[Mention]:
     column = COLUMNS[ReferenceKind(kind)]
     # The index excludes empty values, and SQLite uses such an index only if the query excludes empty values, too.
     events = ErrorEvent.objects.filter(~Q(**{column: ""}), **{f"{column}__in": values})
-    for id, group_id, value in events.values_list("pk", "group_id", column):
-        yield Mention(Problem(GROUP, group_id), Reference(kind, value), _received_at(id))
+    for id, occurred_at, group_id, value in events.values_list(
+        "pk", "occurred_at", "group_id", column
+    ):
+        times = affected_at(id, occurred_at), received_time(id)
+        yield Mention(Problem(GROUP, group_id), Reference(kind, value), *times)
 
 
 def describe_group(group: ErrorGroup) -> Description:
@@ -55,11 +59,13 @@ def read_mentions(first: int, last: int, limit: int) -> Page:
     events = list(
         ErrorEvent.objects.filter(pk__gte=first, pk__lte=last)
         .order_by("pk")
-        .values_list("pk", "group_id", *COLUMNS.values())[:limit]
+        .values_list("pk", "occurred_at", "group_id", *COLUMNS.values())[:limit]
     )
     mentions = [
-        Mention(Problem(GROUP, group_id), reference, _received_at(id))
-        for id, group_id, *values in events
+        Mention(
+            Problem(GROUP, group_id), reference, affected_at(id, occurred_at), received_time(id)
+        )
+        for id, occurred_at, group_id, *values in events
         for reference in _references(values)
     ]
     return Page(mentions, events[-1][0] + 1 if len(events) == limit else None)
@@ -76,5 +82,11 @@ def _references(values: Sequence[str]) -> list[Reference]:
     return narrow(Reference(kind.value, value) for kind, value in named if value)
 
 
-def _received_at(id: int) -> datetime:
-    return datetime.fromtimestamp((id >> ID_BITS) / 1000, UTC)
+def affected_at(id: int, occurred_at: datetime) -> datetime:
+    """Return when the event with this id affected its order: before an app that reports it reacts to the error.
+
+    A client's time that is long before the reception is not used, because its clock may be wrong.
+    """
+    received_at = received_time(id)
+    is_recent = received_at - MAX_DELIVERY <= occurred_at <= received_at
+    return occurred_at if is_recent else received_at

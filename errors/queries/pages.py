@@ -20,7 +20,7 @@ from errors.models import (
     hour_of,
     hour_start,
 )
-from errors.queries.mentions import GROUP, describe_group, mentions_of_event
+from errors.queries.mentions import GROUP, affected_at, describe_group, mentions_of_event
 from impact.queries.figures import Amounts
 from impact.queries.orders import EventCost, cost_of_mentions
 from impact.queries.risk import amounts_at_risk
@@ -178,7 +178,9 @@ def groups_at_risk(*, now: datetime, groups: Sequence[int] | None = None) -> dic
 
 def event_impact(event: ErrorEvent, *, now: datetime) -> EventCost:
     """Return the orders that one event affected, with their payments and reservations."""
-    return cost_of_mentions(mentions_of_event(event), at=event.received_at, now=now)
+    return cost_of_mentions(
+        mentions_of_event(event), at=affected_at(event.pk, event.occurred_at), now=now
+    )
 
 
 def environments() -> list[str]:

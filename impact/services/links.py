@@ -87,10 +87,11 @@ def _spans(mentions: Iterable[Mention]) -> Spans:
     The hour is 0 for kinds that link at any time.
     """
     spans: Spans = {}
-    for problem, reference, at in mentions:
+    for problem, reference, at, until in mentions:
         hour = int(at.timestamp()) // 3600 if reference.kind in BROAD_KINDS else 0
         known = spans.get((problem, reference, hour))
-        span = (min(known[0], at), max(known[1], at)) if known else (at, at)
+        last_at = until or at
+        span = (min(known[0], at), max(known[1], last_at)) if known else (at, last_at)
         spans[problem, reference, hour] = span
     return spans
 
@@ -119,7 +120,7 @@ def _earlier_mentions(references: Collection[Reference]) -> Iterable[tuple[Menti
             for source in problem_sources:
                 if kind in source.indexed:
                     for mention in source.find(kind, part):
-                        yield mention, mention.at
+                        yield mention, mention.last_at or mention.at
 
 
 def _by_kind(references: Iterable[Reference]) -> dict[str, list[str]]:

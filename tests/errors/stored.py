@@ -57,7 +57,7 @@ def new_error(
         "app_id": app.pk,
         "event_id": uuid.uuid4().hex,
         "received_at": NOON,
-        "occurred_at": NOON,
+        "occurred_at": fields.get("received_at", NOON),
         "group_hash": (group or f"group-{number}").ljust(32, "0")[:32],
         "title": "PaymentDeclined: card was declined",
         "type": "PaymentDeclined",

@@ -57,6 +57,43 @@ def test_an_error_finds_the_order_by_any_reference(by: str) -> None:
     assert (figures.orders, figures.seats) == ({State.AT_RISK: 1}, {State.AT_RISK: 2})
 
 
+@pytest.mark.parametrize(
+    ("occurred_before", "lost_count"),
+    [(timedelta(seconds=5), 1), (timedelta(hours=2), 0), (timedelta(seconds=-30), 0)],
+    ids=["sent a little later", "a clock that is slow", "a clock that is fast"],
+)
+@pytest.mark.parametrize("is_first", [True, False], ids=["order first", "error first"])
+def test_an_order_that_the_app_cancels_before_the_error_arrives_is_lost(
+    occurred_before: timedelta, lost_count: int, is_first: bool
+) -> None:
+    hold = reserve(make_ticket_type(price=4500), now=NOON - MINUTE, order_id="o-1")
+    if is_first:
+        services.cancel(reservation=hold, now=NOON - timedelta(seconds=4))
+        catch_up(seconds=20)
+
+    event = make_error(
+        shop(), order_ref="o-1", received_at=NOON, occurred_at=NOON - occurred_before
+    )
+    if not is_first:
+        catch_up(seconds=20)
+        services.cancel(reservation=hold, now=NOON - timedelta(seconds=4))
+
+    assert group_figures(event, NOON).orders.get(State.LOST, 0) == lost_count
+    shown = pages.event_impact(event, now=NOON).figures
+    assert shown.orders.get(State.LOST, 0) == lost_count
+
+
+def test_an_error_that_is_delivered_late_belongs_to_the_alert_of_its_time() -> None:
+    reserve(make_ticket_type(price=4500), now=NOON - MINUTE, order_id="o-1")
+    event = make_error(
+        shop(), order_ref="o-1", received_at=NOON, occurred_at=NOON - timedelta(minutes=9)
+    )
+    catch_up(seconds=20)
+
+    touch = Touch.objects.get(problem=event.group_id)
+    assert (touch.first_at, touch.last_at) == (NOON - timedelta(minutes=9), NOON)
+
+
 def test_an_error_finds_the_orders_of_an_organization() -> None:
     make_payment(order_id="o-1", status="processing", now=NOON, organization="acme")
 
