@@ -7,6 +7,10 @@ from itertools import chain
 from django.http import StreamingHttpResponse
 
 
+_CONTROLS = ("\t", "\r", "\n")
+_FORMULA_STARTS = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+
+
 class _Echo:
     def write(self, line: str) -> str:
         return line
@@ -25,5 +29,9 @@ def csv_response(
 
 
 def not_a_formula(text: str) -> str:
-    """Prevent spreadsheets from evaluating an order id or customer that begins like a formula."""
-    return f"'{text}" if text[:1] in ("=", "+", "-", "@", "\t", "\r") else text
+    """Prevent spreadsheets from evaluating an order id or customer that begins like a formula.
+
+    Some spreadsheets ignore white space before a formula, or accept full-width characters.
+    """
+    is_formula = text[:1] in _CONTROLS or text.lstrip()[:1] in _FORMULA_STARTS
+    return f"'{text}" if text and is_formula else text

@@ -1,5 +1,7 @@
 """The same figures everywhere: lists, messages, health page, report, metrics, API, lists of buyers."""
 
+import csv
+import io
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -237,6 +239,37 @@ def test_orders_are_downloaded_as_csv_without_formulas(browse: Client) -> None:
     assert line.startswith("'=1+1,at risk,'@u,1234.50,EUR,0,")
 
 
+@pytest.mark.parametrize(
+    "customer",
+    [
+        '=HYPERLINK("http://x.example","a")',
+        "@SUM(1)",
+        "+1",
+        "-1",
+        "\t=1",
+        "\r=1",
+        "\n=1",
+        " =1",
+        "\uff1d1",
+    ],
+)
+def test_a_list_of_buyers_has_no_formulas(browse: Client, customer: str) -> None:
+    written = WinBackList.objects.create(
+        title="t", kind="group", problem=1, created_at=timezone.now()
+    )
+    for name in (customer, "plain-1"):
+        WinBackEntry.objects.create(
+            list=written, order_key=f"order:{name}", customer=name, amount=4500, currency="EUR",
+            seats=1,
+        )  # fmt: skip
+
+    answer = browse.get(reverse("impact:list-csv", args=[written.pk]))
+
+    rows = list(csv.reader(io.StringIO(b"".join(answer).decode(), newline="")))
+    assert rows[1][:3] == [f"'{customer}", f"'{customer}", "45.00"]
+    assert rows[2][:2] == ["plain-1", "plain-1"]
+
+
 def test_resolving_and_listing_writes_down_the_lost_orders(
     browse: Client, event: ErrorEvent
 ) -> None:
@@ -265,13 +298,13 @@ def test_an_alert_is_resolved_with_a_list_as_well(browse: Client, event: ErrorEv
     assert WinBackEntry.objects.get().customer == "u-lost"
 
 
-@pytest.mark.parametrize("name", ["orders", "orders-csv", "list"])
+@pytest.mark.parametrize("name", ["orders", "orders-csv", "list", "list-csv"])
 def test_pages_require_permission(name: str, event: ErrorEvent) -> None:
     written = WinBackList.objects.create(
         title="t", kind="group", problem=event.group_id, created_at=timezone.now()
     )
     client = Client()
     client.force_login(User.objects.create_user("eve", is_staff=True))
-    arguments = [written.pk] if name == "list" else ["group", event.group_id]
+    arguments = [written.pk] if name.startswith("list") else ["group", event.group_id]
 
     assert client.get(reverse(f"impact:{name}", args=arguments)).status_code == 403
