@@ -40,6 +40,7 @@ from reservations.services.reserve import (
 )
 from reservations.services.waiting import (
     Joined,
+    MoreThanCapacity,
     NotSoldOut,
     NoWaitingList,
     join,
@@ -56,6 +57,7 @@ __all__ = [
     "Joined",
     "KeyReused",
     "LimitReached",
+    "MoreThanCapacity",
     "NoWaitingList",
     "NotOnSale",
     "NotSoldOut",

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from django.db import transaction
 
 from core.clients.models import ClientApp
+from core.lib import formats
 from reservations.models import Reservation, Status, TicketType, WaitingEntry
 from reservations.models.waiting import WaitingEntryQuerySet
 from reservations.services.customers import recognize_customer
@@ -37,6 +38,10 @@ class NotSoldOut(Exception):
     """Enough tickets are left, so there is no need to wait."""
 
 
+class MoreThanCapacity(Exception):
+    """The ticket type has fewer tickets than the customer wants, so they can never be offered."""
+
+
 @dataclass(frozen=True)
 class Joined:
     entry: WaitingEntry
@@ -56,7 +61,7 @@ def join(
 ) -> Joined:
     """Put the customer on the waiting list. A customer who is on the list, or has an offer, keeps that place.
 
-    Raises UnknownTicketType, NoWaitingList, NotOnSale, NotSoldOut and LimitReached.
+    Raises UnknownTicketType, NoWaitingList, NotOnSale, NotSoldOut, MoreThanCapacity and LimitReached.
     """
     recognize_customer(customer=customer, earlier=earlier_customers)
     type_ = TicketType.objects.select_for_update().filter(pk=ticket_type).first()
@@ -73,6 +78,9 @@ def join(
         raise NotOnSale(f"{type_} is not on sale")
     if quantity <= types.available(now)[type_.pk]:
         raise NotSoldOut(f"{type_.name}: enough tickets are left; reserve them")
+    if 0 < type_.capacity < quantity:  # without any, the capacity is not decided yet
+        tickets = formats.quantity(type_.capacity, "tickets")
+        raise MoreThanCapacity(f"{type_.name} has only {tickets} in all")
     enforce_limit(type_, customer, quantity, now)
     entry = WaitingEntry.objects.create(
         app=app,
@@ -138,6 +146,10 @@ def _offer_type(type_: TicketType, now: datetime) -> int:
         return 0
     while reclaim(ticket_type_ids=[type_.pk], now=now):
         pass
+    # The capacity was reduced. Entries that can never be served would keep returned tickets from all other buyers.
+    if type_.capacity:
+        never = type_.waiting.waiting().filter(quantity__gt=type_.capacity)
+        never.update(state=State.CLOSED, ended_at=now)
     offers = 0
     for entry in type_.waiting.waiting().select_related("app"):
         try:

@@ -54,6 +54,8 @@ def _join(request: HttpRequest, app: ClientApp) -> HttpResponse:
         return problem(409, str(refusal), type="not-on-sale", title="Not on sale")
     except services.NotSoldOut as refusal:
         return problem(409, str(refusal), type="not-sold-out", title="Not sold out")
+    except services.MoreThanCapacity as refusal:
+        return problem(409, str(refusal), type="more-than-capacity", title="Too many tickets")
     except services.LimitReached as refusal:
         return problem(409, str(refusal), type="limit", limit=refusal.limit, owned=refusal.owned)
     return json_response(as_json(joined.entry, now), 201 if joined.is_new else 200)

@@ -95,7 +95,7 @@ def test_without_a_key_one_is_generated_and_returned(stripe: StripeDouble, shop:
         ({"amount": 0}, 422),
         ({"amount": -1}, 422),
         ({"amount": 49}, 422),
-        ({"amount": 100_000_000}, 422),
+        ({"amount": 10**12}, 422),
         ({"amount": 10**40}, 422),
         ({"currency": "XXX"}, 422),
         ({"currency": "EURO"}, 422),

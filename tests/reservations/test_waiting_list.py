@@ -142,6 +142,21 @@ def test_tickets_come_back_in_every_way(app: ClientApp, how: str) -> None:
     assert status(ann, now) == "offered"
 
 
+def test_a_wish_for_more_than_all_tickets_keeps_none_from_other_buyers(app: ClientApp) -> None:
+    type_, [first, *_] = sold_out(3)
+    with pytest.raises(services.MoreThanCapacity, match="only 3 tickets in all"):
+        join(app, type_, "ann", 4)
+    ben = join(app, type_, "ben", 3)
+
+    services.release_sold(first, now=NOON)
+    services.release_sold(Reservation.objects.order_by("pk")[1], now=NOON)
+    TicketType.objects.filter(pk=type_.pk).update(capacity=2)
+    assert services.offer_tickets(now=NOON) == 0
+
+    assert status(ben) == "closed"
+    reserve(type_)
+
+
 def test_leaving_the_list_lets_other_buyers_buy(app: ClientApp) -> None:
     type_, [first, _] = sold_out()
     ann = join(app, type_, "ann")
@@ -282,6 +297,11 @@ REFUSALS: dict[str, tuple[Callable[[], TicketType], int, str]] = {
         lambda: make_ticket_type(0, has_waiting_list=True, event=make_event(is_on_sale=False)),
         409,
         "not-on-sale",
+    ),
+    "more than all": (
+        lambda: make_ticket_type(1, has_waiting_list=True),
+        409,
+        "more-than-capacity",
     ),
     "unknown": (lambda: TicketType(pk=10**6), 422, "unknown-ticket-type"),
     "limit": (
