@@ -6,7 +6,6 @@ from itertools import chain
 
 from django.http import StreamingHttpResponse
 
-
 _CONTROLS = ("\t", "\r", "\n")
 _FORMULA_STARTS = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 

@@ -110,8 +110,8 @@ def _currency(code: str) -> Currency:
 
 
 CURRENCIES = {code: _currency(code) for code in _CODES}
-# Twelve digits in every currency, as for most cards. Some payment methods accept less (eight digits for most that are no
-# cards, and in Japan), which only Stripe knows: the buyer chooses the method after the payment was created.
+# This is the limit of most cards in every currency. Some payment methods accept less, mostly eight digits. Stripe
+# checks that, because the buyer chooses the method after the payment was created.
 MAX_CHARGE = 999_999_999_999
 
 

@@ -193,7 +193,8 @@ describe(
     takes=JoinWaitingList,
     answers={200: WaitingEntry, 201: WaitingEntry},
     refusals={
-        409: "`type` is `not-sold-out`, `no-waiting-list`, `not-on-sale`, `more-than-capacity` or `limit` (with `limit`, `owned`)."
+        409: "`type` is `not-sold-out`, `no-waiting-list`, `not-on-sale`, `more-than-capacity` or"
+        " `limit` (with `limit`, `owned`)."
     },
 )
 describe(

@@ -4,15 +4,16 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('reservations', '0009_key_fingerprints'),
+        ("reservations", "0009_key_fingerprints"),
     ]
 
     operations = [
         migrations.AlterField(
-            model_name='cancellationitem',
-            name='amount',
-            field=models.PositiveBigIntegerField(default=0, help_text='Refunded, or to refund elsewhere.'),
+            model_name="cancellationitem",
+            name="amount",
+            field=models.PositiveBigIntegerField(
+                default=0, help_text="Refunded, or to refund elsewhere."
+            ),
         ),
     ]

@@ -140,6 +140,17 @@ def test_a_later_change_does_not_bring_the_person_back(model: Any, now: datetime
     assert not OrderReference.objects.filter(kind="user").exists()
 
 
+def test_orders_are_erased_before_they_are_computed_again(
+    now: datetime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    buy_everything("buyer-17", now)
+    monkeypatch.setattr("impact.services.erasure.CATCH_UP_SECONDS", 0.0)
+
+    erase_person(customer="buyer-17", user=None, now=now)
+
+    assert find("buyer-17") == []
+
+
 def test_other_persons_stay(now: datetime) -> None:
     buy_everything("buyer-17", now)
     make_payment(customer="buyer-170")

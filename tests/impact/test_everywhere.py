@@ -36,6 +36,7 @@ from tests.impact.support import reserve, shop
 
 pytestmark = pytest.mark.django_db
 SENTENCE = "2 orders, 45.00 EUR at risk, 45.00 EUR lost"
+ESTIMATE = "Probably missing: 3 orders (1 to 5) worth 135.00 EUR (45.00 EUR to 225.00 EUR)."
 
 
 @pytest.fixture
@@ -83,6 +84,17 @@ def test_groups_are_sorted_and_filtered_by_money_at_risk(browse: Client, event: 
     assert "500 JPY" in page
 
 
+def test_the_currency_of_most_groups_decides_their_order(browse: Client) -> None:
+    for order, amount, currency in (("o-1", 900, "EUR"), ("o-2", 500, "USD"), ("o-3", 700, "USD")):
+        make_payment(order_id=order, amount=amount, currency=currency, status="processing")
+        make_error(shop(), group=order, order_ref=order)
+
+    page = browse.get(reverse("errors:group-list") + "?sort=risk").content.decode()
+
+    places = [page.index(text) for text in ("7.00 USD", "5.00 USD", "9.00 EUR")]
+    assert places == sorted(places)
+
+
 def test_every_channel_shows_the_orders() -> None:
     from alerts.channels import (
         apprise,
@@ -97,7 +109,12 @@ def test_every_channel_shows_the_orders() -> None:
     )
 
     message = Message(
-        kind=MessageKind.TRIGGERED, title="Down", text="Text", impact=SENTENCE, at=timezone.now()
+        kind=MessageKind.TRIGGERED,
+        title="Down",
+        text="Text",
+        impact=SENTENCE,
+        estimate=ESTIMATE,
+        at=timezone.now(),
     )
     mail = email.build_email(message, sender="", key="key")
     build: dict[str, Callable[[], object]] = {
@@ -116,6 +133,8 @@ def test_every_channel_shows_the_orders() -> None:
     assert SENTENCE in str(mail.alternatives)
     for kind, message_of in build.items():
         assert SENTENCE in str(message_of()), kind
+        # A text message has no room for a guess.
+        assert (ESTIMATE in str(message_of())) == (kind != "sms"), kind
 
 
 def test_the_health_page_shows_the_figures_of_the_alert_page(

@@ -68,6 +68,19 @@ def test_no_hold_of_an_event_that_opted_in_expires_during_an_outage(stripe: Stri
     assert (outage.started_at, outage.ended_at) == (NOON - MINUTE, NOON + 21 * MINUTE)
 
 
+def test_the_shortest_limit_of_an_order_for_several_events_applies(stripe: StripeDouble) -> None:
+    types = [opted_in(max_outage_minutes=minutes) for minutes in (30, 5)]
+    made = services.reserve(
+        app=make_app(), wanted=wanted(*((type_, 1) for type_ in types)), now=NOON
+    ).reservation
+    planned_end = made.expires_at
+
+    fail(stripe)
+    run_minutes(1, 30)
+
+    assert HoldExtension.objects.latest("pk").ends_at == planned_end + 5 * MINUTE
+
+
 def test_a_sold_out_event_is_not_oversold_during_and_after_an_outage(stripe: StripeDouble) -> None:
     type_ = opted_in(capacity=3)
     kept = [hold(type_, now=NOON - age * MINUTE) for age in (14, 9, 2)]
