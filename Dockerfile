@@ -1,5 +1,7 @@
-# Not tested on Docker; tests/deploy/test_files.py checks its commands, ports and paths against the code.
-FROM python:3.11-slim-trixie AS build
+# Built with buildah, without a daemon (deploy/README.md). The base can be any image of Debian 13 with Python 3.11 or later;
+# in production, name it by its digest: --build-arg PYTHON_IMAGE=docker.io/library/python:3.11-slim-trixie@sha256:…
+ARG PYTHON_IMAGE=docker.io/library/python:3.11-slim-trixie
+FROM ${PYTHON_IMAGE} AS build
 WORKDIR /app
 COPY requirements/uv.txt requirements/run.txt requirements/
 RUN python -m venv /venv \
@@ -8,18 +10,21 @@ RUN python -m venv /venv \
       --compile-bytecode -r requirements/run.txt \
  && /venv/bin/uv pip uninstall --python /venv/bin/python uv
 
-FROM python:3.11-slim-trixie
+FROM ${PYTHON_IMAGE}
 # PostgreSQL backups need pg_dump, which must not be older than the server.
 RUN apt-get update \
  && apt-get install -y --no-install-recommends postgresql-client-17 \
  && rm -rf /var/lib/apt/lists/*
 # Mount /data: it contains the SQLite file, the secret key, the backups and the collected static files.
-RUN useradd --system --uid 10001 --home-dir /app opsportal && install -d -o opsportal /data /data/backups
+RUN useradd --system --uid 10001 --user-group --home-dir /app opsportal \
+ && install -d -m 700 -o opsportal -g opsportal /data /data/backups
 WORKDIR /app
 COPY --from=build /venv /venv
+# The code belongs to root, so that the portal cannot change it. Nothing is written outside /data and /tmp.
 COPY . .
-ENV PATH=/venv/bin:$PATH DATA_DIR=/data PYTHONUNBUFFERED=1
-USER opsportal
+RUN /venv/bin/python -m compileall -q .
+ENV PATH=/venv/bin:$PATH DATA_DIR=/data PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
+USER 10001
 VOLUME /data
 EXPOSE 8000
 # Check liveness, not health, because an unavailable dependency must not restart the container. Any response counts:

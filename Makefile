@@ -8,6 +8,8 @@
 # make format     format code, indent templates
 # make lock       the requirements, locked again after a change to requirements/*.in
 # make audit      known weaknesses of the locked packages (asks a service outside)
+# make sbom       a software bill of materials of the locked packages (CycloneDX), in .cache/opsportal.cdx.json
+# make image      the container image, built without a daemon; needs buildah   (PYTHON_IMAGE=… for another base)
 # make bench      how fast it is, measured here
 # Checks before each commit: `pre-commit install`; the hooks run from .venv and fetch nothing (.pre-commit-config.yaml).
 
@@ -15,7 +17,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: run demo test test-fast coverage check pictures format lock audit bench install
+.PHONY: run demo test test-fast coverage check pictures format lock audit sbom image bench install
 
 run:
 	@$(PYTHON) scripts/bootstrap.py run
@@ -51,6 +53,12 @@ lock: install
 
 audit: install
 	@$(BIN)/python scripts/audit.py
+
+sbom: install
+	@$(BIN)/python scripts/sbom.py
+
+image:
+	@buildah build --format docker $(if $(PYTHON_IMAGE),--build-arg PYTHON_IMAGE=$(PYTHON_IMAGE)) -t opsportal $(ARGS) .
 
 bench: install
 	@$(BIN)/python -m bench $(ARGS)

@@ -5,6 +5,8 @@ import time
 import uuid
 from collections import defaultdict
 from collections.abc import Callable
+from enum import Enum
+from itertools import pairwise
 
 import httpx
 
@@ -14,15 +16,26 @@ Posted = tuple[str, object, dict[str, str]]  # address, body, headers
 class Load:
     """Threads that post one item after another, repeating each with the same id until it is acknowledged."""
 
-    def __init__(self, url: str, api_key: str, ticket_type: int) -> None:
-        self.url, self.ticket_type = url, ticket_type
+    def __init__(
+        self,
+        url: str,
+        api_key: str,
+        ticket_type: int,
+        *,
+        has_payments: bool = False,
+        timeout_seconds: float = 8,
+    ) -> None:
+        self.url, self.ticket_type, self.timeout_seconds = url, ticket_type, timeout_seconds
         self.headers = {"Authorization": f"Bearer {api_key}"}
         self.acknowledged: dict[str, list[str]] = defaultdict(list)
+        self.acknowledged_at: dict[str, list[float]] = defaultdict(list)  # time.monotonic()
         self.refused: list[str] = []  # responses that an outage does not explain
         self._ending = threading.Event()
+        kinds = [self.error, self.error, self.reservation, self.signals]
+        if has_payments:
+            kinds.append(self.payment)
         self._threads = [
-            threading.Thread(target=self._work, args=(kind,), daemon=True)
-            for kind in (self.error, self.error, self.reservation, self.signals)
+            threading.Thread(target=self._work, args=(kind,), daemon=True) for kind in kinds
         ]
 
     def start(self) -> None:
@@ -33,6 +46,18 @@ class Load:
         self._ending.set()
         for thread in self._threads:
             thread.join(15)
+
+    def longest_gap(self, since: float) -> float:
+        """Return the longest time without an acknowledgment of a kind of request, since that time."""
+        return max(
+            max(
+                later - earlier
+                for earlier, later in pairwise(
+                    [since, *[t for t in times if t > since], time.monotonic()]
+                )
+            )
+            for times in [list(times) for times in self.acknowledged_at.values()]
+        )
 
     def count(self) -> int:
         return sum(len(ids) for ids in list(self.acknowledged.values()))
@@ -51,33 +76,60 @@ class Load:
         signal = {"type": "counter", "name": "deploy_load", "value": 1}
         return "/api/v1/signals/", {"signals": [signal], "batch_id": key}, {}
 
+    def payment(self, key: str) -> Posted:
+        body = {
+            "amount": 2500,
+            "currency": "eur",
+            "order_id": key,
+            "customer": f"{key}@shop.example",
+        }
+        return "/api/v1/payments/", body, {"Idempotency-Key": key}
+
     # --- posting -------------------------------------------------------------------------------------------
 
     def _work(self, make: Callable[[str], Posted]) -> None:
-        with httpx.Client(base_url=self.url, headers=self.headers, timeout=8) as client:
+        waiting: list[
+            tuple[str, Posted]
+        ] = []  # another attempt with their id is still being processed
+        with httpx.Client(
+            base_url=self.url, headers=self.headers, timeout=self.timeout_seconds
+        ) as client:
             while not self._ending.is_set():
                 key = uuid.uuid4().hex
-                path, body, headers = make(key)
-                while not self._ending.is_set() and not self._post(
-                    client, key, path, body, headers
-                ):
-                    time.sleep(0.1)
+                items = [(key, make(key)), *waiting[:1]]
+                for key, posted in items:
+                    while (answer := self._post(client, key, *posted)) is Answer.RETRY:
+                        if self._ending.is_set():
+                            return
+                        time.sleep(0.1)
+                    waiting = [item for item in waiting if item[0] != key]
+                    if answer is Answer.BUSY:
+                        waiting.append((key, posted))
                 time.sleep(0.2)  # 300 per minute; the limit of an app is 600
 
     def _post(
         self, client: httpx.Client, key: str, path: str, body: object, headers: dict[str, str]
-    ) -> bool:
-        """Post once; return True if this id needs no further attempt."""
+    ) -> "Answer":
+        """Post once; return whether this id needs a further attempt."""
         try:
             response = client.post(path, json=body, headers=headers)
         except httpx.HTTPError:
-            return False
+            return Answer.RETRY
         if response.is_success:
+            self.acknowledged_at[path].append(time.monotonic())
             self.acknowledged[path].append(key)
-            return True
+            return Answer.DONE
+        if response.status_code == 409:
+            return Answer.BUSY
         if response.status_code in (429, 500, 502, 503, 504):
             if response.status_code == 500:
                 self.refused.append(f"500 {path} {response.text[:300]}")
-            return False
+            return Answer.RETRY
         self.refused.append(f"{response.status_code} {path} {response.text[:300]}")
-        return True
+        return Answer.DONE
+
+
+class Answer(Enum):
+    DONE = "done"
+    RETRY = "retry"
+    BUSY = "busy"

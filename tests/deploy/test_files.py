@@ -8,6 +8,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import kubernetes_validate  # type: ignore[import-untyped]
 import pytest
 import yaml
 from django.core.management import get_commands, load_command_class
@@ -23,6 +24,7 @@ DOCKERFILE = (ROOT / "Dockerfile").read_text()
 SETTINGS = set(
     re.findall(r"env\.\w+\(\s*\"(\w+)\"", (ROOT / "opsportal" / "settings.py").read_text())
 )
+KUBERNETES_VERSION = "1.31"
 OTHER_VARIABLES = {"PYTHONUNBUFFERED", "POD_IP"}  # read by Python and by Kubernetes
 
 
@@ -73,7 +75,7 @@ def test_backups_work_in_the_workers_containers_and_outlive_them() -> None:
     assert f"postgresql-client-{server} " in DOCKERFILE
     for worker in ("worker1", "worker2"):
         assert services[worker]["volumes"] == ["backups:/data/backups"]
-    assert re.search(r"install -d -o opsportal .*/data/backups\b", DOCKERFILE)
+    assert re.search(r"install -d .*-o opsportal .*/data/backups\b", DOCKERFILE)
 
 
 def test_the_kubernetes_file_names_existing_objects_settings_and_options() -> None:
@@ -104,7 +106,7 @@ def test_the_kubernetes_file_names_existing_objects_settings_and_options() -> No
                 names += config[source["configMapRef"]["name"]]
             assert [name for name in names if not is_setting(name)] == []
             assert {mount["name"] for mount in container["volumeMounts"]} <= volumes
-            assert {m["mountPath"] for m in container["volumeMounts"]} == {"/data"}
+            assert {m["mountPath"] for m in container["volumeMounts"]} == {"/data", "/tmp"}
             assert container["image"].startswith("opsportal:")
         pods[deployment["metadata"]["name"]] = template["metadata"]["labels"]
     for selecting in by_kind["Service"] + by_kind["PodDisruptionBudget"]:
@@ -116,6 +118,38 @@ def test_the_kubernetes_file_names_existing_objects_settings_and_options() -> No
             for path in rule["http"]["paths"]:
                 backend = path["backend"]["service"]
                 assert services[backend["name"]] == backend["port"]["name"]
+
+
+def test_the_kubernetes_file_is_valid_and_restricts_its_containers() -> None:
+    documents = list(yaml.safe_load_all((DEPLOY / "kubernetes" / "opsportal.yaml").read_text()))
+    for document in documents:
+        kubernetes_validate.validate(document, KUBERNETES_VERSION, strict=True)
+
+    for deployment in (d for d in documents if d["kind"] == "Deployment"):
+        pod = deployment["spec"]["template"]["spec"]
+        assert pod["securityContext"]["runAsNonRoot"]
+        assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+        for container in pod["containers"]:
+            assert container["securityContext"] == {
+                "allowPrivilegeEscalation": False,
+                "readOnlyRootFilesystem": True,
+                "capabilities": {"drop": ["ALL"]},
+            }
+            assert "memory" in container["resources"]["limits"]
+            serves = container["args"][-1] == "--no-worker"
+            assert serves == ("livenessProbe" in container) == ("readinessProbe" in container)
+
+
+@pytest.mark.parametrize("file", ["compose.yaml", "deploy/compose.yaml"])
+def test_compose_files_restrict_their_containers(file: str) -> None:
+    for name, service in yaml.safe_load((ROOT / file).read_text())["services"].items():
+        assert service["security_opt"] == ["no-new-privileges:true"], name
+        assert service["mem_limit"], name
+        if "build" in service:
+            assert service["read_only"], name
+            assert service["cap_drop"] == ["ALL"], name
+            assert service["tmpfs"] == ["/tmp"], name
+    assert re.search(r"^USER 10001$", DOCKERFILE, re.MULTILINE)
 
 
 @pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.name)

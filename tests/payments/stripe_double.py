@@ -66,7 +66,9 @@ Reply = tuple[int, dict[str, str], bytes]
 class StripeDouble:
     secret = "whsec_double"
 
-    def __init__(self, port: int = 0, account: StripeAccount | None = None) -> None:
+    def __init__(
+        self, port: int = 0, account: StripeAccount | None = None, host: str = "127.0.0.1"
+    ) -> None:
         self.account = account
         self.folder = Path(tempfile.mkdtemp(prefix="stripe-double-"))
         self.backend_port = process.free_port()
@@ -113,8 +115,8 @@ class StripeDouble:
             daemon_threads = True
             request_queue_size = 128
 
-        self.server = Server(("127.0.0.1", port), Handler)
-        self.base = f"http://127.0.0.1:{self.server.server_address[1]}"
+        self.server = Server((host, port), Handler)
+        self.base = f"http://{host}:{self.server.server_address[1]}"
         threading.Thread(target=self.server.serve_forever, args=(0.05,), daemon=True).start()
 
     def _start_localstripe(self) -> "subprocess.Popen[bytes]":

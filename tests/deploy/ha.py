@@ -1,0 +1,373 @@
+"""The high-availability setup of deploy/ha on one machine: three database hosts and one of the portal.
+
+Each database host is a network namespace with etcd, Patroni, PostgreSQL, Redis and Sentinel, and its data is on a small
+file system of its own in memory. They run with the files of deploy/ha, in which only names and paths are replaced.
+"""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psycopg
+import yaml
+
+from tests.deploy.hosts import Host, Network
+from tests.payments.stripe_account import StripeAccount
+from tests.payments.stripe_double import StripeDouble
+from tests.servers import process, redis_server
+from tests.servers.portal import ROOT, base_environment
+
+FILES = ROOT / "deploy" / "ha"
+DATABASES = ("db1", "db2", "db3")
+NAMES = [*DATABASES, "app"]
+PROGRAMS = ("patroni", "etcd", "haproxy", "ip")
+DISK_MB = 640
+PORT = 8000
+PASSWORD = "change-me"  # of deploy/ha/patroni.yml
+POSTGRES_BIN = Path("/usr/lib/postgresql/15/bin")  # the version of Debian's Patroni
+
+
+def _path(name: str) -> str:
+    """Return the path of a program, also from the folders for administrators, or ""."""
+    return shutil.which(name, path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin") or ""
+
+
+def missing_programs() -> list[str]:
+    """Return what is not installed."""
+    missing = [name for name in PROGRAMS if not _path(name)]
+    if not (POSTGRES_BIN / "pg_rewind").exists():
+        missing.append("postgresql-15")
+    if redis_server.find_binary() is None:
+        missing.append("redis-server")
+    return missing
+
+
+class HighAvailability:
+    """A running setup. Hosts can be killed, disconnected and started again; its disks can be filled."""
+
+    def __init__(self, network: Network, folder: Path) -> None:
+        self.network, self.folder = network, folder
+        self.user = process.unprivileged_user()
+        folder.chmod(0o755)
+        self.running: list[subprocess.Popen[bytes]] = []
+        self.stripe = StripeDouble(account=StripeAccount(), host=network.gateway)
+        for name in DATABASES:
+            self._create_disk(name)
+        for name in DATABASES:
+            self.start(name)
+        self.wait_until(lambda: self.leader() is not None, "the first leader", 120)
+        self._start_haproxy()
+        self.wait_until(self.is_redundant, "three members", 180)
+        self._create_database()
+        self._start_portal()
+
+    def host(self, name: str) -> Host:
+        return self.network.hosts[name]
+
+    def disk(self, name: str) -> Path:
+        return self.folder / name
+
+    def log(self, name: str) -> Path:
+        return self.folder / f"{name}.log"
+
+    @property
+    def url(self) -> str:
+        return f"http://{self.host('app').address}:{PORT}"
+
+    def wait_until(self, ready: Any, what: str, seconds: float = 60) -> None:
+        deadline = time.monotonic() + seconds
+        while not ready():
+            if time.monotonic() > deadline:
+                raise AssertionError(f"{what}: not within {seconds:g} s\n{self.log_ends()}")
+            time.sleep(0.1)
+
+    def log_ends(self) -> str:
+        logs = sorted(self.folder.glob("*.log"))
+        return "\n".join(f"--- {p.name}\n{p.read_text(errors='replace')[-1500:]}" for p in logs)
+
+    # --- database hosts -------------------------------------------------------------------------------
+
+    def _create_disk(self, name: str) -> None:
+        disk = self.disk(name)
+        disk.mkdir()
+        mount = ["mount", "-t", "tmpfs", "-o", f"size={DISK_MB}m,mode=755", "tmpfs", str(disk)]
+        subprocess.run(mount, check=True)
+        shutil.chown(disk, self.user)
+        for part in ("postgres", "socket", "redis"):
+            (disk / part).mkdir(mode=0o700)
+            shutil.chown(disk / part, self.user)
+
+    def _own_addresses(self, text: str) -> str:
+        """Replace the hosts' names by their addresses."""
+        return re.sub(r"(db\d)\.internal", lambda found: self.host(found[1]).address, text)
+
+    def start(self, name: str) -> None:
+        """Start the services of a database host."""
+        host = self.host(name)
+        self._start_etcd(name, host)
+        self._start_patroni(name, host)
+        guard = FILES / "disk_guard.py"
+        self._spawn(
+            name,
+            ["/usr/bin/python3", guard, self.disk(name) / "patroni.yml", "--pause", "20"],
+            f"{name}-disk-guard",
+            user=self.user,
+        )
+        self._start_redis(name, host)
+
+    def _spawn(self, name: str, command: list[str | Path], log: str, **options: Any) -> None:
+        started = process.spawn(
+            command, log=self.log(log), prefix=self.host(name).prefix, cwd=self.folder, **options
+        )
+        self.running.append(started)
+
+    def _start_etcd(self, name: str, host: Host) -> None:
+        config = yaml.safe_load(self._own_addresses((FILES / "etcd.conf.yml").read_text()))
+        config |= {
+            "name": name,
+            "data-dir": str(self.folder / f"{name}.etcd"),
+            "advertise-client-urls": f"http://{host.address}:2379",
+            "initial-advertise-peer-urls": f"http://{host.address}:2380",
+        }
+        path = self.folder / f"{name}.etcd.yml"
+        path.write_text(yaml.safe_dump(config))
+        self._spawn(name, [_path("etcd"), "--config-file", path], f"{name}-etcd")
+
+    def _start_patroni(self, name: str, host: Host) -> None:
+        config = yaml.safe_load(self._own_addresses((FILES / "patroni.yml").read_text()))
+        disk = self.disk(name)
+        config["name"] = name
+        config["restapi"]["connect_address"] = f"{host.address}:8008"
+        config["postgresql"] |= {
+            "connect_address": f"{host.address}:5432",
+            "data_dir": str(disk / "postgres" / "data"),
+            "bin_dir": str(POSTGRES_BIN),
+            "pgpass": str(disk / "postgres" / "pgpass"),
+            "parameters": {"unix_socket_directories": str(disk / "socket")},
+        }
+        config["watchdog"]["mode"] = "off"
+        config["bootstrap"]["dcs"]["postgresql"]["parameters"] |= {
+            "shared_buffers": "48MB",
+            "max_wal_size": "96MB",
+            "min_wal_size": "32MB",
+            "fsync": "off",  # no test cuts the power
+        }
+        path = disk / "patroni.yml"
+        path.write_text(yaml.safe_dump(config))
+        environment = {
+            "PATH": os.environ["PATH"],
+            "LC_ALL": "C.UTF-8",
+            "HOME": str(disk / "postgres"),
+        }
+        self._spawn(
+            name, [_path("patroni"), path], f"{name}-patroni", user=self.user, env=environment
+        )
+
+    def _start_redis(self, name: str, host: Host) -> None:
+        binary = redis_server.find_binary()
+        assert binary
+        master = self.redis_master() or "db1"
+        folder = self.disk(name) / "redis"
+        config = folder / "redis.conf"
+        text = (FILES / "redis.conf").read_text()
+        if master != name:
+            text += f"replicaof {self.host(master).address} 6379\n"
+        config.write_text(f"{text}dir {folder}\n")
+        self._spawn(name, [binary, config], f"{name}-redis")
+        sentinel = folder / "sentinel.conf"
+        lines = self._own_addresses((FILES / "sentinel.conf").read_text())
+        address = self.host(master).address
+        sentinel.write_text(
+            re.sub(r"(monitor opsportal) \S+", rf"\1 {address}", lines) + f"dir {folder}\n"
+        )
+        self._spawn(name, [binary, sentinel, "--sentinel"], f"{name}-sentinel")
+
+    def pids(self, name: str) -> list[int]:
+        listed = subprocess.run(
+            ["ip", "netns", "pids", self.host(name).prefix[-1]],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        return [int(pid) for pid in listed.stdout.split()]
+
+    def kill(self, name: str) -> None:
+        """Kill all processes of a host at once, as a power failure does."""
+        while pids := self.pids(name):
+            for pid in pids:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            time.sleep(0.05)
+        for started in self.running:
+            started.poll()
+
+    def kill_server(self, name: str) -> None:
+        """Kill PostgreSQL's main process only."""
+        pid = int((self.disk(name) / "postgres" / "data" / "postmaster.pid").read_text().split()[0])
+        os.kill(pid, signal.SIGKILL)
+
+    def fill_disk(self, name: str) -> None:
+        with suppress(OSError), (self.disk(name) / "filler").open("wb") as filler:
+            while True:
+                filler.write(b"\0" * 65536)
+                filler.flush()
+
+    def empty_disk(self, name: str) -> None:
+        (self.disk(name) / "filler").unlink(missing_ok=True)
+
+    # --- state -----------------------------------------------------------------------------------------
+
+    def cluster(self) -> list[dict[str, Any]]:
+        """Return the members as Patroni knows them."""
+        for name in DATABASES:
+            with suppress(httpx.HTTPError, ValueError, KeyError):
+                answer = httpx.get(f"http://{self.host(name).address}:8008/cluster", timeout=1)
+                members: list[dict[str, Any]] = answer.json()["members"]
+                return members
+        return []
+
+    def leader(self) -> str | None:
+        """Return the name of the node that Patroni says is the primary and that says so itself."""
+        for name in DATABASES:
+            with suppress(httpx.HTTPError):
+                if (
+                    httpx.get(
+                        f"http://{self.host(name).address}:8008/primary", timeout=1
+                    ).status_code
+                    == 200
+                ):
+                    return name
+        return None
+
+    def is_redundant(self) -> bool:
+        """Return True if there are a primary, a synchronous standby, and a third node that follows."""
+        members = self.cluster()
+        roles = sorted(member["role"] for member in members)
+        followers = [member for member in members if member["role"] != "leader"]
+        return roles == ["leader", "replica", "sync_standby"] and all(
+            member["state"] in ("running", "streaming") and member.get("lag", 1) == 0
+            for member in followers
+        )
+
+    def redis_master(self) -> str | None:
+        import redis
+
+        for name in DATABASES:
+            with suppress(redis.RedisError):
+                client = redis.Redis(
+                    self.host(name).address, 6379, socket_timeout=0.5, socket_connect_timeout=0.5
+                )
+                if client.role()[0] == b"master":
+                    return name
+        return None
+
+    # --- the portal's host -------------------------------------------------------------------------------
+
+    def _start_haproxy(self) -> None:
+        config = self.folder / "haproxy.cfg"
+        config.write_text(self._own_addresses((FILES / "haproxy.cfg").read_text()))
+        self._spawn("app", [_path("haproxy"), "-db", "-f", config], "haproxy")
+
+    def _create_database(self) -> None:
+        leader = self.leader()
+        assert leader
+        with psycopg.connect(self.superuser_url(leader), autocommit=True) as connection:
+            connection.execute(f"CREATE ROLE opsportal LOGIN PASSWORD '{PASSWORD}'")
+            connection.execute("CREATE DATABASE opsportal OWNER opsportal ENCODING 'UTF8'")
+
+    def superuser_url(self, name: str, database: str = "postgres") -> str:
+        address = self.host(name).address
+        return f"postgresql://postgres:{PASSWORD}@{address}:5432/{database}?connect_timeout=2"
+
+    def environment(self) -> dict[str, str]:
+        data = self.folder / "app"
+        data.mkdir(exist_ok=True)
+        return {
+            **base_environment(data, f"postgresql://opsportal:{PASSWORD}@127.0.0.1:5432/opsportal"),
+            "INSTANCE": "app",
+            "BASE_URL": "http://ops.shop.example",
+            "ALLOWED_HOSTS": "*",
+            "DATABASE_POOL": "8",
+            "REDIS_URL": "redis://127.0.0.1:6379/0",
+            "STRIPE_API_BASE": self.stripe.base,
+            "STRIPE_SECRET_KEY": "sk_test_double",
+            "STRIPE_WEBHOOK_SECRETS": self.stripe.secret,
+            "ALLOW_PRIVATE_URLS": self.network.gateway,
+            "WORKERS": "1",
+            "SELF_MONITORING": "false",
+        }
+
+    def manage(self, *arguments: str) -> str:
+        done = subprocess.run(
+            [*self.host("app").prefix, sys.executable, "manage.py", *arguments],
+            cwd=ROOT,
+            env=self.environment(),
+            capture_output=True,
+            text=True,
+            timeout=400,
+        )
+        assert done.returncode == 0, done.stderr[-3000:]
+        return done.stdout
+
+    def _start_portal(self) -> None:
+        self.manage("prepare")
+        command = ["manage.py", "serve", "--host", self.host("app").address, "--port", str(PORT)]
+        self.portal = process.spawn(
+            [sys.executable, *command],
+            log=self.log("portal"),
+            env=self.environment(),
+            cwd=ROOT,
+            prefix=self.host("app").prefix,
+        )
+        process.wait_until(
+            lambda: process.answers(PORT, self.host("app").address),
+            process=self.portal,
+            log=self.log("portal"),
+            seconds=120,
+            what="the portal",
+        )
+
+    # --- comparison ---------------------------------------------------------------------------------------
+
+    def rows(self, sql: str) -> list[tuple[Any, ...]]:
+        leader = self.leader()
+        assert leader
+        with psycopg.connect(self.superuser_url(leader, "opsportal")) as connection:
+            return list(connection.execute(sql.encode()).fetchall())
+
+    def write_on(self, name: str) -> str:
+        """Try to commit on a host from the host itself. Return "acknowledged", or why not."""
+        script = (
+            "import psycopg, sys\n"
+            f"c = psycopg.connect({self.superuser_url(name, 'opsportal')!r}, autocommit=True)\n"
+            "c.execute(\"SET statement_timeout = '3s'\")\n"
+            "c.execute('CREATE TABLE IF NOT EXISTS split_brain (at timestamptz)')\n"
+            "c.execute('INSERT INTO split_brain VALUES (now())')\n"
+            "print('acknowledged')\n"
+        )
+        done = subprocess.run(
+            [*self.host(name).prefix, sys.executable, "-c", script],
+            capture_output=True,
+            text=True,
+            timeout=30,
+        )
+        return done.stdout.strip() or done.stderr.strip().splitlines()[-1]
+
+    def close(self) -> None:
+        with suppress(AttributeError):
+            process.stop(self.portal, grace_seconds=1)
+        for name in NAMES:
+            self.kill(name)
+        for started in self.running:
+            started.wait()
+        self.stripe.close()
+        for name in DATABASES:
+            subprocess.run(["umount", "-l", self.disk(name)], check=False)

@@ -1,0 +1,114 @@
+"""The files of deploy/ha are valid, and keep their promises: no acknowledged write exists only once."""
+
+import importlib.util
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.deploy.cluster import program
+from tests.deploy.ha import FILES
+from tests.servers.fake_http import FakeHTTP
+
+
+def patroni() -> Any:
+    return yaml.safe_load((FILES / "patroni.yml").read_text())
+
+
+def test_a_commit_is_acknowledged_by_two_nodes_and_only_they_may_take_over() -> None:
+    dcs = patroni()["bootstrap"]["dcs"]
+
+    assert dcs["synchronous_mode"]
+    assert dcs["synchronous_mode_strict"]
+    assert dcs["maximum_lag_on_failover"] == 0
+    assert dcs["postgresql"]["parameters"]["synchronous_commit"] == "on"
+
+
+def test_a_primary_without_etcd_is_read_only_before_another_takes_over() -> None:
+    dcs = patroni()["bootstrap"]["dcs"]
+
+    assert dcs["loop_wait"] + 2 * dcs["retry_timeout"] <= dcs["ttl"]
+
+
+def test_the_outage_is_shorter_than_30_seconds_by_its_settings() -> None:
+    election_seconds = (
+        yaml.safe_load((FILES / "etcd.conf.yml").read_text())["election-timeout"] / 1000
+    )
+    dcs = patroni()["bootstrap"]["dcs"]
+
+    # a new leader of etcd renews the key; then HAProxy notices within two checks, and the pool connects again
+    assert 2 * election_seconds + dcs["ttl"] + dcs["loop_wait"] + 2 + 5 < 30
+
+
+def test_haproxy_accepts_its_configuration(tmp_path: Path) -> None:
+    haproxy = program("haproxy")
+    if not haproxy:
+        pytest.skip("haproxy is not installed")
+    config = tmp_path / "haproxy.cfg"
+    text = (FILES / "haproxy.cfg").read_text()
+    for number in (1, 2, 3):
+        text = text.replace(f"db{number}.internal", f"127.0.0.{number}")
+    config.write_text(text)
+
+    checked = subprocess.run([haproxy, "-c", "-f", config], capture_output=True, text=True)
+
+    assert checked.returncode == 0, checked.stderr
+
+
+# --- the guard of the disk ---------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def guard() -> Any:
+    spec = importlib.util.spec_from_file_location("disk_guard", FILES / "disk_guard.py")
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def config_of(tmp_path: Path) -> dict[str, Any]:
+    """Return Patroni's configuration with a pg_ctl that writes its arguments down."""
+    pg_ctl = tmp_path / "pg_ctl"
+    pg_ctl.write_text(f"#!/bin/sh\necho $@ > {tmp_path}/called\n")
+    pg_ctl.chmod(0o755)
+    return {"name": "db1", "postgresql": {"bin_dir": str(tmp_path), "data_dir": "/data"}}
+
+
+def test_the_guard_hands_over_through_patroni(guard: Any, fake: FakeHTTP, tmp_path: Path) -> None:
+    fake.answer(200, path="/switchover")
+    fake.answer(503, path="/primary")
+
+    guard.hand_over(config_of(tmp_path), fake.url.removeprefix("http://"))
+
+    assert fake.requests[0].path == "/switchover"
+    assert fake.requests[0].json() == {"leader": "db1"}
+    assert not (tmp_path / "called").exists()
+
+
+def test_the_guard_stops_a_primary_that_does_not_hand_over(
+    guard: Any, fake: FakeHTTP, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(guard, "HANDOVER_SECONDS", 0.0)
+    fake.answer(412, path="/switchover")
+
+    guard.hand_over(config_of(tmp_path), fake.url.removeprefix("http://"))
+
+    assert (tmp_path / "called").read_text() == "stop -m immediate -D /data\n"
+
+
+def test_the_guard_knows_a_nearly_full_disk(
+    guard: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def usage(free: int) -> Any:
+        return lambda folder: type("Usage", (), {"free": free, "total": 100 * 2**30})()
+
+    monkeypatch.setattr(guard.shutil, "disk_usage", usage(3 * 2**30))
+    assert not guard.is_nearly_full("/data")
+    monkeypatch.setattr(guard.shutil, "disk_usage", usage(1 * 2**30))
+    assert guard.is_nearly_full("/data")
+    monkeypatch.undo()
+    assert not guard.is_nearly_full(str(tmp_path / "missing"))
