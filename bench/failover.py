@@ -53,6 +53,7 @@ class Drill:
         self.ha, self.load = ha, load
         self.outages: dict[str, list[float]] = defaultdict(list)
         self.split_brains: list[str] = []
+        self.copied_again: list[str] = []  # nodes that could not join again by themselves
 
     def round(self, action: str) -> tuple[str, str, float, float]:
         """Break the primary and repair it. Return the old and new primary, the outage, and the time to repair."""
@@ -72,7 +73,11 @@ class Drill:
             self.split_brains.append(f"{old} acknowledged a write while {new} was the primary")
         repaired_at = time.monotonic()
         repair()
-        self.ha.wait_until(self.ha.is_redundant, f"two standbys after {action} of {old}", 180)
+        try:
+            self.ha.wait_until(self.ha.is_redundant, "two standbys", 60)
+        except AssertionError:
+            self.copied_again += self.ha.copy_again()
+            self.ha.wait_until(self.ha.is_redundant, f"two standbys after {action} of {old}", 120)
         return old, new, outage, time.monotonic() - repaired_at
 
     def _action(self, action: str, name: str) -> tuple[Callable[[], object], Callable[[], object]]:
@@ -138,7 +143,8 @@ def report(drill: Drill) -> None:
         json.dumps(intent["metadata"], sort_keys=True)
         for intent in drill.ha.stripe.account.intents.values()  # type: ignore[union-attr]
     )
-    print(f"\nPayments charged more than once: {sum(count > 1 for count in intents.values())}.")
+    print(f"\nNodes that had to be copied again by `patronictl reinit`: {len(drill.copied_again)}.")
+    print(f"Payments charged more than once: {sum(count > 1 for count in intents.values())}.")
     print(f"Writes acknowledged by a separated primary: {len(drill.split_brains)}.")
     print(f"Responses that an outage does not explain: {Counter(drill.load.refused)}.")
 
@@ -151,7 +157,6 @@ def main() -> None:
     options = parser.parse_args()
     if missing := missing_programs():
         raise SystemExit(f"not installed: {', '.join(missing)}")
-    stop_at = time.monotonic() + 60 * options.minutes
     folder = Path(tempfile.mkdtemp(prefix="opsportal-failover-"))
     with Network(NAMES) as network:
         ha = HighAvailability(network, folder)
@@ -159,22 +164,29 @@ def main() -> None:
             seeded = json.loads(ha.manage("shell", "-v0", "-c", SEED).splitlines()[-1])
             load = Load(ha.url, **seeded, has_payments=True, timeout_seconds=4)
             load.start()
-            drill = Drill(ha, load)
             ha.wait_until(lambda: len(load.acknowledged) == 4, "the first acknowledgments")
-            for number in range(1, options.kills + 1):
-                if time.monotonic() > stop_at:
-                    break
-                action = options.only or CYCLE[(number - 1) % len(CYCLE)]
-                old, new, outage, repair = drill.round(action)
-                print(
-                    f"{number:3} {time.strftime('%H:%M:%S')} {action:9} {old} -> {new}"
-                    f" outage {outage:5.1f} s, repaired in {repair:5.1f} s",
-                    flush=True,
-                )
-            load.stop()
-            report(drill)
+            drill = Drill(ha, load)
+            try:
+                run(drill, options)
+            finally:
+                load.stop()
+                report(drill)
         finally:
             ha.close()
+
+
+def run(drill: Drill, options: argparse.Namespace) -> None:
+    stop_at = time.monotonic() + 60 * options.minutes
+    for number in range(1, options.kills + 1):
+        if time.monotonic() > stop_at:
+            return
+        action = options.only or CYCLE[(number - 1) % len(CYCLE)]
+        old, new, outage, repair = drill.round(action)
+        print(
+            f"{number:3} {time.strftime('%H:%M:%S')} {action:9} {old} -> {new}"
+            f" outage {outage:5.1f} s, repaired in {repair:5.1f} s",
+            flush=True,
+        )
 
 
 if __name__ == "__main__":

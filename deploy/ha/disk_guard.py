@@ -1,8 +1,8 @@
 """Hand over the primary when the disk of its node is nearly full: `python3 disk_guard.py /etc/patroni/config.yml`.
 
 Runs on each database node beside Patroni (disk_guard.service), which does not notice: PostgreSQL runs on with a full
-disk, and only refuses writes. If the handover fails, PostgreSQL is stopped, and Patroni lets the synchronous standby take over. A node
-does so at most once in ten minutes, so that nodes whose disks are all full do not take turns.
+disk, and only refuses writes. If the handover fails, PostgreSQL is stopped, and Patroni lets the synchronous standby
+take over. A node does so at most once in ten minutes, so that nodes whose disks are all full do not take turns.
 """
 
 import argparse

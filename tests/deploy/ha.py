@@ -257,6 +257,20 @@ class HighAvailability:
             for member in followers
         )
 
+    def copy_again(self) -> list[str]:
+        """Copy the nodes that cannot follow from the primary, as `patronictl reinit` does. Return their names."""
+        leader = self.leader()
+        broken = [
+            member["name"]
+            for member in self.cluster()
+            if member["name"] != leader and member["state"] not in ("running", "streaming")
+        ]
+        for name in broken:
+            url = f"http://{self.host(name).address}:8008/reinitialize"
+            with suppress(httpx.HTTPError):
+                httpx.post(url, json={"force": True}, timeout=10)
+        return broken
+
     def redis_master(self) -> str | None:
         import redis
 
