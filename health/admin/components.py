@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 from django.contrib import admin
 from django.db.models import QuerySet
+from django.forms import BaseInlineFormSet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.urls import URLPattern, path
@@ -30,6 +31,8 @@ from health.models import (
 from health.models.components import having_tag, split_tags
 from health.queries.components import load_groups, silence_url
 from health.services.heartbeats import check_in
+
+MAX_RUNS = 30  # on the page of a heartbeat
 
 
 class TagFilter(admin.SimpleListFilter):
@@ -63,6 +66,7 @@ class GroupFilter(admin.SimpleListFilter):
 
 
 class ComponentBase(PortalAdmin):
+    list_per_page = 50
     list_filter: ClassVar[Any] = (
         "status",
         GroupFilter,
@@ -178,8 +182,18 @@ class CertificateAdmin(ComponentBase):
         return False
 
 
+class LatestRuns(BaseInlineFormSet):  # type: ignore[type-arg]  # not generic at runtime
+    """The runs that the page of a heartbeat shows: a job that runs every minute has thousands of them."""
+
+    def get_queryset(self) -> QuerySet[CheckIn]:
+        if not hasattr(self, "_latest"):
+            self._latest = super().get_queryset()[:MAX_RUNS]
+        return self._latest
+
+
 class CheckInInline(PortalInline):
     model = CheckIn
+    formset: type[Any] = LatestRuns
     verbose_name_plural = "Latest runs"
     fields = ("at", "status", "duration_ms", "shown_output")
     readonly_fields = fields

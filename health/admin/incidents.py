@@ -10,8 +10,11 @@ from django.utils import timezone
 from django.utils.safestring import SafeString
 
 from core.lib.admin import PortalAdmin, PortalInline, Section
+from core.lib.app_access import limit
+from core.lib.forms import TitleChoiceField, TitleMultipleChoiceField
 from core.lib.markup import state
 from health.models import (
+    Component,
     Incident,
     IncidentState,
     IncidentTemplate,
@@ -42,6 +45,24 @@ class UpdateForm(forms.ModelForm[IncidentUpdate]):
         return is_text_given or state not in (None, "", IncidentState.INVESTIGATING)
 
 
+class ComponentChoices:
+    """A mixin for forms with a choice of components, of which there may be thousands."""
+
+    def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        if db_field.related_model is Component:
+            kwargs |= {"form_class": TitleChoiceField, "queryset": _list_components()}
+        return super().formfield_for_foreignkey(db_field, request, **kwargs)  # type: ignore[misc]
+
+    def formfield_for_manytomany(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        if db_field.related_model is Component:
+            kwargs |= {"form_class": TitleMultipleChoiceField, "queryset": _list_components()}
+        return super().formfield_for_manytomany(db_field, request, **kwargs)  # type: ignore[misc]
+
+
+def _list_components() -> QuerySet[Component]:
+    return limit(Component.objects.order_by("title", "pk"))
+
+
 class UpdateInline(PortalInline):
     model = IncidentUpdate
     form = UpdateForm
@@ -66,7 +87,7 @@ class UpdateInline(PortalInline):
 
 
 @admin.register(Incident)
-class IncidentAdmin(PortalAdmin):
+class IncidentAdmin(ComponentChoices, PortalAdmin):
     section = Section.STATUS_PAGE
     setting_purpose = "Outages, with the updates that the public status page shows."
     field_labels = {
@@ -80,6 +101,7 @@ class IncidentAdmin(PortalAdmin):
         "title": "Describe what users notice, for example: Payments fail for some customers.",
         "component": "Leave empty if several are affected.",
     }
+    list_per_page = 50
     list_display = ("title", "shown_state", "component", "started_at", "resolved_at", "is_public")
     list_filter = ("state", "is_public", "is_automatic")
     list_select_related = ("component",)
@@ -154,7 +176,7 @@ class IncidentAdmin(PortalAdmin):
 
 
 @admin.register(MaintenanceWindow)
-class MaintenanceAdmin(PortalAdmin):
+class MaintenanceAdmin(ComponentChoices, PortalAdmin):
     section = Section.STATUS_PAGE
     setting_purpose = "Announced work, which does not count as downtime."
     field_labels = {"text": "Announcement", "is_public": "Show on the status page"}

@@ -12,6 +12,7 @@ from django.utils.safestring import SafeString
 
 from core.lib.admin import PortalAdmin, Section
 from health import colors
+from health.admin.incidents import ComponentChoices
 from health.caches.status import status_cache
 from health.models import HEX_COLOR, IncidentTemplate, StatusPage
 
@@ -150,7 +151,7 @@ class StatusPageAdmin(PortalAdmin):
 
 
 @admin.register(IncidentTemplate)
-class IncidentTemplateAdmin(PortalAdmin):
+class IncidentTemplateAdmin(ComponentChoices, PortalAdmin):
     section = Section.STATUS_PAGE
     setting_purpose = "Texts written in advance, from which an incident or an update starts."
     field_labels = {

@@ -42,7 +42,8 @@ def outages(onset: Onset) -> Iterator[Change]:
             )
         )[:MAX_OF_A_KIND]
     )
-    app_ids = app_ids_of_components() if found or degraded else {}
+    concerned = [one.component for one in found if one.component] + degraded
+    app_ids = app_ids_of_components(concerned) if concerned else {}
     for incident in found:
         component = incident.component
         if component is None and incident.started_at > onset.at:

@@ -64,6 +64,8 @@ def having_tag(tag: str) -> Q:
     )
 
 
+# The keys of alerts about components: "health:<name>".
+KEY_PREFIX = "health:"
 _OWNED_KINDS = ("Monitor", "Heartbeat", "Certificate")
 
 
@@ -156,14 +158,14 @@ class Component(models.Model):
         A certificate belongs to the apps whose monitors use its address, unless a monitor without an app uses it.
         """
         kinds = {one: registry.get_model(f"health.{one}")._default_manager for one in _OWNED_KINDS}
-        monitors = list(kinds["Monitor"].all())
+        monitors = list(kinds["Monitor"].only("app", "url"))
         owned = [(one.pk, one.app_id) for one in monitors]
         owned += kinds["Heartbeat"].values_list("pk", "app_id")
         owners = {pk: frozenset([app_id]) for pk, app_id in owned if app_id is not None}
         users: dict[object, set[int | None]] = {}
         for one in monitors:
             users.setdefault(one.certificate_address, set()).add(one.app_id)
-        for certificate in kinds["Certificate"].all():
+        for certificate in kinds["Certificate"].only("host", "port"):
             apps = users.get(certificate.address, {None})
             if None not in apps:
                 owners[certificate.pk] = frozenset(app for app in apps if app is not None)
@@ -172,7 +174,7 @@ class Component(models.Model):
     @property
     def alert_key(self) -> str:
         """Return the key of the alert about this component."""
-        return f"health:{self.name}"
+        return f"{KEY_PREFIX}{self.name}"
 
     @property
     def state(self) -> State | None:

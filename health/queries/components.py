@@ -1,11 +1,11 @@
 """Read component states and maintenance windows."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from urllib.parse import urlencode
 
-from django.db.models import QuerySet
+from django.db.models import Count, Max, OuterRef, QuerySet, Subquery
 from django.urls import reverse
 
 from core.clients.models import ClientApp
@@ -16,7 +16,9 @@ from health.models import (
     CheckInStatus,
     Component,
     ComponentKind,
+    Heartbeat,
     MaintenanceWindow,
+    Monitor,
     StatusChoice,
 )
 from health.verdict import State, Status
@@ -39,18 +41,36 @@ def silence_url(component: Component) -> str:
     return f"{reverse('admin:alerts_silence_add')}?{urlencode(query)}"
 
 
-def worst_first(components: Iterable[Component]) -> list[Component]:
-    """Sort by status, then required and public ones first, then by kind and title. Numbers in titles sort by value."""
-    return sorted(
-        components,
-        key=lambda one: (
-            _RANK.get(one.status, 2),
-            not one.is_required,
-            not one.is_public,
-            one.kind,
-            natural_key(one.title),
-        ),
+def list_worst_first(components: QuerySet[Component], *, at_least: int | None = None) -> list[int]:
+    """Return ids by status, then required and public ones first, then by kind and title; of all, or the first ones.
+
+    Numbers in titles sort by value, which a database cannot do. Of thousands of components, a page shows few, so only
+    what the order depends on is read.
+    """
+    rows = components.order_by().values_list(
+        "pk", "status", "is_required", "is_public", "kind", "title"
     )
+    groups: dict[tuple[int, bool, bool, str], list[tuple[str, int]]] = {}
+    for pk, status, is_required, is_public, kind, title in rows:
+        key = (_RANK.get(status, 2), not is_required, not is_public, kind)
+        groups.setdefault(key, []).append((title, pk))
+    found: list[int] = []
+    for key in sorted(groups):
+        found += [pk for _, pk in sorted(groups[key], key=_by_title)]
+        if at_least is not None and len(found) >= at_least:
+            break
+    return found
+
+
+def _by_title(row: tuple[str, int]) -> tuple[object, ...]:
+    title, pk = row
+    return natural_key(title), pk
+
+
+def load_in_order(ids: Sequence[int]) -> list[Component]:
+    """Return the components with these ids, in this order."""
+    found = Component.objects.in_bulk(ids)
+    return [found[pk] for pk in ids if pk in found]
 
 
 @dataclass(frozen=True)
@@ -95,28 +115,49 @@ def _group(title: str, statuses: Sequence[str]) -> Group:
     return Group(title, worst, StatusChoice(worst).label, len(statuses), failing_count)
 
 
-def load_in_use() -> list[Component]:
-    """Return the enabled components that are configured, with the required ones first."""
-    return list(limit(Component.objects.in_use()).in_order())
+def load_failing() -> dict[str, Component]:
+    """Return the enabled components that are down or degraded by name, with the required ones first."""
+    return {one.name: one for one in limit(Component.objects.failing()).in_order()}
 
 
-def find_failing(components: Iterable[Component]) -> dict[str, Component]:
-    """Return the components that are down or degraded, by name."""
-    return {
-        component.name: component
-        for component in components
-        if component.status in (Status.UNHEALTHY, Status.DEGRADED)
-    }
+@dataclass(frozen=True)
+class InUse:
+    """The number of enabled components that are configured, and the time of their newest result."""
+
+    count: int
+    checked_at: datetime | None
+
+
+def count_in_use() -> InUse:
+    found = limit(Component.objects.in_use()).aggregate(count=Count("pk"), last=Max("last_at"))
+    return InUse(found["count"], found["last"])
 
 
 def apps_of(component: Component) -> list[ClientApp]:
     """Return the apps that the component belongs to. Only a certificate can belong to several."""
-    return list(ClientApp.objects.filter(pk__in=Component.load_owners().get(component.pk, ())))
+    match component.kind:
+        case ComponentKind.MONITOR:
+            owned = ClientApp.objects.filter(monitors=component.pk)
+        case ComponentKind.HEARTBEAT:
+            owned = ClientApp.objects.filter(heartbeats=component.pk)
+        case ComponentKind.CERTIFICATE:
+            owners = Component.load_owners().get(component.pk, ())
+            owned = ClientApp.objects.filter(pk__in=owners)
+        case _:
+            return []
+    return list(owned)
 
 
-def app_ids_of_components() -> dict[int, int]:
-    """Return the apps of the components that belong to a single one, by the component's id."""
-    return {pk: min(apps) for pk, apps in Component.load_owners().items() if len(apps) == 1}
+def app_ids_of_components(among: Collection[Component] | None = None) -> dict[int, int]:
+    """Return the apps of the components that belong to a single one, by the component's id: of all, or of these."""
+    if among is None or any(one.kind == ComponentKind.CERTIFICATE for one in among):
+        return {pk: min(apps) for pk, apps in Component.load_owners().items() if len(apps) == 1}
+    ids = [one.pk for one in among]
+    found: dict[int, int] = {}
+    for model in (Monitor, Heartbeat):
+        owned = model._default_manager.filter(pk__in=ids, app__isnull=False)
+        found |= dict(owned.values_list("pk", "app"))
+    return found
 
 
 class ComponentsUnderMaintenance:
@@ -143,10 +184,26 @@ _JOB_FAILURES = {
 
 def describe_failure(component: Component) -> str:
     """Return the problem of a failing component in a few words, such as "Nightly import missed its check-in"."""
+    return describe_failures([component])[component.pk]
+
+
+def describe_failures(components: Sequence[Component]) -> dict[int, str]:
+    """Return the problems of failing components in a few words, by the component's id."""
+    jobs = [
+        one.pk
+        for one in components
+        if one.kind == ComponentKind.HEARTBEAT and one.status == Status.UNHEALTHY
+    ]
+    ended = CheckIn.objects.filter(heartbeat=OuterRef("pk"), status__in=_JOB_FAILURES)
+    newest = Subquery(ended.order_by("-finished_at", "-pk").values("status")[:1])
+    failures = dict(Heartbeat.objects.filter(pk__in=jobs).values_list("pk", newest) if jobs else ())
+    return {one.pk: _describe(one, failures.get(one.pk)) for one in components}
+
+
+def _describe(component: Component, job_status: str | None) -> str:
     if component.kind == ComponentKind.HEARTBEAT and component.status == Status.UNHEALTHY:
-        ended = CheckIn.objects.filter(heartbeat=component.pk, status__in=_JOB_FAILURES)
-        newest = ended.order_by("-finished_at", "-pk").values_list("status", flat=True).first()
-        return f"{component.title} {_JOB_FAILURES[CheckInStatus(newest)] if newest else 'failed'}"
+        failure = _JOB_FAILURES[CheckInStatus(job_status)] if job_status else "failed"
+        return f"{component.title} {failure}"
     if component.kind == ComponentKind.CERTIFICATE:
         is_expired = component.status == Status.UNHEALTHY
         return f"{component.title} {'has expired' if is_expired else 'expires soon'}"

@@ -18,7 +18,8 @@ from alerts.queries.impact import alert_impact
 from core.lib.app_access import limit
 from health.extension_points import health_checks
 from health.models import Component
-from health.queries.components import describe_failure, find_failing
+from health.models.components import KEY_PREFIX
+from health.queries.components import describe_failures
 from health.queries.onset import onset_of_component
 from health.verdict import Status, Tone
 from impact.causes import Cause, Onset
@@ -56,13 +57,13 @@ def load_urgent_alerts() -> list[SystemAlert]:
     return list(urgent.defer("metadata", "references").select_related("rule").worst_first())
 
 
-def list_problems(components: Iterable[Component], alerts: Iterable[SystemAlert]) -> list[Problem]:
+def list_problems(failing: Iterable[Component], alerts: Iterable[SystemAlert]) -> list[Problem]:
     """Return one problem per failing component that is a cause, and one per type of the remaining urgent alerts.
 
     A failing component and the alert about it are the same problem.
     """
-    components = list(components)
-    failing = list(find_failing(components).values())
+    failing = list(failing)
+    texts = describe_failures(failing)
     urgent = [a for a in alerts if a.severity in (Severity.CRITICAL, Severity.HIGH)]
     alert_of = {alert.key: alert for alert in urgent}
     causes = {c.alert_key for c in failing} | set(alert_of)
@@ -72,10 +73,10 @@ def list_problems(components: Iterable[Component], alerts: Iterable[SystemAlert]
         check = health_checks.get(component.name) if component.name in health_checks else None
         cause = _find_cause(check.depends_on if check else (), causes)
         if cause:
-            titles.setdefault(cause, []).append(describe_failure(component))
+            titles.setdefault(cause, []).append(texts[component.pk])
         else:
             independent.append(component)
-    keys_of_components = {component.alert_key for component in components}
+    keys_of_components = _find_keys_of_components(urgent)
     by_type: dict[str, list[SystemAlert]] = {}
     for alert in urgent:
         if alert.key in keys_of_components:
@@ -88,7 +89,8 @@ def list_problems(components: Iterable[Component], alerts: Iterable[SystemAlert]
             by_type.setdefault(alert.alert_type, []).append(alert)
     others = [alert for group in by_type.values() for alert in group]
     problems = [
-        _problem_of(c, alert_of.get(c.alert_key), titles.get(c.alert_key, [])) for c in independent
+        _problem_of(c, texts[c.pk], alert_of.get(c.alert_key), titles.get(c.alert_key, []))
+        for c in independent
     ]
     is_grouped = any(len(group) > 1 for group in by_type.values())
     names = dict(AlertType.objects.values_list("slug", "name")) if is_grouped else {}
@@ -100,16 +102,25 @@ def list_problems(components: Iterable[Component], alerts: Iterable[SystemAlert]
 
 
 def _find_cause(depends_on: Iterable[str], causes: Collection[str]) -> str:
-    return next((key for name in depends_on if (key := f"health:{name}") in causes), "")
+    return next((key for name in depends_on if (key := f"{KEY_PREFIX}{name}") in causes), "")
+
+
+def _find_keys_of_components(alerts: Iterable[SystemAlert]) -> set[str]:
+    """Return the keys of those alerts that are about a component in use, whatever its status is now."""
+    names = {
+        alert.key.removeprefix(KEY_PREFIX) for alert in alerts if alert.key.startswith(KEY_PREFIX)
+    }
+    known = Component.objects.in_use().filter(name__in=names) if names else ()
+    return {component.alert_key for component in known}
 
 
 def _problem_of(
-    component: Component, alert: SystemAlert | None, consequences: Sequence[str]
+    component: Component, text: str, alert: SystemAlert | None, consequences: Sequence[str]
 ) -> Problem:
     is_down = component.status == Status.UNHEALTHY
     return Problem(
         Tone.CRITICAL if is_down and component.is_required else Tone.WARNING,
-        describe_failure(component),
+        text,
         component.last_message,
         component.since,
         alert.get_absolute_url() if alert else "",

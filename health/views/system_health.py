@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 from django.conf import settings
 from django.contrib import admin
+from django.core.paginator import Paginator
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.template.loader import render_to_string
@@ -25,7 +26,7 @@ from core.releases.queries import deploy_marks
 from health.extension_points import Tab, Widget, WidgetContext, dashboard_widgets, interval_sections
 from health.models import Component
 from health.queries import uptime, values
-from health.queries.components import worst_first
+from health.queries.components import list_worst_first, load_in_order
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +38,7 @@ TABS = {Tab.RELIABILITY: "Reliability", Tab.BUSINESS: "Business", Tab.PLATFORM: 
 RENDER_BUDGET_SECONDS = 0.5
 SLOW_WIDGET_SECONDS = 0.25
 MAX_INTERVAL = timedelta(days=31)
+UPTIME_PAGE_SIZE = 50
 
 
 @dataclass(frozen=True)
@@ -136,12 +138,14 @@ def dismiss_first_steps(request: HttpRequest) -> HttpResponse:
 @require_safe
 def uptime_page(request: HttpRequest) -> HttpResponse:
     """Show the uptime of every component; the widget shows only the first few."""
-    components = worst_first(limit(Component.objects.in_use()))
+    pages = Paginator(list_worst_first(limit(Component.objects.in_use())), UPTIME_PAGE_SIZE)
+    page = pages.get_page(request.GET.get("page", "1")[:9])
     context = {
         **admin.site.each_context(request),
         "title": "Uptime",
         "lead": f"The goal is {100 * uptime.GOAL:g} %. Degraded counts as up; maintenance is not counted.",
-        "lines": uptime.load_lines(components, now=timezone.now()),
+        "lines": uptime.load_lines(load_in_order(page.object_list), now=timezone.now()),
+        "page": page,
     }
     return HttpResponse(render_to_string("health/uptime.html", context, request))
 

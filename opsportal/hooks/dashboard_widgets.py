@@ -6,7 +6,7 @@ from core.lib import outbound, ratelimit
 from core.lib.outbound.breaker import BreakerState, State
 from core.limits.models import BlockedCall, Tier
 from health.extension_points import OWN_NETWORK, Tab, WidgetContext, health_checks, widget
-from health.queries.components import find_failing, load_in_use
+from health.queries.components import load_failing
 
 MAX_ROWS = 12
 _URGENCY = {State.OPEN: 0, State.HALF_OPEN: 1, State.CLOSED: 2}
@@ -23,7 +23,7 @@ _URGENCY = {State.OPEN: 0, State.HALF_OPEN: 1, State.CLOSED: 2}
     respects_apps=True,
 )
 def dependencies(context: WidgetContext) -> dict[str, object]:
-    failing = find_failing(context.load_once(load_in_use))
+    failing = context.load_once(load_failing)
     states = {one.name: one for one in outbound.breaker_states()}
     for name in failing:
         # A process that has not called the service yet has no breaker for it.

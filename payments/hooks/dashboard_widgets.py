@@ -3,7 +3,7 @@ from django.utils import timezone
 
 from core.lib.app_access import limit
 from health.extension_points import Tab, WidgetContext, widget
-from health.queries.components import find_failing, load_in_use
+from health.queries.components import load_failing
 from payments import stripe_api
 from payments.models import Dispute
 from payments.queries import stats
@@ -27,7 +27,7 @@ def at_a_glance(context: WidgetContext) -> dict[str, object]:
     disputes = limit(Dispute.objects.awaiting_evidence()).count()
     return {
         "is_configured": stripe_api.is_configured(),
-        "outage": find_failing(context.load_once(load_in_use)).get("stripe"),
+        "outage": context.load_once(load_failing).get("stripe"),
         "attempts": attempts.count,
         "succeeded": attempts.by_status.get("succeeded", 0),
         "books": attempts.books,

@@ -30,6 +30,7 @@ _OWNERS_ONLY = (
     "clients.*_personaltoken",
     "alerts.*_channel",
     "alerts.*_person",
+    "alerts.*_notificationrule",
     "health.*_subscriber",
     "health.*_statusmail",
 )

@@ -11,7 +11,7 @@ from core.lib.charts import Chart, Series
 from health.extension_points import Tab, WidgetContext, overview_figures, widget
 from health.models import ActiveUser, Incident, MaintenanceWindow
 from health.queries import problems, values
-from health.queries.components import load_in_use
+from health.queries.components import count_in_use, load_failing
 from health.services.gauges import ACTIVE_USERS, ACTIVE_WITHIN
 from health.verdict import Tone
 
@@ -36,8 +36,9 @@ def load_summary() -> ActiveSummary:
     respects_apps=True,
 )
 def overall_status(context: WidgetContext) -> dict[str, object]:
-    components = context.load_once(load_in_use)
-    found = problems.list_problems(components, problems.load_urgent_alerts())
+    failing = context.load_once(load_failing)
+    found = problems.list_problems(failing.values(), problems.load_urgent_alerts())
+    in_use = count_in_use()
     summary = context.load_once(load_summary)
     warnings = [] if found else _list_warnings(context)
     first = found[0] if found else None
@@ -60,8 +61,8 @@ def overall_status(context: WidgetContext) -> dict[str, object]:
         "warnings": warnings,
         "summary": summary,
         "all_url": reverse("alerts:alert-list"),
-        "component_count": len(components),
-        "checked_at": max((c.last_at for c in components if c.last_at), default=None),
+        "component_count": in_use.count,
+        "checked_at": in_use.checked_at,
         "maintenance": list(MaintenanceWindow.objects.running(context.now)[:MAX_NOTICES]),
         "incidents": list(
             Incident.objects.open().filter(is_automatic=False).newest_first()[:MAX_NOTICES]

@@ -2,16 +2,12 @@
 
 from core.lib.app_access import limit
 from health.extension_points import Tab, WidgetContext, widget
-from health.models import Component, ComponentKind
+from health.models import Component
 from health.queries import uptime
-from health.queries.components import worst_first
+from health.queries.components import list_worst_first, load_in_order
 from health.verdict import Status
 
 MAX_LINES = 8
-
-
-def load_enabled() -> list[Component]:
-    return worst_first(limit(Component.objects.filter(is_enabled=True)))
 
 
 @widget(
@@ -25,12 +21,11 @@ def load_enabled() -> list[Component]:
     respects_apps=True,
 )
 def uptime_bars(context: WidgetContext) -> dict[str, object]:
-    components = [
-        one for one in context.load_once(load_enabled) if one.status != Status.NOT_CONFIGURED
-    ]
+    in_use = limit(Component.objects.in_use())
+    ids = list_worst_first(in_use, at_least=MAX_LINES)
     return {
-        "lines": uptime.load_lines(components[:MAX_LINES], now=context.now),
-        "total": len(components),
+        "lines": uptime.load_lines(load_in_order(ids[:MAX_LINES]), now=context.now),
+        "total": in_use.count(),
         "goal": 100 * uptime.GOAL,
     }
 
@@ -46,7 +41,8 @@ def uptime_bars(context: WidgetContext) -> dict[str, object]:
     respects_apps=True,
 )
 def all_checks(context: WidgetContext) -> dict[str, object]:
-    checks = [one for one in context.load_once(load_enabled) if one.kind == ComponentKind.CHECK]
+    enabled = limit(Component.objects.checks()).filter(is_enabled=True)
+    checks = load_in_order(list_worst_first(enabled))
     return {
         "components": [one for one in checks if one.status != Status.NOT_CONFIGURED],
         "unused": [one for one in checks if one.status == Status.NOT_CONFIGURED],
