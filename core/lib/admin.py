@@ -64,6 +64,13 @@ class DayAndTime(forms.SplitDateTimeWidget):
         return super().decompress(value)
 
 
+class Day(forms.DateInput):
+    input_type = "date"
+
+    def __init__(self, attrs: Any = None) -> None:
+        super().__init__(attrs, format="%Y-%m-%d")
+
+
 class TimeOfDay(forms.TimeInput):
     input_type = "time"
 
@@ -72,6 +79,7 @@ class TimeOfDay(forms.TimeInput):
 
 
 FORMFIELD_FOR_DBFIELD_DEFAULTS[models.DateTimeField]["widget"] = DayAndTime
+FORMFIELD_FOR_DBFIELD_DEFAULTS[models.DateField]["widget"] = Day
 FORMFIELD_FOR_DBFIELD_DEFAULTS[models.TimeField]["widget"] = TimeOfDay
 # Checkboxes need no instructions, no script and no second list of values.
 FORMFIELD_FOR_DBFIELD_DEFAULTS[models.ManyToManyField] = {"widget": Checkboxes}

@@ -37,7 +37,7 @@ def raise_alert(rule: str, title: str, **fields: Any) -> SystemAlert:
 
 
 def problems() -> list[Problem]:
-    return list_problems(Component.objects.in_use(), load_urgent_alerts())
+    return list_problems(Component.objects.failing(), load_urgent_alerts())
 
 
 def verdict(client: Client) -> str:
