@@ -101,7 +101,8 @@ class LongSelect(forms.Select):
             for key, label in self.choices
         )
         given = self.build_attrs(self.attrs, {"name": name, **(attrs or {})})
-        return format_html("<select{}>\n{}\n</select>", flatatt(given), mark_safe(options))  # noqa: S308 - escaped above
+        safe = mark_safe(options)  # noqa: S308 - escaped above
+        return format_html("<select{}>\n{}\n</select>", flatatt(given), safe)
 
 
 class _Titles(ModelChoiceIterator[Any]):
