@@ -140,6 +140,7 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "core.accounts.middleware.UserMiddleware",
+    "core.accounts.middleware.SessionsMiddleware",
     "core.accounts.middleware.AppAccessMiddleware",
     "core.accounts.middleware.AuditMiddleware",
     "allauth.account.middleware.AccountMiddleware",

@@ -34,7 +34,7 @@ from django_otp.plugins.otp_totp.models import TOTPDevice
 from core.accounts.models import AccessPolicy, AuditEvent, IdentityProvider
 from core.accounts.queries import in_batches
 from core.accounts.services import audit, single_sign_on, two_factor
-from core.lib.admin import LogAdmin, PortalAdmin, Section
+from core.lib.admin import LogAdmin, PortalAdmin, Section, Tool
 from core.lib.csv_export import csv_response
 from core.lib.openapi import NDJSON
 
@@ -108,6 +108,9 @@ class PortalUserAdmin(WithPermissions, UserAdmin):  # type: ignore[type-arg]
 
     def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
         return {"is_staff": True, **super().get_changeform_initial_data(request)}
+
+    def list_tools(self, request: HttpRequest, obj: User) -> list[Tool]:
+        return [Tool("Sessions", reverse("access:session-list-of", args=[obj.pk]))]
 
     @admin.display(description="name", ordering="last_name")
     def full_name(self, user: User) -> str:

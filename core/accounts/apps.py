@@ -8,7 +8,8 @@ class AccessConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from core.accounts.services import audit, two_factor
+        from core.accounts.services import audit, sessions, two_factor
 
         audit.connect_signals()
+        sessions.connect_signals()
         two_factor.connect_signals()

@@ -2,14 +2,16 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import cast
 
+from django.conf import settings
 from django.contrib.auth import get_user
 from django.contrib.auth.middleware import AuthenticationMiddleware
-from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
+from django.contrib.auth.models import AbstractBaseUser, AnonymousUser, User
 from django.http import HttpRequest, StreamingHttpResponse
 from django.http.response import HttpResponseBase
+from django.utils import timezone
 from django.utils.functional import SimpleLazyObject
 
-from core.accounts.services import audit
+from core.accounts.services import audit, sessions
 from core.lib import app_access
 
 _SAFE_METHODS = frozenset(("GET", "HEAD", "OPTIONS", "TRACE"))
@@ -33,6 +35,26 @@ def _load_user(request: HttpRequest) -> AbstractBaseUser | AnonymousUser:
 def loaded_user(request: HttpRequest) -> AbstractBaseUser | AnonymousUser | None:
     """Return the user if a view or a middleware has used it. Causes no query, unlike `request.user`."""
     return getattr(request, "loaded_user", None)
+
+
+class SessionsMiddleware:
+    """Keep the list of a person's sessions, with the time of the last request of each."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        response = self.get_response(request)
+        user = loaded_user(request)
+        if not isinstance(user, User) or hasattr(request, "personal_token"):
+            return response
+        session, now = request.session, timezone.now()
+        if session.session_key:
+            sent = request.COOKIES.get(settings.SESSION_COOKIE_NAME)
+            if sessions.MARK not in session or session.session_key != sent:
+                sessions.track(request, user, now=now)
+            sessions.session_uses.add(session[sessions.MARK], now)
+        return response
 
 
 class AppAccessMiddleware:

@@ -5,8 +5,10 @@ from typing import Any
 
 from django.conf import settings
 from django.contrib.auth.models import Group, User
+from django.contrib.sessions.models import Session
 from django.core.validators import RegexValidator
 from django.db import models
+from django.utils import timezone
 from django.utils.crypto import get_random_string, salted_hmac
 
 from core.lib.sealed_fields import SealedTextField
@@ -171,6 +173,28 @@ def _random_part() -> str:
 def _digest(user: User, code: str) -> str:
     plain = "".join(code.split()).replace("-", "").lower()
     return salted_hmac(f"access.recovery.{user.pk}", plain, algorithm="sha256").hexdigest()
+
+
+class UserSessionQuerySet(models.QuerySet["UserSession"]):
+    def live(self) -> "UserSessionQuerySet":
+        unexpired = Session.objects.filter(expire_date__gt=timezone.now())
+        return self.filter(session_key__in=unexpired.values("session_key"))
+
+
+class UserSession(models.Model):
+    """A browser in which a user is signed in. It lives as long as Django's session with this key."""
+
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="+")
+    session_key = models.CharField(max_length=40, unique=True)
+    device = models.CharField(max_length=60)
+    address = SealedTextField(blank=True)
+    created_at = models.DateTimeField()
+    last_seen_at = models.DateTimeField()
+
+    objects = UserSessionQuerySet.as_manager()
+
+    def __str__(self) -> str:
+        return f"{self.device} of user {self.user_id}"
 
 
 class Unchangeable(Exception):

@@ -1,7 +1,7 @@
 from django.core.management import call_command
 from django.utils import timezone
 
-from core.accounts.services import audit, password_reset
+from core.accounts.services import audit, password_reset, sessions
 from core.lib.schedules import daily
 
 
@@ -13,6 +13,7 @@ def prune_access() -> str:
     while (batch := audit.prune(now=now)) > 0:
         deleted += batch
     call_command("clearsessions")
+    sessions.prune()
     return f"{deleted} audit events"
 
 

@@ -1,9 +1,22 @@
+from django.contrib import admin
 from django.contrib.auth import views as auth_views
 from django.urls import include, path
 
-from core.accounts.views import password_reset, sign_in, single_sign_on, two_factor
+from core.accounts.views import password_reset, sessions, sign_in, single_sign_on, two_factor
 
+staff = admin.site.admin_view
 own = [
+    path("admin/sessions/", staff(sessions.session_list), name="session-list"),
+    path("admin/sessions/of/<int:user_id>/", staff(sessions.session_list), name="session-list-of"),
+    path("admin/sessions/<int:session_id>/end/", staff(sessions.session_end), name="session-end"),
+    path(
+        "admin/sessions/end-others/", staff(sessions.session_end_others), name="session-end-others"
+    ),
+    path(
+        "admin/sessions/of/<int:user_id>/end/",
+        staff(sessions.session_end_others),
+        name="session-end-others-of",
+    ),
     path("admin/login/verify/", sign_in.verify, name="login-verify"),
     path("admin/sso/<slug:slug>/", single_sign_on.start, name="single-sign-on"),
     path("admin/two-factor/", two_factor.two_factor_page, name="two-factor"),

@@ -26,6 +26,7 @@ PAGES = (
     ("Settings", "admin:index", "", "configuration"),
     ("Public status page", "health:status-page", "", ""),
     ("Two-factor sign-in", "access:two-factor", "", "security password account"),
+    ("Sessions", "access:session-list", "", "signed in browsers devices account sign out"),
     ("API tokens", "clients:token-list", "", "personal key account"),
     ("Change password", "admin:password_change", "", "account"),
 )

@@ -24,6 +24,7 @@ ONLY_FOR_PAGES = frozenset(
         "django.contrib.sessions.middleware.SessionMiddleware",
         "django.middleware.csrf.CsrfViewMiddleware",
         "core.accounts.middleware.UserMiddleware",
+        "core.accounts.middleware.SessionsMiddleware",
         "core.accounts.middleware.AppAccessMiddleware",
         "core.accounts.middleware.AuditMiddleware",
         "django.contrib.messages.middleware.MessageMiddleware",
