@@ -205,7 +205,7 @@ class AccessPolicyForm(forms.ModelForm[AccessPolicy]):
 
     def clean_require_second_factor(self) -> bool:
         is_required = bool(self.cleaned_data["require_second_factor"])
-        if is_required and two_factor.device_of(self.request.user) is None:
+        if is_required and not two_factor.is_enabled(self.request.user):
             raise ValidationError(
                 "Set up two-factor sign-in for your own account first. Otherwise you lock yourself out."
             )

@@ -175,6 +175,21 @@ def _digest(user: User, code: str) -> str:
     return salted_hmac(f"access.recovery.{user.pk}", plain, algorithm="sha256").hexdigest()
 
 
+class Passkey(models.Model):
+    """A key on a device of a user, which checks the user before each use (WebAuthn). Here is its public part."""
+
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="passkeys")
+    name = models.CharField(max_length=60)
+    credential_id = models.CharField(max_length=2046, unique=True, editable=False)
+    credential = models.BinaryField(editable=False)
+    sign_count = models.PositiveBigIntegerField(default=0, db_default=0, editable=False)
+    created_at = models.DateTimeField(editable=False)
+    last_used_at = models.DateTimeField(null=True, blank=True, editable=False)
+
+    def __str__(self) -> str:
+        return self.name
+
+
 class UserSessionQuerySet(models.QuerySet["UserSession"]):
     def live(self) -> "UserSessionQuerySet":
         unexpired = Session.objects.filter(expire_date__gt=timezone.now())

@@ -29,6 +29,6 @@ class SignInSite(PortalAdminSite):
         return response
 
     def _redirect_to_second_factor(self, request: HttpRequest) -> HttpResponseRedirect:
-        has_device = two_factor.device_of(request.user) is not None
-        url_name = "access:login-verify" if has_device else "access:two-factor"
+        is_enabled = two_factor.is_enabled(request.user)
+        url_name = "access:login-verify" if is_enabled else "access:two-factor"
         return redirect_with_next(url_name, request.GET.get("next", ""))

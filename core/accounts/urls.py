@@ -2,7 +2,14 @@ from django.contrib import admin
 from django.contrib.auth import views as auth_views
 from django.urls import include, path
 
-from core.accounts.views import password_reset, sessions, sign_in, single_sign_on, two_factor
+from core.accounts.views import (
+    passkeys,
+    password_reset,
+    sessions,
+    sign_in,
+    single_sign_on,
+    two_factor,
+)
 
 staff = admin.site.admin_view
 own = [
@@ -19,6 +26,11 @@ own = [
     ),
     path("admin/login/verify/", sign_in.verify, name="login-verify"),
     path("admin/sso/<slug:slug>/", single_sign_on.start, name="single-sign-on"),
+    path("admin/passkeys/options/", passkeys.creation_options, name="passkey-options"),
+    path("admin/passkeys/add/", passkeys.add, name="passkey-add"),
+    path("admin/passkeys/<int:passkey_id>/remove/", staff(passkeys.remove), name="passkey-remove"),
+    path("admin/login/passkey/options/", passkeys.sign_in_options, name="login-passkey-options"),
+    path("admin/login/passkey/", passkeys.sign_in, name="login-passkey"),
     path("admin/two-factor/", two_factor.two_factor_page, name="two-factor"),
     path("admin/two-factor/confirm/", two_factor.confirm, name="two-factor-confirm"),
     path("admin/two-factor/codes/", two_factor.renew_codes, name="two-factor-codes"),

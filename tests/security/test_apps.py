@@ -119,7 +119,7 @@ def text_of(response: Any) -> str:
 
 # The models whose rows belong to no app. Every other model must lead to its app (core/lib/app_access.py).
 SHARED = {
-    "access": "AccessPolicy AuditEvent IdentityProvider RecoveryCode UserSession",
+    "access": "AccessPolicy AuditEvent IdentityProvider Passkey RecoveryCode UserSession",
     "account": "EmailAddress EmailConfirmation",
     "admin": "LogEntry",
     "alerts": "AlertRule AlertType Channel ChannelTest Dependency DigestMention DigestRun EscalationStep"

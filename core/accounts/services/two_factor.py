@@ -1,4 +1,4 @@
-"""Two-factor sign-in with an authenticator app (TOTP) or one of ten recovery codes."""
+"""Two-factor sign-in with an authenticator app (TOTP), a passkey or one of ten recovery codes."""
 
 import base64
 import io
@@ -15,13 +15,19 @@ from django_otp import DEVICE_ID_SESSION_KEY, verify_token
 from django_otp.plugins.otp_totp.models import TOTPDevice
 from qrcode.image.svg import SvgPathImage
 
-from core.accounts.models import AccessPolicy, RecoveryCode
+from core.accounts.models import AccessPolicy, Passkey, RecoveryCode
 
+RECOVERY = "recovery code"
 REPLACED = "access.second_factor_replaced"  # in sessions whose identity provider asks for the second factor
 
 
+def is_enabled(user: AbstractBaseUser | AnonymousUser) -> bool:
+    """Return True if the user has a second factor: an authenticator app or a passkey."""
+    return device_of(user) is not None or Passkey.objects.filter(user=user.pk).exists()
+
+
 def device_of(user: AbstractBaseUser | AnonymousUser) -> TOTPDevice | None:
-    """Return the user's confirmed device. A user has at most one."""
+    """Return the user's confirmed authenticator app. A user has at most one."""
     return TOTPDevice.objects.filter(user_id=user.pk, confirmed=True).order_by("pk").first()
 
 
@@ -37,38 +43,37 @@ def _is_required(user: AbstractBaseUser | AnonymousUser) -> bool:
     key = f"access.no_second_factor.{user.pk}"
     if cache.get(key):
         return False
-    if device_of(user) is not None or AccessPolicy.current().require_second_factor:
+    if is_enabled(user) or AccessPolicy.current().require_second_factor:
         return True
     cache.set(key, True, timeout=10)
     return False
 
 
-def _clear_cache(instance: TOTPDevice, **_: object) -> None:
+def _clear_cache(instance: TOTPDevice | Passkey, **_: object) -> None:
     cache.delete(f"access.no_second_factor.{instance.user_id}")
 
 
 def connect_signals() -> None:
-    post_save.connect(_clear_cache, sender=TOTPDevice, dispatch_uid="access.two_factor")
+    for model in (TOTPDevice, Passkey):
+        post_save.connect(_clear_cache, sender=model, dispatch_uid=f"access.{model.__name__}")
 
 
-def remember_verified(session: SessionBase, device: TOTPDevice) -> None:
-    session[DEVICE_ID_SESSION_KEY] = device.persistent_id
+def remember_verified(session: SessionBase, factor: str) -> None:
+    session[DEVICE_ID_SESSION_KEY] = factor
 
 
 @transaction.atomic
-def verify(user: User, code: str, *, now: datetime) -> TOTPDevice | None:
-    """Return the user's device if the code is valid: a new code of the authenticator app or an unused recovery code.
+def verify(user: User, code: str, *, now: datetime) -> str:
+    """Return the factor that a valid code proves, or "": a new code of the authenticator app or an unused recovery code.
 
-    After each wrong code, the device is blocked for an increasing time. Recovery codes are not blocked.
+    After each wrong code, the authenticator app is blocked for an increasing time. Recovery codes are not blocked.
     """
     device = device_of(user)
-    if device is None:
-        return None
     code = "".join(code.split())
     if code.isascii() and code.isdigit():
-        found: TOTPDevice | None = verify_token(user, device.persistent_id, code)
-        return found
-    return device if RecoveryCode.objects.use(user, code, now=now) else None
+        found = verify_token(user, device.persistent_id, code) if device else None
+        return device.persistent_id if device and found else ""
+    return RECOVERY if RecoveryCode.objects.use(user, code, now=now) else ""
 
 
 def clear_verified(session: SessionBase) -> None:
@@ -97,10 +102,19 @@ def confirm(user: User, device: TOTPDevice, code: str) -> list[str] | None:
 
 
 @transaction.atomic
+def remove_phone(user: User) -> None:
+    """Remove the authenticator app, and the recovery codes unless a passkey remains."""
+    TOTPDevice.objects.filter(user=user).delete()
+    if not Passkey.objects.filter(user=user).exists():
+        RecoveryCode.objects.filter(user=user).delete()
+
+
+@transaction.atomic
 def remove(user: User) -> bool:
     """Disable two-factor sign-in. Returns False if it was not enabled."""
     RecoveryCode.objects.filter(user=user).delete()
-    return bool(TOTPDevice.objects.filter(user=user).delete()[0])
+    passkeys, _ = Passkey.objects.filter(user=user).delete()
+    return bool(TOTPDevice.objects.filter(user=user).delete()[0] or passkeys)
 
 
 def setup_key(device: TOTPDevice) -> str:

@@ -18,8 +18,8 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods
 
-from core.accounts.models import AccessPolicy
-from core.accounts.services import audit, single_sign_on, throttle, two_factor
+from core.accounts.models import AccessPolicy, Passkey
+from core.accounts.services import audit, passkeys, single_sign_on, throttle, two_factor
 
 PENDING = "access.pending"  # session key of a completed first step
 PENDING_TIMEOUT_SECONDS = 300
@@ -40,7 +40,7 @@ class SignIn(LoginView):
             audit.record(user, "password sign-in refused: single sign-on is required")
             form.add_error(None, "Sign in with your identity provider.")
             return self.form_invalid(form)
-        if two_factor.device_of(user) is not None:
+        if two_factor.is_enabled(user):
             self.request.session[PENDING] = {
                 "user": user.pk,
                 "backend": user.backend,
@@ -58,6 +58,7 @@ class SignIn(LoginView):
         context["title"] = "Sign in"
         context["app_path"] = self.request.get_full_path()
         context["username"] = self.request.user.get_username()
+        context["offers_passkeys"] = passkeys.is_available() and Passkey.objects.exists()
         context["providers"] = single_sign_on.enabled_providers()
         context["is_password_hidden"] = (
             context["providers"]
@@ -73,7 +74,7 @@ def redirect_with_next(url_name: str, next_url: str) -> HttpResponseRedirect:
     return HttpResponseRedirect(f"{url}?{urlencode({'next': next_url})}" if next_url else url)
 
 
-class _Next(RedirectURLMixin):
+class Next(RedirectURLMixin):
     """The URL to continue to after the sign-in, limited to URLs of this portal."""
 
     def __init__(self, request: HttpRequest) -> None:
@@ -92,17 +93,17 @@ def verify(request: HttpRequest) -> HttpResponse:
 
     Signed-in users get here as well if they set up two-factor sign-in in another browser.
     """
-    user = _pending_user(request)
+    user = pending_user(request)
     if user is None:
         return redirect("admin:login")
     is_wrong = False
     if request.method == "POST":
         throttle.count_sign_in(request, user.get_username())
-        device = two_factor.verify(user, request.POST.get("code", ""), now=timezone.now())
-        if device is not None:
-            _complete(request, user)
-            two_factor.remember_verified(request.session, device)
-            response = HttpResponseRedirect(_Next(request).url)
+        factor = two_factor.verify(user, request.POST.get("code", ""), now=timezone.now())
+        if factor:
+            complete(request, user)
+            two_factor.remember_verified(request.session, factor)
+            response = HttpResponseRedirect(Next(request).url)
             throttle.remember_browser(request, response, user)
             return response
         audit.record(user, "second factor failed")
@@ -111,12 +112,14 @@ def verify(request: HttpRequest) -> HttpResponse:
         **admin.site.each_context(request),
         "title": "Two-factor sign-in",
         "is_wrong": is_wrong,
-        "next": _Next(request).url,
+        "has_phone": two_factor.device_of(user) is not None,
+        "has_passkey": passkeys.is_available() and user.passkeys.exists(),
+        "next": Next(request).url,
     }
     return render(request, "access/verify.html", context)
 
 
-def _pending_user(request: HttpRequest) -> User | None:
+def pending_user(request: HttpRequest) -> User | None:
     pending = request.session.get(PENDING)
     if pending and pending["until"] > timezone.now().timestamp():
         user = User.objects.filter(pk=pending["user"], is_active=True).first()
@@ -125,12 +128,12 @@ def _pending_user(request: HttpRequest) -> User | None:
             user.backend = pending["backend"]
             return user
     signed_in = request.user
-    if isinstance(signed_in, User) and signed_in.is_staff and two_factor.device_of(signed_in):
+    if isinstance(signed_in, User) and signed_in.is_staff and two_factor.is_enabled(signed_in):
         return signed_in
     return None
 
 
-def _complete(request: HttpRequest, user: User) -> None:
+def complete(request: HttpRequest, user: User) -> None:
     if request.session.pop(PENDING, None):
         auth_login(request, user)  # Changes the session id, against session fixation.
     else:

@@ -13,7 +13,7 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_POST
 
 from core.accounts.models import AccessPolicy, RecoveryCode
-from core.accounts.services import audit, throttle, two_factor
+from core.accounts.services import audit, passkeys, throttle, two_factor
 
 UserView = Callable[[HttpRequest, User], HttpResponse]
 
@@ -31,7 +31,7 @@ def for_signed_in_user(view: UserView) -> Callable[[HttpRequest], HttpResponse]:
         user = request.user
         if not isinstance(user, User) or not (user.is_active and user.is_staff):
             return redirect("admin:login")
-        if two_factor.device_of(user) and not two_factor.is_satisfied(request):
+        if two_factor.is_enabled(user) and not two_factor.is_satisfied(request):
             return redirect("access:login-verify")
         return view(request, user)
 
@@ -40,7 +40,7 @@ def for_signed_in_user(view: UserView) -> Callable[[HttpRequest], HttpResponse]:
 
 @for_signed_in_user
 def two_factor_page(request: HttpRequest, user: User) -> HttpResponse:
-    return _page(request, user)
+    return render_page(request, user)
 
 
 @require_POST
@@ -52,31 +52,32 @@ def confirm(request: HttpRequest, user: User) -> HttpResponse:
     device = two_factor.draft_device(user)
     codes = two_factor.confirm(user, device, request.POST.get("code", ""))
     if codes is None:
-        return _page(request, user, is_wrong=True)
-    two_factor.remember_verified(request.session, device)
+        return render_page(request, user, is_wrong=True)
+    two_factor.remember_verified(request.session, device.persistent_id)
     request.session.cycle_key()
     audit.record(user, "second factor turned on")
-    return _page(request, user, codes=codes)
+    return render_page(request, user, codes=codes)
 
 
 @require_POST
 @for_signed_in_user
 def renew_codes(request: HttpRequest, user: User) -> HttpResponse:
     if not _has_entered_code(request, user):
-        return _page(request, user, is_wrong=True)
+        return render_page(request, user, is_wrong=True)
     audit.record(user, "recovery codes renewed")
-    return _page(request, user, codes=RecoveryCode.objects.renew_for(user))
+    return render_page(request, user, codes=RecoveryCode.objects.renew_for(user))
 
 
 @require_POST
 @for_signed_in_user
 def turn_off(request: HttpRequest, user: User) -> HttpResponse:
     if not _has_entered_code(request, user):
-        return _page(request, user, is_wrong=True)
-    two_factor.remove(user)
-    two_factor.clear_verified(request.session)
+        return render_page(request, user, is_wrong=True)
+    two_factor.remove_phone(user)
+    if not two_factor.is_enabled(user):
+        two_factor.clear_verified(request.session)
     audit.record(user, "second factor turned off")
-    messages.success(request, "Two-factor sign-in is off.")
+    messages.success(request, "The authenticator app is no longer used.")
     return redirect("access:two-factor")
 
 
@@ -86,7 +87,7 @@ def _has_entered_code(request: HttpRequest, user: User) -> bool:
     return bool(two_factor.verify(user, request.POST.get("code", ""), now=timezone.now()))
 
 
-def _page(
+def render_page(
     request: HttpRequest, user: User, *, is_wrong: bool = False, codes: list[str] | None = None
 ) -> HttpResponse:
     device = two_factor.device_of(user)
@@ -94,7 +95,9 @@ def _page(
     context = {
         **admin.site.each_context(request),
         "title": "Two-factor sign-in",
-        "lead": "Protect your account with a code from your phone in addition to your password.",
+        "lead": "Protect your account with a passkey, or with a code from your phone in addition to your password.",
+        "passkeys": user.passkeys.order_by("created_at", "pk"),
+        "may_add_passkey": passkeys.is_available(),
         "device": device,
         "is_wrong": is_wrong,
         "codes": codes,
