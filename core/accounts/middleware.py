@@ -52,7 +52,7 @@ class SessionsMiddleware:
         if session.session_key:
             sent = request.COOKIES.get(settings.SESSION_COOKIE_NAME)
             if sessions.MARK not in session or session.session_key != sent:
-                sessions.track(request, user, now=now)
+                sessions.track_older(request, user, now=now)
             sessions.session_uses.add(session[sessions.MARK], now)
         return response
 

@@ -133,7 +133,9 @@ def test_a_session_from_before_the_list_is_added_at_its_next_request(ada: User) 
 
     client.get(PAGE)
 
-    assert UserSession.objects.get().session_key == client.session.session_key
+    row = UserSession.objects.get()
+    assert row.session_key == client.session.session_key
+    assert row.created_at <= timezone.now() - sessions.RECENT
 
 
 def test_signing_out_and_expiry_remove_a_session_from_the_list(ada: User) -> None:

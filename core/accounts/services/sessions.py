@@ -42,7 +42,7 @@ def describe_device(user_agent: str) -> str:
     return f"{browser or 'A browser'} on {system}" if system else browser
 
 
-def track(request: HttpRequest, user: User, *, now: datetime) -> None:
+def track(request: HttpRequest, user: User, *, now: datetime, signed_in_at: datetime) -> None:
     """Record that the session of this request is the user's: a new row, or the new key of a known session.
 
     Django changes the key of a session when a person signs in, against session fixation; the data stays.
@@ -59,11 +59,17 @@ def track(request: HttpRequest, user: User, *, now: datetime) -> None:
             "user": user,
             "device": describe_device(request.headers.get("User-Agent", "")),
             "address": address_of(request),
-            "created_at": now,
+            "created_at": signed_in_at,
             "last_seen_at": now,
         },
     )
     session[MARK] = row.pk
+
+
+def track_older(request: HttpRequest, user: User, *, now: datetime) -> None:
+    """Record a session from before this list existed. Its time of signing in is not known and does not count as recent."""
+    signed_in_at = min(user.last_login or now, now - RECENT)
+    track(request, user, now=now, signed_in_at=signed_in_at)
 
 
 def is_recent(request: HttpRequest, *, now: datetime) -> bool:
@@ -103,7 +109,8 @@ session_uses = Buffer[int, datetime](
 def _track_sign_in(request: HttpRequest | None, user: User, **_: object) -> None:
     if request is not None and request.session.session_key:
         request.session.pop(MARK, None)
-        track(request, user, now=timezone.now())
+        now = timezone.now()
+        track(request, user, now=now, signed_in_at=now)
 
 
 def connect_signals() -> None:

@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from fido2.cose import ES256
 from fido2.webauthn import AttestationObject, AttestedCredentialData, AuthenticatorData
 
+FLAG = AuthenticatorData.FLAG
 PRESENT, VERIFIED, ATTESTED = 1, 4, 64
 
 
@@ -31,10 +32,10 @@ class Authenticator:
 
     def create(self, options: dict[str, Any]) -> str:
         """Answer the options of a registration."""
-        public = ES256.from_cryptography_key(self.key.public_key())
+        public = ES256.from_cryptography_key(self.key.public_key())  # type: ignore[no-untyped-call]
         credential = AttestedCredentialData.create(b"\0" * 16, self.credential_id, public)
         data = AuthenticatorData.create(
-            self._rp_hash(), self.flags | ATTESTED, self.counter, credential
+            self._rp_hash(), FLAG(self.flags | ATTESTED), self.counter, credential
         )
         attestation = AttestationObject.create("none", data, {})
         return self._answer(
@@ -47,7 +48,7 @@ class Authenticator:
     def get(self, options: dict[str, Any]) -> str:
         """Answer the options of a sign-in."""
         client_data = self._client_data("webauthn.get", options)
-        data = AuthenticatorData.create(self._rp_hash(), self.flags, self.counter)
+        data = AuthenticatorData.create(self._rp_hash(), FLAG(self.flags), self.counter)
         signed = bytes(data) + hashlib.sha256(client_data).digest()
         signature = self.key.sign(signed, ec.ECDSA(hashes.SHA256()))
         return self._answer(
