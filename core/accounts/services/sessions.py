@@ -20,7 +20,7 @@ _BROWSERS = (
     (r"\bEdgA?/", "Edge"),
     (r"\bOPR/", "Opera"),
     (r"\bFirefox/|\bFxiOS/", "Firefox"),
-    (r"\bChrome/|\bCriOS/", "Chrome"),
+    (r"Chrome/|\bCriOS/", "Chrome"),
     (r"\bSafari/", "Safari"),
 )
 _SYSTEMS = (

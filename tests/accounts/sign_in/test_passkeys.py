@@ -298,7 +298,7 @@ def test_a_policy_of_single_sign_on_holds_for_passkeys(
 ) -> None:
     add(browser(ada), key)
     settings.SSO_ISSUER, settings.SSO_CLIENT_ID = "https://id.example", "portal"
-    policy = AccessPolicy.objects.create(require_single_sign_on=True)
+    policy = AccessPolicy.objects.create(pk=1, require_single_sign_on=True)
     client = Client()
 
     sign_in(client, key)
@@ -324,7 +324,7 @@ def test_the_session_gets_a_new_key_at_sign_in(ada: User, key: Authenticator) ->
 
 
 def test_a_passkey_satisfies_a_policy_of_two_factors(ada: User, key: Authenticator) -> None:
-    AccessPolicy.objects.create(require_second_factor=True)
+    AccessPolicy.objects.create(pk=1, require_second_factor=True)
     client = browser(ada)
     assert not is_signed_in(client)
 
