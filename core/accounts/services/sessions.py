@@ -28,7 +28,6 @@ _SYSTEMS = (
     (r"Android", "Android"),
     (r"iPhone|iPad", "iOS"),
     (r"Mac OS X|Macintosh", "macOS"),
-    (r"CrOS", "ChromeOS"),
     (r"Linux", "Linux"),
 )
 
@@ -67,7 +66,7 @@ def track(request: HttpRequest, user: User, *, now: datetime, signed_in_at: date
 
 
 def track_older(request: HttpRequest, user: User, *, now: datetime) -> None:
-    """Record a session from before this list existed. Its time of signing in is not known and does not count as recent."""
+    """Record a session from before this list existed, whose time of signing in is not known, as not recent."""
     signed_in_at = min(user.last_login or now, now - RECENT)
     track(request, user, now=now, signed_in_at=signed_in_at)
 

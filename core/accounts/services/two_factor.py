@@ -64,7 +64,7 @@ def remember_verified(session: SessionBase, factor: str) -> None:
 
 @transaction.atomic
 def verify(user: User, code: str, *, now: datetime) -> str:
-    """Return the factor that a valid code proves, or "": a new code of the authenticator app or an unused recovery code.
+    """Return the factor that the code proves, or "" if it is no new code of the app and no unused recovery code.
 
     After each wrong code, the authenticator app is blocked for an increasing time. Recovery codes are not blocked.
     """

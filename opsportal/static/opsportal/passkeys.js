@@ -37,7 +37,9 @@
     const token = form.querySelector("[name=csrfmiddlewaretoken]").value;
     const answer = await fetch(form.dataset.passkey, { method: "POST", headers: { "X-CSRFToken": token } });
     const options = await answer.json();
-    if (!options.publicKey) throw new Error(options.problem || options.detail || "The portal did not answer. Try again.");
+    if (!options.publicKey) {
+      throw new Error(options.problem || options.detail || "The portal did not answer. Try again.");
+    }
     const publicKey = decoded(options.publicKey);
     const credential =
       form.dataset.passkeyUse === "create"
