@@ -10,6 +10,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
+from pytest_django import Settings
 
 from core.accounts.models import AuditEvent
 from core.lib.customers import PREFIX, customer_reference, pseudonym
@@ -149,6 +150,29 @@ def test_orders_are_erased_before_they_are_computed_again(
     erase_person(customer="buyer-17", user=None, now=now)
 
     assert find("buyer-17") == []
+
+
+def test_fingerprints_of_requests_are_removed(now: datetime) -> None:
+    buy_everything("buyer-17", now)
+    for model in (Payment, Reservation):
+        model.objects.update(fingerprint="f" * 64)
+
+    erase_person(customer="buyer-17", user=None, now=now)
+
+    assert set(Payment.objects.values_list("fingerprint", flat=True)) == {""}
+    assert set(Reservation.objects.values_list("fingerprint", flat=True)) == {""}
+
+
+def test_a_person_who_is_stored_under_an_earlier_key_is_erased(
+    now: datetime, settings: Settings
+) -> None:
+    buy_everything(customer_reference(ADDRESS), now)
+    settings.SECRET_KEY_FALLBACKS = [settings.SECRET_KEY]
+    settings.SECRET_KEY = "another key that is as long as a real one"
+
+    erase_person(customer=ADDRESS, user=None, now=now)
+
+    assert find(PREFIX) == []
 
 
 def test_other_persons_stay(now: datetime) -> None:

@@ -307,6 +307,43 @@ def test_resolving_and_listing_writes_down_the_lost_orders(
     assert b"o-lost,u-lost,45.00,EUR,1," in lines
 
 
+def test_a_list_has_every_lost_order_once_with_its_seats(
+    browse: Client, event: ErrorEvent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("impact.services.win_back.CHUNK_SIZE", 2)
+    now = timezone.now()
+    for number in range(4):
+        for currency in ("EUR", "USD"):
+            hold = reserve(
+                make_ticket_type(currency=currency),
+                now=now - timedelta(minutes=3),
+                order_id=f"o-{number}",
+                customer=f"u-{number}",
+            )
+            services.cancel(reservation=hold, now=now - timedelta(minutes=1))
+        make_error(
+            shop(), group="g", order_ref=f"o-{number}", received_at=now - timedelta(minutes=2)
+        )
+
+    browse.post(reverse("impact:write-list", args=["group", event.group_id]))
+
+    listed = WinBackEntry.objects.exclude(customer="u-lost")
+    assert listed.count() == 8
+    assert sorted(listed.values_list("customer", "seats")) == [
+        (f"u-{number}", seats) for number in range(4) for seats in (0, 2)
+    ]
+
+
+def test_an_expired_hold_is_not_at_risk_in_the_list(browse: Client) -> None:
+    now = timezone.now()
+    reserve(make_ticket_type(price=4500), now=now - timedelta(hours=1), order_id="o-1")
+    make_error(shop(), order_ref="o-1", received_at=now - timedelta(minutes=59))
+
+    page = browse.get(reverse("errors:group-list") + "?sort=risk").content.decode()
+
+    assert "45.00 EUR" not in page
+
+
 def test_an_alert_is_resolved_with_a_list_as_well(browse: Client, event: ErrorEvent) -> None:
     alert = alert_about("o-lost")
 
