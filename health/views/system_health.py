@@ -144,7 +144,7 @@ def uptime_page(request: HttpRequest) -> HttpResponse:
         **admin.site.each_context(request),
         "title": "Uptime",
         "lead": f"The goal is {100 * uptime.GOAL:g} %. Degraded counts as up; maintenance is not counted.",
-        "lines": uptime.load_lines(load_in_order(page.object_list), now=timezone.now()),
+        "lines": uptime.load_lines(load_in_order(list(page.object_list)), now=timezone.now()),
         "page": page,
     }
     return HttpResponse(render_to_string("health/uptime.html", context, request))
