@@ -1,5 +1,6 @@
 """A payment of an unexpected amount gets no seats; it opens one case, which staff or a refund closes."""
 
+import uuid
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -294,3 +295,41 @@ def test_a_fee_beside_the_reservation_does_not_touch_it(reservation: Reservation
     reservation.refresh_from_db()
     assert reservation.status == Status.ACTIVE
     assert not Discrepancy.objects.exists()
+
+
+def accept(case: Discrepancy) -> bool:
+    user, _ = User.objects.get_or_create(username="ann")
+    return services.accept_amount(discrepancy=case, note="", user=user, now=NOW)
+
+
+def test_an_amount_is_accepted_once(
+    reservation: Reservation, payment: Payment, seats: TicketType
+) -> None:
+    succeed(payment, amount=50)
+    case = Discrepancy.objects.get()
+    also_open = Discrepancy.objects.get()  # the page of a second person
+
+    assert accept(case) is True
+    assert accept(also_open) is False
+
+    seats.refresh_from_db()
+    assert seats.sold == 2
+    assert Discrepancy.objects.get().settlement == "amount accepted"
+
+
+def test_a_payment_for_an_unknown_reservation_cannot_be_accepted() -> None:
+    payment = make_payment(str(uuid.uuid4()), status="requires_payment_method", now=NOW)
+    succeed(payment)
+    case = Discrepancy.objects.get()
+
+    assert accept(case) is False
+    assert Discrepancy.objects.open().get() == case
+
+
+def test_a_refunded_payment_cannot_be_accepted(payment: Payment) -> None:
+    succeed(payment, amount=50)
+    case = Discrepancy.objects.get()
+    refund(payment)
+
+    assert accept(case) is False
+    assert not Discrepancy.objects.open().exists()

@@ -8,11 +8,13 @@ import pytest
 from alerts.models import SystemAlert
 from payments import services
 from payments.intents import PAYMENT_METADATA_KEY
-from payments.models import Mismatch, Payment, WebhookEvent
+from payments.models import Dispute, Mismatch, Payment, WebhookEvent
+from payments.services.webhooks import process as processing
 from payments.services.webhooks.receive import record_event
 from reservations.models import Discrepancy, Status
 from reservations.services import reserve
 from tests.factories import make_app, make_payment, make_ticket_type, wanted
+from tests.payments.stripe_account import StripeAccount
 from tests.payments.stripe_double import StripeDouble, event
 
 NOW = datetime.now(UTC).replace(microsecond=0)
@@ -294,3 +296,39 @@ def test_an_unreadable_refund_or_dispute_is_dead(type_: str) -> None:
     logged = take_in(event(type_, {"id": "x_1", "payment_intent": payment.intent_id}))
 
     assert logged.state == "dead"
+
+
+def test_a_dispute_of_another_system_is_ignored(account: StripeAccount) -> None:
+    intent = account.create()
+    account.pay(intent["id"])
+    [opened, *_] = account.dispute(intent["id"])
+
+    logged = take_in(opened)
+
+    assert (logged.state, logged.outcome) == ("processed", "not a payment of this portal")
+    assert not Dispute.objects.exists()
+
+
+def test_a_second_intent_without_money_is_no_mismatch() -> None:
+    payment = waiting_payment()
+
+    logged = take_in(news(payment, "requires_payment_method", intent_id="pi_second"))
+
+    assert logged.outcome == "a second intent for this payment, requires_payment_method"
+    assert not Mismatch.objects.exists()
+
+
+def test_the_sweep_stops_at_its_time_limit_and_the_next_one_continues(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    payment = waiting_payment()
+    record_event(news(payment, "succeeded"), endpoint="default", livemode=False, now=NOW)
+    later = NOW + timedelta(minutes=5)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(processing, "MAX_SWEEP_SECONDS", -1)
+        assert services.process_waiting(now=later) == 0
+    assert status_of(payment) == "requires_payment_method"
+
+    assert services.process_waiting(now=later) == 1
+    assert status_of(payment) == "succeeded"

@@ -1,6 +1,8 @@
 """A cancelled event releases every reservation and refunds every payment, however often it is interrupted."""
 
+import uuid
 from datetime import UTC, datetime
+from importlib import import_module
 from typing import Any
 
 import pytest
@@ -9,6 +11,7 @@ from django.test import Client
 from django.urls import reverse
 
 from alerts.models import SystemAlert
+from payments import services as payments
 from payments.models import Payment, Refund
 from reservations import services
 from reservations.models import Cancellation, Discrepancy, Event, Reservation, Status, TicketType
@@ -209,3 +212,82 @@ def test_staff_without_the_permission_cannot_cancel_an_event(event: Event) -> No
 
     for name in ("event-cancel", "cancellation-retry"):
         assert client.post(reverse(f"reservations:{name}", args=["night"])).status_code == 403
+
+
+def test_free_tickets_are_released_without_a_refund(event: Event) -> None:
+    free = make_ticket_type(10, price=0, event=event)
+    held = services.reserve(app=make_app(), wanted=wanted((free, 2)), now=NOW).reservation
+    services.complete(reservation=held, now=NOW)
+
+    cancel(event)
+    assert services.continue_cancellations(now=NOW) == 1
+
+    free.refresh_from_db()
+    assert outcomes() == [Outcome.RELEASED]
+    assert (free.sold, Refund.objects.count()) == (0, 0)
+
+
+def test_tickets_that_staff_refunded_but_kept_are_released_without_a_second_refund(
+    double: StripeDouble, account: StripeAccount, event: Event, standing: TicketType
+) -> None:
+    reservation = book(account, (standing, 2))
+    payment = Payment.objects.get(reservation_id=str(reservation.uuid))
+    payments.refund(
+        payment=payment,
+        new_refund=payments.NewRefund(amount=5000, reason="kind", seats=Refund.Seats.KEEP),
+        form=uuid.uuid4(),
+        user=User.objects.create(username="bob"),
+        now=NOW,
+    )
+
+    cancel(event)
+    services.continue_cancellations(now=NOW)
+
+    standing.refresh_from_db()
+    assert standing.sold == 0
+    assert double.calls["POST /v1/refunds"] == 1
+    assert Outcome.FAILED not in outcomes()
+
+
+def test_the_work_stops_at_its_time_limit_and_continues_with_the_next_run(
+    account: StripeAccount,
+    event: Event,
+    standing: TicketType,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for _ in range(2):
+        book(account, (standing, 1), is_paid=False)
+    cancel(event)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(import_module("reservations.services.cancel_event"), "MAX_SECONDS", -1)
+        assert services.continue_cancellations(now=NOW) == 0
+    assert outcomes() == [Outcome.PENDING, Outcome.PENDING]
+
+    assert services.continue_cancellations(now=NOW) == 2
+    assert outcomes() == [Outcome.RELEASED, Outcome.RELEASED]
+
+
+def test_a_refund_that_the_portal_refuses_is_reported_with_its_reason(
+    account: StripeAccount,
+    event: Event,
+    standing: TicketType,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    book(account, (standing, 1))
+
+    def refuse(**given: Any) -> Refund:
+        raise payments.CannotRefund("the amount exceeds what is left to refund")
+
+    cancellation = cancel(event)
+    with monkeypatch.context() as patch:
+        patch.setattr(payments, "refund", refuse)
+        services.continue_cancellations(now=NOW)
+
+    item = cancellation.items.get()
+    assert item.outcome == Outcome.FAILED
+    assert item.detail == "the amount exceeds what is left to refund"
+
+    assert services.retry_failed(cancellation) == 1
+    services.continue_cancellations(now=NOW)
+    assert outcomes() == [Outcome.REFUNDED]
