@@ -101,14 +101,14 @@ def test_a_second_object_with_the_same_key_is_a_conflict(api: Client, kind: str)
 @pytest.mark.parametrize("kind", KINDS)
 def test_each_change_is_in_the_audit_log_without_values(api: Client, kind: str) -> None:
     created = create_up_to(api, kind)
-    AuditEvent.objects.all().delete()
+    earlier = AuditEvent.objects.count()
     url = f"{BASE}/{kind}/{created['id']}/"
 
     api.patch(url, OBJECTS[kind][1], "application/json")
     api.patch(url, OBJECTS[kind][1], "application/json")  # changes nothing
     api.delete(url)
 
-    events = list(AuditEvent.objects.order_by("pk"))
+    events = list(AuditEvent.objects.order_by("pk"))[earlier:]
     name = registry.get(kind).model._meta.label_lower
     assert [event.action for event in events] == [f"{name} changed", f"{name} deleted"]
     assert all("of scripts" in event.detail for event in events)
