@@ -23,7 +23,7 @@ SEE_EVERY_APP = "clients.see_every_app"
 SEE_TEAM_APPS_ONLY = "clients.see_team_apps_only"
 
 APP_MODEL = "clients.clientapp"
-_MAX_STEPS = 3  # the longest chain of relations from a row to its app
+_MAX_STEPS = 3  # The longest chain of relations from a row to its app.
 
 Rows = TypeVar("Rows", bound="QuerySet[Any]")
 Apps = frozenset[int]

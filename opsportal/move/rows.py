@@ -107,7 +107,7 @@ class Kind(NamedTuple):
     expression: str = "{}"  # the SQL whose value COPY … TO writes as `to_copy` does
 
 
-# by the name of the type in PostgreSQL's catalog
+# The keys are names of types in PostgreSQL's catalog.
 KINDS = {
     "bool": Kind(_boolean),
     "bytea": Kind(_bytes),

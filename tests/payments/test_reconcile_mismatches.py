@@ -19,7 +19,7 @@ Kind = Mismatch.Kind
 pytestmark = pytest.mark.django_db
 
 
-def record(kind: str, intent_id: str, payment: Payment | None = None) -> Mismatch:
+def record(kind: Mismatch.Kind, intent_id: str, payment: Payment | None = None) -> Mismatch:
     record_mismatch(
         kind, intent_id=intent_id, payment=payment, detail="differs", now=timezone.now()
     )
@@ -164,4 +164,5 @@ def test_an_unknown_object_without_a_bookmark_ends_the_run_with_the_error(
 
     run = ReconciliationRun.objects.get()
     assert run.finished_at is None
+    assert run.locked_until is not None
     assert run.locked_until <= timezone.now()

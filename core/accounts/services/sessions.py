@@ -78,7 +78,7 @@ def is_recent(request: HttpRequest, *, now: datetime) -> bool:
 
 
 def end(rows: "UserSession | list[UserSession]") -> int:
-    """End sessions: their next request is not signed in. Returns their number."""
+    """End sessions, so that their next request is not signed in. Return the number of sessions."""
     ended = rows if isinstance(rows, list) else [rows]
     Session.objects.filter(session_key__in=[row.session_key for row in ended]).delete()
     UserSession.objects.filter(pk__in=[row.pk for row in ended]).delete()

@@ -26,7 +26,7 @@ from core.lib.outbound.exceptions import ForbiddenAddress
 from core.lib.outbound.guard import check_public_url
 
 NEEDED = ("issuer", "authorization_endpoint", "token_endpoint", "userinfo_endpoint", "jwks_uri")
-FROM_ENVIRONMENT = "environment"  # the slug of the provider that the settings SSO_… describe
+FROM_ENVIRONMENT = "environment"  # The settings SSO_… describe the provider with this slug.
 
 
 def provider_from_settings() -> IdentityProvider | None:
