@@ -34,11 +34,10 @@ class Notice(msgspec.Struct, frozen=True):
 
     @property
     def text(self) -> str:
+        """Return a sentence for everyone, which does not name the database."""
         if self.is_moved:
-            return f"This portal's data has been moved to PostgreSQL ({self.target}). This copy is read-only."
-        return (
-            f"This portal is read-only while its data is being moved to PostgreSQL ({self.target})."
-        )
+            return "This portal's data has been moved to PostgreSQL. This copy is read-only."
+        return "This portal is read-only while its data is being moved to PostgreSQL."
 
 
 def path() -> Path:

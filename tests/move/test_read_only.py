@@ -137,7 +137,8 @@ class TestSQLite:
 
         current = read_only.current()
         assert current
-        assert "has been moved to PostgreSQL (db.internal/opsportal)" in current.text
+        assert "has been moved to PostgreSQL" in current.text
+        assert "db.internal" not in current.text  # anyone can read it
 
 
 @in_the_postgresql_run

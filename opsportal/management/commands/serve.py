@@ -214,7 +214,7 @@ def banner(login: str, key: ClientKey | None) -> str:
 
 def read_only_banner(notice: read_only.Notice) -> str:
     page = f"{settings.BASE_URL}/admin/system-health/"
-    return f"\nopsportal {settings.VERSION} is up\n  page    {page}\n  {notice.text}\n"
+    return f"\nopsportal {settings.VERSION} is up\n  page    {page}\n  {notice.text} ({notice.target})\n"
 
 
 def _reachable(host: str) -> str:
