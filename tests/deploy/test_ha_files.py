@@ -22,7 +22,7 @@ def test_a_commit_is_acknowledged_by_two_nodes_and_only_they_may_take_over() -> 
 
     assert dcs["synchronous_mode"]
     assert dcs["synchronous_mode_strict"]
-    assert dcs["maximum_lag_on_failover"] == 0
+    assert dcs["maximum_lag_on_failover"] > 0  # what is not acknowledged may be missing
     assert dcs["postgresql"]["parameters"]["synchronous_commit"] == "on"
 
 
