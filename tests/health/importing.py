@@ -1,0 +1,14 @@
+"""Run `manage.py import` and return its output."""
+
+import io
+
+from django.core.management import call_command
+
+
+def run(*arguments: str) -> str:
+    out = io.StringIO()
+    try:
+        call_command("import", *arguments, stdout=out)
+    finally:
+        print(out.getvalue())  # shown if the test fails
+    return out.getvalue()
