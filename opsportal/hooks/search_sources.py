@@ -56,7 +56,11 @@ def find_actions(search: Search) -> Iterator[Hit]:
     """Find forms for new rows, such as "Add monitor"."""
     site = admin.site
     assert isinstance(site, PortalAdminSite)
-    for section in site.settings_sections(search.may):
-        for one in section.settings:
-            if one.add_url and search.matches(one.add_title, "new create"):
-                yield Hit(one.add_title, one.add_url, one.purpose)
+    found = [
+        Hit(one.add_title, one.add_url, one.purpose)
+        for section in site.settings_sections(search.may)
+        for one in section.settings
+        if one.add_url and search.matches(one.add_title, "new create")
+    ]
+    # The shortest title is closest to the query: "Add incident" comes before "Add incident template".
+    yield from sorted(found, key=lambda hit: len(hit.title))

@@ -227,6 +227,7 @@ def add_heartbeat(client: Client, **fields: object) -> str:
         "max_runtime_minutes": "30",
         "fail_after": "1",
         "recover_after": "1",
+        "position": "0",
         "is_enabled": "on",
         "check_ins-TOTAL_FORMS": "0",
         "check_ins-INITIAL_FORMS": "0",

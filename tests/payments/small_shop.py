@@ -148,7 +148,7 @@ class SmallShop:
         return True
 
     def join_waiting_list(self, quantity: int) -> None:
-        with contextlib.suppress(reservations.NotSoldOut):
+        with contextlib.suppress(reservations.NotSoldOut, reservations.MoreThanCapacity):
             reservations.join(
                 app=self.app,
                 ticket_type=self.standing.pk,

@@ -234,7 +234,7 @@ def test_what_happens_first_to_three_payments_ends_with_right_books(steps: str) 
 
 def test_returned_tickets_go_to_the_first_in_line_who_wants_no_more_than_are_free() -> None:
     shop = SmallShop()
-    shop.open_shop(1, [], [2, 1, 1])
+    shop.open_shop(2, ["pay deliver"], [2, 1, 1])
 
     shop.now += timedelta(minutes=16)
     shop.release_holds()

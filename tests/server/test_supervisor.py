@@ -257,8 +257,8 @@ def test_ctrl_c_ends_all_processes_within_ten_seconds(make_portal: Callable[...,
     serving = Serving(make_portal())
     serving.wait_until_up()
     serving.wait_for_cluster()
+    serving.portal.wait_for(lambda: len(serving.descendants()) == 8, what="the start of all")
     everything = serving.descendants()
-    assert len(everything) == 8
 
     began_at = time.monotonic()
     serving.process.send_signal(signal.SIGINT)
