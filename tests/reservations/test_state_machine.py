@@ -226,6 +226,8 @@ class Shop(RuleBasedStateMachine):
                 )
         except services.NotSoldOut:
             assert left >= quantity
+        except services.MoreThanCapacity:
+            assert chosen.capacity < quantity
         return multiple() if joined is None or crashes else joined.entry
 
     @rule(entry=entries, crashes=st.booleans())
