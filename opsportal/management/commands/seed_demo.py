@@ -79,7 +79,8 @@ class Command(BaseCommand):
         )
         if not is_new:
             return
-        monday = timezone.localdate() - timedelta(days=timezone.localdate().weekday())
+        # The Monday of the week before, because the first shift starts some hours into its day.
+        monday = timezone.localdate() - timedelta(days=timezone.localdate().weekday() + 7)
         rotation = Rotation.objects.create(schedule=schedule, name="Weekly", first_day=monday)
         for position, name in enumerate(ON_CALL, start=1):
             person, _ = Person.objects.get_or_create(name=name)
