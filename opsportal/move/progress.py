@@ -1,4 +1,4 @@
-"""What the person who started the move sees: a bar on a terminal, otherwise a line every ten seconds."""
+"""Show the progress of the move: as a bar on a terminal, otherwise as a line every ten seconds."""
 
 import sys
 import time

@@ -100,7 +100,7 @@ def _number(value: Decimal) -> list[str]:
 
 
 class Kind(NamedTuple):
-    """How the values of a type of column are copied and compared."""
+    """The way in which the values of a type of column are copied and compared."""
 
     to_copy: Callable[[Any], str]
     canonical: Callable[[str], str] | None = None

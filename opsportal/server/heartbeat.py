@@ -11,7 +11,7 @@ from typing import ClassVar
 from core.lib.processes import Child
 
 LOOP_TIMEOUT_SECONDS = 15.0
-# This is longer than any wait that ends by itself, such as SQLite's wait of 20 s for its lock.
+# This exceeds every wait that has a timeout of its own, such as the 20 s for which SQLite waits for its lock.
 THREADS_TIMEOUT_SECONDS = 24.0
 START_TIMEOUT_SECONDS = 180.0
 
