@@ -54,8 +54,8 @@ def save(name: str, content: IO[bytes]) -> int:
 def _flush_to_disk(storage: Storage, name: str) -> None:
     try:
         path = storage.path(name)
-    except NotImplementedError:  # The storage is not a folder.
-        return
+    except NotImplementedError:
+        return  # Django raises it for storages without local files, such as S3, which store durably.
     with open(path, "rb") as file:
         os.fsync(file.fileno())
 
