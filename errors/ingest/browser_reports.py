@@ -10,7 +10,7 @@ _MAX_BYTES = 64 * 1024
 
 
 def parse_reports(request: IngestRequest, project_id: int) -> Parsed:
-    project = request.authenticate(project_id, credentials.keys(request.environ))
+    project = request.authenticated(project_id, credentials.keys(request.environ))
     body = request.decompressed_body()
     if len(body) > _MAX_BYTES:
         raise TooLarge("the report is over 64 KiB")

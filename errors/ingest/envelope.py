@@ -56,7 +56,7 @@ def _authenticate_by_dsn(request: IngestRequest, project_id: int | None, given: 
     keys = credentials.keys(request.environ)
     if dsn is not None and dsn[0] not in keys:
         return request.authenticate(project_id, [*keys, dsn[0]])
-    return request.project or request.authenticate(project_id, keys)
+    return request.authenticated(project_id, keys)
 
 
 def _first_event(project: Project, parsed: envelope_format.Envelope) -> envelope_format.Item | None:

@@ -216,8 +216,11 @@ async def _in_thread(request: IngestRequest, function: Callable[[], T]) -> T:
 
     def call() -> T:
         request.may_query = True
-        with request_id.use(request.id):
-            return function()
+        try:
+            with request_id.use(request.id):
+                return function()
+        finally:
+            request.may_query = False  # What follows in the event loop must not query.
 
     return await asyncio.get_running_loop().run_in_executor(_threads, call)
 

@@ -24,7 +24,7 @@ def key_of(request: IngestRequest) -> str:
 
 
 def parse_errors(request: IngestRequest, _project_id: None) -> Parsed:
-    project = request.authenticate(None, [key_of(request)])
+    project = request.authenticated(None, [key_of(request)])
     body = request.decompressed_body()
     given, is_batch = _listed(body)
     builder = EventBuilder(request, project)

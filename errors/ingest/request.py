@@ -78,6 +78,13 @@ class IngestRequest:
             raise Refused(403, "this origin may not post here")
         return project
 
+    def authenticated(self, project_id: int | None, keys: Sequence[str]) -> Project:
+        """Return the project that was accepted before the body was read, or authenticate now.
+
+        Raises the exceptions of authenticate.
+        """
+        return self.project or self.authenticate(project_id, keys)
+
     def context(self, event_id: str = "", sent_at: datetime | None = None) -> IngestContext:
         """Return the facts about an event that its payload does not contain."""
         return IngestContext(

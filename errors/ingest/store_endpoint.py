@@ -11,7 +11,7 @@ from errors.ingest.responses import accepted
 
 
 def parse_event(request: IngestRequest, project_id: int) -> Parsed:
-    project = request.authenticate(project_id, credentials.keys(request.environ))
+    project = request.authenticated(project_id, credentials.keys(request.environ))
     body = request.decompressed_body()
     if not body:
         raise Unreadable("the body is empty")

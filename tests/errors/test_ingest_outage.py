@@ -1,0 +1,105 @@
+"""Events are received with keys that were accepted before, while the database does not answer."""
+
+import asyncio
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.db import OperationalError
+
+from errors.ingest import authentication, handler
+from errors.ingest.authentication import KeyCache, key_cache
+from errors.store.write import BatchResult
+from tests.errors.support import Sender, envelope, raised
+
+pytestmark = pytest.mark.django_db
+
+ERROR = json.dumps({"message": "boom"}).encode()
+
+
+@pytest.fixture
+def sender() -> Sender:
+    """An app whose key was accepted, at an address of Sentry and at the portal's own."""
+    sender = Sender()
+    assert key_cache.authenticate(sender.app.pk, sender.key)
+    assert key_cache.authenticate(None, sender.key)
+    return sender
+
+
+@pytest.fixture
+def outage(sender: Sender, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make every lookup of a key fail with the error of a lost database, and in the event loop with another one."""
+
+    def query(*_: object) -> None:
+        assert not in_event_loop(), "a query in the event loop blocks all clients"
+        raise OperationalError("the server closed the connection unexpectedly")
+
+    async def store(parse: Callable[[], list[Any]], _size_bytes: int) -> BatchResult:
+        assert parse()
+        return BatchResult()
+
+    monkeypatch.setattr(authentication, "TRUSTED_SECONDS", 0.0)
+    monkeypatch.setattr(KeyCache, "_query", query)
+    monkeypatch.setattr(handler.writer, "store", store)
+
+
+def in_event_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
+
+
+def post(path: str, body: bytes, **headers: str) -> int:
+    """Post in an event loop, and return the status."""
+    address = handler.match(path)
+    assert address is not None
+
+    async def read_body(_limit: int) -> bytes:
+        return body
+
+    environ = {"REQUEST_METHOD": "POST", "PATH_INFO": path, **headers}
+    return asyncio.run(handler.handle(environ, address, read_body)).status
+
+
+def test_plain_errors_are_received(sender: Sender, outage: None) -> None:
+    assert post("/api/v1/errors/", ERROR, HTTP_AUTHORIZATION=f"Bearer {sender.key}") == 200
+
+
+@pytest.mark.parametrize("endpoint", ["envelope", "store"])
+@pytest.mark.parametrize("size_bytes", [10, 100_000])  # A large body is parsed in a thread.
+def test_events_of_sdks_are_received(
+    sender: Sender, outage: None, endpoint: str, size_bytes: int
+) -> None:
+    event = raised(extra={"text": "x" * size_bytes})
+    body = envelope(event) if endpoint == "envelope" else json.dumps(event).encode()
+
+    path = f"/api/{sender.app.pk}/{endpoint}/"
+    assert post(path, body, HTTP_X_SENTRY_AUTH=sender.auth["X-Sentry-Auth"]) == 200
+
+
+def test_an_envelope_whose_dsn_is_the_only_key_is_received(sender: Sender, outage: None) -> None:
+    body = envelope(
+        raised(), header={"dsn": f"https://{sender.key}@portal.example/{sender.app.pk}"}
+    )
+
+    assert post(f"/api/{sender.app.pk}/envelope/", body) == 200
+    assert post("/tunnel/", body) == 200
+
+
+def test_reports_of_browsers_are_received(sender: Sender, outage: None) -> None:
+    report = {
+        "csp-report": {
+            "blocked-uri": "https://ads.example/x.js",
+            "effective-directive": "script-src",
+        }
+    }
+
+    path = f"/api/{sender.app.pk}/security/"
+    assert post(path, json.dumps(report).encode(), QUERY_STRING=f"sentry_key={sender.key}") == 200
+
+
+def test_a_key_that_was_never_accepted_gets_503(sender: Sender, outage: None) -> None:
+    assert post("/api/v1/errors/", ERROR, HTTP_AUTHORIZATION="Bearer never-seen") == 503
