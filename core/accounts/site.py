@@ -8,7 +8,7 @@ from django.shortcuts import redirect
 
 from core.accounts.services import two_factor
 from core.accounts.views.sign_in import SignIn, redirect_with_next
-from core.lib.admin import PortalAdminSite
+from core.lib.admin_site import PortalAdminSite
 
 
 class SignInSite(PortalAdminSite):

@@ -1,139 +1,24 @@
-"""Define the appearance of the Django admin, and the base classes of all apps' admin modules."""
+"""Define the base classes of all apps' admin modules."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import partial
 from typing import Any, ClassVar
 
 from django import forms
 from django.contrib import admin, messages
 from django.contrib.admin.models import CHANGE, LogEntry
-from django.contrib.admin.options import FORMFIELD_FOR_DBFIELD_DEFAULTS
 from django.contrib.admin.utils import unquote
-from django.contrib.admin.widgets import RelatedFieldWidgetWrapper
 from django.core.exceptions import NON_FIELD_ERRORS, FieldDoesNotExist
 from django.db import models
 from django.http import HttpRequest, HttpResponseForbidden, HttpResponseNotFound, JsonResponse
 from django.http.response import HttpResponseBase
-from django.shortcuts import redirect
-from django.urls import reverse
-from django.utils import timezone
-from django.utils.dateparse import parse_datetime
-from django.utils.functional import SimpleLazyObject
-from django.utils.html import format_html
-from django.utils.safestring import SafeString
 from django.utils.text import capfirst
 
 from core.lib import app_access, formats
+from core.lib.admin_fields import PILLS, make_column, plain_field, readable, yes_or_no
 from core.lib.form_check import find_field_errors, is_form_check
-from core.lib.forms import Checkboxes
-from core.lib.markup import severity, state, when
-
-
-class DayAndTime(forms.SplitDateTimeWidget):
-    """A widget for a date and a time, with the browser's own pickers and the time zone.
-
-    The widget accepts an initial timestamp as text, as in an add form's URL: `?starts_at=2026-11-22T14:00`. Django's
-    own widget raises an exception for it, which clients see as a 500.
-    """
-
-    def __init__(self, attrs: Any = None) -> None:
-        super().__init__(
-            attrs,
-            date_format="%Y-%m-%d",
-            time_format="%H:%M:%S",
-            date_attrs={"type": "date", "class": "day"},
-            # With a step of one second, the seconds of a stored timestamp survive.
-            time_attrs={"type": "time", "class": "time", "step": "1"},
-        )
-
-    def render(self, *args: Any, **kwargs: Any) -> SafeString:
-        inputs = super().render(*args, **kwargs)
-        zone = timezone.get_current_timezone_name()
-        return format_html(
-            '<span class="day-and-time">{}<span class="quiet small">{}</span></span>', inputs, zone
-        )
-
-    def decompress(self, value: Any) -> Any:
-        if isinstance(value, str):
-            try:
-                value = parse_datetime(value)
-            except ValueError:
-                value = None
-        return super().decompress(value)
-
-
-class Day(forms.DateInput):
-    input_type = "date"
-
-    def __init__(self, attrs: Any = None) -> None:
-        super().__init__(attrs, format="%Y-%m-%d")
-
-
-class TimeOfDay(forms.TimeInput):
-    input_type = "time"
-
-    def __init__(self, attrs: Any = None) -> None:
-        super().__init__(attrs, format="%H:%M")
-
-
-FORMFIELD_FOR_DBFIELD_DEFAULTS[models.DateTimeField]["widget"] = DayAndTime
-FORMFIELD_FOR_DBFIELD_DEFAULTS[models.DateField]["widget"] = Day
-FORMFIELD_FOR_DBFIELD_DEFAULTS[models.TimeField]["widget"] = TimeOfDay
-# Checkboxes need no instructions, no script and no second list of values.
-FORMFIELD_FOR_DBFIELD_DEFAULTS[models.ManyToManyField] = {"widget": Checkboxes}
-
-PILLS: dict[str, Callable[..., SafeString]] = {
-    "severity": severity,
-    "state": state,
-    "status": state,
-    "outcome": state,
-    "last_outcome": state,
-}
-
-
-_ABBREVIATIONS = {
-    "api",
-    "csv",
-    "dsn",
-    "id",
-    "ids",
-    "http",
-    "ip",
-    "json",
-    "pid",
-    "sdk",
-    "sms",
-    "uri",
-    "url",
-    "uuid",
-}
-_UNITS = {"ms", "bytes", "seconds", "minutes", "hours", "days", "percent"}
-
-
-def readable(name: str) -> str:
-    """Return the label of a field by its verbose name: "json path" becomes "JSON path", and units are written out.
-
-    The first letter keeps its case, because list columns start with a small letter and form labels with a capital one.
-    """
-    words = name.replace("livemode", "live mode").split(" ")
-    if len(words) > 1 and words[0].lower() in ("is", "has"):
-        words = words[1:]
-    if len(words) > 1 and words[-1] == "at":
-        words = words[:-1]
-    unit = ""
-    if len(words) > 1 and words[-1].lower() in _UNITS:
-        unit = f" ({'%' if words[-1].lower() == 'percent' else words[-1]})"
-        words = words[:-1]
-    return (
-        " ".join(word.upper() if word.lower() in _ABBREVIATIONS else word for word in words) + unit
-    )
-
-
-def yes_or_no(value: bool | None) -> str:
-    """Show True and False as words, because a green tick would suggest that True is always good."""
-    return formats.NONE if value is None else "Yes" if value else "No"
+from core.lib.markup import when
 
 
 class _PortalForm:
@@ -249,28 +134,6 @@ class Tool:
     url: str
 
 
-@dataclass(frozen=True)
-class Setting:
-    """A line on the settings page."""
-
-    title: str
-    purpose: str
-    url: str
-    add_url: str = ""
-    add_title: str = ""
-
-
-@dataclass(frozen=True)
-class SettingsSection:
-    title: str
-    settings: list[Setting]
-    records: list[Setting]  # These lists can only be read.
-
-    @property
-    def anchor(self) -> str:
-        return self.title.lower().replace(" ", "-")
-
-
 class PortalAdmin(_Labeled, admin.ModelAdmin[Any]):
     """The base class of all admin pages: readable labels, pills, ages, and a line on the settings page."""
 
@@ -317,23 +180,23 @@ class PortalAdmin(_Labeled, admin.ModelAdmin[Any]):
             return entry
         label = self.label_of(field)
         if entry in PILLS and isinstance(field, models.CharField):
-            return _column(field, PILLS[entry], label)
+            return make_column(field, PILLS[entry], label)
         if isinstance(field, models.DateTimeField):
-            return _column(field, when, label)
+            return make_column(field, when, label)
         if isinstance(field, models.BooleanField):
-            return _column(field, yes_or_no, label)
+            return make_column(field, yes_or_no, label)
         if field.choices or field.is_relation or field.primary_key:
             return entry
         if isinstance(field, models.IntegerField | models.FloatField):
-            return _column(field, formats.number, label, is_number=True)
+            return make_column(field, formats.number, label, is_number=True)
         if isinstance(field, models.CharField) and label != field.verbose_name:
-            return _column(field, str, label)
+            return make_column(field, str, label)
         return entry
 
     def formfield_for_dbfield(
         self, db_field: models.Field[Any, Any], request: HttpRequest, **kwargs: Any
     ) -> Any:
-        return _plain(super().formfield_for_dbfield(db_field, request, **kwargs))
+        return plain_field(super().formfield_for_dbfield(db_field, request, **kwargs))
 
     def get_form(
         self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any
@@ -409,36 +272,7 @@ class PortalInline(_Labeled, admin.TabularInline[Any, Any]):
     def formfield_for_dbfield(
         self, db_field: models.Field[Any, Any], request: HttpRequest, **kwargs: Any
     ) -> Any:
-        return _plain(super().formfield_for_dbfield(db_field, request, **kwargs))
-
-
-def _plain(field: forms.Field | None) -> forms.Field | None:
-    """Remove the icons that open a pop-up window, and name the empty choice in words."""
-    if field is None:
-        return None
-    if isinstance(field.widget, RelatedFieldWidgetWrapper):
-        field.widget = field.widget.widget
-    empty = "Choose one" if field.required else "None"
-    if isinstance(field, forms.ModelChoiceField):
-        if field.empty_label:
-            field.empty_label = empty
-    elif isinstance(field, forms.ChoiceField):
-        choices: Any = field.choices
-        field.choices = [(value, empty if value == "" else label) for value, label in choices]
-    return field
-
-
-def _column(
-    field: models.Field[Any, Any], show: Callable[..., str], label: str, *, is_number: bool = False
-) -> Callable[..., str]:
-    def column(row: models.Model) -> str:
-        value = getattr(row, field.name)
-        return "" if value is None or value == "" else show(value)
-
-    # The name is a part of the CSS class, by which admin.css aligns numbers.
-    column.__name__ = f"num_{field.name}" if is_number else field.name
-    described = admin.display(description=label, ordering=field.name)
-    return described(column)
+        return plain_field(super().formfield_for_dbfield(db_field, request, **kwargs))
 
 
 class LogAdmin(PortalAdmin):
@@ -461,88 +295,6 @@ class LogAdmin(PortalAdmin):
 
     def has_change_permission(self, request: HttpRequest, obj: models.Model | None = None) -> bool:
         return False
-
-
-@dataclass(frozen=True)
-class _Reader:
-    """A user or key, reduced to its permissions, which are all that the admin's permission checks read."""
-
-    has_perm: Callable[[str], bool]
-
-
-class PortalAdminSite(admin.AdminSite):
-    """Django's admin site with the portal's navigation (templates/portal/_nav.html) instead of Django's sidebar."""
-
-    site_title = "opsportal"
-    site_header = "opsportal"
-    index_title = "Settings"
-    enable_nav_sidebar = False
-    empty_value_display = formats.NONE
-
-    def register(
-        self,
-        model_or_iterable: Any,
-        admin_class: type[admin.ModelAdmin[Any]] | None = None,
-        **options: Any,
-    ) -> None:
-        """Register models, and mix PortalAdmin into admin classes of other packages."""
-        styled = admin_class or admin.ModelAdmin
-        if not issubclass(styled, PortalAdmin):
-            styled = type(styled.__name__, (PortalAdmin, styled), {"__module__": styled.__module__})
-        super().register(model_or_iterable, styled, **options)
-
-    def get_app_list(self, request: HttpRequest, app_label: str | None = None) -> Any:
-        """Return the list lazily, because Django adds it to every page's context but few pages show it."""
-        return SimpleLazyObject(partial(super().get_app_list, request, app_label))
-
-    def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
-        """Show the settings by task."""
-        context = {
-            "sections": self.settings_sections(request.user.has_perm),
-            **(extra_context or {}),
-        }
-        return super().index(request, context)
-
-    def app_index(
-        self, request: HttpRequest, app_label: str, extra_context: dict[str, Any] | None = None
-    ) -> Any:
-        """Redirect to the settings page, which replaces Django's page for each app."""
-        return redirect("admin:index")
-
-    def settings_sections(self, may: Callable[[str], bool]) -> list[SettingsSection]:
-        """Return the settings and records that a reader with these permissions may see, grouped by task."""
-        request = HttpRequest()
-        request.user = _Reader(may)  # type: ignore[assignment]
-        sections = {section: SettingsSection(section, [], []) for section in Section}
-        for model, model_admin in self._registry.items():
-            if not isinstance(model_admin, PortalAdmin):
-                continue
-            section = sections[model_admin.section]
-            for link in model_admin.more_links:
-                if not link.permission or may(link.permission):
-                    section.settings.append(
-                        Setting(link.title, link.purpose, reverse(link.url_name))
-                    )
-            if model_admin.is_listed and model_admin.has_view_or_change_permission(request):
-                lines = section.records if isinstance(model_admin, LogAdmin) else section.settings
-                lines.append(self._setting(request, model, model_admin))
-        for section in sections.values():
-            section.settings.sort(key=lambda one: one.title)
-            section.records.sort(key=lambda one: one.title)
-        return [one for one in sections.values() if one.settings or one.records]
-
-    def _setting(
-        self, request: HttpRequest, model: type[models.Model], model_admin: PortalAdmin
-    ) -> Setting:
-        name = f"admin:{model._meta.app_label}_{model._meta.model_name}"
-        may_add = model_admin.offers_add and model_admin.has_add_permission(request)
-        return Setting(
-            model_admin.setting_title or capfirst(str(model._meta.verbose_name_plural)),
-            model_admin.setting_purpose,
-            reverse(f"{name}_changelist"),
-            reverse(f"{name}_add") if may_add else "",
-            f"Add {model._meta.verbose_name!s}" if may_add else "",
-        )
 
 
 def log_change(request: HttpRequest, changed: models.Model, message: str) -> None:

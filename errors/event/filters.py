@@ -11,7 +11,7 @@ from enum import StrEnum
 from typing import Any
 from urllib.parse import urlsplit
 
-from errors.event.fingerprint import exceptions_of, frames_of, logentry_of
+from errors.event.accessors import exceptions_of, frames_of, logentry_of
 
 MAX_PATTERNS = 100
 MAX_PATTERN_LENGTH = 200

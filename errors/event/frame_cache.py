@@ -21,7 +21,7 @@ from msgspec import UNSET, Raw, UnsetType
 from core.lib.generation_cache import GenerationCache
 from core.lib.scrub import ScrubbedDict, Scrubber
 from errors.event import json_codec, locations
-from errors.event.fingerprint import Frames, exceptions_of, frames_of
+from errors.event.accessors import Frames, exceptions_of, frames_of
 from errors.event.normalize import ALIASES, KEPT, MAX_FRAMES, Normalizer
 
 MAX_ENTRY_BYTES = 16 * 1024

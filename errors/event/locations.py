@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from core.lib.scrub import Scrubber
-from errors.event.fingerprint import Frames, exceptions_of, frames_of
+from errors.event.accessors import Frames, exceptions_of, frames_of
 
 _IP_HOST = re.compile(
     r"(?P<scheme>[a-zA-Z][a-zA-Z0-9+.-]{0,20}://)(?P<user>[^\s/@\"']{0,200}@)?"

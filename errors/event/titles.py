@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from errors.event.fingerprint import exceptions_of, frames_of, is_synthetic, logentry_of
+from errors.event.accessors import exceptions_of, frames_of, is_synthetic, logentry_of
 
 UNLABELED = "<unlabeled event>"
 # SDKs give these names to files and functions without a name.

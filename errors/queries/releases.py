@@ -17,7 +17,7 @@ from core.releases.models import (
     ReleaseSessions,
     ReleaseUser,
 )
-from errors.event.fingerprint import exceptions_of, frames_of
+from errors.event.accessors import exceptions_of, frames_of
 from errors.models import ErrorGroup, GroupTag, ReleaseCount, ReleaseErrorUser
 from errors.models.groups import ErrorGroupQuerySet
 

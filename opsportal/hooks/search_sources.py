@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from django.contrib import admin
 from django.urls import reverse
 
-from core.lib.admin import PortalAdminSite
+from core.lib.admin_site import PortalAdminSite
 from core.lib.search_sources import Hit, Search, search_source
 
 # Each entry has a title, a URL name, a permission, and further words that find the page.

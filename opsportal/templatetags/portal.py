@@ -15,7 +15,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
 
 from core.lib import charts, formats, read_only
-from core.lib.admin import readable
+from core.lib.admin_fields import readable
 from core.lib.markup import icon, severity, state, when
 from core.lib.staff_actions import UNDO_TAG
 

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from core.lib.scrub import Scrubber
 from errors.event import frame_cache, json_codec
+from errors.event.accessors import Frames
 from errors.event.build import IngestContext
-from errors.event.fingerprint import Frames
 from errors.exceptions import Unreadable
 from tests.errors.framed_events import (
     AT,

@@ -9,7 +9,7 @@ from django.test import Client
 from django.urls import reverse
 
 from core.accounts.services.roles import Role, ensure_roles
-from core.lib.admin import readable
+from core.lib.admin_fields import readable
 
 pytestmark = pytest.mark.django_db
 MODELS = sorted(model._meta.label_lower for model in admin.site._registry)

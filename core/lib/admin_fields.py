@@ -1,0 +1,153 @@
+"""Define how the Django admin shows fields: widgets, labels, pills and ages."""
+
+from collections.abc import Callable
+from typing import Any
+
+from django import forms
+from django.contrib import admin
+from django.contrib.admin.options import FORMFIELD_FOR_DBFIELD_DEFAULTS
+from django.contrib.admin.widgets import RelatedFieldWidgetWrapper
+from django.db import models
+from django.utils import timezone
+from django.utils.dateparse import parse_datetime
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from core.lib import formats
+from core.lib.forms import Checkboxes
+from core.lib.markup import severity, state
+
+
+class DayAndTime(forms.SplitDateTimeWidget):
+    """A widget for a date and a time, with the browser's own pickers and the time zone.
+
+    The widget accepts an initial timestamp as text, as in an add form's URL: `?starts_at=2026-11-22T14:00`. Django's
+    own widget raises an exception for it, which clients see as a 500.
+    """
+
+    def __init__(self, attrs: Any = None) -> None:
+        super().__init__(
+            attrs,
+            date_format="%Y-%m-%d",
+            time_format="%H:%M:%S",
+            date_attrs={"type": "date", "class": "day"},
+            # With a step of one second, the seconds of a stored timestamp survive.
+            time_attrs={"type": "time", "class": "time", "step": "1"},
+        )
+
+    def render(self, *args: Any, **kwargs: Any) -> SafeString:
+        inputs = super().render(*args, **kwargs)
+        zone = timezone.get_current_timezone_name()
+        return format_html(
+            '<span class="day-and-time">{}<span class="quiet small">{}</span></span>', inputs, zone
+        )
+
+    def decompress(self, value: Any) -> Any:
+        if isinstance(value, str):
+            try:
+                value = parse_datetime(value)
+            except ValueError:
+                value = None
+        return super().decompress(value)
+
+
+class Day(forms.DateInput):
+    input_type = "date"
+
+    def __init__(self, attrs: Any = None) -> None:
+        super().__init__(attrs, format="%Y-%m-%d")
+
+
+class TimeOfDay(forms.TimeInput):
+    input_type = "time"
+
+    def __init__(self, attrs: Any = None) -> None:
+        super().__init__(attrs, format="%H:%M")
+
+
+FORMFIELD_FOR_DBFIELD_DEFAULTS[models.DateTimeField]["widget"] = DayAndTime
+FORMFIELD_FOR_DBFIELD_DEFAULTS[models.DateField]["widget"] = Day
+FORMFIELD_FOR_DBFIELD_DEFAULTS[models.TimeField]["widget"] = TimeOfDay
+# Checkboxes need no instructions, no script and no second list of values.
+FORMFIELD_FOR_DBFIELD_DEFAULTS[models.ManyToManyField] = {"widget": Checkboxes}
+
+
+PILLS: dict[str, Callable[..., SafeString]] = {
+    "severity": severity,
+    "state": state,
+    "status": state,
+    "outcome": state,
+    "last_outcome": state,
+}
+
+
+_ABBREVIATIONS = {
+    "api",
+    "csv",
+    "dsn",
+    "id",
+    "ids",
+    "http",
+    "ip",
+    "json",
+    "pid",
+    "sdk",
+    "sms",
+    "uri",
+    "url",
+    "uuid",
+}
+_UNITS = {"ms", "bytes", "seconds", "minutes", "hours", "days", "percent"}
+
+
+def readable(name: str) -> str:
+    """Return the label of a field by its verbose name: "json path" becomes "JSON path", and units are written out.
+
+    The first letter keeps its case, because list columns start with a small letter and form labels with a capital one.
+    """
+    words = name.replace("livemode", "live mode").split(" ")
+    if len(words) > 1 and words[0].lower() in ("is", "has"):
+        words = words[1:]
+    if len(words) > 1 and words[-1] == "at":
+        words = words[:-1]
+    unit = ""
+    if len(words) > 1 and words[-1].lower() in _UNITS:
+        unit = f" ({'%' if words[-1].lower() == 'percent' else words[-1]})"
+        words = words[:-1]
+    return (
+        " ".join(word.upper() if word.lower() in _ABBREVIATIONS else word for word in words) + unit
+    )
+
+
+def yes_or_no(value: bool | None) -> str:
+    """Show True and False as words, because a green tick would suggest that True is always good."""
+    return formats.NONE if value is None else "Yes" if value else "No"
+
+
+def plain_field(field: forms.Field | None) -> forms.Field | None:
+    """Remove the icons that open a pop-up window, and name the empty choice in words."""
+    if field is None:
+        return None
+    if isinstance(field.widget, RelatedFieldWidgetWrapper):
+        field.widget = field.widget.widget
+    empty = "Choose one" if field.required else "None"
+    if isinstance(field, forms.ModelChoiceField):
+        if field.empty_label:
+            field.empty_label = empty
+    elif isinstance(field, forms.ChoiceField):
+        choices: Any = field.choices
+        field.choices = [(value, empty if value == "" else label) for value, label in choices]
+    return field
+
+
+def make_column(
+    field: models.Field[Any, Any], show: Callable[..., str], label: str, *, is_number: bool = False
+) -> Callable[..., str]:
+    def column(row: models.Model) -> str:
+        value = getattr(row, field.name)
+        return "" if value is None or value == "" else show(value)
+
+    # The name is a part of the CSS class, by which admin.css aligns numbers.
+    column.__name__ = f"num_{field.name}" if is_number else field.name
+    described = admin.display(description=label, ordering=field.name)
+    return described(column)
