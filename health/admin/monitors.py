@@ -1,14 +1,11 @@
-"""Define the admin of monitors, with a form for each type, and check the values in the form."""
+"""Define the admin of monitors, with the sections of each type's form."""
 
 import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlencode
 
-from django import forms
-from django.conf import settings
 from django.contrib import admin
-from django.core.exceptions import ValidationError
 from django.db.models import Q
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, render
@@ -17,26 +14,19 @@ from django.utils import timezone
 from django.views.decorators.http import require_POST
 from django_ratelimit.core import is_ratelimited
 
-from core.lib import outbound
 from core.lib.admin import PortalInline, Section
-from core.lib.outbound import guard
 from health.admin.components import ComponentBase
+from health.admin.monitor_forms import MonitorForm, StepForm, StepFormSet, formset_problems
 from health.checking import runner
 from health.checking.probes import to_check
-from health.checking.values import parse_extractions, variables_in
 from health.models import ComponentKind, Monitor, MonitorStep, StatusChoice
 from health.monitor_types import (
     TYPES,
     MonitorType,
-    add_scheme,
-    describe_problem,
-    may_use_port,
-    port_of,
     type_of,
 )
 from health.verdict import Result
 
-MAX_STEPS = 10
 SCHEDULE = ("interval_minutes", "timeout_seconds", "fail_after", "recover_after")
 REQUEST = ("method", "headers", "body")
 SIGN_IN = ("username", "password")
@@ -88,120 +78,6 @@ _HELP: dict[MonitorType, Mapping[str, str]] = {
         "username": "Leave empty to check the greeting only.",
     },
 }
-
-
-def check_address(url: str) -> None:
-    """Raise ValidationError for an address that a probe would refuse."""
-    if problem := describe_problem(url):
-        raise ValidationError(problem)
-    kind = type_of(url)
-    try:
-        if not may_use_port(kind, port_of(url), settings.DENIED_PORTS):
-            guard.check_port(port_of(url))
-        # For DNS, the portal connects only to the name server of the address.
-        if kind is not MonitorType.DNS:
-            guard.check_host(urlsplit(url).hostname or "")
-    except outbound.ForbiddenAddress as error:
-        raise ValidationError(str(error)) from error
-
-
-class MonitorForm(forms.ModelForm[Monitor]):
-    """The form of a monitor of one type. It never shows the password again; an empty input keeps the password."""
-
-    monitor_type: MonitorType = MonitorType.HTTP
-
-    class Meta:
-        model = Monitor
-        fields = ("url",)  # ModelForm requires this; the fieldsets of the admin list the fields.
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        if "url" in self.fields:  # Users who may only view the monitor get no fields.
-            self.fields["url"].widget.attrs["placeholder"] = TYPES[self.monitor_type].example
-        if "password" in self.fields:
-            attributes = {"autocomplete": "new-password", "size": 40}
-            self.fields["password"].widget = forms.PasswordInput(attrs=attributes)
-            if self.instance.password:
-                hint = "A password is stored. Enter a new one to replace it."
-                self.fields["password"].help_text = hint
-
-    def clean_headers(self) -> dict[str, str]:
-        """Return no headers if the field is empty."""
-        return self.cleaned_data["headers"] or {}
-
-    def clean_password(self) -> str:
-        """Keep the stored password unless the server changes: a new server would otherwise receive the old password."""
-        entered: str = self.cleaned_data["password"]
-        stored: str = self.initial.get("password") or ""
-        given = add_scheme(str(self.data.get("url", "")), self.monitor_type)
-        if entered or not stored or _server(given) == _server(self.initial.get("url") or ""):
-            return entered or stored
-        raise ValidationError("Enter the password again, because the address has changed.")
-
-    def clean_url(self) -> str:
-        url = add_scheme(self.cleaned_data["url"], self.monitor_type)
-        if "://" in url and type_of(url) is not self.monitor_type and not describe_problem(url):
-            info = TYPES[self.monitor_type]
-            raise ValidationError(
-                f"This form is for the type {info.label}. Enter an address such as {info.example}."
-            )
-        # Otherwise, the address is known only when the request is sent, and is checked then.
-        if "{{" not in url:
-            check_address(url)
-        return url
-
-
-def _server(url: str) -> tuple[str | None, int]:
-    return urlsplit(url).hostname, port_of(url)
-
-
-class StepForm(forms.ModelForm[MonitorStep]):
-    class Meta:
-        model = MonitorStep
-        fields = ("name",)
-
-    def clean_headers(self) -> dict[str, str]:
-        return self.cleaned_data["headers"] or {}
-
-    def clean_url(self) -> str:
-        url: str = self.cleaned_data["url"]
-        if "{{" in url:
-            return url
-        if type_of(url) is not MonitorType.HTTP:
-            raise ValidationError("A step takes an address that starts with https:// or http://.")
-        check_address(url)
-        return url
-
-
-class StepFormSet(forms.BaseInlineFormSet[MonitorStep, Monitor, StepForm]):
-    def in_order(self) -> list[MonitorStep]:
-        """Return the steps in their order, as they would be saved."""
-        kept = [
-            form.instance
-            for form in self.forms
-            if form.has_changed() or form.instance.pk
-            if form not in self.deleted_forms and form.is_valid()
-        ]
-        return sorted(kept, key=lambda step: step.position)
-
-    def clean(self) -> None:
-        """Refuse a variable that no earlier step sets."""
-        super().clean()
-        known: set[str] = set()
-        steps = self.in_order()
-        if len(steps) > MAX_STEPS:
-            raise ValidationError(f"A monitor has at most {MAX_STEPS} steps.")
-        for step in steps:
-            self._check_variables(step, known, f"The step {step.name}")
-            known |= parse_extractions(step.extract).keys()
-        self._check_variables(self.instance, known, "The request")
-
-    def _check_variables(self, request: Monitor | MonitorStep, known: set[str], what: str) -> None:
-        texts = [request.url, request.body, *request.headers.values()]
-        if isinstance(request, Monitor):
-            texts += [request.contains, request.json_value]
-        if unknown := sorted(variables_in(texts) - known):
-            raise ValidationError(f"{what} uses {unknown[0]}, which no earlier step sets.")
 
 
 class StepInline(PortalInline):
@@ -394,7 +270,7 @@ class MonitorAdmin(ComponentBase):
                 continue
             formset: Any = inline.get_formset(request, known)(request.POST, instance=monitor)
             if not formset.is_valid():
-                return self._answer_check(request, problems=_formset_problems(formset))
+                return self._answer_check(request, problems=formset_problems(formset))
             steps = formset.in_order()
         monitor.name = f"check-now-{uuid.uuid4().hex}"
         [(_, result)] = runner.run([to_check(monitor, steps)], now=timezone.now())
@@ -406,12 +282,3 @@ class MonitorAdmin(ComponentBase):
         label = StatusChoice(result.status).label if result else ""
         context = {"result": result, "label": label, "problems": problems}
         return render(request, "admin/health/monitor/_check.html", context)
-
-
-def _formset_problems(formset: Any) -> list[str]:
-    problems = [str(text) for text in formset.non_form_errors()]
-    for number, form in enumerate(formset.forms, 1):
-        for name, texts in form.errors.items():
-            label = form.fields[name].label if name in form.fields else ""
-            problems += [f"Step {number}, {label}: {text}" for text in texts]
-    return problems

@@ -1,10 +1,12 @@
 from collections.abc import Iterator
 
 import pytest
+from django.test import Client
 from pytest_django import Settings
 
 from core.lib.outbound import breaker
 from payments.services.webhooks import rejected
+from tests.payments.staff_pages import signed_in
 from tests.payments.stripe_account import StripeAccount
 from tests.payments.stripe_double import StripeDouble
 
@@ -48,6 +50,11 @@ def account(double: StripeDouble) -> StripeAccount:
     """Return the empty account of the double."""
     assert double.account is not None
     return double.account
+
+
+@pytest.fixture
+def staff() -> Client:
+    return signed_in()
 
 
 @pytest.fixture(autouse=True)

@@ -1,6 +1,5 @@
 """The staff pages and actions for payments."""
 
-import uuid
 from datetime import timedelta
 from typing import Any
 
@@ -11,61 +10,20 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from alerts.models import SystemAlert
-from core.accounts.services.roles import Role, ensure_roles
+from core.accounts.services.roles import Role
 from payments import services
-from payments.extension_points import find_paid_items
-from payments.models import Mismatch, Payment, ReconciliationRun, Refund, WebhookEvent
+from payments.models import Mismatch, ReconciliationRun, WebhookEvent
 from payments.services.mismatches import record_mismatch
-from reservations.services import reserve
 from tests.factories import (
     make_app,
-    make_event,
     make_payment,
-    make_ticket_type,
-    make_webhook_event,
-    wanted,
 )
+from tests.payments.staff_pages import dead_event, page, paid, signed_in, stuck_payment
 from tests.payments.stripe_account import StripeAccount
 from tests.payments.stripe_double import StripeDouble
-from tests.payments.test_refunds import make_intent, process
+from tests.payments.test_refunds import make_intent
 
 pytestmark = pytest.mark.django_db
-
-
-def signed_in(role: str = "") -> Client:
-    from django.contrib.auth.models import Group
-
-    ensure_roles()
-    user = User.objects.create_user("ann", is_staff=True, is_superuser=not role)
-    if role:
-        user.groups.add(Group.objects.get(name=role))
-    client = Client()
-    client.force_login(user)
-    return client
-
-
-@pytest.fixture
-def staff() -> Client:
-    return signed_in()
-
-
-def stuck_payment() -> Payment:
-    long_ago = timezone.now() - timedelta(minutes=10)
-    return make_payment(
-        state="started", status="asked", intent_id=None, order_id="o-77", now=long_ago
-    )
-
-
-def dead_event(**fields: Any) -> WebhookEvent:
-    given = {"payload": {"id": "pi_1"}, "state": "dead", "outcome": "unreadable", **fields}
-    return make_webhook_event(**given)
-
-
-def page(client: Client, name: str, *args: object) -> str:
-    response = client.get(reverse(name, args=args))
-    assert response.status_code == 200
-    return response.content.decode()
 
 
 def test_the_overview_lists_what_needs_attention(staff: Client, stripe: StripeDouble) -> None:
@@ -214,121 +172,6 @@ def test_stuck_payments_can_be_listed(staff: Client) -> None:
 
     assert "o-77" in shown
     assert ">fine<" not in shown
-
-
-def paid(stripe: StripeDouble) -> Payment:
-    intent = stripe.post("/v1/payment_intents", amount=2500, currency="eur")
-    stripe.pay(intent["id"])
-    return make_payment(intent_id=intent["id"], order_id="o-1")
-
-
-def test_a_refund_takes_two_steps_and_is_requested_once(
-    staff: Client, stripe: StripeDouble
-) -> None:
-    payment = paid(stripe)
-    address = reverse("payments:payment-refund", args=[payment.uuid])
-    form = {"amount": "10.00", "reason": "did not come", "form": str(uuid.uuid4())}
-
-    first = staff.post(address, form)
-    assert "10.00 EUR" in first.content.decode()
-    assert not Refund.objects.exists()
-    for _ in range(2):
-        assert staff.post(address, {**form, "step": "confirmed"}).status_code == 302
-
-    payment.refresh_from_db()
-    made = Refund.objects.get()
-    assert (made.amount, made.state, payment.amount_refunded) == (1000, "succeeded", 1000)
-    assert made.asked_by is not None
-    assert stripe.calls["POST /v1/refunds"] == 1
-    assert "refund of 10.00 EUR: did not come" in page(staff, "payments:payment-page", payment.uuid)
-
-
-@pytest.fixture
-def booked(account: StripeAccount) -> Payment:
-    """Create a payment of 50.00 EUR for two tickets of one type."""
-    standing = make_ticket_type(name="Standing", event=make_event("night"))
-    order = wanted((standing, 2))
-    reservation = reserve(app=make_app(), wanted=order, now=timezone.now()).reservation
-    payment = make_intent(
-        account, str(reservation.uuid), amount=5000, order_id="o-7", customer="cus_8"
-    )
-    process(account.pay(payment.intent_id or ""))
-    return payment
-
-
-def test_the_pages_of_a_payment_name_order_customer_and_tickets(
-    staff: Client, booked: Payment
-) -> None:
-    for name in ("payments:payment-page", "payments:payment-refund"):
-        shown = page(staff, name, booked.uuid)
-        for expected in ("o-7", "cus_8", "2 x Standing, Night"):
-            assert expected in shown
-
-
-def test_a_refund_asks_what_happens_to_the_tickets(staff: Client, booked: Payment) -> None:
-    address = reverse("payments:payment-refund", args=[booked.uuid])
-    [item] = find_paid_items(booked)
-    form = {"amount": "25.00", "reason": "ill", "form": str(uuid.uuid4())}
-
-    undecided = staff.post(address, form)
-    assert (undecided.status_code, "Decide what happens" in undecided.content.decode()) == (
-        400,
-        True,
-    )
-    none = {**form, "seats": "release", f"release_{item.id}": "0"}
-    assert "at least one ticket" in staff.post(address, none).content.decode()
-    chosen = {**form, "seats": "release", f"release_{item.id}": "1"}
-    assert "Released: 1 x Standing, Night." in staff.post(address, chosen).content.decode()
-    for _ in range(2):
-        assert staff.post(address, {**chosen, "step": "confirmed"}).status_code == 302
-
-    assert [str(item) for item in find_paid_items(booked)] == ["1 x Standing, Night"]
-    assert Refund.objects.get().amount == 2500
-
-
-@pytest.mark.parametrize("seats", ["release", "keep"])
-def test_a_decision_about_the_tickets_raises_no_alert(
-    staff: Client, booked: Payment, account: StripeAccount, seats: str
-) -> None:
-    [item] = find_paid_items(booked)
-    form = {"amount": "50.00", "reason": "ill", "form": str(uuid.uuid4()), "seats": seats}
-    confirmed = {**form, f"release_{item.id}": "2", "step": "confirmed"}
-
-    staff.post(reverse("payments:payment-refund", args=[booked.uuid]), confirmed)
-    process(*account.events)
-
-    assert not SystemAlert.objects.exists()
-    assert len(find_paid_items(booked)) == (seats == "keep")
-    shown = page(staff, "payments:payment-page", booked.uuid)
-    assert "Refunded</span>" in shown
-    assert ("All seats released" in shown, "2 seats" in shown) == (
-        seats == "release",
-        seats == "keep",
-    )
-
-
-@pytest.mark.parametrize("amount", ["25.01", "0", "-1", "1.005", "x", ""])
-def test_an_invalid_amount_is_rejected_before_stripe_is_called(
-    staff: Client, stripe: StripeDouble, amount: str
-) -> None:
-    payment = paid(stripe)
-    form = {"amount": amount, "reason": "r", "form": str(uuid.uuid4()), "step": "confirmed"}
-
-    answer = staff.post(reverse("payments:payment-refund", args=[payment.uuid]), form)
-
-    assert answer.status_code == 400
-    assert not Refund.objects.exists()
-
-
-def test_amounts_of_a_currency_without_decimals_are_entered_without(
-    staff: Client, stripe: StripeDouble
-) -> None:
-    payment = make_payment(amount=3000, currency="JPY")
-    address = reverse("payments:payment-refund", args=[payment.uuid])
-
-    assert 'value="3000"' in staff.get(address).content.decode()
-    form = {"amount": "10.5", "reason": "r", "form": str(uuid.uuid4())}
-    assert staff.post(address, form).status_code == 400
 
 
 def test_retrying_or_ignoring_a_dead_event_is_logged(staff: Client) -> None:

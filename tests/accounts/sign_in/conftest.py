@@ -1,12 +1,17 @@
-"""Fixtures: a fixed clock and an owner with a password."""
+"""Fixtures: a fixed clock, an owner with a password, and an identity provider."""
 
 from collections.abc import Iterator
 
 import pytest
 import time_machine
 from django.contrib.auth.models import User
+from pytest_django import Settings
 
+from core.accounts.models import IdentityProvider
+from core.accounts.services.roles import ensure_roles
+from tests.accounts.sign_in.identity_providers import make_provider
 from tests.accounts.sign_in.support import PASSWORD
+from tests.servers.identity_provider import IdentityProviderDouble
 
 
 @pytest.fixture(autouse=True)
@@ -19,3 +24,23 @@ def fixed_clock() -> Iterator[time_machine.Traveller]:
 @pytest.fixture
 def owner() -> User:
     return User.objects.create_superuser("anna", "anna@shop.example", PASSWORD)
+
+
+@pytest.fixture
+def loopback_providers(settings: Settings) -> None:
+    """Allow identity providers on loopback, and create the roles that they give."""
+    settings.ALLOW_PRIVATE_URLS = ["127.0.0.0/8"]
+    settings.BASE_URL = "http://testserver"
+    ensure_roles()
+
+
+@pytest.fixture
+def double() -> Iterator[IdentityProviderDouble]:
+    provider = IdentityProviderDouble()
+    yield provider
+    provider.close()
+
+
+@pytest.fixture
+def company(loopback_providers: None, double: IdentityProviderDouble) -> IdentityProvider:
+    return make_provider(issuer=double.issuer)

@@ -1,0 +1,150 @@
+"""Sign-in through an identity provider: which answers and requests are refused."""
+
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+from pytest_django import Settings
+
+from core.accounts.models import AuditEvent, IdentityProvider
+from tests.accounts.sign_in.identity_providers import START, come_back, sign_in_by_provider, start
+from tests.accounts.sign_in.support import LOGIN, is_in
+from tests.servers.identity_provider import IdentityProviderDouble, new_key
+
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("loopback_providers")]
+
+HEALTH = "/admin/system-health/"
+
+
+def refused(client: Client, answer: Any, status: int = 401) -> bool:
+    return answer.status_code == status and not is_in(client) and not User.objects.exists()
+
+
+@pytest.mark.parametrize(
+    "claims",
+    [
+        {"aud": "another-client"},
+        {"iss": "https://evil.example"},
+        {"exp": 1_780_000_000 - 60},
+        {"sub": "subject-2"},
+        {"sub": None},
+    ],
+    ids=["audience", "issuer", "expired", "other subject", "no subject"],
+)
+def test_a_token_with_a_wrong_claim_is_refused(
+    client: Client,
+    company: IdentityProvider,
+    double: IdentityProviderDouble,
+    claims: dict[str, Any],
+) -> None:
+    double.token_claims = claims
+
+    assert refused(client, sign_in_by_provider(client))
+    assert AuditEvent.objects.get().action == "single sign-on failed"
+
+
+def test_a_forged_token_is_refused(
+    client: Client, company: IdentityProvider, double: IdentityProviderDouble
+) -> None:
+    double.signing_key = new_key()
+
+    assert refused(client, sign_in_by_provider(client))
+
+
+def test_an_unsigned_token_is_refused(
+    client: Client, company: IdentityProvider, double: IdentityProviderDouble
+) -> None:
+    double.algorithm = "none"
+
+    assert refused(client, sign_in_by_provider(client))
+
+
+def test_an_answer_without_a_token_is_refused(
+    client: Client, company: IdentityProvider, double: IdentityProviderDouble
+) -> None:
+    double.has_id_token = False
+
+    assert refused(client, sign_in_by_provider(client))
+
+
+def test_a_callback_is_accepted_once(client: Client, company: IdentityProvider) -> None:
+    state = start(client)["state"]
+    assert come_back(client, state).status_code == 302
+    client.logout()
+
+    assert come_back(client, state).status_code == 401
+    assert not is_in(client)
+
+
+def test_a_callback_of_another_browser_is_refused(
+    client: Client, company: IdentityProvider
+) -> None:
+    state = start(client)["state"]
+    other = Client()
+
+    assert refused(other, come_back(other, state))
+
+
+def test_a_cancelled_sign_in_says_so(client: Client, company: IdentityProvider) -> None:
+    state = start(client)["state"]
+    answer = client.get(f"{START}callback/", {"state": state, "error": "access_denied"})
+
+    assert answer.status_code == 401
+    assert "The sign-in was cancelled." in answer.content.decode()
+
+
+def test_a_provider_that_is_down_is_a_page_and_not_an_error(
+    client: Client, company: IdentityProvider, double: IdentityProviderDouble
+) -> None:
+    state = start(client)["state"]
+    double.http.refuse()
+
+    assert refused(client, come_back(client, state), 502)
+
+
+def test_the_code_is_bound_to_this_browser(
+    client: Client, company: IdentityProvider, double: IdentityProviderDouble
+) -> None:
+    sent = start(client)
+    assert sent["code_challenge_method"] == "S256"
+    assert sent["redirect_uri"] == "http://testserver/admin/sso/company/callback/"
+
+    come_back(client, sent["state"])
+
+    [asked] = [one for one in double.http.requests if one.path == "/token"]
+    assert asked.form()["code_verifier"]
+
+
+def test_no_other_site_can_start_a_sign_in_or_choose_where_it_ends(
+    company: IdentityProvider,
+) -> None:
+    client = Client(enforce_csrf_checks=True)
+    assert client.get(START).status_code == 405
+    assert client.post(START).status_code == 403
+
+    client = Client()
+    answer = sign_in_by_provider(client, next="https://evil.example/")
+    assert answer["Location"] == HEALTH
+
+
+def test_a_disabled_or_unknown_provider_is_not_found(
+    client: Client, company: IdentityProvider
+) -> None:
+    IdentityProvider.objects.update(is_enabled=False)
+
+    assert client.post(START).status_code == 404
+    assert client.get(f"{START}callback/").status_code == 404
+    assert "Continue with" not in client.get(LOGIN).content.decode()
+
+
+def test_a_private_address_is_not_asked_unless_allowed(
+    client: Client,
+    company: IdentityProvider,
+    settings: Settings,
+    double: IdentityProviderDouble,
+) -> None:
+    settings.ALLOW_PRIVATE_URLS = []
+
+    assert client.post(START).status_code == 502
+    assert not double.http.requests
