@@ -14,7 +14,7 @@ _CAUSES = {
     "app": "app",
     "application": "app",
     "service": "app",
-    "alert group": "group",  # of Alertmanager and Grafana
+    "alert group": "group",  # Alertmanager and Grafana have alert groups.
 }
 _PORT = re.compile(r":\d{1,5}\Z")
 MAX_NAME_LENGTH = 100

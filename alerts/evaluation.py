@@ -46,7 +46,7 @@ class Action(Enum):
     OPEN = "open"
     REOPEN = "reopen"
     RECORD = "record"  # Store the verdict and change nothing else.
-    UPDATE = "update"  # count one more occurrence
+    UPDATE = "update"  # The alert gets one more occurrence.
     RAISE = "raise"  # Count one more occurrence, and raise the severity.
     RESOLVE = "resolve"
 

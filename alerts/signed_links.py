@@ -12,8 +12,9 @@ from django.utils.crypto import constant_time_compare, salted_hmac
 
 from alerts.models import Person, Schedule, SystemAlert
 
-_ACTION, _FEED = "alerts.action-link", "alerts.on-call-feed"  # salts
-_SIGNATURE_BYTES = 15  # 120 bits in 20 characters.
+# Each kind of link has a salt of its own, so that its signature is not valid for the other kind.
+_ACTION, _FEED = "alerts.action-link", "alerts.on-call-feed"
+_SIGNATURE_BYTES = 15  # 15 bytes are written as 20 characters.
 
 
 @dataclass(frozen=True)

@@ -19,9 +19,10 @@ from alerts.evaluation import (
     judge,
 )
 
-Row = tuple[str, datetime, float | None, int | None]  # key, time, value, samples
+# A row has the key, the time, the value and the number of samples.
+Row = tuple[str, datetime, float | None, int | None]
 WANTED_PER_WEEK = 1
-MIN_GAIN = 0.25  # the least share of alerts that a suggestion must avoid
+MIN_GAIN = 0.25  # A suggestion must avoid at least this share of the alerts.
 MAX_CANDIDATES = 12
 MINUTE = timedelta(minutes=1)
 
@@ -94,7 +95,7 @@ def replay(readings: Iterable[Row], limits: Limits) -> Replay:
         last_at = at if last_at is None or at > last_at else last_at
         verdict = judge(value, samples, limits)
         if previous is None and verdict is not Verdict.BREACH:
-            continue  # most readings; this saves two thirds of the time
+            continue  # This is the usual case, and skipping it saves two thirds of the time.
         decision = decide(verdict, value, previous, limits, at)
         previous = advance(previous, decision, at)
         if decision.action in (Action.OPEN, Action.REOPEN):
@@ -174,7 +175,7 @@ def _round_beyond(peak: float, *, below: bool) -> float:
     rounded = float(f"{math.floor(peak / size + 1e-9) * size:.10g}")
     return (
         rounded if rounded < peak else float(f"{rounded - size:.10g}")
-    )  # at the threshold is a breach
+    )  # A value equal to the threshold is a breach.
 
 
 def _hides(found: Replay, present: Replay, acknowledged: Sequence[Known]) -> bool:

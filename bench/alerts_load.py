@@ -93,7 +93,7 @@ def storm_ms() -> tuple[float, float]:
         alert_type="high-error-rate",
     )(lambda since, until: problems)
     transactions: list[float] = []
-    began_at: list[float] = []  # start time of the open transaction
+    began_at: list[float] = []  # This has the start time of the open transaction, if there is one.
 
     def end() -> None:
         transactions.append(time.perf_counter() - began_at.pop())

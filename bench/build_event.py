@@ -72,7 +72,7 @@ def main() -> None:
     parser.add_argument("--variants", type=int, default=4, help="different bodies of each group")
     options = parser.parse_args()
     gc.freeze()
-    gc.set_threshold(25_000, 20, 50)  # the same setting as in the portal's processes
+    gc.set_threshold(25_000, 20, 50)  # The portal's processes have the same setting.
     for size in ("small", "medium", "large"):
         compare(size, options.variants, options.rounds)
 

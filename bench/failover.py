@@ -53,7 +53,7 @@ class Drill:
         self.ha, self.load = ha, load
         self.outages: dict[str, list[float]] = defaultdict(list)
         self.split_brains: list[str] = []
-        self.copied_again: list[str] = []  # nodes that could not join again by themselves
+        self.copied_again: list[str] = []  # These nodes could not join again automatically.
 
     def round(self, action: str) -> tuple[str, str, float, float]:
         """Break the primary and repair it. Return the old and new primary, the outage, and the time to repair."""
@@ -94,7 +94,7 @@ class Drill:
 
     def _wait_for_acknowledgments(self) -> None:
         """Wait until each kind of request that was sent from now on, or again, is acknowledged."""
-        time.sleep(3)  # longer than a request that the old primary may still answer
+        time.sleep(3)  # This is longer than a request that the old primary may still answer.
         before = {path: len(ids) for path, ids in self.load.acknowledged.items()}
 
         def are_back() -> bool:

@@ -63,8 +63,8 @@ def main() -> int:
     browser = Client(SERVER_NAME="127.0.0.1")
     browser.force_login(user)
     limit, too_slow_count = LIMIT_MS[connection.vendor], 0
-    hourly_counts.roll_up(now=timezone.now())  # the hourly job does the same
-    while not catch_up(seconds=60):  # the continuous task does the same
+    hourly_counts.roll_up(now=timezone.now())  # The hourly job does the same.
+    while not catch_up(seconds=60):  # The continuous task does the same.
         pass
     events = ErrorGroup.objects.aggregate(sum=Sum("event_count"))["sum"] or 0
     monitors = Monitor.objects.count()

@@ -31,7 +31,7 @@ from tests.servers.postgres import PostgresServer
 ROOT = Path(__file__).resolve().parent.parent
 MARKER = "<!-- ingestion: written by `make bench` -->"
 CONNECTIONS = (1, 8, 32)
-ROLES = ("supervisor", "web", "store", "tasks")  # roles of the processes of a node
+ROLES = ("supervisor", "web", "store", "tasks")  # The processes of a node have these roles.
 
 
 def granian(application: str, port: int) -> list[str]:
@@ -173,7 +173,7 @@ def measure(name: str, environment: dict[str, str], seconds: float) -> list[dict
     ):
         acknowledged += load(port, key, app, 8, seconds=2)[
             "acked"
-        ]  # warm up: imports, and the first event of each group
+        ]  # The first requests warm up the server: imports, and the first event of each group.
         for connections in CONNECTIONS:
             empty = load(empty_port, key, app, connections, seconds=max(2.0, seconds / 2))
             pids = family(server.pid)
@@ -211,7 +211,7 @@ def memory_run(name: str, environment: dict[str, str], total: int) -> list[str]:
         print(lines[-1], flush=True)
 
     with running(serve(port), port, environment) as server:
-        time.sleep(30)  # wait until the worker has run its first jobs
+        time.sleep(30)  # The worker runs its first jobs in this time.
         add_row(0, 0)
         sent = 0
         for target in (total // 20, total // 4, total // 2, total):

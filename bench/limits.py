@@ -43,7 +43,7 @@ APPS = {f"Bearer ops_{n:043}": ClientApp(name="Shop", slug=f"shop-{n}") for n in
 
 def empty(request: HttpRequest) -> HttpResponse:
     if key := request.META.get("HTTP_AUTHORIZATION"):
-        request.META[APP_IN_META] = APPS[key]  # a view sets this after verifying the key
+        request.META[APP_IN_META] = APPS[key]  # A view sets this after verifying the key.
     return HttpResponse(b"{}", content_type="application/json")
 
 
@@ -142,7 +142,7 @@ def by_key(number: int) -> dict[str, str]:
 
 
 def main() -> None:
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # access log lines go to stderr
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # Access log lines go to stderr.
     # Allow so many calls that none is refused, because a refusal costs less than a view.
     tiers.replace_limits(tiers.Limit(1_000, 60))
     print("| clients | µs without | µs with | µs added | added | median added |")

@@ -28,7 +28,7 @@ import msgspec
 
 from bench.processes import family, memory_mb
 
-_TICKS_PER_SECOND = 100  # unit of CPU times in /proc, on every Linux
+_TICKS_PER_SECOND = 100  # CPU times in /proc have this unit on every Linux.
 _LAST_ROW_TIMEOUT_SECONDS = 100
 
 
@@ -62,9 +62,9 @@ class Run(msgspec.Struct):
     answered_per_s: float
     p50_ms: float
     p99_ms: float
-    cpu_ms: float  # CPU time per event
+    cpu_ms: float  # This is the CPU time per event.
     memory_mb: float
-    kb_each: float  # stored size per event
+    kb_each: float  # This is the stored size per event.
     missing: int
 
 

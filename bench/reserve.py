@@ -131,7 +131,7 @@ def prepare() -> None:
 
 class Rate(NamedTuple):
     per_second: float
-    cpu_us: float  # CPU time per reservation of the processes that reserve
+    cpu_us: float  # This is the CPU time per reservation of the processes that reserve.
 
 
 def measure(

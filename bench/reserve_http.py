@@ -18,7 +18,7 @@ CONNECTIONS = 8
 
 class Rate(NamedTuple):
     per_second: float
-    cpu_us: float  # CPU time of the server per request
+    cpu_us: float  # This is the CPU time of the server per request.
 
     def __str__(self) -> str:
         return f"{self.per_second:>8,.0f}/s  {self.cpu_us:>6,.0f} µs CPU each"
@@ -51,13 +51,14 @@ def measure(seconds: float, rounds: int) -> None:
         )
         type_id = portal.value("SELECT max(id) FROM reservations_tickettype")
         portal.start()
-        time.sleep(6)  # wait until the web process has read the disabled limits
+        time.sleep(6)  # The web process reads the disabled limits within this time.
         try:
             assert portal.web
             pids = family(portal.web.pid)
             target = Target(portal.port, portal.api_key, type_id)
             sums = {Kind.ERROR: Rate(0, 0), Kind.RESERVE: Rate(0, 0)}
-            for _ in range(rounds):  # alternate, so that changes in the machine's speed affect both
+            # The rounds alternate, so that changes in the machine's speed affect both.
+            for _ in range(rounds):
                 for kind, so_far in list(sums.items()):
                     before = cpu_seconds(pids)
                     found = load(kind, target, CONNECTIONS, seconds)

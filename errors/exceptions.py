@@ -25,7 +25,7 @@ class Refused(RequestRejected):
 
 
 class Unreadable(RequestRejected):
-    """400: the content is incomplete, or differs from what its headers announce."""
+    """The content is incomplete, or differs from what its headers announce. The client gets a 400."""
 
 
 class Filtered(ErrorsException):
@@ -38,19 +38,19 @@ class Filtered(ErrorsException):
 
 
 class BodyTimeout(RequestRejected):
-    """408: the body did not arrive in time."""
+    """The body did not arrive in time. The client gets a 408."""
 
 
 class TooLarge(RequestRejected):
-    """413: the body, or a part of it, exceeds its limit."""
+    """The body, or a part of it, exceeds its limit. The client gets a 413."""
 
 
 class UnsupportedEncoding(RequestRejected):
-    """415: the portal cannot decode this Content-Encoding."""
+    """The portal cannot decode this Content-Encoding. The client gets a 415."""
 
 
 class InvalidError(RequestRejected):
-    """422: an item of a plain JSON request is not a valid error. The text tells the client which change is needed."""
+    """An item of a plain JSON request is not a valid error. The client gets a 422 that says which change is needed."""
 
 
 class InvalidForm(RequestRejected):
@@ -62,12 +62,12 @@ class CannotMerge(RequestRejected):
 
 
 class OverQuota(RequestRejected):
-    """429: the app has used up one of its quotas."""
+    """The app has used up one of its quotas. The client gets a 429."""
 
     def __init__(self, quota_name: str, retry_after: int) -> None:
         super().__init__(quota_name)
         self.quota_name = quota_name
-        self.retry_after = retry_after  # seconds
+        self.retry_after = retry_after  # In seconds.
 
 
 class ClientDisconnected(ErrorsException):
@@ -82,27 +82,27 @@ class NotCached(ErrorsException):
 
 
 class Unavailable(ErrorsException):
-    """503: the events are not stored, and the client should retry later."""
+    """The events are not stored. The client gets a 503 and should retry later."""
 
-    retry_after = 5  # seconds
+    retry_after = 5  # In seconds.
 
 
 class AuthUnavailable(Unavailable):
-    """503: the database is unavailable and this key is not cached."""
+    """The database is unavailable and this key is not cached. The client gets a 503."""
 
 
 class ReadOnly(Unavailable):
-    """503: the portal is read-only for now."""
+    """The portal is read-only for now. The client gets a 503."""
 
     retry_after = read_only.RETRY_AFTER_SECONDS
 
 
 class StorageUnavailable(Unavailable):
-    """503: the storage of source maps does not answer."""
+    """The storage of source maps does not respond. The client gets a 503."""
 
 
 class NotStorable(ErrorsException):
-    """500: the database rejects this event even when it is committed alone. This is a bug of the portal."""
+    """The database rejects this event even when it is committed alone. The client gets a 500 for this bug of the portal."""
 
 
 class StoreDisconnected(ErrorsException):

@@ -41,7 +41,7 @@ ItemHandler = Callable[[ReceivedItem], None]
 class ItemType:
     name: str
     handle: ItemHandler
-    limit: int  # bytes
+    limit: int  # In bytes.
     # True if the payload contains several items, as in `application/vnd.sentry.items…`.
     is_container: bool
 

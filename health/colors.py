@@ -1,8 +1,10 @@
 """Colors of the status page: their contrast, and the style sheet that sets them. Pure functions."""
 
-LIGHT_SURFACE, DARK_SURFACE = "#ffffff", "#151920"  # --surface in portal.css
-DEFAULT_ACCENT, DEFAULT_DARK_ACCENT = "#4450c8", "#a3adff"  # --accent in portal.css
-MIN_CONTRAST = 4.5  # for text: https://www.w3.org/TR/WCAG22/#contrast-minimum
+# These are the values of --surface in portal.css.
+LIGHT_SURFACE, DARK_SURFACE = "#ffffff", "#151920"
+# These are the values of --accent in portal.css.
+DEFAULT_ACCENT, DEFAULT_DARK_ACCENT = "#4450c8", "#a3adff"
+MIN_CONTRAST = 4.5  # WCAG requires this for text: https://www.w3.org/TR/WCAG22/#contrast-minimum.
 
 
 def contrast(one: str, other: str) -> float:

@@ -54,7 +54,7 @@ class Check:
     summary: str
     run: CheckFunction
     critical: bool  # A failure makes the whole portal unhealthy, not just degraded.
-    timeout: float  # seconds
+    timeout: float  # In seconds.
     # The number of consecutive failures after which the component counts as down.
     fail_after: int = 2
     # The number of consecutive successes after which the component counts as up.
@@ -148,7 +148,7 @@ class Widget:
     title: str
     template: str
     context: WidgetFunction
-    refresh: int  # seconds
+    refresh: int  # In seconds.
     order: int  # The position on the page, in ascending order.
     size: WidgetSize  # The widget's share of the page's width.
     tab: Tab
@@ -226,7 +226,7 @@ class OverviewFigure:
     # The widget with the details, which is shown on a page of its own instead of the page of `url_name`.
     widget: str
     describe_warning: Callable[[datetime], str] | None
-    respects_apps: bool  # as for widgets
+    respects_apps: bool  # This has the same meaning as for widgets.
 
     @property
     def is_visible(self) -> bool:

@@ -70,11 +70,12 @@ class Onset:
 
     at: datetime
     uncertainty: timedelta = timedelta(0)  # The problem may have begun earlier by this much.
-    app_ids: frozenset[int] = frozenset()  # empty: unknown
+    app_ids: frozenset[int] = frozenset()  # An empty set means that the apps are unknown.
     environments: frozenset[str] = frozenset()  # An empty set means unknown.
     # The releases in which the problem was first seen; an empty set means unknown.
     releases: frozenset[str] = frozenset()
-    subjects: frozenset[str] = frozenset()  # such as "alerts.alertrule 12", "component stripe"
+    # For example "alerts.alertrule 12" or "component stripe".
+    subjects: frozenset[str] = frozenset()
     # The identities that are the problem itself, such as "component stripe".
     own: frozenset[str] = frozenset()
     text: str = ""  # The title, message and function of the problem, which are searched for names.
@@ -101,7 +102,7 @@ class Change:
     until: datetime | None = None
     url: str = ""
     app_id: int | None = None  # None for all apps.
-    environment: str = ""  # "" for all environments.
+    environment: str = ""  # This is "" for all environments.
     release: str = ""
     # A problem with this identity, such as "component stripe", is the change itself, and therefore not caused by it.
     identity: str = ""

@@ -83,7 +83,8 @@ class Mention(NamedTuple):
     problem: Problem
     reference: Reference
     at: datetime
-    last_at: datetime | None = None  # until then, if the problem named it for some time
+    # If the problem named it repeatedly, this is the last time.
+    last_at: datetime | None = None
 
 
 @dataclass(frozen=True)

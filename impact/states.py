@@ -37,8 +37,8 @@ class State(models.TextChoices):
 class Attempt:
     """An attempt to complete an order, with one payment or reservation."""
 
-    kind: str  # "payment" or "reservation"; "refund" for money that must be returned.
-    reference: str  # its uuid
+    kind: str  # The kind is "payment", "reservation", or "refund" for money that must be returned.
+    reference: str  # This is its uuid.
     stage: Stage
     amount: int  # Integer minor units.
     currency: str

@@ -20,7 +20,7 @@ from logs.models import LogEntry
 from logs.records import Record, to_entry
 
 CATEGORY = "log"  # The category in the list of discarded items.
-CHUNK_SIZE = 500  # entries deleted in one transaction
+CHUNK_SIZE = 500  # One transaction deletes this many entries.
 # Between chunks, sleep _PAUSE_FACTOR x the duration of the chunk, so that ingestion can write.
 _PAUSE_FACTOR = 2
 

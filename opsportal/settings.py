@@ -434,7 +434,7 @@ PAYMENT_KEY_HOURS = env.int("PAYMENT_KEY_HOURS", 24)
 LOG_LEVEL = env.str(
     "LOG_LEVEL", "INFO", validate=validate.OneOf(["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"])
 )
-# "json", "text", or empty for text on terminals and JSON otherwise.
+# The format is "json", "text", or empty for text on terminals and JSON otherwise.
 LOG_FORMAT = env.str("LOG_FORMAT", "")
 LOGGING_CONFIG = None  # PortalConfig.ready calls core.lib.logs.configure instead.
 # Record the portal's own requests and errors under the app "opsportal".

@@ -31,9 +31,9 @@ class PaidItem:
     """
 
     id: str  # The key in `Refund.released_items`.
-    label: str  # "Standing, Summer Night"
-    count: int  # number of items that the buyer still has
-    price: int  # price of one item, in the smallest unit of the payment's currency
+    label: str  # For example "Standing, Summer Night".
+    count: int  # This is the number of items that the buyer still has.
+    price: int  # This is the price of one item in the smallest unit of the payment's currency.
 
     def __str__(self) -> str:
         return f"{self.count} x {self.label}"

@@ -8,7 +8,7 @@ from typing import Any
 PAYMENT_METADATA_KEY = "ops_payment"  # The metadata entry with the id of the portal's payment.
 
 TERMINAL = frozenset({"succeeded", "canceled"})
-# https://docs.stripe.com/payments/paymentintents/lifecycle
+# See https://docs.stripe.com/payments/paymentintents/lifecycle.
 STATUSES = TERMINAL | {
     "requires_payment_method",
     "requires_confirmation",

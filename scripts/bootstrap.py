@@ -65,7 +65,7 @@ def install(group: str) -> None:
 def _is_installed(group: str) -> bool:
     if not PYTHON.exists():
         return False
-    enough = ("dev",) if group == "dev" else ("dev", "run")  # dev.txt includes run.txt
+    enough = ("dev",) if group == "dev" else ("dev", "run")  # dev.txt includes run.txt.
     return any(_stamp(g).exists() and _stamp(g).read_text() == _fingerprint(g) for g in enough)
 
 

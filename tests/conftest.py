@@ -30,7 +30,8 @@ from tests.servers.redis_server import RedisServer
 hypothesis_settings.register_profile("shared", suppress_health_check=[HealthCheck.too_slow])
 hypothesis_settings.load_profile("shared")
 
-LEFT_OUT = pytest.StashKey[list[str]]()  # sentences about tests that this run could not execute
+# These sentences name tests that this run could not execute.
+LEFT_OUT = pytest.StashKey[list[str]]()
 _skipped: list[str] = []
 
 # A test that uses one of these fixtures starts a portal, a database server, or another process that serves.
@@ -38,7 +39,7 @@ SERVER_FIXTURES = {
     *("portal", "make_portal", "module_portal", "portal_template", "portal_with_worker"),
     *("postgres", "redis_server", "live_server", "stripe_server"),
 }
-KINDS = ("servers", "browser", "slow")  # all other tests are fast
+KINDS = ("servers", "browser", "slow")  # All other tests are fast.
 
 # Reasons for skips of tests that the other database's run executes; every other skip is reported and fails in CI.
 RUNS_ELSEWHERE = ("part of the ", "runs in the ", "runs only on ")
@@ -66,7 +67,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
                 pytest.exit(f"no Redis answers at {settings.REDIS_URL}", 3)
 
 
-@pytest.hookimpl(wrapper=True, tryfirst=True)  # before `-m` selects by the markers
+@pytest.hookimpl(wrapper=True, tryfirst=True)  # This runs before `-m` selects by the markers.
 def pytest_collection_modifyitems(
     config: pytest.Config, items: list[pytest.Item]
 ) -> Generator[None]:

@@ -15,7 +15,7 @@ UNDOCUMENTED = {
     400,
     405,
     429,
-}  # invalid host, method not allowed, too many requests: possible for every operation
+}  # Every operation may answer with these: invalid host, wrong method, too many requests.
 
 
 @cache

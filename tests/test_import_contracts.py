@@ -99,7 +99,7 @@ UPPER_APPS = {
 # Lists that are reviewed as a whole: the permissions of each role, and the tables that a test restore counts.
 MAY_NAME_UPPER_APPS = (
     "core/accounts/services/roles.py",
-    "core/lib/customers.py",  # the salt of stored references, which cannot change
+    "core/lib/customers.py",  # This is the salt of stored references, which cannot change.
     "health/backups/creation.py",
 )
 

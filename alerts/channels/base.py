@@ -62,7 +62,8 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     action_url: str = ""
     # For example "17.1": the alert and its episode, named by replies and buttons.
     alert_ref: str = ""
-    # what the alert is about, such as "host shop.example": alerts that share one become one message
+    # The hosts, apps and components that the alert is about, such as "host shop.example". Alerts that share one become
+    # one message.
     causes: list[str] = []
     is_announced: bool = True  # False for a resolution whose alert was never delivered.
 
@@ -147,7 +148,7 @@ class Transport(ABC):
     kind: ClassVar[str]
     label: ClassVar[str]
     fields: ClassVar[tuple[Field, ...]]
-    # "email" or "phone" if people can be added as recipients, or "" if the configuration contains the address.
+    # This is "email" or "phone" if people can be added as recipients, or "" if the configuration contains the address.
     contact_field: ClassVar[str] = ""
     # True if each address gets a message of its own, because retrying a shared message would reach other people twice.
     sends_individually: ClassVar[bool] = False

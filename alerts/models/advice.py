@@ -14,11 +14,11 @@ class RuleAdvice(models.Model):
     rule = models.OneToOneField(AlertRule, models.CASCADE, related_name="advice")
     made_at: "models.DateTimeField[datetime, datetime]" = models.DateTimeField()
     rank = models.PositiveSmallIntegerField()
-    # of the week
+    # These counts are of the last week.
     alert_count = models.PositiveIntegerField()
     acknowledged_count = models.PositiveIntegerField()
     message_count = models.PositiveIntegerField()
-    # of the readings, which cover up to 30 days
+    # The suggestion is based on readings from this time on, which cover up to 30 days.
     readings_since = models.DateTimeField(null=True)
     threshold = models.FloatField()
     fired_count = models.PositiveIntegerField()

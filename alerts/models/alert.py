@@ -75,7 +75,7 @@ class SystemAlertQuerySet(models.QuerySet["SystemAlert"]):
 class SystemAlert(models.Model):
     """A problem that people should know about. Only `alerts.services` changes it."""
 
-    # The problem
+    # The problem.
     key = models.CharField(
         max_length=200, help_text="Identifies the problem: the rule and its labels."
     )
@@ -102,7 +102,7 @@ class SystemAlert(models.Model):
     threshold = models.FloatField(null=True, blank=True)
     unit = models.CharField(max_length=30, blank=True)
 
-    # Its state
+    # The state of the alert.
     state = models.CharField(max_length=12, choices=AlertState, default=AlertState.OPEN)
     version = models.PositiveIntegerField(default=1, editable=False)
     episode = models.PositiveIntegerField(default=1, editable=False)

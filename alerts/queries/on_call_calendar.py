@@ -48,7 +48,7 @@ class Day:
 @dataclass(frozen=True)
 class Calendar:
     weeks: tuple[tuple[Day, ...], ...]
-    gaps: tuple[NamedShift, ...]  # from now on
+    gaps: tuple[NamedShift, ...]  # Gaps in the past are left out.
 
 
 def build_calendar(schedule: Schedule, *, now: datetime, weeks: int = WEEKS) -> Calendar:

@@ -26,7 +26,8 @@ class Destination:
     not_before: datetime
     recipients: tuple[str, ...] = ()
     audience: str = ""
-    reader: Person | None = None  # the only recipient, if that person sees only some apps
+    # If set, this person is the only recipient, because the person sees only some apps.
+    reader: Person | None = None
 
     @property
     def label(self) -> str:

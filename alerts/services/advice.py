@@ -21,7 +21,7 @@ from alerts.models import (
 
 WEEK = timedelta(days=7)
 HISTORY = timedelta(days=30)
-MIN_ALERTS = 3  # in a week
+MIN_ALERTS = 3  # This many alerts in a week are needed for advice.
 MAX_RULES = 10
 # A suggestion replays all readings up to 13 times, so a rule with more of them gets none.
 MAX_READINGS = 300_000

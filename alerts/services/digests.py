@@ -24,7 +24,7 @@ MENTION_INTERVAL = timedelta(days=1)
 MAX_LISTED = 50  # The maximum number of lines in one e-mail; further items are only counted.
 MENTION_RETENTION = timedelta(days=7)
 NO_CHANNEL = "no channel gets digests"
-Content = tuple[str, dict[str, object]]  # the title and the context of the templates
+Content = tuple[str, dict[str, object]]  # These are the title and the context of the templates.
 
 
 @transaction.atomic

@@ -88,9 +88,9 @@ def _list_candidates(leader: Notification, kinds: Collection[MessageKind]) -> li
         attempt_count=0,
         kind__in=kinds,
     )
-    if not leader.is_critical:  # a critical message is sent before, with this one in it
+    if not leader.is_critical:  # A critical message is sent before, with this one in it.
         waiting = waiting.filter(is_critical=False)
-    if leader.kind == MessageKind.RESOLVED:  # those of alerts that people know of
+    if leader.kind == MessageKind.RESOLVED:  # Only alerts that people know of need such a message.
         waiting = waiting.filter(alert__notifications__sent_at__isnull=False).distinct()
     return list(waiting.exclude(pk=leader.pk).order_by("-is_critical", "pk")[: 10 * MAX_MEMBERS])
 

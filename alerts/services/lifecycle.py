@@ -44,7 +44,8 @@ class Problem:
     metadata: Mapping[str, object] = field(default_factory=dict)
     references: Mapping[str, object] = field(default_factory=dict)
     recent: str = ""
-    app_id: int | None = None  # None: the app that the labels or the metadata name, if they do
+    # None stands for the app that the labels or the metadata name, if any.
+    app_id: int | None = None
 
     def find_app(self) -> int | None:
         """Return the app that the problem concerns, or None if it concerns none or several."""

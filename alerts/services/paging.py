@@ -39,7 +39,7 @@ class Way:
 
     channel: Channel
     after: timedelta
-    rule_id: int  # 0 for a default way.
+    rule_id: int  # This is 0 if no rule of the person sets it.
     recipients: tuple[str, ...]
 
 

@@ -95,7 +95,7 @@ def run_checks(request: HttpRequest) -> HttpResponse:
     if is_ratelimited(request, group="alerts.run", key="user", rate="6/m", increment=True):
         messages.warning(request, "Limit of 6 per minute reached; try again shortly.")
         return redirect(get_safe_next_url(request))
-    with reading_as(None):  # the checks concern every app
+    with reading_as(None):  # The checks concern every app.
         result = services.run_all_checks(now=timezone.now())
     text = f"All checks ran. {result.evaluation}. {result.unread_count} unread."
     (messages.warning if result.evaluation.failed else messages.success)(request, text)

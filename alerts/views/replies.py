@@ -118,7 +118,7 @@ class SlackAction(msgspec.Struct):
 
 
 class SlackPayload(msgspec.Struct):
-    """The payload of a click: https://api.slack.com/reference/interaction-payloads/block-actions"""
+    """The payload of a click; see https://api.slack.com/reference/interaction-payloads/block-actions"""
 
     user: SlackUser
     actions: list[SlackAction] = []

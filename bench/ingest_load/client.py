@@ -146,11 +146,11 @@ class Client:
         except OSError as e:
             self.fail(c, type(e).__name__)
             return False
-        if not c.busy:  # the server closed an idle connection
+        if not c.busy:  # The server closed an idle connection.
             self.drop(c)
             return False
         if not data:
-            if c.need == -2:  # the body ends when the connection is closed
+            if c.need == -2:  # The body ends when the connection is closed.
                 return self.done(c, True)
             if c.input or c.pending is not None:
                 self.fail(c, "closed-mid-request")

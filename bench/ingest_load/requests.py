@@ -24,7 +24,7 @@ class Requests:
     """Create requests; `make()` returns the event id in hex, the buffers to send and their total length."""
 
     def __init__(self, options, host, path, key):
-        self.rnd = random.Random(options.id_seed)  # event ids differ between runs, bodies do not
+        self.rnd = random.Random(options.id_seed)  # Event ids differ between runs, bodies do not.
         self.pool = make_pool(options.groups, options.size, options.variants, options.seed)
         self.cdf = zipf_cdf(options.groups, options.zipf)
         self.gzip, self.store = options.encoding == "gzip", options.endpoint == "store"

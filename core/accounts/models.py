@@ -14,7 +14,7 @@ from django.utils.crypto import get_random_string, salted_hmac
 from core.lib.sealed_fields import SealedTextField
 
 RECOVERY_CODE_COUNT = 10
-_ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"  # has no characters that look alike
+_ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"  # The alphabet has no characters that look alike.
 
 
 class AccessPolicy(models.Model):

@@ -35,7 +35,7 @@ class VerifyingAdapter(OpenIDConnectOAuth2Adapter):
     ) -> SocialLogin:
         claims = self._verify(app, kwargs["response"].get("id_token") or "")
         login: SocialLogin = super().complete_login(request, app, token, **kwargs)
-        if login.account.uid != str(claims["sub"]):  # the userinfo belongs to someone else
+        if login.account.uid != str(claims["sub"]):  # The userinfo then belongs to another person.
             raise OAuth2Error("the subjects of the ID token and of the userinfo differ")
         return login
 

@@ -18,11 +18,11 @@ class Edit:
     """A row that a user added, changed or deleted in the admin."""
 
     at: datetime
-    model: str  # "alerts.alertrule"
+    model: str  # For example "alerts.alertrule".
     pk: str
     verb: str
-    username: str  # "" for a user who has been deleted
-    fields: str  # the changed fields, such as "Threshold and Severity"
+    username: str  # This is "" for a user who has been deleted.
+    fields: str  # These are the changed fields, such as "Threshold and Severity".
 
 
 def edits_between(

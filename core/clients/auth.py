@@ -18,11 +18,12 @@ from core.clients.models import (
 )
 from core.lib import logs
 
-APP_IN_META = "opsportal.app"  # key in request.META of the authenticated app, for the middleware
+# The middleware finds the authenticated app in request.META under this key.
+APP_IN_META = "opsportal.app"
 # For this time after a key is revoked, other processes may still accept it in views that cache keys.
 CACHE_SECONDS = 5.0
 MAX_CACHED_KEYS = 10_000
-_SHOWN_LENGTH = 10  # length of the part of a key that pages show
+_SHOWN_LENGTH = 10  # Pages show this many characters of a key.
 
 
 class NotAuthenticated(Exception):
@@ -100,7 +101,7 @@ def describe_caller(request: HttpRequest, app: ClientApp | None) -> str:
     return f"the API key {key_of(request)[:_SHOWN_LENGTH]}… of {app.slug if app else '?'}"
 
 
-# (key, scope) -> (expiry as a time.monotonic() value, app)
+# The keys are (key, scope). The values are (expiry as a time.monotonic() value, app).
 _cache: dict[tuple[str, Scope], tuple[float, ClientApp]] = {}
 
 

@@ -13,7 +13,7 @@ from core.lib.buffer import Buffer, OnFailure
 
 MAX_KEYS = 50_000
 
-_Key = tuple[type[Model], int]  # the model of the key and its id
+_Key = tuple[type[Model], int]  # A use is identified by the model of the key and its id.
 
 
 def record_key_use(

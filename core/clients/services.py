@@ -18,7 +18,7 @@ from core.clients.models import (
     hash_secret,
 )
 
-ROTATION_GRACE_PERIOD = timedelta(hours=24)  # how long a rotated key stays valid
+ROTATION_GRACE_PERIOD = timedelta(hours=24)  # A rotated key stays valid for this time.
 
 
 class UnknownScope(ValueError):

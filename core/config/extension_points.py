@@ -44,9 +44,9 @@ class InvalidConfig(Exception):
 class Resource:
     """A kind of objects. Subclasses override what differs from the form of the admin."""
 
-    kind: ClassVar[str]  # in addresses and files, such as "monitors"
+    kind: ClassVar[str]  # Addresses and files use this name, such as "monitors".
     model: ClassVar[type[Model]]
-    key: ClassVar[str]  # the unique field by which files and other objects name an object
+    key: ClassVar[str]  # Files and other objects name an object by this unique field.
     # Fields and inlines of the form that are no members.
     left_out: ClassVar[frozenset[str]] = frozenset()
     # The inlines of the admin's form by their prefix, each with the field that identifies a row within its object.

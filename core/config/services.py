@@ -90,7 +90,7 @@ def update(resource: Resource, row: Any, given: Values, *, by: str) -> Change:
             for member in before:
                 if before[member] != after[member]:
                     differences[member] = _shown_difference(resource, member, before, after)
-            if not differences:  # the same values, written differently
+            if not differences:  # The values are the same, but written differently.
                 raise _Unchanged
             change = Change(resource, str(after[resource.key]), Action.UPDATE, locked, differences)
             _record(change, by)

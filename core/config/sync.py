@@ -27,7 +27,8 @@ class Plan:
 
     changes: list[Change] = field(default_factory=list)
     problems: list[tuple[Resource, str, str]] = field(default_factory=list)
-    unmanaged: list[tuple[Resource, str]] = field(default_factory=list)  # only in the portal
+    # These objects exist only in the portal.
+    unmanaged: list[tuple[Resource, str]] = field(default_factory=list)
 
     def of(self, action: Action) -> list[Change]:
         return [change for change in self.changes if change.action is action]

@@ -59,7 +59,7 @@ class _Dumper(yaml.SafeDumper):
 
 def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
     style = None
-    if re.fullmatch(_NUMBER, text):  # PyYAML knows numbers of YAML 1.1 only
+    if re.fullmatch(_NUMBER, text):  # PyYAML itself recognizes only the numbers of YAML 1.1.
         style = "'"
     elif "\n" in text and not re.search(r"[ \t]\n|^\s|[^\n]\Z", text):
         style = "|"

@@ -13,7 +13,7 @@ from decimal import Decimal
 class Currency:
     code: str
     exponent: int = 2  # An amount of the API is the decimal amount times 10 ** exponent.
-    decimals: int = 2  # decimals in which amounts are written
+    decimals: int = 2  # Amounts are written with this many decimals.
     step: int = 1  # Stripe accepts only multiples of this amount.
     min_charge: int = 1
 

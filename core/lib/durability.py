@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 from django.db import connection, transaction
 
-SYNCHRONOUS_NORMAL = 1  # See https://www.sqlite.org/pragma.html#pragma_synchronous
+SYNCHRONOUS_NORMAL = 1  # See https://www.sqlite.org/pragma.html#pragma_synchronous.
 
 
 @contextmanager

@@ -21,7 +21,7 @@ MIN_PARTS = 5  # The minimum number of parts with a value.
 # Half the width of the range, in standard errors of the mean rate, for about 90 %.
 DEVIATIONS = 2.0
 NEAR = 2.0  # A short basis decides if the forecast is within this many times its length.
-FAR = 12.0  # a basis is not extrapolated further than this many times its length
+FAR = 12.0  # A basis is not extrapolated further than this many times its length.
 HORIZON = timedelta(days=365)
 
 
@@ -250,7 +250,7 @@ def _place(at: datetime, first: datetime, minutes: int) -> int:
 class Forecast:
     """A forecast of the portal, ready to display."""
 
-    title: str  # "Disk full"
+    title: str  # For example "Disk full".
     trend: Trend
     basis: str  # For example "growing by 82 MB a day in the last 7 d; 1.2 GB of 10 GB used".
     url: str = ""

@@ -17,7 +17,7 @@ _MAX_ID = 2**63 - 1
 @dataclass(frozen=True)
 class KeysetPage(Generic[Row]):
     rows: list[Row]
-    next_cursor: str  # "" on the last page
+    next_cursor: str  # This is "" on the last page.
 
 
 def keyset_page(

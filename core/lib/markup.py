@@ -26,7 +26,7 @@ SEVERITIES = {
     "ok": ("ok", "ok"),
 }
 STATES = {
-    # alerts and error groups
+    # These are states of alerts and error groups.
     "pending": ("info", "clock"),
     "open": ("critical", "critical"),
     "unresolved": ("critical", "critical"),
@@ -39,7 +39,7 @@ STATES = {
     "muted": ("info", "mute"),
     "silenced": ("info", "mute"),
     "resolved": ("ok", "ok"),
-    # health
+    # These are states of components.
     "healthy": ("ok", "ok"),
     "up": ("ok", "ok"),
     "operational": ("ok", "ok"),
@@ -50,7 +50,7 @@ STATES = {
     "unknown": ("info", "none"),
     "ok": ("ok", "ok"),
     "maintenance": ("medium", "gear"),
-    # jobs, deliveries, webhooks
+    # These are states of jobs, deliveries and webhooks.
     "running": ("medium", "play"),
     "processing": ("medium", "play"),
     "queued": ("info", "clock"),
@@ -72,7 +72,7 @@ STATES = {
     "off": ("info", "none"),
     "live": ("ok", "ok"),
     "revoked": ("info", "close"),
-    # payments and reservations
+    # These are states of payments and reservations.
     "created": ("info", "clock"),
     "active": ("medium", "clock"),
     "completed": ("ok", "ok"),

@@ -15,7 +15,7 @@ MAX_KEYS = 100_000
 # little memory.
 MAX_ENTRIES = 1_000
 
-# (allowed, remaining hits, seconds until the oldest hit expires). This is a Decision without the cost of creating one.
+# A tuple has (allowed, remaining hits, seconds until the oldest hit expires). It is cheaper to create than a Decision.
 RawDecision = tuple[bool, int, float]
 
 

@@ -189,7 +189,7 @@ def _operation(
             schema = schema_of(shape)
             if (
                 operation.streams_lines
-            ):  # OpenAPI 3.1 cannot describe a stream, so the schema of a line is an extension
+            ):  # OpenAPI 3.1 cannot describe a stream, so the schema of a line is an extension.
                 answer["content"] = {
                     NDJSON: {"schema": {"type": "string", "format": "binary", LINE: schema}}
                 }

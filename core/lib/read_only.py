@@ -16,11 +16,10 @@ from pathlib import Path
 import msgspec
 from django.db import connection
 
-DRAIN_SECONDS = (
-    20.0  # longer than the worker cluster has for its tasks, and than most requests take
-)
+# This is longer than the worker cluster has for its tasks, and longer than most requests take.
+DRAIN_SECONDS = 20.0
 RETRY_AFTER_SECONDS = 60
-CACHE_SECONDS = 0.5  # for which a process does not look for the file again
+CACHE_SECONDS = 0.5  # A process reads the file at most once in this time.
 POLL_SECONDS = 1.0
 
 
@@ -28,9 +27,10 @@ class Notice(msgspec.Struct, frozen=True):
     """The content of the file."""
 
     since: datetime
-    enforced_at: float  # seconds since 1970
-    target: str  # where the data is moved to, without a password
-    is_moved: bool = False  # all data is there, so that the portal must not write here any more
+    enforced_at: float  # In seconds since 1970.
+    target: str  # This is the database to which the data is moved, without its password.
+    # If True, all data has been moved, and the portal must not write here any more.
+    is_moved: bool = False
 
     @property
     def text(self) -> str:
@@ -71,7 +71,8 @@ def read() -> Notice | None:
         return None
 
 
-_cached: tuple[float, Notice | None] = (0.0, None)  # until when, and what
+# The time.monotonic() until which the notice is not read again, and the notice.
+_cached: tuple[float, Notice | None] = (0.0, None)
 
 
 def clear_cache() -> None:

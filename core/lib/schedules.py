@@ -20,7 +20,7 @@ F = TypeVar("F", bound=Callable[..., object])
 @dataclass(frozen=True)
 class Scheduled:
     name: str  # The dotted path of the task, which is also the name of its job.
-    cron: str  # five fields, in settings.TIME_ZONE
+    cron: str  # A crontab expression has five fields, and is evaluated in settings.TIME_ZONE.
     summary: str
     timeout: timedelta
     # True if the task runs without a free worker; see `core.jobs.tasks.urgent_jobs`.

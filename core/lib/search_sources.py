@@ -49,7 +49,7 @@ class SearchSource:
     name: str
     title: str  # The title of the group of hits.
     find: SearchFunction
-    permission: str  # "" if everyone who may sign in may see the hits.
+    permission: str  # This is "" if everyone who may sign in may see the hits.
     order: int
     respects_apps: bool
 

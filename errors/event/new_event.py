@@ -9,7 +9,7 @@ class NewEvent(msgspec.Struct, gc=False):
     """An event to store. `group_hash` comes from errors.event.fingerprint; `payload` is scrubbed JSON."""
 
     app_id: int
-    event_id: str  # 32 hex digits.
+    event_id: str  # The id has 32 hex digits.
     received_at: datetime
     occurred_at: datetime
     group_hash: str

@@ -350,7 +350,8 @@ _HUGE_WIDTH = re.compile(r"%[^a-zA-Z%]{0,100}(?:\d{4}|\*)")
 
 def _formatted(template: str, params: Any) -> str:
     """Format with `%`, or else with `{}`. Return the template itself if neither fits."""
-    if not params or _HUGE_WIDTH.search(template):  # "%999999999s" would exhaust the memory.
+    # A template such as "%999999999s" would exhaust the memory.
+    if not params or _HUGE_WIDTH.search(template):
         return template
     try:
         if type(params) is list:

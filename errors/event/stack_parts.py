@@ -58,7 +58,7 @@ def _function(name: str, platform: str, version: int) -> str:
         name = name.rpartition("/")[2].rpartition(".")[2].strip("<>* ")
         name = name.removeprefix("get ").removeprefix("set ")
         if version > 1:
-            name = name.lower()  # `new Aha` and `aha` count as the same function
+            name = name.lower()  # `new Aha` and `aha` count as the same function.
     elif platform == "java":
         name = "lambda" if name.startswith("lambda$") else _JAVA_PROXY.sub("", name)
         name = "access" if name.startswith("access$") else name

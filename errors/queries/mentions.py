@@ -11,7 +11,7 @@ from impact.extension_points import Description, Mention, Page, Problem
 from impact.references import Reference, ReferenceKind, narrow
 
 GROUP = "group"
-MAX_DELIVERY = timedelta(minutes=10)  # SDKs send events later, and repeat what was not delivered
+MAX_DELIVERY = timedelta(minutes=10)  # SDKs send events later, and repeat what was not delivered.
 COLUMNS = {
     ReferenceKind.REQUEST: "request_id",
     ReferenceKind.USER: "user_key",

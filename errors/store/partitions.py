@@ -13,7 +13,7 @@ _NAME = re.compile(r"errors_errorevent_(\d{8})")
 _ready_days: set[date] = set()  # The days whose partitions are known to exist.
 # A statement that waits for an exclusive lock blocks all later statements on the table, so DROP TABLE gives up early.
 _LOCK_TIMEOUT_MS = 100
-_LOCK_NOT_AVAILABLE = "55P03"  # SQLSTATE
+_LOCK_NOT_AVAILABLE = "55P03"  # This is the SQLSTATE of PostgreSQL.
 
 
 def is_partitioned() -> bool:

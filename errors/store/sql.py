@@ -20,13 +20,13 @@ Rows = Sequence[Row]
 class Batch:
     """The rows of all tables in a batch. Each list is sorted by its key, so that concurrent writers do not deadlock."""
 
-    events: Rows  # EVENT_COLUMNS
-    payloads: Rows  # PAYLOAD_COLUMNS
-    groups: Rows  # (events, first_at, last_at, release, last_event, id)
-    users: Rows  # (group_id, user_key)
-    hours: Rows  # (group_id, hour, count)
-    tags: Rows  # (group_id, key, value, count)
-    minutes: Rows  # (minute, app_id, severity, count)
+    events: Rows  # A row has EVENT_COLUMNS.
+    payloads: Rows  # A row has PAYLOAD_COLUMNS.
+    groups: Rows  # A row has (events, first_at, last_at, release, last_event, id).
+    users: Rows  # A row has (group_id, user_key).
+    hours: Rows  # A row has (group_id, hour, count).
+    tags: Rows  # A row has (group_id, key, value, count).
+    minutes: Rows  # A row has (minute, app_id, severity, count).
     # The smallest and the largest id of the events, if an event names an order or an object that may belong to an
     # order.
     to_link: tuple[int, int] | None

@@ -32,7 +32,7 @@ from health.models.components import having_tag, split_tags
 from health.queries.components import load_groups, silence_url
 from health.services.heartbeats import check_in
 
-MAX_RUNS = 30  # on the page of a heartbeat
+MAX_RUNS = 30  # The page of a heartbeat shows this many runs.
 
 
 class TagFilter(admin.SimpleListFilter):

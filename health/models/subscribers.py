@@ -41,7 +41,7 @@ class Subscriber(models.Model):
     address_hash = models.CharField(max_length=64, unique=True, editable=False)
     sealed_address = models.TextField(editable=False)
     token = models.CharField(max_length=40, unique=True, default=new_token, editable=False)
-    # the key with which calls of a webhook are signed
+    # The portal signs the calls of a webhook with this key.
     secret = SealedTextField(blank=True, default="", db_default="", editable=False)
     asked_at = models.DateTimeField()
     confirmed_at = models.DateTimeField(null=True, blank=True)

@@ -44,7 +44,7 @@ class Problem:
     url: str = ""
     consequences: str = ""
     is_outage: bool = False
-    alerts: tuple[SystemAlert, ...] = ()  # worst first
+    alerts: tuple[SystemAlert, ...] = ()  # The worst alert comes first.
     component: Component | None = None
     cost: Summary | None = None  # The cost of the alerts, if they affect orders.
 

@@ -51,7 +51,8 @@ class PublicComponent(msgspec.Struct):
     status: str  # A verdict.Status, or "maintenance".
     uptime_percent: float | None  # None while there is less than a day of results.
     days: list[DayBar]
-    measured_since: datetime | None = None  # None: measured for more than 90 days
+    # None means that it has been measured for more than 90 days.
+    measured_since: datetime | None = None
     group: str = ""
     position: int = 0
 
@@ -136,7 +137,7 @@ class PublicPage(msgspec.Struct):
 
     name: str = DEFAULT_NAME
     home_url: str = ""
-    logo_version: str = ""  # changes with the logo; "" without one
+    logo_version: str = ""  # The version changes with the logo, and is "" without one.
     accent_color: str = ""
     dark_accent_color: str = ""
 

@@ -92,7 +92,9 @@ def record_past_outage(
 
 def _resolve(incidents: QuerySet[Incident], *, at: datetime, text: str) -> None:
     for incident in incidents.filter(is_automatic=True, resolved_at=None):
-        incident.updates.filter(is_scheduled=True).delete()  # it would open the incident again
+        incident.updates.filter(
+            is_scheduled=True
+        ).delete()  # A scheduled update would open it again.
         Incident.objects.filter(pk=incident.pk).update(state=IncidentState.RESOLVED, resolved_at=at)
         IncidentUpdate.objects.create(
             incident=incident, at=at, state=IncidentState.RESOLVED, text=text

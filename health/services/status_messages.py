@@ -30,9 +30,9 @@ log = logging.getLogger(__name__)
 
 RETRY_PAUSE = timedelta(minutes=5)
 SEND_LEASE = timedelta(minutes=2)
-MAX_ATTEMPTS = 3  # of an e-mail that is refused, and of the first call of a webhook
+MAX_ATTEMPTS = 3  # This limits an e-mail that is refused, and the first call of a webhook.
 BATCH_SIZE = 100
-MAX_SECONDS = 30.0  # maximum duration of a run, which occupies a worker
+MAX_SECONDS = 30.0  # A run occupies a worker, so it takes at most this time.
 WEBHOOK_TIMEOUT_SECONDS = 5.0
 
 _webhooks = outbound.Client(
@@ -116,7 +116,7 @@ def _send_mail(mail: StatusMail, address: str, now: datetime) -> bool:
     """Send one e-mail. Raise _MailServerFailed if sending another one makes no sense."""
     try:
         _build_message(mail, address).send()
-    except Exception as error:  # an e-mail backend may raise anything
+    except Exception as error:  # An e-mail backend may raise anything.
         log.warning("status mail failed", extra={"mail": mail.pk, "error": type(error).__name__})
         is_refused = _is_refused(error)
         is_last = mail.attempts >= MAX_ATTEMPTS if is_refused else _is_too_old(mail, now)
@@ -188,7 +188,7 @@ def _call_webhook(mail: StatusMail, url: str, now: datetime) -> bool:
 def _payload(mail: StatusMail) -> dict[str, object]:
     links = _links(mail.subscriber)
     common = {
-        "id": f"status-{mail.pk}",  # the same for every attempt
+        "id": f"status-{mail.pk}",  # Every attempt has the same id.
         "page": {"name": StatusPage.current().name, "url": links["status_url"]},
         "unsubscribe_url": links["leave_url"],
     }

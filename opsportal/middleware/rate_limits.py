@@ -24,7 +24,7 @@ MAX_CACHED_CALLERS = 10_000
 
 
 class Caller(NamedTuple):
-    subject: str  # "app:…" or "user:…".
+    subject: str  # The subject is "app:…" or "user:…".
     app: str = ""  # The slug of the app.
 
 

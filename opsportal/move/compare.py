@@ -14,14 +14,14 @@ from opsportal.move.source import Source
 from opsportal.move.target import Table, Target
 
 BUCKETS = 256
-MAX_NAMED = 5  # of the rows that differ in a table
+MAX_NAMED = 5  # At most this many differing rows of a table are named.
 _DIGEST_BYTES = 16
 _MODULUS = 1 << (8 * _DIGEST_BYTES)
 
 
 class Summary(NamedTuple):
     row_count: int
-    sums: list[int]  # by bucket
+    sums: list[int]  # There is one sum for each bucket.
 
     @property
     def checksum(self) -> str:

@@ -6,7 +6,7 @@ from typing import TextIO
 
 BAR_WIDTH = 30
 TERMINAL_SECONDS, LOG_SECONDS = 0.2, 10.0
-ROWS_PER_CHECK = 256  # so that the clock is not read for every row
+ROWS_PER_CHECK = 256  # Reading the clock for every row would be slow.
 
 
 class Progress:

@@ -13,7 +13,7 @@ from decimal import Decimal
 from typing import Any, NamedTuple
 
 NULL = "\\N"
-REPLACEMENT = "\ufffd"  # for characters that PostgreSQL cannot store
+REPLACEMENT = "\ufffd"  # This character replaces those that PostgreSQL cannot store.
 _ESCAPES = {"\\": "\\\\", "\b": "\\b", "\f": "\\f", "\n": "\\n", "\r": "\\r", "\t": "\\t", "\v": "\\v"}  # fmt: skip
 _UNESCAPES = {escaped: plain for plain, escaped in _ESCAPES.items()}
 _SPECIAL = re.compile(r"[\\\b\f\n\r\t\v\0]")
@@ -55,7 +55,7 @@ def _time(value: str) -> str:
 
 
 def _interval(value: int) -> str:
-    return f"{value} microseconds"  # as Django stores a DurationField in SQLite
+    return f"{value} microseconds"  # Django stores a DurationField in SQLite in this form.
 
 
 def _bytes(value: bytes) -> str:
@@ -63,9 +63,7 @@ def _bytes(value: bytes) -> str:
 
 
 def _json(value: str) -> str:
-    if (
-        "\\u" not in value
-    ):  # the only way in which JSON contains characters that PostgreSQL cannot store
+    if "\\u" not in value:  # JSON contains characters that PostgreSQL cannot store only as escapes.
         return escape(value)
     return escape(json.dumps(_storable(json.loads(value)), ensure_ascii=False))
 
@@ -104,7 +102,7 @@ class Kind(NamedTuple):
 
     to_copy: Callable[[Any], str]
     canonical: Callable[[str], str] | None = None
-    expression: str = "{}"  # the SQL whose value COPY … TO writes as `to_copy` does
+    expression: str = "{}"  # COPY … TO writes the value of this SQL expression as `to_copy` does.
 
 
 # The keys are names of types in PostgreSQL's catalog.

@@ -20,9 +20,9 @@ from opsportal.move.progress import Progress
 from opsportal.move.source import Source
 from opsportal.move.target import NOT_COPIED, Piece, Table, Target
 
-PIECE_ROWS = 50_000  # rows that are copied in one transaction
-PIECE_BYTES = 32 * 1024 * 1024  # their maximum size
-FILES = "source maps"  # the name of the step that copies files
+PIECE_ROWS = 50_000  # One transaction copies at most this many rows.
+PIECE_BYTES = 32 * 1024 * 1024  # One transaction copies at most this many bytes.
+FILES = "source maps"  # This is the name of the step that copies files.
 FILES_TABLE = "errors_storedcontent"
 
 

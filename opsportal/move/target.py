@@ -23,8 +23,9 @@ from opsportal.move.exceptions import CannotMove
 from opsportal.move.rows import KINDS, RowFormat
 
 MIN_VERSION = 14
-RECORDS = "move_to_postgresql"  # the table of what has been copied, and the start of the names of the others
-NOT_COPIED = ("django_migrations",)  # `migrate` writes it
+# This table records what has been copied. The names of the other tables begin with its name.
+RECORDS = "move_to_postgresql"
+NOT_COPIED = ("django_migrations",)  # `migrate` writes it.
 CREATE_RECORDS = f"""
     CREATE TABLE IF NOT EXISTS {RECORDS} (
         name text PRIMARY KEY, last_rowid bigint NOT NULL, row_count bigint NOT NULL, is_done boolean NOT NULL
@@ -51,8 +52,8 @@ COLUMNS = """
 
 class Table(NamedTuple):
     name: str
-    columns: list[str]  # those of the primary key first
-    key_length: int  # number of the columns of the primary key
+    columns: list[str]  # The columns of the primary key come first.
+    key_length: int  # The primary key has this many columns.
     types: list[str]
 
     @property

@@ -7,7 +7,7 @@ from django.db.models import F, Q
 from core.lib import lease_owner
 from payments.models.intents import Payment
 
-THIN_EVENT = "v2.core.event"  # See https://docs.stripe.com/event-destinations#thin-events
+THIN_EVENT = "v2.core.event"  # See https://docs.stripe.com/event-destinations#thin-events.
 
 
 class WebhookEventQuerySet(models.QuerySet["WebhookEvent"]):

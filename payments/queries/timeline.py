@@ -18,7 +18,7 @@ class TimelineItem:
     """One line of a payment's timeline."""
 
     at: datetime
-    actor: str  # "App", "Portal", "Stripe" or a person.
+    actor: str  # The actor is "App", "Portal", "Stripe" or a person.
     what: str
     detail: str = ""
     is_bad: bool = False

@@ -78,7 +78,7 @@ def join(
         raise NotOnSale(f"{type_} is not on sale")
     if quantity <= types.available(now)[type_.pk]:
         raise NotSoldOut(f"{type_.name}: enough tickets are left; reserve them")
-    if 0 < type_.capacity < quantity:  # without any, the capacity is not decided yet
+    if 0 < type_.capacity < quantity:  # A capacity of 0 means that the capacity is not decided yet.
         tickets = formats.quantity(type_.capacity, "tickets")
         raise MoreThanCapacity(f"{type_.name} has only {tickets} in all")
     enforce_limit(type_, customer, quantity, now)

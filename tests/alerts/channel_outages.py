@@ -28,7 +28,8 @@ class Provider:
 
     def __init__(self, mode: str = "") -> None:
         self.mode = mode
-        self.accepted: list[tuple[str, str, str, float]] = []  # key, kind, title, time.time()
+        # Each message has its key, kind, title and time.time().
+        self.accepted: list[tuple[str, str, str, float]] = []
         self._closing = threading.Event()
         self._lock = threading.Lock()
         self.server = FakeHTTP()
@@ -61,7 +62,7 @@ class Provider:
 class Reported:
     title: str
     is_critical: bool
-    at: float  # time.time()
+    at: float  # As given by time.time().
 
 
 @dataclass

@@ -179,7 +179,7 @@ class Crossing:
     threshold: float
     under: Act
     over: Act
-    later: timedelta = timedelta(hours=2)  # time after which the problem has ended
+    later: timedelta = timedelta(hours=2)  # The problem has ended after this time.
     end: Act = nothing
 
 

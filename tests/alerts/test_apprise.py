@@ -136,7 +136,7 @@ def test_service_gets_the_message_in_its_own_protocol(
 
     shown = " ".join(text_of(received) for received in fake.requests)
     assert "is slow" in shown
-    assert "/admin/alerts/7/" in shown  # some escape the dots for Markdown
+    assert "/admin/alerts/7/" in shown  # Some services escape the dots for Markdown.
 
 
 def test_resolution_is_a_success(channel: Make, fake: FakeHTTP) -> None:

@@ -215,7 +215,7 @@ def resend(channel: Make, fake: FakeHTTP, settings: Settings) -> FakeHTTP:
 def test_a_retry_has_the_same_idempotency_key_and_a_resend_a_new_one(
     gauge: Gauge, resend: FakeHTTP
 ) -> None:
-    resend.drop()  # the e-mail may have been accepted before the connection was dropped
+    resend.drop()  # The e-mail may have been accepted before the connection was dropped.
     gauge.evaluate(6, now=NOON)
     deliver(NOON)
     deliver(NOON + MINUTE)

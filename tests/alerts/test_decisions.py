@@ -57,7 +57,7 @@ def test_evaluations_less_than_a_slot_apart_are_one_and_its_last_verdict_counts(
     assert (early.recent, on_time.recent) == ("bcc", "bcbc")
     assert (
         timedelta(seconds=50) == EVALUATION_SLOT
-    )  # the sweep each minute is never taken for the same slot
+    )  # The sweep each minute is never taken for the same slot.
 
 
 def test_a_clock_that_is_set_back_a_little_counts_no_breach_twice() -> None:

@@ -44,7 +44,7 @@ def tick(first: datetime, minutes: int) -> None:
 def test_an_unacknowledged_alert_escalates_four_times_and_is_then_unanswered(
     slack: FakeHTTP,
 ) -> None:
-    alert = make_alert(now=NOON)  # critical: the response time is 15 minutes
+    alert = make_alert(now=NOON)  # The alert is critical, so the response time is 15 minutes.
 
     tick(NOON, 15)
     assert kinds() == ["triggered"]
@@ -238,7 +238,7 @@ def test_a_nightly_silence_keeps_its_wall_clock_time_across_daylight_saving() ->
         ends_at=datetime(2026, 3, 1, 4, 30, tzinfo=BERLIN),
     )
 
-    for day in (28, 29, 30):  # on the 29th, daylight saving time starts and 02:30 does not exist
+    for day in (28, 29, 30):  # On the 29th, daylight saving time starts and 02:30 does not exist.
         start = datetime(2026, 3, day, 3, 30, tzinfo=BERLIN).astimezone(UTC)
         assert night.active_until(start - MINUTE) is None
         assert night.active_until(start) == start + 60 * MINUTE
@@ -263,9 +263,9 @@ def test_a_weekly_silence_is_active_on_its_weekday_only() -> None:
 @pytest.mark.parametrize(
     ("now", "expected"),
     [
-        # daylight saving time starts: quiet until 07:00 CEST
+        # Daylight saving time starts, so it is quiet until 07:00 CEST.
         ((2026, 3, 28, 22, 0, 0), (2026, 3, 29, 5, 0, 0)),
-        # daylight saving time ends: quiet until 07:00 CET
+        # Daylight saving time ends, so it is quiet until 07:00 CET.
         ((2026, 10, 24, 22, 0, 0), (2026, 10, 25, 6, 0, 0)),
         ((2028, 2, 29, 2, 0, 0), (2028, 2, 29, 6, 0, 0)),
         ((2026, 3, 28, 12, 0, 0), (2026, 3, 28, 12, 0, 0)),
@@ -319,7 +319,7 @@ def test_the_cooldown_delays_the_notification_of_a_reopened_alert(
 STEPS = st.lists(
     st.tuples(
         st.sampled_from(["breach", "worse", "clear", "acknowledge", "dismiss", "silence", "wait"]),
-        st.sampled_from([200, 500, 429, 0]),  # 0: the connection is dropped
+        st.sampled_from([200, 500, 429, 0]),  # The status 0 stands for a dropped connection.
         st.integers(1, 20),
     ),
     max_size=14,
@@ -362,7 +362,7 @@ def test_every_delivered_alert_is_followed_by_its_resolution(
         now += minutes * MINUTE
 
     answer_with(server, 200)
-    for _ in range(30):  # long enough for a flapping alert to resolve
+    for _ in range(30):  # This is long enough for a flapping alert to resolve.
         gauge.evaluate(0, now=now)
         run(now)
         now += 6 * MINUTE

@@ -174,8 +174,9 @@ def test_each_alert_that_was_merged_gets_its_resolution(slack: FakeHTTP) -> None
     deliver(NOON + 6 * MINUTE)
 
     assert texts(slack)[1:] == [
+        # An alert that readers do not know of would be "Resolved after 5 min".
         "✅ Resolved: B"
-    ]  # and not "Resolved after 5 min", as if it was unknown
+    ]
 
 
 def test_an_alert_that_resolves_while_it_waits_is_one_message(slack: FakeHTTP) -> None:

@@ -17,7 +17,7 @@ from tests.factories import make_alert
 from tests.servers.fake_http import FakeHTTP
 
 pytestmark = pytest.mark.django_db
-DEAD_PID = 2**22 + 1  # above the largest id that Linux gives
+DEAD_PID = 2**22 + 1  # This is above the largest id that Linux gives.
 
 
 def test_a_restarted_node_sends_what_its_predecessor_had_claimed_at_once(
@@ -25,7 +25,7 @@ def test_a_restarted_node_sends_what_its_predecessor_had_claimed_at_once(
 ) -> None:
     gauge.evaluate(6, now=NOON)
     (notification,) = Notification.objects.all()
-    for _ in range(5):  # more often than the three attempts that a failing provider gets
+    for _ in range(5):  # This is more often than the three attempts that a failing provider gets.
         assert Notification.objects.claim(notification.pk, now=NOON, owner=f"node:{DEAD_PID}")
         Dispatcher(dispatch.InlineExecutor(), f"node:{os.getpid()}").release_own(now=NOON)
 

@@ -29,7 +29,7 @@ def rotation(**changes: object) -> Rotation:
     given = {
         "id": 7,
         "people": (ANN, BOB, CY),
-        "first_day": date(2026, 3, 2),  # a Monday
+        "first_day": date(2026, 3, 2),  # This is a Monday.
         "handover_at": time(9),
         "zone": BERLIN,
         "unit": TurnUnit.WEEK,
@@ -58,21 +58,21 @@ def check_handovers(one: Rotation, expected: list[tuple[datetime, int]]) -> None
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
-        (  # daylight saving time begins on 29 March: the clock stays at 09:00
+        (  # Daylight saving time begins on 29 March, and the handover stays at 09:00.
             {"first_day": date(2026, 3, 23)},
             [
                 (datetime(2026, 3, 23, 8, tzinfo=UTC), ANN),
                 (datetime(2026, 3, 30, 7, tzinfo=UTC), BOB),
             ],
         ),
-        (  # ... and ends on 25 October
+        (  # Daylight saving time ends on 25 October.
             {"first_day": date(2026, 10, 19)},
             [
                 (datetime(2026, 10, 19, 7, tzinfo=UTC), ANN),
                 (datetime(2026, 10, 26, 8, tzinfo=UTC), BOB),
             ],
         ),
-        (  # a handover at 02:30, which does not exist on 29 March, is at 03:30
+        (  # A handover at 02:30, which does not exist on 29 March, is at 03:30.
             {"unit": TurnUnit.DAY, "handover_at": time(2, 30), "first_day": date(2026, 3, 28)},
             [
                 (datetime(2026, 3, 28, 1, 30, tzinfo=UTC), ANN),
@@ -80,7 +80,7 @@ def check_handovers(one: Rotation, expected: list[tuple[datetime, int]]) -> None
                 (datetime(2026, 3, 30, 0, 30, tzinfo=UTC), CY),
             ],
         ),
-        (  # 02:30 occurs twice on 25 October: the first counts
+        (  # The time 02:30 occurs twice on 25 October, and the first counts.
             {"unit": TurnUnit.DAY, "handover_at": time(2, 30), "first_day": date(2026, 10, 24)},
             [
                 (datetime(2026, 10, 24, 0, 30, tzinfo=UTC), ANN),
@@ -88,7 +88,7 @@ def check_handovers(one: Rotation, expected: list[tuple[datetime, int]]) -> None
                 (datetime(2026, 10, 26, 1, 30, tzinfo=UTC), CY),
             ],
         ),
-        (  # the leap day has a turn of its own
+        (  # The leap day has a turn of its own.
             {"unit": TurnUnit.DAY, "first_day": date(2028, 2, 28)},
             [
                 (berlin(2028, 2, 28, 9), ANN),
@@ -96,7 +96,7 @@ def check_handovers(one: Rotation, expected: list[tuple[datetime, int]]) -> None
                 (berlin(2028, 3, 1, 9), CY),
             ],
         ),
-        (  # monthly turns from the 31st begin on the last day of shorter months
+        (  # Monthly turns from the 31st begin on the last day of shorter months.
             {"unit": TurnUnit.MONTH, "first_day": date(2028, 1, 31)},
             [
                 (berlin(2028, 1, 31, 9), ANN),
@@ -110,7 +110,7 @@ def check_handovers(one: Rotation, expected: list[tuple[datetime, int]]) -> None
             {"every": 2},
             [(berlin(2026, 3, 2, 9), ANN), (berlin(2026, 3, 16, 9), BOB)],
         ),
-        (  # the island skipped 30 December 2011: that day's turn is empty
+        (  # The island skipped 30 December 2011: that day's turn is empty.
             {
                 "zone": ZoneInfo("Pacific/Apia"),
                 "unit": TurnUnit.DAY,
@@ -145,7 +145,7 @@ def test_the_first_rotation_whose_hours_include_the_instant_decides() -> None:
     assert on_call_at(plan, berlin(2026, 3, 3, 9)) == Duty(BOB, rotation=1)
     assert on_call_at(plan, berlin(2026, 3, 3, 17)) == Duty(ANN, rotation=2)
     assert person(plan, berlin(2026, 3, 3, 8, 59)) == ANN
-    assert person(plan, berlin(2026, 3, 7, 12)) == ANN  # Saturday
+    assert person(plan, berlin(2026, 3, 7, 12)) == ANN  # This is a Saturday.
 
 
 def test_hours_over_midnight_belong_to_the_weekday_on_which_they_begin() -> None:
@@ -162,7 +162,8 @@ FOLLOW_THE_SUN = Plan(
         rotation(id=1, people=(ANN,), zone=ZoneInfo("Asia/Tokyo"), hours=(time(9), time(17))),
         rotation(id=2, people=(BOB,), zone=BERLIN, hours=(time(9), time(17))),
         rotation(id=3, people=(CY,), zone=ZoneInfo("America/New_York"), hours=(time(11), time(19))),
-        rotation(id=4, people=(BOB,), zone=UTC_ZONE),  # what daylight saving leaves open
+        # This rotation covers what daylight saving time leaves open.
+        rotation(id=4, people=(BOB,), zone=UTC_ZONE),
     )
 )
 
@@ -193,7 +194,7 @@ def test_the_newest_override_counts_and_may_replace_one_person_only() -> None:
 
     found = [person(plan, since + hours * HOUR) for hours in range(6)]
     assert found == [ANN, CY, CY, CY, CY, ANN]
-    assert person(plan, since + 8 * DAY) == CY  # Bob's week
+    assert person(plan, since + 8 * DAY) == CY  # This day is in Bob's week.
     assert on_call_at(plan, since + 14 * DAY - MINUTE) == Duty(CY, override=3)
 
 
@@ -242,7 +243,7 @@ def as_utc(wanted: datetime, zone: ZoneInfo) -> datetime:
 
     If the clock skips the time, return the instant by the offset of the day before, as calendars do (RFC 5545).
     """
-    for quarters in range(60, -61, -1):  # the largest offset is the earliest instant
+    for quarters in range(60, -61, -1):  # The largest offset is the earliest instant.
         instant = (wanted - quarters * timedelta(minutes=15)).replace(tzinfo=UTC)
         if instant.astimezone(zone).replace(tzinfo=None) == wanted:
             return instant

@@ -282,7 +282,8 @@ def test_an_open_alert_shows_its_current_value_and_when_it_resolves(
     now = timezone.now()
     gauge.row(clear_after=3)
     gauge.evaluate(5.8, now=now - 2 * MINUTE)
-    gauge.evaluate(4.55, now=now - MINUTE)  # between the threshold of 5 and the 4 that resolve it
+    # This value is between the threshold of 5 and the 4 that resolve it.
+    gauge.evaluate(4.55, now=now - MINUTE)
 
     page = text_of(html(owner, f"{INBOX}{gauge.alert().pk}/"))
     assert "Current value 4.55 errors measured" in page

@@ -150,7 +150,8 @@ def test_a_message_to_several_people_counts_once(gauge: Gauge, twilio: FakeHTTP)
         make_alert(title=f"Slow {number}", severity=Severity.HIGH, now=NOON)
     deliver(NOON)
 
-    assert len(twilio.requests) == 3 * (20 + 1)  # plus one storm message to each recipient
+    # Each recipient gets one storm message in addition.
+    assert len(twilio.requests) == 3 * (20 + 1)
 
 
 @pytest.mark.slow
@@ -219,7 +220,7 @@ def test_the_inbox_is_fast_with_two_thousand_open_alerts(
         )
         for number in range(2000)
     )
-    client.get("/admin/alerts/")  # warm-up: compiles the templates
+    client.get("/admin/alerts/")  # This request compiles the templates before the measurement.
 
     with django_assert_max_num_queries(20):  # type: ignore[operator]
         started = time.perf_counter()
@@ -228,7 +229,8 @@ def test_the_inbox_is_fast_with_two_thousand_open_alerts(
 
     assert b"2000 active" in page.content
     assert page.content.count(b"data-row-item") == 50
-    assert elapsed < 1.0, f"{elapsed:.3f} s"  # measured 0.06 s; the margin is for busy machines
+    # The measured time is 0.06 s, and the margin is for busy machines.
+    assert elapsed < 1.0, f"{elapsed:.3f} s"
 
 
 def test_a_notification_is_sent_again_if_the_worker_dies_before_recording_it(
@@ -249,7 +251,7 @@ def test_a_notification_is_sent_again_if_the_worker_dies_before_recording_it(
             deliver(NOON)
     assert len(slack.requests) == 1
     services.deliver_waiting(now=NOON + MINUTE)
-    assert len(slack.requests) == 1  # the lease has not expired
+    assert len(slack.requests) == 1  # The lease has not expired.
 
     deliver(NOON + 3 * MINUTE)
 

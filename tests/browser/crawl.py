@@ -18,7 +18,7 @@ _EXCLUDED = re.compile(
 
 def crawl(page: Page, base_url: str, *, without: str = "$^", most: int = 200) -> Iterator[str]:
     """Visit one page of each kind and yield its path once it has loaded."""
-    page.set_default_navigation_timeout(60_000)  # milliseconds
+    page.set_default_navigation_timeout(60_000)  # In milliseconds.
     waiting = list(STARTS)
     seen: set[str] = set()
     kinds: Counter[str] = Counter()

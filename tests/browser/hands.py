@@ -16,10 +16,10 @@ MAX_TABS = 40
 @dataclass
 class Effort:
     clicks: int = 0
-    keys: int = 0  # presses of Tab, Enter, arrows and shortcuts
-    letters: int = 0  # what has to be typed in any case, such as a password
+    keys: int = 0  # These are presses of Tab, Enter, arrows and shortcuts.
+    letters: int = 0  # These have to be typed in any case, such as a password.
     steps: int = 0
-    changes: int = 0  # of the hand between the mouse and the keyboard
+    changes: int = 0  # These are moves of the hand between the mouse and the keyboard.
 
     @property
     def seconds(self) -> float:
@@ -54,7 +54,7 @@ class Mouse:
     def fill(self, target: Locator, text: str) -> None:
         """Replace the text of a field."""
         self.effort.clicks += 1
-        target.click(click_count=3)  # selects what is there
+        target.click(click_count=3)  # This selects the present text.
         self._type(text)
 
     def save(self, button: str = "Save") -> None:
@@ -102,7 +102,7 @@ class Keyboard:
             self._key("Space")
             return
         group = self.page.locator(f"input[type=radio][name={target.get_attribute('name')}]")
-        self._reach(group.first)  # Tab enters a group of radio buttons, arrows move within it
+        self._reach(group.first)  # Tab enters a group of radio buttons, and arrows move within it.
         while not target.is_checked():
             self._key("ArrowDown")
 
@@ -119,7 +119,7 @@ class Keyboard:
     def _reach(self, target: Locator) -> None:
         expect(target).to_be_visible()
         if self.page.evaluate("document.activeElement === document.body"):
-            self._key("Tab")  # to "Skip to main content"
+            self._key("Tab")  # This moves the focus to "Skip to main content".
             self._key("Enter")
         for _ in range(MAX_TABS):
             if target.evaluate("element => element === document.activeElement"):

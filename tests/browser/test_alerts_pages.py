@@ -146,7 +146,7 @@ def test_the_inbox_and_the_alert_page_fit_a_phone(inbox: Page, portal: Portal) -
     first = inbox.locator("[data-row-item]").first
     box = first.bounding_box()
     assert box
-    assert box["y"] < 480  # the first alert is visible without scrolling
+    assert box["y"] < 480  # The first alert is visible without scrolling.
     expect(inbox.get_by_label("Severity")).to_be_hidden()
     expect(inbox.locator(".bulk")).to_be_hidden()
     inbox.get_by_text("Filters", exact=True).click()

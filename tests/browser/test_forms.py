@@ -49,7 +49,8 @@ def test_forms_are_accessible_and_fit_every_screen(
             assert not scrolls_sideways(owner_page), each
             assert squeezed(owner_page) == [], each
             assert serious_faults(owner_page) == [], each
-            watch.faults.clear()  # axe adds inline styles, which violate the content security policy.
+            # axe adds inline styles, which violate the content security policy.
+            watch.faults.clear()
 
 
 def test_a_field_shows_its_message_when_it_is_left_and_loses_it_while_it_is_corrected(
@@ -66,11 +67,11 @@ def test_a_field_shows_its_message_when_it_is_left_and_loses_it_while_it_is_corr
     expect(message).to_have_text("Amounts in EUR can have at most 2 decimals.")
     expect(price).to_have_attribute("aria-invalid", "true")
     expect(price).to_have_accessible_description(re.compile("Amounts in EUR can have at most 2"))
-    expect(page.locator("#id_name_error")).to_have_count(0)  # the user has not changed the name
+    expect(page.locator("#id_name_error")).to_have_count(0)  # The user has not changed the name.
     watch.verify()
     assert serious_faults(page) == []
     watch.faults.clear()
-    price.press("Backspace")  # the value is 12.34, and the field still has the focus
+    price.press("Backspace")  # The value is 12.34, and the field still has the focus.
 
     expect(message).to_be_empty()
     expect(price).not_to_have_attribute("aria-invalid", "true")

@@ -43,7 +43,7 @@ def test_error_count_updates_without_a_page_reload(owner_page: Page, module_port
     six_critical_errors(module_portal, "checkout")
     owner_page.evaluate(
         "htmx.trigger('#widget-errors-live', 'refresh')"
-    )  # the page normally triggers this every 60 s
+    )  # The page normally triggers this every 60 s.
 
     owner_page.wait_for_function(
         "before => parseInt(document.querySelector('#widget-errors-live .stat__value')"
@@ -52,7 +52,7 @@ def test_error_count_updates_without_a_page_reload(owner_page: Page, module_port
     )
     assert owner_page.evaluate("window.stillTheSamePage")
     chart = owner_page.locator("#widget-errors-live .chart__plot canvas")
-    expect(chart).to_be_visible()  # the chart is drawn again after the swap
+    expect(chart).to_be_visible()  # The chart is drawn again after the swap.
 
 
 @pytest.mark.parametrize("method", ["mouse", "keyboard", "without script"])
@@ -114,4 +114,5 @@ def test_pages_are_accessible_and_fit_a_phone(
             assert not scrolls_sideways(owner_page), each
             assert squeezed(owner_page) == [], each
             assert serious_faults(owner_page) == [], each
-            watch.faults.clear()  # axe adds inline styles, which the content security policy blocks
+            # axe adds inline styles, which the content security policy blocks.
+            watch.faults.clear()

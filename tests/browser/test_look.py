@@ -102,7 +102,8 @@ def test_main_pages_are_accessible_in_every_look_and_at_every_zoom(
             assert not scrolls_sideways(owner_page), each
             assert squeezed(owner_page) == [], each
             assert serious_faults(owner_page, *CHANGES_BY_LOOK.get(each, [])) == [], each
-            watch.faults.clear()  # axe adds inline styles, which violate the content security policy.
+            # axe adds inline styles, which violate the content security policy.
+            watch.faults.clear()
     # A browser lays a page out at 200 and 400 % as in a window of a half and a quarter of the size.
     for width, height in ((640, 450), (320, 256)):
         owner_page.set_viewport_size({"width": width, "height": height})

@@ -22,7 +22,7 @@ def test_a_passkey_is_added_and_signs_in(
     make_portal: Callable[..., Portal], context: BrowserContext, page: Page
 ) -> None:
     portal = make_portal()
-    origin = f"http://localhost:{portal.port}"  # an address is no name for a passkey
+    origin = f"http://localhost:{portal.port}"  # A passkey needs a host name, not an IP address.
     portal.environment["BASE_URL"] = origin
     portal.start()
     devices = context.new_cdp_session(page)

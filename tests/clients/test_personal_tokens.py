@@ -55,7 +55,7 @@ def shop() -> ClientApp:
 GROUPS = "/api/v1/error-groups/"
 
 
-# address, method, body, scope, permission that the person needs
+# Each case has the address, the method, the body, and the scope and the permission that the person needs.
 CASES: list[tuple[str, str, Any, Scope, str]] = [
     (GROUPS, "get", None, Scope.ERRORS_READ, "view_errorgroup"),
     ("/api/v1/error-counts/", "get", None, Scope.ERRORS_READ, "view_errorgroup"),
@@ -235,10 +235,10 @@ def test_the_secret_is_shown_once_and_stored_as_a_hash() -> None:
     "form",
     [
         {"label": "x", "days": "30"},
-        {"scope": "payments", "label": "x", "days": "30"},  # a scope of apps
+        {"scope": "payments", "label": "x", "days": "30"},  # Only keys of apps may have this scope.
         {"scope": ["errors:read", "everything"], "label": "x", "days": "30"},
         {"scope": "errors:read", "label": "", "days": "30"},
-        {"scope": "errors:read", "label": "x", "days": ""},  # a token always expires
+        {"scope": "errors:read", "label": "x", "days": ""},  # A token always expires.
         {"scope": "errors:read", "label": "x", "days": "9999"},
     ],
 )

@@ -16,7 +16,7 @@ def step(after: str, **targets: list[str]) -> dict[str, Any]:
     }
 
 
-# kind -> the members of a new object, a change, and a change that is refused with the member that is to blame
+# Each kind has the members of a new object, a valid change, and a change that is refused because of the named member.
 OBJECTS: dict[str, tuple[dict[str, Any], dict[str, Any], tuple[dict[str, Any], str]]] = {
     "people": (
         {"name": "Ann Lee", "reference": "ann", "email": "ann@shop.example", "quiet_from": "22:00"},

@@ -105,7 +105,7 @@ def test_each_change_is_in_the_audit_log_without_values(api: Client, kind: str) 
     url = f"{BASE}/{kind}/{created['id']}/"
 
     api.patch(url, OBJECTS[kind][1], "application/json")
-    api.patch(url, OBJECTS[kind][1], "application/json")  # changes nothing
+    api.patch(url, OBJECTS[kind][1], "application/json")  # This changes nothing.
     api.delete(url)
 
     events = list(AuditEvent.objects.order_by("pk"))[earlier:]

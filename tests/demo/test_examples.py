@@ -70,7 +70,8 @@ def run(command: list[str], demo: dict[str, str], *, given: str | None = None) -
 def test_the_examples_of_the_api_documentation_run_as_printed(demo: dict[str, str]) -> None:
     reservations = blocks("api.md", "Reservations", "sh")
     payments = blocks("api.md", "Payments", "sh")
-    assert len(reservations) == 2  # one reservation by the example, and one for the waiting list
+    # One block reserves tickets, and the other one joins the waiting list.
+    assert len(reservations) == 2
     assert len(payments) == 1
 
     said = run(["bash"], demo, given=PRELUDE + "\n".join([*reservations, *payments]))

@@ -51,7 +51,7 @@ def test_the_portal_accepts_every_request_of_the_shop(
     demo.send_signals()
     sentry_sdk.flush(5)
 
-    assert capsys.readouterr().out == ""  # no endpoint was missing and no request rejected
+    assert capsys.readouterr().out == ""  # No endpoint was missing and no request rejected.
     assert portal.value("SELECT count(*) FROM errors_errorevent") >= 4
     assert portal.value("SELECT count(*) FROM reservations_reservation") == 8
     assert portal.value("SELECT count(*) FROM payment_intents_log") >= 3
@@ -63,7 +63,8 @@ def test_errors_of_the_checkout_name_orders_that_the_portal_knows(
 ) -> None:
     demo, portal = shop
     sentry_sdk.init(dsn=demo.shop.dsn, auto_enabling_integrations=False)
-    demo.started = time.monotonic() - 7.5 * 60  # set the time to an outage of the payment provider
+    # This sets the time to an outage of the payment provider.
+    demo.started = time.monotonic() - 7.5 * 60
 
     for _ in range(3):
         demo.buy_tickets()

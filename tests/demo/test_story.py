@@ -72,7 +72,7 @@ def test_every_number_of_the_story_agrees_with_the_database(
     finally:
         control.close()
         story.close()
-        shop.close()  # nothing changes from here on
+        shop.close()  # Nothing changes from here on.
 
     expected = sentence_by_sql(running)
     group = running.value(

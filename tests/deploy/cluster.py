@@ -239,12 +239,12 @@ server_login_retry = 1
     def close(self) -> None:
         self._closing.set()
         self.expected_to_run.clear()
-        # nodes end first, because namespaces in use cannot be deleted
+        # Nodes end first, because namespaces in use cannot be deleted.
         for node in self.nodes.values():
             process.stop(node, grace_seconds=0.2)
         process.stop(self.pooler, grace_seconds=1)
         process.remove(self.pooler_folder)
-        time.sleep(0.2)  # wait until the supervisors' child processes have ended
+        time.sleep(0.2)  # The supervisors' child processes may still be ending.
         self.redis.stop()
         self.postgres.stop()
         self.slack.close()

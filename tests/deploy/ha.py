@@ -31,8 +31,8 @@ NAMES = [*DATABASES, "app"]
 PROGRAMS = ("patroni", "etcd", "haproxy", "ip")
 DISK_MB = 640
 PORT = 8000
-PASSWORD = "change-me"  # of deploy/ha/patroni.yml
-POSTGRES_BIN = Path("/usr/lib/postgresql/15/bin")  # the version of Debian's Patroni
+PASSWORD = "change-me"  # The password is that of deploy/ha/patroni.yml.
+POSTGRES_BIN = Path("/usr/lib/postgresql/15/bin")  # Debian's Patroni uses this version.
 
 
 def _path(name: str) -> str:
@@ -158,7 +158,7 @@ class HighAvailability:
             "shared_buffers": "48MB",
             "max_wal_size": "96MB",
             "min_wal_size": "32MB",
-            "fsync": "off",  # no test cuts the power
+            "fsync": "off",  # No test cuts the power.
         }
         path = disk / "patroni.yml"
         path.write_text(yaml.safe_dump(config))

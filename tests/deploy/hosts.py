@@ -13,7 +13,7 @@ from types import TracebackType
 class Host:
     name: str
     address: str
-    prefix: tuple[str, ...] = ()  # prefix of a command that runs it on this host
+    prefix: tuple[str, ...] = ()  # A command with this prefix runs on this host.
 
 
 class Network:
@@ -24,14 +24,14 @@ class Network:
         self._names = names
         self._has_namespaces = False
         self.kind = "loopback addresses"
-        self.gateway = "127.0.0.1"  # address of the test process for the hosts
+        self.gateway = "127.0.0.1"  # The hosts reach the test process at this address.
         self.hosts: dict[str, Host] = {}
 
     def __enter__(self) -> "Network":
         if os.geteuid() == 0 and sys.platform == "linux" and shutil.which("ip"):
             try:
                 self._create_namespaces()
-            except subprocess.CalledProcessError:  # not permitted in some containers
+            except subprocess.CalledProcessError:  # Some containers do not permit this.
                 self._remove_namespaces()
         if not self.hosts:
             second = 16 + secrets.randbelow(200)

@@ -10,7 +10,7 @@ from itertools import pairwise
 
 import httpx
 
-Posted = tuple[str, object, dict[str, str]]  # address, body, headers
+Posted = tuple[str, object, dict[str, str]]  # A request has an address, a body and headers.
 
 
 class Load:
@@ -28,8 +28,9 @@ class Load:
         self.url, self.ticket_type, self.timeout_seconds = url, ticket_type, timeout_seconds
         self.headers = {"Authorization": f"Bearer {api_key}"}
         self.acknowledged: dict[str, list[str]] = defaultdict(list)
-        self.acknowledged_at: dict[str, list[float]] = defaultdict(list)  # time.monotonic()
-        self.refused: list[str] = []  # responses that an outage does not explain
+        # As given by time.monotonic().
+        self.acknowledged_at: dict[str, list[float]] = defaultdict(list)
+        self.refused: list[str] = []  # An outage does not explain these responses.
         self._ending = threading.Event()
         kinds = [self.error, self.error, self.reservation, self.signals]
         if has_payments:
@@ -90,7 +91,7 @@ class Load:
     def _work(self, make: Callable[[str], Posted]) -> None:
         waiting: list[
             tuple[str, Posted]
-        ] = []  # another attempt with their id is still being processed
+        ] = []  # Another attempt with the same id is still being processed.
         with httpx.Client(
             base_url=self.url, headers=self.headers, timeout=self.timeout_seconds
         ) as client:
@@ -105,7 +106,8 @@ class Load:
                     waiting = [item for item in waiting if item[0] != key]
                     if answer is Answer.BUSY:
                         waiting.append((key, posted))
-                time.sleep(0.2)  # 300 per minute; the limit of an app is 600
+                # These are 300 requests per minute, and the limit of an app is 600.
+                time.sleep(0.2)
 
     def _post(
         self, client: httpx.Client, key: str, path: str, body: object, headers: dict[str, str]

@@ -5,7 +5,7 @@ import time
 
 import django
 
-ALERT_COUNT = 12  # 20 within five minutes would be sent as one storm message
+ALERT_COUNT = 12  # With 20 within five minutes, the portal would send one storm message.
 INTERVAL_SECONDS = 4
 
 
@@ -19,7 +19,7 @@ def main() -> None:
         while True:
             try:
                 raise_alert(number)
-            except (Error, OSError):  # the database is unavailable
+            except (Error, OSError):  # The database is unavailable.
                 connections.close_all()
                 time.sleep(0.3)
             else:

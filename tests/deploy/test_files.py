@@ -25,7 +25,7 @@ SETTINGS = set(
     re.findall(r"env\.\w+\(\s*\"(\w+)\"", (ROOT / "opsportal" / "settings.py").read_text())
 )
 KUBERNETES_VERSION = "1.31"
-OTHER_VARIABLES = {"PYTHONUNBUFFERED", "POD_IP"}  # read by Python and by Kubernetes
+OTHER_VARIABLES = {"PYTHONUNBUFFERED", "POD_IP"}  # Python and Kubernetes read these.
 
 
 def parse_options(arguments: list[str]) -> dict[str, Any]:
@@ -47,7 +47,7 @@ def test_compose_files_name_existing_files_settings_and_options(file: str) -> No
     for name, service in services.items():
         for volume in service.get("volumes", []):
             source = volume.partition(":")[0]
-            in_repository = source.startswith("./") and source != "./tls"  # owners add ./tls
+            in_repository = source.startswith("./") and source != "./tls"  # Owners add ./tls.
             assert not in_repository or (folder / source).exists(), (name, source)
             assert source.startswith("./") or source in composed["volumes"], (name, source)
         assert set(service.get("depends_on", {})) <= set(services), name
@@ -206,7 +206,8 @@ def test_nginx_accepts_its_configuration(tmp_path: Path) -> None:
         "/etc/nginx/opsportal-proxy.conf": DEPLOY / "nginx" / "opsportal-proxy.conf",
         "web1:": "127.0.0.1:",
         "web2:": "127.0.0.2:",
-        "listen 80;": f"listen 127.0.0.1:{process.free_port()};",  # nginx -t binds it
+        # The command nginx -t binds the port.
+        "listen 80;": f"listen 127.0.0.1:{process.free_port()};",
         "listen 443 ssl;": f"listen 127.0.0.1:{process.free_port()} ssl;",
     }.items():
         assert original in site
@@ -218,7 +219,7 @@ def test_nginx_accepts_its_configuration(tmp_path: Path) -> None:
         "fastcgi",
         "uwsgi",
         "scgi",
-    )  # their default folders belong to root
+    )  # Their default folders belong to root.
     folders = " ".join(f"{kind}_temp_path {tmp_path / kind};" for kind in kinds)
     config.write_text(
         f"pid {tmp_path}/pid; events {{}} http {{ access_log off; {folders} {site} }}"

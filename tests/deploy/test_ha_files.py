@@ -22,7 +22,7 @@ def test_a_commit_is_acknowledged_by_two_nodes_and_only_they_may_take_over() -> 
 
     assert dcs["synchronous_mode"]
     assert dcs["synchronous_mode_strict"]
-    assert dcs["maximum_lag_on_failover"] > 0  # what is not acknowledged may be missing
+    assert dcs["maximum_lag_on_failover"] > 0  # Writes that are not acknowledged may be missing.
     assert dcs["postgresql"]["parameters"]["synchronous_commit"] == "on"
 
 
@@ -38,7 +38,7 @@ def test_the_outage_is_shorter_than_30_seconds_by_its_settings() -> None:
     )
     dcs = patroni()["bootstrap"]["dcs"]
 
-    # a new leader of etcd renews the key; then HAProxy notices within two checks, and the pool connects again
+    # A new leader of etcd renews the key. Then HAProxy notices within two checks, and the pool connects again.
     assert 2 * election_seconds + dcs["ttl"] + dcs["loop_wait"] + 2 + 5 < 30
 
 

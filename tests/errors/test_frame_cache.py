@@ -80,7 +80,7 @@ DEEP = b"[" * 40 + b'"jane@example.com"' + b"]" * 40
 @pytest.mark.parametrize(
     "rest",
     [
-        b',"function":"jane@example.com"}',  # a duplicate member
+        b',"function":"jane@example.com"}',  # This is a duplicate member.
         b',"vars":{"a":1},"vars":{"card":"4111 1111 1111 1111"}}',
         b',"vars":[1,"4111 1111 1111 1111"]}',
         b',"vars":null}',

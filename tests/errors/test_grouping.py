@@ -95,7 +95,7 @@ def test_a_different_function_of_the_app_makes_a_different_group(
     own = any(frame["in_app"] for frame in stack)
     if own and not frame["in_app"]:
         assert hash_of(one) == hash_of(other)
-    # recursion may hide the change
+    # Recursion may hide the change.
     elif not is_recursive(stack, own) and not is_recursive(changed, own):
         assert hash_of(one) != hash_of(other)
 

@@ -50,7 +50,7 @@ class Load:
                 body = envelope(raised(event_id=event_id, function=f"f{hash(event_id) % 5}"))
                 try:
                     answer = client.post(url_of(self.portal), content=body)
-                except httpx.HTTPError:  # the web process has ended
+                except httpx.HTTPError:  # The web process has ended.
                     self._over.wait(0.05)
                     continue
                 with self._lock:
@@ -138,7 +138,7 @@ def on_postgresql(
     portal.start()
     yield portal
     if own_postgres.process.poll() is not None:
-        own_postgres.start()  # stopping drops a database
+        own_postgres.start()  # Stopping drops a database.
     portal.stop()
 
 
@@ -187,7 +187,7 @@ def limit_files(parent: int, size: str, user: str = "") -> None:
     """Limit the file size of these processes, which has the effect of a full disk without being root."""
     group = pwd.getpwnam(user).pw_gid if user else None
     waiting = [parent]
-    while waiting:  # the parent first, so that new children inherit the limit
+    while waiting:  # The parent comes first, so that new children inherit the limit.
         pid = waiting.pop()
         command = ["prlimit", "--pid", str(pid), f"--fsize={size}:"]
         subprocess.run(command, user=user or None, group=group, check=True, capture_output=True)

@@ -304,7 +304,7 @@ def test_pages_need_a_limited_number_of_queries(
     for number in range(15):
         event = make_error(shop, group="g", user_key=f"u-{number}", order_ref=f"o-{number}")
 
-    browse.get(group_url(event))  # applies the changes above to the orders
+    browse.get(group_url(event))  # This request applies the changes above to the orders.
 
     with django_assert_max_num_queries(34):  # type: ignore[attr-defined]
         browse.get(group_url(event))
@@ -350,7 +350,7 @@ def test_all_tags_and_values_are_on_a_page_of_their_own(browse: Client, shop: Cl
         event = make_error(shop, group="same", tags=tags)
 
     page = browse.get(f"/admin/errors/{event.group_id}/").content.decode()
-    assert "Firefox 8" not in page or "Firefox 0" not in page  # only six values are shown
+    assert "Firefox 8" not in page or "Firefox 0" not in page  # Only six values are shown.
     everything = browse.get(f"/admin/errors/{event.group_id}/tags/").content.decode()
 
     assert f'href="/admin/errors/{event.group_id}/tags/"' in page

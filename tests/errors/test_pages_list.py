@@ -174,11 +174,11 @@ def test_an_invalid_filter_is_named(browse: Client, shop: ClientApp) -> None:
 
     assert "Unknown severity" in page
     assert "is not a time" in page
-    assert "still here" not in page  # a bulk action must not change more errors than requested
+    assert "still here" not in page  # A bulk action must not change more errors than requested.
 
 
 def test_a_nul_in_a_query_is_refused(browse: Client) -> None:
-    assert browse.get("/admin/errors/?q=%00").status_code == 400  # no database can search for NUL
+    assert browse.get("/admin/errors/?q=%00").status_code == 400  # No database can search for NUL.
 
 
 @pytest.mark.parametrize(
@@ -223,7 +223,7 @@ def test_the_number_of_queries_does_not_grow_with_the_list(
 ) -> None:
     for _ in range(30):
         make_error(shop)
-    titles(browse)  # applies the changes above to the orders
+    titles(browse)  # This request applies the changes above to the orders.
 
     with django_assert_max_num_queries(13):  # type: ignore[attr-defined]
         assert len(titles(browse)) == 30

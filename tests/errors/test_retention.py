@@ -145,7 +145,7 @@ def test_a_long_backup_delays_dropping_a_day_but_does_not_block_ingestion() -> N
         cursor.execute("BEGIN")
         cursor.execute("LOCK TABLE errors_errorevent, errors_eventpayload IN ACCESS SHARE MODE")
         assert retention.prune(now=NOON)["days"] == 0
-        make_error(make_app(), **days_ago(36))  # creates the day's partition
+        make_error(make_app(), **days_ago(36))  # This creates the day's partition.
     backup.close()
 
     assert retention.prune(now=NOON)["days"] == 2

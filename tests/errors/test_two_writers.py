@@ -47,7 +47,7 @@ def test_a_batch_with_an_uncached_group_locks_its_groups_in_order() -> None:
     app = make_app()
     unknown = make_error(
         app, group="unknown"
-    ).group_id  # the lower id, and so the one to lock first
+    ).group_id  # This is the lower id, so writers lock this group first.
     known = make_error(app, group="known").group_id
     group_cache.remove([(app.pk, "unknown".ljust(32, "0"))])
 

@@ -30,7 +30,7 @@ def loopback(settings: Settings, set_checks: SetChecks) -> None:
     settings.ALLOW_PRIVATE_URLS = ["127.0.0.1"]
     settings.NETWORK_PROBES = []
     breaker.reset_all()
-    set_checks()  # the checks of this machine must not affect the story
+    set_checks()  # The checks of this machine must not affect the story.
 
 
 @pytest.fixture
@@ -111,7 +111,8 @@ def test_the_first_hour(slack: FakeHTTP, fake_http: Callable[[], FakeHTTP]) -> N
     serve(shop, ok=100, failed=100, now=now)
     record_measurements([Performance("pay", 20_000)], app=shop, now=now)
     broken = now
-    now = pass_time(now, 20 * MINUTE)  # the job no longer checks in, and has five minutes of margin
+    # The job no longer checks in, and has five minutes of margin.
+    now = pass_time(now, 20 * MINUTE)
 
     # The very slow response of the shop's function pay is part of the message about the shop's error rate.
     assert sorted(headlines(slack)) == sorted(

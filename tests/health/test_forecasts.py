@@ -76,7 +76,7 @@ def measured(name: str, *, failed: dict[int, int], days: int = 30) -> None:
 
 
 def test_an_outage_that_goes_on_uses_the_budget_up_within_minutes() -> None:
-    measured("gate", failed={0: 20})  # 20 of the 43 allowed failures
+    measured("gate", failed={0: 20})  # These are 20 of the 43 allowed failures.
 
     [budget] = error_budgets(NOON)
 
@@ -104,7 +104,7 @@ def test_single_failures_give_no_date() -> None:
 
 
 def test_a_component_that_fails_a_little_every_hour_uses_its_budget_up_in_days() -> None:
-    # 4 failures a day, 26 used
+    # There are 4 failures a day, and 26 are used.
     measured("gate", failed={hour: hour % 6 // 5 for hour in range(3, 160)})
 
     [budget] = error_budgets(NOON)
@@ -151,7 +151,7 @@ def test_the_disk_of_another_machine_has_no_forecast(monkeypatch: pytest.MonkeyP
 def test_function_calls_reach_the_plan_limit_when_their_daily_number_grows() -> None:
     series = Series.objects.create(app=None, kind=SeriesKind.FUNCTION, name="")
     Latency.objects.bulk_create(
-        # 20,000 calls a day more each day: about 260,000 in the last one, of 500,000.
+        # Each day has 20,000 calls more than the day before. The last one has about 260,000 of 500,000.
         Latency(
             series=series, tier=Tier.HOUR, start=NOON - (14 * 24 - hour) * HOUR,
             count=round(hour / 24 * 20_000 / 24),

@@ -113,7 +113,8 @@ def test_hanging_dependency_does_not_delay_the_response(
     try:
         started = time.monotonic()
         body = client.get("/health").json()
-        assert time.monotonic() - started < 2  # 0.2 s in production; test machines are shared
+        # It takes 0.2 s in production, but test machines are shared.
+        assert time.monotonic() - started < 2
     finally:
         release.set()
 
@@ -138,7 +139,7 @@ def test_stored_results_spare_running_the_checks_again(
 
     assert body["checks"]["stripe"]["status"] == "healthy"
     assert len(runs) == 1
-    assert CheckResult.objects.count() == 2  # checks that are not configured have no results
+    assert CheckResult.objects.count() == 2  # Checks that are not configured have no results.
     assert Uptime.objects.filter(component__name="stripe", healthy=1).count() == 2
     assert Component.objects.get(name="twilio").status == "not_configured"
 
@@ -154,7 +155,10 @@ def test_failed_check_is_repeated_before_the_status_changes(set_checks: SetCheck
     set_checks(stripe=scripted)
 
     assert run_checks(now=timezone.now(), pause=0) == {"stripe": "healthy"}
-    assert run_checks(now=timezone.now(), pause=0) == {"stripe": "healthy"}  # failed once
-    assert run_checks(now=timezone.now(), pause=0) == {"stripe": "unhealthy"}  # failed twice
-    assert run_checks(now=timezone.now(), pause=0) == {"stripe": "healthy"}  # succeeded twice
+    # The check has failed once.
+    assert run_checks(now=timezone.now(), pause=0) == {"stripe": "healthy"}
+    # The check has failed twice.
+    assert run_checks(now=timezone.now(), pause=0) == {"stripe": "unhealthy"}
+    # The check has succeeded twice.
+    assert run_checks(now=timezone.now(), pause=0) == {"stripe": "healthy"}
     assert list(answers) == []

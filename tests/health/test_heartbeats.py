@@ -26,7 +26,7 @@ def test_missed_check_in_raises_one_alert_until_the_next_check_in() -> None:
     record_check_in(app=app, slug="nightly", status="ok", now=THREE, monitor_config=NIGHTLY)
     tomorrow = THREE + timedelta(days=1)
 
-    # the check-in is late, but within the margin
+    # The check-in is late, but within the margin.
     assert sweep_heartbeats(now=tomorrow + timedelta(minutes=4)) == 0
     assert sweep_heartbeats(now=tomorrow + timedelta(minutes=6)) == 1
     assert sweep_heartbeats(now=tomorrow + timedelta(minutes=7)) == 0

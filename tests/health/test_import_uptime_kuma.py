@@ -17,7 +17,7 @@ from tests.health.importing import run
 from tests.health.kuma_database import KumaDatabase
 
 pytestmark = pytest.mark.django_db
-HOST = "93.184.215.14"  # an address, so that no name server is called
+HOST = "93.184.215.14"  # With an IP address, no name server is called.
 SITE = f"https://{HOST}"
 
 
@@ -35,7 +35,7 @@ def basic(user: str, password: str) -> str:
     return f"Basic {base64.b64encode(f'{user}:{password}'.encode()).decode()}"
 
 
-# type and columns there -> members here
+# Each type has its columns in Uptime Kuma, and the members of the monitor here.
 MONITORS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "http": (
         {

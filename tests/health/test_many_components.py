@@ -61,7 +61,7 @@ def count_queries(client: Client, path: str) -> int:
 def test_pages_with_5_and_with_50_monitors_need_the_same_number_of_queries(
     admin_client: Client,
 ) -> None:
-    add(5, down=3)  # as many problems as the page shows
+    add(5, down=3)  # The page shows this many problems.
     few = {path: count_queries(admin_client, path) for path in PAGES}
     add(45, down=9)
     many = {path: count_queries(admin_client, path) for path in PAGES}

@@ -253,7 +253,7 @@ def test_every_query_of_every_dashboard_returns_data(prometheus: str, settings: 
         try:
             missing = {query for query in missing if not run_query(prometheus, query[2])}
         except httpx.TransportError:
-            continue  # Prometheus is still starting
+            continue  # Prometheus is still starting.
     assert sorted(missing) == []
     for query in queries:
-        run_query(prometheus, query[2])  # queries without data must be valid too
+        run_query(prometheus, query[2])  # Queries without data must be valid too.

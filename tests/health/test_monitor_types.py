@@ -210,7 +210,8 @@ def test_ports_of_other_protocols_are_denied() -> None:
     for url in ("redis://127.0.0.1:25", "tcp://127.0.0.1:25", "postgresql://127.0.0.1:22/x"):
         with pytest.raises(outbound.ForbiddenAddress, match="another protocol"):
             probes.probe(make_monitor(url))
-    with pytest.raises(OSError):  # its own port is allowed, and nothing listens there
+    # The port of the monitor's own protocol is allowed, and nothing listens there.
+    with pytest.raises(OSError):
         probes.probe(make_monitor("smtp://127.0.0.1:25", timeout_seconds=1))
 
 

@@ -112,7 +112,7 @@ def test_fifty_monitors_are_probed_in_parallel(fake: FakeHTTP) -> None:
 
     assert datetime.now(UTC) - started_at < timedelta(
         seconds=15
-    )  # sequentially, it would take over 25 s
+    )  # One after the other, the checks would take over 25 s.
     assert {status_of(monitor) for monitor in monitors} == {"healthy"}
 
 
@@ -150,7 +150,7 @@ def test_alert_about_own_network_when_no_external_address_responds(
 def test_unresponsive_address_does_not_delay_other_monitors(
     fake: FakeHTTP,
 ) -> None:
-    with socket.socket() as listener:  # accepts connections and never responds
+    with socket.socket() as listener:  # This server accepts connections and never responds.
         listener.bind(("127.0.0.1", 0))
         listener.listen()
         silent = make_monitor(

@@ -159,7 +159,7 @@ def test_marks_are_what_happened_in_the_range_in_order_of_time() -> None:
         ("Rule", "changed by a former user"),
         ("Maintenance", "New disks"),
     ]
-    assert marks[0].until == NOW  # the alert is not over yet
+    assert marks[0].until == NOW  # The alert is not over yet.
     assert marks[3].url.endswith("/alerts/alertrule/7/change/")
 
 
@@ -179,7 +179,7 @@ def test_the_timeline_shows_figures_with_the_same_marks_and_range(staff: Client)
     assert all([mark.label for mark in chart.marks] == ["Checkout is down"] for chart in charts)
     page = staff.get(PAGE).content.decode()
     link = reverse("health:interval") + f"?since={at.timestamp():.0f}&amp;until="
-    assert link in page  # the table links to the page that a click on the chart opens
+    assert link in page  # The table links to the page that a click on the chart opens.
 
 
 def test_an_interval_lists_its_errors_alerts_and_payments(staff: Client) -> None:

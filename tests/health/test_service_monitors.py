@@ -82,10 +82,11 @@ def test_the_portals_own_database_password_is_never_sent(monkeypatch: pytest.Mon
                     return
                 with client:
                     data = client.recv(1000)
-                    if len(data) == 8:  # a request for TLS
+                    if len(data) == 8:  # This is a request for TLS.
                         client.sendall(b"N")
                         data = client.recv(1000)
-                    client.sendall(b"R\0\0\0\x08\0\0\0\x03")  # asks for a password in clear
+                    # This message asks for a password in clear.
+                    client.sendall(b"R\0\0\0\x08\0\0\0\x03")
                     received.append(client.recv(1000))
 
         threading.Thread(target=serve, daemon=True).start()

@@ -68,7 +68,7 @@ def test_page_shows_that_all_systems_are_operational(client: Client) -> None:
 
     assert "All systems operational" in page
     assert "Shop" in page
-    assert "<rect" not in page  # no day has a problem
+    assert "<rect" not in page  # No day has a problem.
     assert "Shop: 90 days, 1 with results, 0 of them with problems" in page
     assert "<script" not in page
 
@@ -80,8 +80,8 @@ def test_outage_is_shown_without_private_details(client: Client) -> None:
 
     page = client.get("/status/").content.decode()
 
-    assert "Major outage" in page  # every public component is down
-    assert "Shop is down" in page  # the automatic incident of the component
+    assert "Major outage" in page  # Every public component is down.
+    assert "Shop is down" in page  # The component has an automatic incident.
     for private in ("db.internal", "Secret billing", "secret-billing"):
         assert private not in page + client.get("/status/status.json").content.decode()
 
@@ -168,7 +168,7 @@ def test_two_hundred_components_are_a_small_page_in_natural_order(client: Client
     assert len(packed.content) < 20_000
     assert gzip.decompress(packed.content) == plain.content
     assert "Accept-Encoding" in packed["Vary"]
-    # the component with a problem is not collapsed
+    # The component with a problem is not collapsed.
     assert page.index(">Shop 7b<") < page.index("<details")
     assert "200 operational components" in page
     assert page.index(">Shop 2<") < page.index(">Shop 10<") < page.index(">Shop 100<")
@@ -216,7 +216,7 @@ def test_new_component_has_no_percentage_but_the_time_since_it_is_monitored(clie
 
     page = client.get("/status/").content.decode()
 
-    # only the bar of today shows this figure
+    # Only the bar of today shows this figure.
     assert "0.00 %" not in page.replace(": 0.00 % up", "")
     assert "monitored since" in page
     [shop] = client.get("/status/status.json").json()["data"]["components"]
@@ -243,7 +243,8 @@ def test_feed_changes_only_with_its_incidents(client: Client) -> None:
         incident=incident, at=then + timedelta(days=3), state=IncidentState.RESOLVED, text="Fixed."
     )
     sync_with_updates(incident, now=timezone.now())
-    assert updated()[:10] == f"{then + timedelta(days=3):%Y-%m-%d}"  # no longer listed
+    # The incident is no longer listed.
+    assert updated()[:10] == f"{then + timedelta(days=3):%Y-%m-%d}"
     Incident.objects.create(title="Internal", started_at=timezone.now())
     assert updated()[:10] == f"{then + timedelta(days=3):%Y-%m-%d}"
 
@@ -287,7 +288,7 @@ def test_last_known_status_is_shown_while_the_database_is_unavailable(
     assert "All systems operational" not in page
     assert "Shop" in page
     assert "Traceback" not in page
-    assert time.monotonic() - started < 4  # 0.5 s, plus delays on a shared machine
+    assert time.monotonic() - started < 4  # It takes 0.5 s, plus delays on a shared machine.
     assert client.get("/status/status.json").json()["stale"] is True
 
 

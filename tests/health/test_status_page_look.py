@@ -94,10 +94,10 @@ def test_logo_is_shown_and_can_be_removed(
     assert '<img src="/status/logo?v=' in page
     logo = Client().get("/status/logo")
     assert (logo.content, logo["Content-Type"]) == (content, media_type)
-    assert "sandbox" in logo["Content-Security-Policy"]  # scripts of an SVG do not run
+    assert "sandbox" in logo["Content-Security-Policy"]  # Scripts of an SVG do not run.
     assert logo["X-Content-Type-Options"] == "nosniff"
 
-    save(admin_client, CHANGE)  # keeps it
+    save(admin_client, CHANGE)  # Saving without a new file keeps the logo.
     assert Client().get("/status/logo").status_code == 200
     save(admin_client, CHANGE, remove_logo="on")
     assert Client().get("/status/logo").status_code == 404

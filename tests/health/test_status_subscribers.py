@@ -34,7 +34,7 @@ def test_subscriber_confirms_receives_each_update_once_and_unsubscribes(client: 
     send_all()
     assert mail.outbox[-1].to == ["Ada@example.com"]
     confirm = link("confirm")
-    assert client.get(confirm).status_code == 200  # an e-mail scanner opens the link
+    assert client.get(confirm).status_code == 200  # An e-mail scanner opens the link.
     assert not Subscriber.objects.confirmed().exists()
     assert client.post(confirm).status_code == 200
 
@@ -66,7 +66,7 @@ def three_mails(mail_server: MailServer, settings: Settings) -> MailServer:
     for name in ("ada", "bo", "cy"):
         subscribers.subscribe(f"{name}@example.com", now=NOON)
     Subscriber.objects.update(confirmed_at=NOON)
-    StatusMail.objects.all().delete()  # those that ask for a confirmation
+    StatusMail.objects.all().delete()  # These are the e-mails that ask for a confirmation.
     IncidentUpdate.objects.create(
         incident=incident, at=NOON, state=IncidentState.IDENTIFIED, text="x"
     )

@@ -21,7 +21,7 @@ from tests.errors.stored import new_error
 from tests.factories import make_event, make_payment, make_ticket_type, wanted
 from tests.payments.stripe_double import Fault, StripeDouble
 
-START = datetime(2026, 10, 5, tzinfo=UTC)  # a Monday
+START = datetime(2026, 10, 5, tzinfo=UTC)  # This is a Monday.
 DAYS = 28
 PRICES = {"EUR": 4500, "USD": 5000, "GBP": 3900, "JPY": 6000}
 HOLD = timedelta(minutes=15)
@@ -30,7 +30,7 @@ OUTAGE = (datetime(2026, 10, 15, 12, 35, tzinfo=UTC), datetime(2026, 10, 15, 13,
 EXTENSION, EXTENDED_BEFORE = timedelta(minutes=10), timedelta(minutes=5)
 NOTICED_AFTER = timedelta(
     minutes=2
-)  # an outage is assumed to have begun this long before the first failed check
+)  # An outage is assumed to have begun this long before the first failed check.
 # Name, start as a part of the month, length, share of the orders in that time that name the problem.
 PROBLEMS = (
     ("bad release", 0.15, timedelta(hours=24), 0.9),
@@ -49,10 +49,10 @@ class Booked:
     currency: str
     amount: int
     seats: int
-    ends_at: datetime  # end of its hold
+    ends_at: datetime  # The hold ends at this time.
     paid_at: datetime | None = None
     returned: int = 0
-    is_in_flight: bool = False  # the bank has not yet decided on its payment
+    is_in_flight: bool = False  # The bank has not yet decided on its payment.
     is_released: bool = False
     ended_at: datetime | None = None
     named_at: dict[str, datetime] = field(default_factory=dict)
@@ -74,7 +74,8 @@ class Booked:
         return self.amount - self.returned if is_kept else self.amount
 
 
-Action = tuple[datetime, int, str, int]  # time, number to keep the order, what, order
+# An action has its time, a number that keeps the sequence, its name, and the order.
+Action = tuple[datetime, int, str, int]
 
 
 class Month:
@@ -91,8 +92,8 @@ class Month:
             for currency, price in PRICES.items()
         }
         self._reservations: dict[int, Reservation] = {}
-        self._payments: dict[int, Payment] = {}  # the newest try of each order
-        self._chosen: dict[int, Payment] = {}  # the try that was confirmed or paid
+        self._payments: dict[int, Payment] = {}  # This has the newest try of each order.
+        self._chosen: dict[int, Payment] = {}  # This has the try that was confirmed or paid.
         self._actions = sorted(self._plan(orders))
 
     def _timestamp(self) -> float:
@@ -109,11 +110,11 @@ class Month:
         length = timedelta(days=DAYS)
         for order in range(orders):
             begins = START + length * self.random.random()
-            if order % 20 == 0:  # within the outage, or shortly before
+            if order % 20 == 0:  # These begin within the outage or shortly before it.
                 begins = OUTAGE[0] - HOLD + (OUTAGE[1] - OUTAGE[0]) * self.random.random()
             draw = self.random.random
             yield at(begins, "reserve", order)
-            for _ in range(self.random.choice([0, 0, 0, 1, 2])):  # tries that are abandoned
+            for _ in range(self.random.choice([0, 0, 0, 1, 2])):  # These tries are abandoned.
                 yield at(begins + timedelta(minutes=1 + 2 * draw()), "try", order)
             is_hit = False
             for name, start, lasts, share in PROBLEMS:
@@ -276,7 +277,7 @@ class Month:
         self.double.faults = (
             [Fault("status", 503, path="/v1/", writes=False, times=10_000)] if is_down else []
         )
-        breaker.reset_all()  # its pauses are in real time
+        breaker.reset_all()  # The breaker's pauses are in real time.
         services.extend_during_outage(now=now)
         for booked in self.books.values():
             is_held = not (booked.paid_at or booked.ended_at or booked.is_released)

@@ -27,7 +27,7 @@ from tests.errors.stored import make_error
 from tests.factories import make_alert, make_app, make_component, make_event
 from tests.impact.support import MINUTE, NOON, record_calls
 
-PROBLEM_COUNT = 48  # twelve of each kind of cause
+PROBLEM_COUNT = 48  # There are twelve problems for each kind of cause.
 KINDS = ("deploy", "setting", "provider", "dependency")
 MIN_FOUND = 0.9
 SEED = int(os.environ.get("CAUSES_SEED", "1"))
@@ -77,7 +77,7 @@ class World:
         for name in ("db.query", "seats.find", "pdf.render"):
             usual = self.drawn.uniform(30, 400)
             values = [usual * self.drawn.uniform(0.75, 1.3) for _ in range(78)]
-            if self.drawn.random() < 0.3:  # a short peak
+            if self.drawn.random() < 0.3:  # This adds a short peak.
                 values[self.drawn.randrange(78)] *= 3
             if name == slow:
                 factor = self.drawn.uniform(3, 12)
@@ -137,7 +137,7 @@ def world() -> World:
 @dataclass(frozen=True)
 class Case:
     kind: str
-    injected: str  # beginning of the label of the injected cause
+    injected: str  # The label of the injected cause begins with this text.
     causes: list[Cause]
 
     @property

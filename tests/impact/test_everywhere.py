@@ -129,7 +129,7 @@ def test_every_channel_shows_the_orders() -> None:
         "pagerduty": lambda: pagerduty.build_event(message, "key"),
     }
 
-    assert set(build) == set(TRANSPORTS) - {"voice"}  # a call says only what has happened
+    assert set(build) == set(TRANSPORTS) - {"voice"}  # A voice call says only what has happened.
     assert SENTENCE in str(mail.alternatives)
     for kind, message_of in build.items():
         assert SENTENCE in str(message_of()), kind

@@ -306,7 +306,7 @@ def test_without_a_node_or_a_tick_the_queue_is_not_alive() -> None:
 
 @pytest.mark.django_db
 def test_a_node_that_has_just_started_is_alive_before_its_first_tick() -> None:
-    # the node's last report before the shutdown
+    # This is the node's last report before the shutdown.
     services.report_node(NOON - timedelta(hours=2), has_ticked=True)
     services.report_node(NOON - timedelta(seconds=20), pid=4711, has_started=True)
 

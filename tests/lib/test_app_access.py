@@ -39,8 +39,8 @@ EVERY, TEAM_ONLY = "see_every_app", "see_team_apps_only"
 @pytest.mark.parametrize(
     ("permissions", "teams", "seen"),
     [
-        ([], [], None),  # as before teams had apps
-        ([], [[]], None),  # a team without apps limits no one
+        ([], [], None),  # This is how it was before teams had apps.
+        ([], [[]], None),  # A team without apps limits no one.
         ([], [["shop"]], {"shop"}),
         ([], [["shop"], ["bank"]], {"shop", "bank"}),
         ([], [["shop"], []], {"shop"}),
@@ -116,7 +116,7 @@ def test_rows_without_an_app_are_shared_and_rows_of_an_unknown_one_are_not() -> 
     shop, bank = make_app("shop"), make_app("bank")
     for title, app in (("shop's", shop), ("bank's", bank), ("shared", None)):
         make_alert(title=title, app=app)
-    make_webhook_event()  # of a payment that was made elsewhere
+    make_webhook_event()  # The event is about a payment that was made elsewhere.
     user = make_user()
     put_in_team(user, "shop")
 

@@ -140,7 +140,7 @@ def test_the_background_thread_is_woken_once_when_enough_is_in_memory(
 def test_a_forked_child_does_not_write_what_its_parent_writes(store: Store) -> None:
     buffer = make(store)
     buffer.add("a", 1)
-    with buffer._lock:  # held by another thread at the time of the fork
+    with buffer._lock:  # Another thread holds the lock at the time of the fork.
         pid = os.fork()
         if pid == 0:
             is_empty = not buffer and buffer._lock.acquire(timeout=10)
@@ -155,7 +155,7 @@ def test_values_are_written_when_the_process_exits(
 ) -> None:
     make(store).add("a", 1)
     background.run_last_chores()
-    assert store.written == []  # this process runs no chores
+    assert store.written == []  # This process runs no chores.
 
     buffer = make(store)
     buffer.add("a", 1)

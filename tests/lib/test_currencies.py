@@ -46,7 +46,7 @@ def test_every_acceptable_amount_survives_being_entered_again(code: str) -> None
         (5124, "KWD", "a multiple of 10, which is 0.010 KWD"),
         (1000, "ISK", ""),
         (5120, "KWD", ""),
-        (1045, "HUF", ""),  # only payouts in HUF and TWD are whole
+        (1045, "HUF", ""),  # Only payouts in HUF and TWD are whole.
         (1045, "TWD", ""),
         (1045, "EUR", ""),
     ],
@@ -65,9 +65,9 @@ def test_stripe_accepts_only_multiples_of_the_step(amount: int, code: str, probl
         (49, "COP", "the minimum amount is 0.50 COP"),
         (49, "KRW", "the minimum amount is 50 KRW"),
         (49, "ZAR", "the minimum amount is 0.50 ZAR"),
-        (150_000_000, "COP", ""),  # 1,500,000 COP, about 350 EUR
-        (150_000_000, "HUF", ""),  # 1,500,000 HUF, about 3,800 EUR
-        (150_000_000, "UGX", ""),  # 1,500,000 UGX, about 350 EUR
+        (150_000_000, "COP", ""),  # This is 1,500,000 COP, about 350 EUR.
+        (150_000_000, "HUF", ""),  # This is 1,500,000 HUF, about 3,800 EUR.
+        (150_000_000, "UGX", ""),  # This is 1,500,000 UGX, about 350 EUR.
         (999_999_999_999, "EUR", ""),
         *(
             (amount, "EUR", "the amount must be from 1 to 999999999999 in the unit of Stripe's API")

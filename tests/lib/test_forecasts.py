@@ -41,7 +41,8 @@ def weekly(points: list[tuple[datetime, float]], limit: float = 100, **given: ob
 
 
 def test_a_steady_rise_reaches_the_limit_when_its_pace_says() -> None:
-    trend = weekly(course(lambda day: 10 + 5 * day))  # 45 now, 55 left at 5 a day: 11 days
+    # The level is 45 now, and 55 are left at 5 a day, so it takes 11 days.
+    trend = weekly(course(lambda day: 10 + 5 * day))
 
     assert trend.outlook is Outlook.EXPECTED
     assert trend.text == "in about 11 days"
@@ -57,7 +58,7 @@ def test_the_range_of_a_steady_rise_contains_the_truth(
 ) -> None:
     drawn = random.Random(seed)
     points = course(lambda day: start + pace * day + noise * drawn.uniform(-1, 1))
-    limit = points[-1][1] + 5 * pace  # the limit is reached in five days
+    limit = points[-1][1] + 5 * pace  # The limit is reached in five days.
     slack = timedelta(hours=4)
 
     trend = weekly(points, limit)
@@ -114,7 +115,7 @@ def test_a_noisy_rise_gives_a_wider_range_than_a_steady_one() -> None:
         [],
         [(NOON, 5.0)],
         [(NOON - HOUR, 5.0), (NOON, 6.0)],
-        course(lambda day: day, days=0.2),  # five hours
+        course(lambda day: day, days=0.2),  # These are five hours.
         [(at - 2 * DAY, value) for at, value in course(lambda day: day)],
     ],
     ids=["none", "one", "two", "short", "old"],
@@ -127,7 +128,8 @@ def test_too_little_data_gives_no_forecast(points: list[tuple[datetime, float]])
 
 
 def test_the_recent_pace_decides_about_the_near_future() -> None:
-    rush = course(lambda day: 10.0 if day < 6 else 10 + 60 * (day - 6))  # 70 now, 60 a day
+    # The level is 70 now and grows by 60 a day.
+    rush = course(lambda day: 10.0 if day < 6 else 10 + 60 * (day - 6))
 
     trend = weekly(rush)
 

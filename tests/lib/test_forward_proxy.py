@@ -51,7 +51,7 @@ def test_a_body_that_arrives_after_its_head_is_passed_on(
     with connect(proxy, fake.url) as client:
         client.settimeout(0.2)
         with pytest.raises(TimeoutError):
-            client.recv(1)  # the server waits for the body
+            client.recv(1)  # The server waits for the body.
         client.settimeout(10)
         client.sendall(b"body")
         received = read_all(client)

@@ -157,7 +157,7 @@ class TestRedisUnavailable:
             time.sleep(0.35)
             monkeypatch.setattr(
                 redis_link, "RETRY_INTERVAL_SECONDS", 60
-            )  # the result must not depend on the duration of the calls
+            )  # The result must not depend on the duration of the calls.
             for _ in range(20):
                 ratelimit.acquire("k", 100, 60)
 
@@ -278,7 +278,7 @@ class TestRedisUnavailable:
             for _ in range(20):
                 ratelimit.acquire("k", 100, 60)
 
-            assert black_hole.connections == 4  # three calls and one probe
+            assert black_hole.connections == 4  # These are three calls and one probe.
 
 
 HAMMER = """

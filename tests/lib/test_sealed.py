@@ -72,7 +72,7 @@ class TestFields:
             "another key that is as long as a real one",
         )
 
-        for row in (channel, monitor):  # the former key is not configured
+        for row in (channel, monitor):  # The former key is no longer configured.
             row.refresh_from_db()
             row.name = "Renamed"
             row.save()

@@ -10,7 +10,7 @@ import pytest
 from tests.servers.portal import ROOT
 from tests.two_runs import in_the_sqlite_run
 
-pytestmark = [in_the_sqlite_run, pytest.mark.slow]  # each test starts a Python of its own
+pytestmark = [in_the_sqlite_run, pytest.mark.slow]  # Each test starts a Python process.
 
 
 def check(tmp_path: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:

@@ -50,9 +50,9 @@ def test_from_zero_the_factor_is_infinite() -> None:
         [None] * 20,
         [7.0] * 40,
         noisy(100, 60),
-        [100, 100, 100, 100, 150, 150, 150],  # the level does not double
-        [1, 1, 1, 50, 50, 50],  # too few values before it
-        # the change is within the noise
+        [100, 100, 100, 100, 150, 150, 150],  # The level does not double.
+        [1, 1, 1, 50, 50, 50],  # There are too few values before the step.
+        # The change is within the noise.
         [50 + 45 * (-1) ** place for place in range(40)] + [160, 150],
     ],
     ids=["none", "one", "two", "gaps", "flat", "noise", "small", "short", "wild"],

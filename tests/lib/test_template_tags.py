@@ -77,7 +77,7 @@ def test_chart_labels_are_escaped() -> None:
 def test_a_sparkline_needs_no_script_and_no_style() -> None:
     text = shown("{% sparkline values 'Errors' %}", values=[0, 3, 1])
 
-    assert text.count("M") == 3  # the baseline and two bars
+    assert text.count("M") == 3  # The path has the baseline and two bars.
     assert 'aria-label="Errors"' in text
     assert "style=" not in text
 

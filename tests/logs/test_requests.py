@@ -146,7 +146,7 @@ def test_requests_over_the_quota_for_logs_are_counted_as_discarded(sender: Sende
 
 @pytest.mark.django_db(transaction=True)
 def test_requests_are_written_together_a_second_later(sender: Sender) -> None:
-    requests_waiting.clear()  # of other tests
+    requests_waiting.clear()  # Other tests may have left requests in the buffer.
     sender.post(transaction())
     sender.post(transaction())
     assert not LogEntry.objects.exists()

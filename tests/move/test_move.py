@@ -67,7 +67,7 @@ def test_a_portal_is_moved_although_the_move_differs_once_and_is_killed_once(
     assert "auth_user: SQLite has 1 rows" in output
     assert "the row with id 1 differs" in output
     assert "The portal uses SQLite as before" in output
-    assert report(portal) == 200  # and can be written to
+    assert report(portal) == 200  # The portal also accepts writes.
 
     # The move is killed in the middle of a piece.
     at = datetime.now(UTC).isoformat()
@@ -86,7 +86,7 @@ def test_a_portal_is_moved_although_the_move_differs_once_and_is_killed_once(
     assert "goes on where it was interrupted" in output
     assert digest(portal) == untouched
     portal.restart()
-    assert report(portal) == 503  # nothing is written to the old database by mistake
+    assert report(portal) == 503  # Nothing is written to the old database by mistake.
     assert "has already been moved to" in portal.manage("move_to_postgresql", url).stderr
 
     portal.environment["DATABASE_URL"] = url
@@ -95,7 +95,7 @@ def test_a_portal_is_moved_although_the_move_differs_once_and_is_killed_once(
     assert differences(before, after) == {}
     portal.restart()
     assert report(portal) == 200
-    assert reserve(portal) == 201  # the sequences are set
+    assert reserve(portal) == 201  # The sequences are set.
     assert not database.execute(f"SELECT to_regclass('{RECORDS}')").fetchall()[0][0]
 
 
@@ -192,7 +192,7 @@ def blocked_at(
             lambda: database.execute(IS_BLOCKED.encode()).fetchall() == [(1,)],
             process=move,
             log=log(portal),
-            seconds=240,  # the migrations take 20 s of CPU
+            seconds=240,  # The migrations take 20 s of CPU.
             what="the move",
         )
         yield move
@@ -214,7 +214,7 @@ def test_a_database_with_the_data_of_another_portal_is_not_overwritten(
     database.execute("CREATE TABLE auth_user (id int)")
     database.execute("CREATE TABLE clients_clientapp (id int)")
     target = Target(postgres.url("moved"))
-    target.check()  # migrated and unused
+    target.check()  # A database with empty tables is accepted.
 
     database.execute("INSERT INTO auth_user VALUES (1)")
 

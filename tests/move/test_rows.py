@@ -19,7 +19,7 @@ from opsportal.move.target import CREATE_RECORDS, Target
 from tests.servers.postgres import PostgresServer
 from tests.two_runs import in_the_postgresql_run, in_the_sqlite_run
 
-# type in PostgreSQL, the value in SQLite, the value that PostgreSQL returns
+# Each case has the type in PostgreSQL, the value in SQLite, and the value that PostgreSQL returns.
 VALUES = [
     ("boolean", 1, True),
     ("boolean", 0, False),

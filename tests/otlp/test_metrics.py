@@ -74,9 +74,9 @@ def test_of_totals_the_increase_is_counted(exporter: Exporter) -> None:
     report(5, 1)
     report(8, 1)
     assert totals(SeriesKind.COUNTER) == {"orders": 9}
-    report(2, started_ns=now + 10**9)  # the app has started again
+    report(2, started_ns=now + 10**9)  # The app has started again.
     assert totals(SeriesKind.COUNTER) == {"orders": 11}
-    report(8, 1)  # arrives late
+    report(8, 1)  # This report arrives late.
     assert totals(SeriesKind.COUNTER) == {"orders": 11}
 
 

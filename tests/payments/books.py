@@ -29,7 +29,8 @@ def check_books(account: StripeAccount) -> None:
         books = (payment.status, payment.amount_received, payment.amount_refunded)
         assert books == (intent["status"], intent["amount_received"], effective)
         assert payment.amount_disputed == taken
-        known = payment.refunds.exclude(stripe_id=None)  # excludes refunds that Stripe refused
+        # This excludes refunds that Stripe refused.
+        known = payment.refunds.exclude(stripe_id=None)
         assert {one.stripe_id for one in known} == {one["id"] for one in refunds}
 
 

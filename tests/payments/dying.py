@@ -52,7 +52,8 @@ def arm(instant: str) -> None:
         case "inserted":
             attempt.request_intent = die
         case "asked":
-            pass  # the test kills the process after the double has created the intent, before it responds
+            # The test kills the process after the double has created the intent, before it responds.
+            pass
         case "answered":
             stripe_api.create_intent = after_the_answer
         case "storing":

@@ -307,7 +307,7 @@ class SmallShop:
             for mismatch in Mismatch.objects.open().select_related("payment"):
                 if mismatch.payment and mismatch.payment.refundable:
                     self.refund(mismatch.payment, mismatch.payment.refundable, Refund.Seats.RELEASE)
-                else:  # the money is with a dispute; staff settle with the buyer
+                else:  # The money is with a dispute; staff settle with the buyer.
                     services.settle_mismatch(
                         mismatch=mismatch, settlement="settled", user=self.staff, now=self.now
                     )

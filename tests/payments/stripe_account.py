@@ -36,7 +36,7 @@ class StripeAccount:
     charges: dict[str, Object] = field(default_factory=dict)
     refunds: dict[str, Object] = field(default_factory=dict)
     disputes: dict[str, Object] = field(default_factory=dict)
-    events: list[Object] = field(default_factory=list)  # oldest first
+    events: list[Object] = field(default_factory=list)  # The oldest comes first.
     next_refund_status: str = "succeeded"
     _numbers: Any = field(default_factory=lambda: count(1))
 
@@ -118,14 +118,14 @@ class StripeAccount:
         limit = int(form.get("limit", 10))
         if not 1 <= limit <= 100:
             raise Refused(400, "Invalid limit")
-        objects = reversed(stores[kind])  # newest first
+        objects = reversed(stores[kind])  # The newest comes first.
         after = form.get("starting_after", "")
         if after and not any(one["id"] == after for one in objects):
             raise Refused(400, f"No such {kind[:-1]}: {after!r}")
         found = []
         for one in objects:
             if one["created"] < int(form.get("created[gte]", 0)):
-                break  # objects are created in the order of time
+                break  # Objects are created in the order of time.
             if (
                 one["created"] <= int(form.get("created[lte]", 2**40))
                 and (

@@ -43,8 +43,8 @@ LISTED = ("/v1/payment_intents", "/v1/events", "/v1/refunds")
 class Fault:
     """A fault for the next `times` calls whose path begins with `path`; only for writes if `writes` is set."""
 
-    kind: str  # "drop_before", "drop_after", "delay", "status", "status_after"
-    value: float = 0  # seconds, or the status
+    kind: str  # The kind is "drop_before", "drop_after", "delay", "status" or "status_after".
+    value: float = 0  # In seconds for a delay, or else the status.
     path: str = "/v1/payment_intents"
     writes: bool = True
     times: int = 1
@@ -56,7 +56,7 @@ class Stored:
     """The request and response that are stored for an idempotency key."""
 
     asked: str
-    status: int = 0  # 0 while the request is being processed
+    status: int = 0  # The status is 0 while the request is being processed.
     body: bytes = b""
 
 
@@ -73,7 +73,7 @@ class StripeDouble:
         self.folder = Path(tempfile.mkdtemp(prefix="stripe-double-"))
         self.backend_port = process.free_port()
         self.process = None if account else self._start_localstripe()
-        # number of calls by method and path: "POST /v1/payment_intents"
+        # This counts the calls by method and path, such as "POST /v1/payment_intents".
         self.calls: Counter[str] = Counter()
         self.faults: list[Fault] = []
         self.keys: dict[str, Stored] = {}
@@ -90,7 +90,7 @@ class StripeDouble:
                 body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
                 key = self.headers.get("Idempotency-Key", "")
                 reply = double.serve(self.command, self.path, body, key)
-                if reply is None:  # close the connection without a response
+                if reply is None:  # Without a reply, the connection is closed without a response.
                     self.close_connection = True
                     return
                 status, headers, answer = reply
@@ -98,7 +98,7 @@ class StripeDouble:
                 for name, value in headers.items():
                     self.send_header(name, value)
                 self.send_header("Content-Length", str(len(answer)))
-                with suppress(ConnectionError):  # the client has timed out
+                with suppress(ConnectionError):  # The client has timed out.
                     self.end_headers()
                     self.wfile.write(answer)
 
@@ -217,7 +217,7 @@ class StripeDouble:
         parts = urlsplit(target)
         if self.account is None and method == "GET" and parts.path == "/v1/disputes":
             none = {"object": "list", "data": [], "has_more": False, "url": parts.path}
-            return 200, _json(), json.dumps(none).encode()  # localstripe knows no disputes
+            return 200, _json(), json.dumps(none).encode()  # localstripe knows no disputes.
         if self.account is None and method == "GET" and parts.path in LISTED:
             return 200, _json(), json.dumps(self._list(parts.path, parts.query)).encode()
         return self._ask(method, target, body)

@@ -57,9 +57,9 @@ def succeed(payment: Payment, now: datetime = NOW, **fields: Any) -> None:
 
 
 OTHER_AMOUNTS = [
-    ({"amount": 50}, "0.50 EUR"),  # the intent was changed at Stripe
+    ({"amount": 50}, "0.50 EUR"),  # The intent was changed at Stripe.
     ({"currency": "usd"}, "90.00 USD"),
-    ({"amount_received": 4000}, "40.00 EUR"),  # a partial capture
+    ({"amount_received": 4000}, "40.00 EUR"),  # This is a partial capture.
     ({"amount": 9100}, "91.00 EUR"),
 ]
 
@@ -307,7 +307,7 @@ def test_an_amount_is_accepted_once(
 ) -> None:
     succeed(payment, amount=50)
     case = Discrepancy.objects.get()
-    also_open = Discrepancy.objects.get()  # the page of a second person
+    also_open = Discrepancy.objects.get()  # This is the page of a second person.
 
     assert accept(case) is True
     assert accept(also_open) is False

@@ -115,7 +115,7 @@ def test_a_lost_response_is_retried_and_creates_one_intent(
 ) -> None:
     stripe.faults.append(Fault(kind))
 
-    assert create(app).status == 201  # stripe-python's second attempt
+    assert create(app).status == 201  # This is the second attempt of stripe-python.
     assert len(stripe.intents()) == 1
 
 
@@ -141,7 +141,8 @@ def test_a_repeat_gets_the_intent_of_a_late_response(
     stripe: StripeDouble, app: ClientApp, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(stripe_api, "READ_TIMEOUT_SECONDS", 0.2)
-    settings.STRIPE_SECRET_KEY = "sk_test_impatient"  # a new client, with the short timeout
+    # A new key causes a new client, which has the short timeout.
+    settings.STRIPE_SECRET_KEY = "sk_test_impatient"
     stripe.faults.append(Fault("delay", 1.5))
 
     with pytest.raises((services.StripeUnavailable, services.InProgress)):
@@ -167,7 +168,7 @@ def test_after_a_lost_response_a_repeat_need_not_wait(stripe: StripeDouble, app:
 def test_a_stored_500_without_an_intent_leads_to_a_new_idempotency_key(
     stripe: StripeDouble, app: ClientApp
 ) -> None:
-    # the call is not executed, but its response is stored for the key
+    # The call is not executed, but its response is stored for the key.
     stripe.faults.append(Fault("status", 500))
 
     with pytest.raises(services.StripeUnavailable):

@@ -34,7 +34,7 @@ def fail(double: StripeDouble) -> None:
 def run_minutes(first: int, last: int) -> None:
     """Run the jobs of each minute, as the worker does, and the clean-up every five minutes."""
     for minute in range(first, last):
-        breaker.reset_all()  # its pauses are in real time
+        breaker.reset_all()  # The breaker's pauses are in real time.
         services.extend_during_outage(now=NOON + minute * MINUTE)
         if minute % 5 == 0:
             services.release_expired(now=NOON + minute * MINUTE)

@@ -201,7 +201,7 @@ def test_partial_payments_add_up_to_the_price_and_not_beyond(
     assert reservation.status == "active"
     too_much = pay(shop, reservation, 4600, split=part)
     assert (too_much.status_code, too_much.json()["expected_amount"]) == (422, 4500)
-    # without an idempotency key, this is a new payment
+    # Without an idempotency key, this is a new payment.
     second = pay(shop, reservation, 4500, split=part)
     assert second.status_code == 201
     succeed(second, reservation)

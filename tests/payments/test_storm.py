@@ -90,7 +90,7 @@ def test_each_event_takes_effect_once_and_unreadable_ones_are_dead(stripe: Strip
 
     crowd = Crowd()
     pieces = [deliveries[start::PIECES] for start in range(PIECES)]
-    for piece in pieces:  # events keep arriving while workers process them and are killed
+    for piece in pieces:  # Events keep arriving while workers process them and are killed.
         for delivery in piece:
             record_event(delivery, endpoint="default", livemode=False, now=timezone.now())
         crowd.kill_one_at_work()

@@ -30,7 +30,7 @@ FIRST_PARTY = (
     "payments",
     "reservations",
 )
-ALLOWED = {"settings", "connection"}  # these are public and meant to be set
+ALLOWED = {"settings", "connection"}  # These are public and meant to be set.
 # Documented in spite of their names.
 DOCUMENTED = {"_meta", "_default_manager", "_state", "_replace", "_asdict", "_fields", "_exit"}
 # environs has no other way to treat an empty variable as unset.

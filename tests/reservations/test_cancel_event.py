@@ -98,7 +98,8 @@ def test_holds_bookings_and_tickets_paid_elsewhere_are_released_and_payments_ref
 
 
 def test_large_amounts_of_a_currency_with_small_units_fit(event: Event) -> None:
-    price = 30_000_000_00  # IDR, about 1,600 EUR; more than a 32-bit integer
+    # The currency is IDR, so this is about 1,600 EUR. It does not fit into a 32-bit integer.
+    price = 30_000_000_00
     premium = make_ticket_type(10, event=event, price=price, currency="IDR")
     held = services.reserve(app=make_app(), wanted=wanted((premium, 2)), now=NOW).reservation
     services.complete(reservation=held, paid_elsewhere="desk", now=NOW)

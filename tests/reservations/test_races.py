@@ -151,7 +151,8 @@ def test_200_threads_in_4_processes_sell_exactly_100_tickets() -> None:
 
     total = sum((Counter(one) for one in said), Counter[str]())
     total.pop("busy", None)
-    assert set(total) == {"reserved", "completed"}  # no deadlock and no "database is locked"
+    # There is no deadlock and no "database is locked".
+    assert set(total) == {"reserved", "completed"}
     assert total["reserved"] == 100
     standing.refresh_from_db()
     assert (standing.held + standing.sold, standing.sold) == (100, total["completed"])

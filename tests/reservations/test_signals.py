@@ -108,7 +108,8 @@ def on_sale_since(hours: float, capacity: int, **fields: Any) -> TicketType:
 
 def test_a_steady_sale_sells_out_at_its_pace() -> None:
     type_ = on_sale_since(6, 90)
-    sold_over(type_, 60, since=timedelta(hours=6))  # ten an hour, thirty left
+    # Ten tickets an hour are sold, and thirty are left.
+    sold_over(type_, 60, since=timedelta(hours=6))
 
     assert stock_of(type_).forecast in ("in about 3 hours", "in 165 to 195 min")
     assert stock_of(type_).is_selling_out
@@ -124,7 +125,8 @@ def test_a_rush_counts_more_than_the_calm_days_before() -> None:
 
 def test_a_sale_that_has_just_begun_has_a_forecast_after_ten_minutes() -> None:
     type_ = on_sale_since(0.25, 50)
-    sold_over(type_, 30, since=timedelta(minutes=15))  # two a minute, twenty left
+    # Two tickets a minute are sold, and twenty are left.
+    sold_over(type_, 30, since=timedelta(minutes=15))
 
     assert stock_of(type_).forecast == "in about 10 min"
 

@@ -146,7 +146,7 @@ class Shop(RuleBasedStateMachine):
         if crashes:
             return (
                 multiple()
-            )  # the payment is rolled back with its seats; Stripe will send the event again
+            )  # The payment is rolled back with its seats; Stripe will send the event again.
         self.paid.append(payment)
         return payment
 

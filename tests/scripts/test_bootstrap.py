@@ -58,7 +58,7 @@ def test_uv_uses_the_mirror_that_pip_is_configured_with(monkeypatch: pytest.Monk
 
     assert settings["UV_DEFAULT_INDEX"] == "https://mirror.example/simple"
     assert settings["UV_FIND_LINKS"] == "/one,/two"
-    assert "UV_INDEX" not in settings  # variables already set are kept
+    assert "UV_INDEX" not in settings  # Variables already set are kept.
 
 
 def test_a_python_too_old_for_the_portal_can_parse_it() -> None:

@@ -34,7 +34,7 @@ def test_pictures_are_current_until_a_page_changes(
 
     made.write_text("<h1>Nothing is well</h1>")
 
-    assert check_pictures.main() == 0  # a note on the machine of a contributor
+    assert check_pictures.main() == 0  # On a contributor's machine this is only a note.
     assert (
         "templates/health/page.html. Make them again with `make pictures`"
         in capsys.readouterr().out

@@ -95,7 +95,7 @@ def test_the_javascript_sdk_example_reports_an_error(portal: Portal, npm_folder:
     assert stored(portal, "TypeError: gate 9 is stuck")["reservation_ref"] == "r-9"
 
 
-@pytest.mark.usefixtures("npm_folder")  # deselects the test without Node.js
+@pytest.mark.usefixtures("npm_folder")  # Without Node.js, this deselects the test.
 def test_the_javascript_example_without_an_sdk_reports_an_error(portal: Portal) -> None:
     code = (
         f"const key = '{portal.public_key}', orderId = 'o-80', error = new RangeError('row 80');\n"

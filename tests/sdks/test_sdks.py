@@ -62,7 +62,7 @@ def test_the_python_sdk_reports_an_exception_and_a_message(
     portal: Portal, run_python: Run, brotli: str, tmp_path: Path
 ) -> None:
     environment = {}
-    if brotli == "without brotli":  # the SDK then compresses with gzip
+    if brotli == "without brotli":  # The SDK then compresses with gzip.
         (tmp_path / "brotli.py").write_text("raise ImportError('not installed')")
         environment["PYTHONPATH"] = str(tmp_path)
 
@@ -158,7 +158,7 @@ def test_the_browser_sdk_reports_through_a_tunnel(
 def test_the_react_sdk_reports_a_failing_component(
     portal: Portal, page: Page, shop_site: FakeHTTP, watch: Any
 ) -> None:
-    watch.allow("seat map has no rows")  # React logs errors that its boundary catches
+    watch.allow("seat map has no rows")  # React logs errors that its boundary catches.
 
     event_id = visit(page, f"{shop_site.url}/react_sdk.html?dsn={quote(portal.dsn)}")
 
@@ -201,7 +201,7 @@ def test_an_sdk_respects_the_retry_after_of_an_exhausted_quota(
     portal.rows("UPDATE clients_clientapp SET events_per_hour = 1")
     portal.start()
 
-    run_python("python_sdk.py", portal.dsn)  # one exception and one message
+    run_python("python_sdk.py", portal.dsn)  # The program sends one exception and one message.
 
     assert portal.value("SELECT count(*) FROM errors_errorevent") == 1
 

@@ -200,7 +200,8 @@ def test_no_page_fails_on_arbitrary_parameters(client: Client, admin_user: User)
     for path in page_paths():
         if path.endswith(("/login/", "/logout/", "/change/", "/delete/", "/history/")):
             continue
-        if client.get(path).status_code in (404, 405):  # its object does not exist; it takes no GET
+        # The object does not exist, or the view does not accept GET.
+        if client.get(path).status_code in (404, 405):
             continue
         for value in values:
             response = client.get(path, dict.fromkeys(names, value))

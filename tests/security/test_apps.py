@@ -97,7 +97,7 @@ def pages(rows: Rows) -> Iterator[str]:
             continue
         try:
             yield reverse(name, kwargs=arguments_of(name, names, rows))
-        except NoReverseMatch:  # of a row that belongs to no app
+        except NoReverseMatch:  # The address is that of a row that belongs to no app.
             continue
     for query in ("", "?tab=business", "?tab=platform", "?all=1", "?wall=1"):
         yield f"/admin/system-health/{query}"
@@ -188,7 +188,7 @@ def test_a_limited_person_changes_nothing_of_other_apps(
 
     seen = []
     for path in pages(others):
-        if path == reverse("alerts:check-run-now"):  # runs the checks of the whole portal
+        if path == reverse("alerts:check-run-now"):  # This runs the checks of the whole portal.
             continue
         selected = next(
             (

@@ -27,7 +27,7 @@ pytestmark = pytest.mark.django_db
 CREATE = reverse("reservations:reservation-create")
 AVAILABILITY = reverse("reservations:availability")
 Application = Callable[[dict[str, Any], Callable[..., None]], Iterable[bytes]]
-Response = tuple[str, dict[str, str], bytes]  # status line, headers, body
+Response = tuple[str, dict[str, str], bytes]  # A response has its status line, headers and body.
 
 
 def call(

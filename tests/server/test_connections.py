@@ -18,7 +18,7 @@ from tests.servers.portal import Portal, Template
 
 IDLE_CONNECTIONS = 10_000
 ACTIVE_CLIENTS = 2_000
-SLOW_CLIENTS = 100  # more than the number of request threads
+SLOW_CLIENTS = 100  # This is more than the number of request threads.
 
 
 @pytest.fixture

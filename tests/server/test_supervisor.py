@@ -148,7 +148,7 @@ def test_a_killed_store_process_is_started_again_and_used(serving: Serving) -> N
         store = serving.child("opsportal store")
         return (
             store != 0 and connections_of(store) > 1
-        )  # its listening socket, and a connection of the web process
+        )  # These are its listening socket and a connection of the web process.
 
     serving.portal.wait_for(is_used, 10, "the connection of the web process to the store process")
 

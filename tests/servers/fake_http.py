@@ -21,11 +21,11 @@ from urllib.parse import parse_qs, urlsplit
 @dataclass(frozen=True)
 class Received:
     method: str
-    path: str  # path without the query
+    path: str  # This is the path without the query.
     query: str
-    headers: Mapping[str, str]  # names in lower case
+    headers: Mapping[str, str]  # The names are in lower case.
     body: bytes
-    at: float  # time.monotonic()
+    at: float  # As given by time.monotonic().
 
     def json(self) -> Any:
         return json_module.loads(self.body)
@@ -39,11 +39,12 @@ class Answer:
     status: int = 200
     body: bytes = b""
     headers: dict[str, str] = field(default_factory=dict)
-    delay: float = 0.0  # seconds before the answer
-    hang_up: str = ""  # "before" reading the request, "after" reading it, or never
-    path: str = ""  # prefix of the paths that it applies to
+    delay: float = 0.0  # This is the time before the answer in seconds.
+    # The server closes the connection "before" or "after" it reads the request, or never ("").
+    hang_up: str = ""
+    path: str = ""  # The failure applies to paths with this prefix.
     method: str = ""
-    times: int | None = 1  # None: without limit
+    times: int | None = 1  # None means without limit.
 
 
 Handler = Callable[[Received], Answer | None]
@@ -56,7 +57,8 @@ class FakeHTTP:
         self._host = host
         self.requests: list[Received] = []
         self.default = Answer(times=None)
-        self.handler: Handler | None = None  # called first; the script answers if it returns None
+        # This is called first. The script answers if it returns None.
+        self.handler: Handler | None = None
         self._script: list[Answer] = []
         self._changed = threading.Condition()
         self._server: _Server | None = None
@@ -178,7 +180,7 @@ class _Server(ThreadingHTTPServer):
         super().__init__((host, port), _RequestHandler)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        pass  # tests often disconnect clients on purpose
+        pass  # Tests often disconnect clients on purpose.
 
 
 class _RequestHandler(BaseHTTPRequestHandler):

@@ -41,10 +41,10 @@ class IdentityProviderDouble:
 
     def __init__(self) -> None:
         self.key = _KEY
-        self.signing_key = self.key  # another key than the published one makes forged tokens
+        self.signing_key = self.key  # Another key than the published one makes forged tokens.
         self.algorithm = "RS256"
         self.person = Person()
-        self.token_claims: dict[str, Any] = {}  # replace claims of the ID token
+        self.token_claims: dict[str, Any] = {}  # These replace claims of the ID token.
         self.userinfo_claims: dict[str, Any] = {}
         self.has_id_token = True
         self.http = FakeHTTP()

@@ -11,7 +11,7 @@ from aiosmtpd.controller import Controller
 
 from tests.servers.process import free_port
 
-logging.getLogger("mail.log").setLevel(logging.WARNING)  # aiosmtpd logs every command
+logging.getLogger("mail.log").setLevel(logging.WARNING)  # aiosmtpd logs every command.
 
 
 class MailServer:
@@ -23,11 +23,11 @@ class MailServer:
 
     def __init__(self) -> None:
         self.mails: list[EmailMessage] = []
-        self.arrived_at: list[float] = []  # time.time() of each
+        self.arrived_at: list[float] = []  # These are the values of time.time() at the arrivals.
         self._refusal = ""
         self._sender_refusal = ""
         self._lock = threading.Lock()
-        self.port = free_port()  # the controller does not support port 0
+        self.port = free_port()  # The controller does not support port 0.
         self._controller = Controller(self, hostname="127.0.0.1", port=self.port)
         self._controller.start()
 

@@ -35,7 +35,7 @@ class Template:
     """A migrated, seeded database and the collected static files, created once and copied for every portal."""
 
     folder: Path
-    postgres_url: str  # URL of the template database, or "" for SQLite
+    postgres_url: str  # This is the URL of the template database, or "" for SQLite.
     seeded: Seeded
 
 
@@ -87,7 +87,7 @@ def make_template(folder: Path, postgres_url: str = "") -> Template:
     )
     if seeding.returncode:
         raise process.DidNotStart(f"creating the template failed\n{seeding.stderr[-4000:]}")
-    if not template_url:  # move everything from the WAL into the file that is copied
+    if not template_url:  # The WAL must be empty, because only the file is copied.
         with sqlite3.connect(folder / "opsportal.sqlite3") as database:
             database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         database.close()
@@ -199,7 +199,7 @@ class Portal:
         for path in Path("/proc").glob("[0-9]*/stat"):
             try:
                 before, _, after = path.read_text().rpartition(") ")
-            except OSError:  # the process has ended
+            except OSError:  # The process has ended.
                 continue
             if before.endswith(f"({name}") and int(after.split()[2]) == self.worker.pid:
                 found.append(int(path.parent.name))

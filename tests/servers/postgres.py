@@ -106,7 +106,7 @@ class PostgresServer:
     def start(self) -> None:
         """Start on a free port, or on the previous port if it was started before."""
         previous_port = self.port
-        for attempts_left in (2, 1, 0):  # another process may take the free port first
+        for attempts_left in (2, 1, 0):  # Another process may take the free port first.
             self.port = previous_port or process.free_port(self.host)
             self._spawn()
             log = self.log_for("server")
@@ -125,7 +125,7 @@ class PostgresServer:
             "unix_socket_directories": "",
             "max_connections": "300",
             "shared_buffers": "64MB",
-            "fsync": "off",  # these tests kill processes; they do not cut the power
+            "fsync": "off",  # These tests kill processes; they do not cut the power.
             "full_page_writes": "off",
             "max_prepared_transactions": "0",
             "timezone": "UTC",

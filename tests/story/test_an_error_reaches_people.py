@@ -67,7 +67,7 @@ def test_six_critical_errors_cause_one_alert_one_e_mail_and_one_message(
 
     report(running, CRITICAL, times=5)
     evaluate_now(running)
-    assert open_alerts(running) == []  # the rule opens an alert above five
+    assert open_alerts(running) == []  # The rule opens an alert above five.
 
     report(running, CRITICAL)
     mails = mail_server.wait_for(1, seconds=20)
@@ -101,7 +101,7 @@ def test_an_error_is_on_the_page_within_a_second_of_its_response(
     )
     page.goto(
         running.base_url + "/admin/errors/"
-    )  # warm up, so that no module is imported during the measurement
+    )  # This warms up the portal, so that no module is imported during the measurement.
     report(running, {"message": "Seat map froze", "severity": "error"})
     answered_at = time.monotonic()
 

@@ -21,9 +21,9 @@ from django.utils.crypto import salted_hmac
 
 from core.accounts.models import Passkey, RecoveryCode
 
-CHALLENGE = "access.passkey"  # session key of the challenge that waits for its answer
+CHALLENGE = "access.passkey"  # The session stores the pending challenge under this key.
 CHALLENGE_VALID = timedelta(minutes=5)
-FACTOR = "passkey"  # how the session was verified
+FACTOR = "passkey"  # A session that a passkey verified has this value as its factor.
 MAX_PASSKEYS = 20
 _MALFORMED = (ValueError, KeyError, TypeError, AttributeError, IndexError)
 

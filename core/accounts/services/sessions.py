@@ -13,8 +13,8 @@ from core.accounts.models import UserSession
 from core.lib.addresses import address_of
 from core.lib.buffer import Buffer, OnFailure
 
-MARK = "access.session"  # the session's key for the id of its row
-RECENT = timedelta(minutes=10)  # for this long after signing in, people may change how they sign in
+MARK = "access.session"  # The session stores the id of its row under this key.
+RECENT = timedelta(minutes=10)  # For this time after a sign-in, people may change how they sign in.
 
 _BROWSERS = (
     (r"\bEdgA?/", "Edge"),

@@ -86,7 +86,7 @@ def may_use_password(user: User) -> bool:
 class Identity:
     """The claims of the provider about the person who signs in."""
 
-    emails: frozenset[str]  # verified, in lower case
+    emails: frozenset[str]  # These addresses are verified, and in lower case.
     groups: frozenset[str] = frozenset()
     claims: dict[str, Any] = field(default_factory=dict, compare=False)
 
@@ -246,7 +246,7 @@ class ProviderAdapter(DefaultSocialAccountAdapter):
             raise NotAllowed("Your account in this portal is disabled.")
 
     def is_open_for_signup(self, request: HttpRequest, sociallogin: SocialLogin) -> bool:
-        return True  # pre_social_login has refused those who may not
+        return True  # pre_social_login() has already refused people who may not sign up.
 
     def save_user(self, request: HttpRequest, sociallogin: SocialLogin, form: Any = None) -> User:
         """Create the user of a person who signs in for the first time."""

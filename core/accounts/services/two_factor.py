@@ -18,7 +18,8 @@ from qrcode.image.svg import SvgPathImage
 from core.accounts.models import AccessPolicy, Passkey, RecoveryCode
 
 RECOVERY = "recovery code"
-REPLACED = "access.second_factor_replaced"  # in sessions whose identity provider asks for the second factor
+# Sessions have this mark if their identity provider asks for the second factor.
+REPLACED = "access.second_factor_replaced"
 
 
 def is_enabled(user: AbstractBaseUser | AnonymousUser) -> bool:

@@ -85,7 +85,7 @@ def sign_in(request: HttpRequest) -> HttpResponse:
     first = pending_user(request)
     if (
         first is not None
-    ):  # without a name, the limit per address suffices: a signature cannot be guessed
+    ):  # Without a name, the limit per address suffices: a signature cannot be guessed.
         throttle.count_sign_in(request, first.get_username())
     next_url = Next(request)
     try:

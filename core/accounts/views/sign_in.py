@@ -21,7 +21,7 @@ from django.views.decorators.http import require_http_methods
 from core.accounts.models import AccessPolicy, Passkey
 from core.accounts.services import audit, passkeys, single_sign_on, throttle, two_factor
 
-PENDING = "access.pending"  # session key of a completed first step
+PENDING = "access.pending"  # The session stores a completed first step under this key.
 PENDING_TIMEOUT_SECONDS = 300
 
 

@@ -66,7 +66,7 @@ def _answer(
         requests.RequestException,
         ValueError,
         KeyError,
-    ) as error:  # of the provider's description
+    ) as error:  # The provider's description is invalid.
         audit.record(None, "single sign-on failed", detail=f"{slug or kind}: {error}")
         text = "The identity provider cannot be reached. Try again, or sign in with a password."
         return single_sign_on.refusal_page(request, text, 502)

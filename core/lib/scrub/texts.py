@@ -54,7 +54,8 @@ _VENDOR_KEY = re.compile(
     r"\b(?:sk|rk)_(?:live|test)_\w{6,}+|\bwhsec_[\w+/=]{6,}+|\bops_[\w-]{24,}+|(?<=_secret_)\w{6,}+"
     r"|\bgh[pousr]_\w{30,}+|\bAKIA[0-9A-Z]{16}\b|\bxox[abprs]-[\w-]{10,}+|\bAIza[\w-]{30,}+"
 )
-_MARKERS_WITHOUT_UNDERSCORE = ("AKIA", "xox", "AIza")  # "gh" below covers ghp_, gho_, ghu_ …
+# The marker "gh" below covers ghp_, gho_, ghu_ and so on.
+_MARKERS_WITHOUT_UNDERSCORE = ("AKIA", "xox", "AIza")
 _VENDOR_MARKERS = (*_MARKERS_WITHOUT_UNDERSCORE, "_live_", "_test_", "whsec_", "ops_", "_secret_", "gh")  # fmt: skip
 # This matches password=x, "token": "x", api_key='x' inside a text. Quotes inside nested JSON come with backslashes.
 _ASSIGNED_MARKERS = (

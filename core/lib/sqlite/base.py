@@ -8,7 +8,7 @@ from core.lib import read_only
 
 
 class DatabaseWrapper(base.DatabaseWrapper):
-    _write_mode: str | None = None  # the mode of transactions in which writes are possible
+    _write_mode: str | None = None  # This is the mode of transactions in which writes are possible.
     _refuses_writes = False
 
     def get_connection_params(self) -> dict[str, Any]:
@@ -24,7 +24,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
 
     def _follow_read_only_mode(self) -> None:
         self._refuses_writes = not self._refuses_writes
-        # https://www.sqlite.org/pragma.html#pragma_query_only
+        # See https://www.sqlite.org/pragma.html#pragma_query_only.
         self.connection.execute(f"PRAGMA query_only={int(self._refuses_writes)}")
         # IMMEDIATE would need the write lock, which the move to PostgreSQL holds.
         self.transaction_mode = "DEFERRED" if self._refuses_writes else self._write_mode

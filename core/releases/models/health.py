@@ -34,7 +34,8 @@ class ReleaseUser(models.Model):
 
     release = models.ForeignKey(Release, models.CASCADE, related_name="users")
     user_key = models.CharField(max_length=32)
-    crashed = models.PositiveSmallIntegerField(default=0)  # 1 if a session of the user crashed.
+    # This is 1 if a session of the user crashed.
+    crashed = models.PositiveSmallIntegerField(default=0)
     last_seen_at = models.DateTimeField()
 
     class Meta:

@@ -39,7 +39,7 @@ SOLD_OUT = ("harbour-lights", "Backstage tour", 9500)
 
 ON_CALL = ("Shop engineer", "Platform engineer")
 
-HOLD_MINUTES = 5  # short, so that visitors of the demo see an unpaid order expire
+HOLD_MINUTES = 5  # This is short, so that visitors of the demo see an unpaid order expire.
 
 
 class Command(BaseCommand):

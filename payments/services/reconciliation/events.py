@@ -15,7 +15,7 @@ def compare_events(run: ReconciliationRun, now: datetime) -> str:
     run.event_count += len(events)
     ids = [str(data.get("id")) for data in events]
     known = set(WebhookEvent.objects.filter(event_id__in=ids).values_list("event_id", flat=True))
-    for data in reversed(events):  # oldest first, as they happened
+    for data in reversed(events):  # The oldest event comes first.
         if data.get("id") in known:
             continue
         try:

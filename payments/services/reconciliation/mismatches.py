@@ -16,7 +16,7 @@ def recheck_mismatches(run: ReconciliationRun, now: datetime) -> str:
     """Resolve the open mismatches that were corrected at Stripe. The bookmark is a mismatch's number."""
     open_ = (
         Mismatch.objects.open()
-        .exclude(kind=Kind.REFUND_FAILED)  # resolved by the next refund
+        .exclude(kind=Kind.REFUND_FAILED)  # The next refund resolves these.
         .filter(pk__gt=int(run.bookmark or 0))
         .select_related("payment")
     )

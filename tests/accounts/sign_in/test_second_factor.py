@@ -158,7 +158,7 @@ def test_other_sessions_need_the_second_factor_once_it_is_set_up(owner: User) ->
 
     assert not is_in(old)
     assert old.get("/admin/", follow=True).redirect_chain[-1][0].startswith(VERIFY)
-    assert old.get(PAGE)["Location"] == VERIFY  # this page could turn the second factor off
+    assert old.get(PAGE)["Location"] == VERIFY  # This page could turn the second factor off.
     old.post(VERIFY, {"code": code_of(device)})
     assert is_in(old)
 

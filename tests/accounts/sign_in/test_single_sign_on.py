@@ -70,7 +70,7 @@ def test_an_existing_user_is_linked_by_the_verified_address(
     owner.refresh_from_db()
     assert owner.check_password(
         PASSWORD
-    )  # the password still works, unless the policy requires single sign-on
+    )  # The password still works, unless the policy requires single sign-on.
     assert is_in(client)
 
 
@@ -173,7 +173,7 @@ def test_roles_follow_the_groups_at_every_sign_in(
     client.logout()
     double.person.groups = []
     sign_in_by_provider(client)
-    assert roles(user) == {Role.STAFF}  # the default role
+    assert roles(user) == {Role.STAFF}  # This is the default role.
 
     client.logout()
     IdentityProvider.objects.update(default_role=None)
@@ -216,7 +216,7 @@ def test_names_do_not_collide() -> None:
 
 @pytest.mark.filterwarnings(
     "ignore:get_jwt_config:DeprecationWarning"
-)  # of the provider's own library
+)  # The provider's own library causes the warning.
 def test_an_independent_provider_signs_a_person_in(client: Client, settings: Settings) -> None:
     settings.ALLOW_PRIVATE_URLS = ["127.0.0.0/8", "localhost"]
     person = oidc_provider_mock.User(

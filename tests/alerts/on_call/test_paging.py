@@ -63,7 +63,8 @@ def test_an_alert_in_hand_stops_the_later_rules(
 
     assert twilio.requests == []
     assert [state for _, state, _ in paged()] == ["sent", "superseded", "superseded"]
-    assert len(slack.requests) == (2 if action == "resolve" else 1)  # only Slack knew of it
+    # Only Slack was notified of it.
+    assert len(slack.requests) == (2 if action == "resolve" else 1)
 
 
 def test_an_undone_acknowledgment_continues_the_rules(

@@ -18,7 +18,7 @@ fuzz = settings(
     max_examples=int(os.environ.get("FUZZ_EXAMPLES", "50")),
     deadline=None,
     database=None,
-    derandomize=not IS_LONG,  # the normal suite is deterministic; a long run tries random examples
+    derandomize=not IS_LONG,  # The normal suite is deterministic; a long run tries random examples.
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )
 

@@ -152,7 +152,7 @@ def test_any_check_in(
     shop: tuple[ClientApp, str], slug: str, text: str, payload: Any, method: str
 ) -> None:
     app, key = shop
-    if "\n" in slug:  # not a valid URL
+    if "\n" in slug:  # Such a text is not a valid URL.
         return
     query = f"status=ok&environment={text}&duration={text}".encode("utf-8", "replace").decode()
 
@@ -164,7 +164,7 @@ def test_any_check_in(
     key=texts, path=st.sampled_from(("/api/1/envelope/", "/api/v1/errors/", "/api/1/cron/nightly/"))
 )
 def test_any_key(db: None, key: str, path: str) -> None:
-    key = key.encode("latin-1", "replace").decode("latin-1")  # WSGI decodes headers as latin-1
+    key = key.encode("latin-1", "replace").decode("latin-1")  # WSGI decodes headers as latin-1.
     for query in ("", "sentry_key=%00", "sentry_key=x" + "&" * 60, f"sentry_key={key}"):
         assert call(path, b"{}", key, query=query).status in (400, 401, 403)
 
@@ -179,7 +179,7 @@ _filters = (
 @given(terms=st.lists(st.tuples(st.sampled_from(_filters), texts, st.sampled_from(("", "-"))), max_size=4))  # fmt: skip
 def test_any_search(db: None, terms: list[tuple[str, str, str]]) -> None:
     line = " ".join(f"{minus}{key}:{value}" for key, value, minus in terms)
-    line = line.encode("utf-8", "replace").decode()  # a URL contains no lone surrogates
+    line = line.encode("utf-8", "replace").decode()  # A URL contains no lone surrogates.
 
     found = search(line, groups=ErrorGroup.objects.visible(), user=AnonymousUser(), now=NOON)
 

@@ -68,7 +68,7 @@ def is_storable(event: NewEvent) -> None:
         if isinstance(value, str) and name != "payload":
             assert len(value) <= LENGTHS.get(name, 32), name
             assert "\0" not in value
-            value.encode()  # no lone surrogate
+            value.encode()  # This raises an exception for a lone surrogate.
     for key, value in event.tags:
         assert "\0" not in key + value
         (key + value).encode()
@@ -257,7 +257,7 @@ def test_gzip_comes_back_whole_from_however_many_members(
     members: list[bytes], padding: bytes
 ) -> None:
     packed = b"".join(map(gzip.compress, members))
-    padding = padding.removeprefix(b"\x1f")  # begins no further member
+    padding = padding.removeprefix(b"\x1f")  # The padding must not begin a further member.
 
     assert body.decompress(packed + padding, "gzip") == b"".join(members)
 

@@ -36,7 +36,7 @@ def _vlq(number: int) -> str:
 
 Token = tuple[
     int, int, int, int, str
-]  # column; number, line and column of the source, all from 0; name
+]  # A segment has its column; the number, line and column of the source, all from 0; and the name.
 
 
 def source_map(tokens: list[Token], sources: dict[str, str]) -> bytes:

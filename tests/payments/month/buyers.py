@@ -73,7 +73,7 @@ class Buyers:
             services.create_payment(
                 app=self.app, new_payment=new_payment, key=key, now=self.clock.now
             )
-        except services.NotPayable:  # the hold expired while Stripe did not respond
+        except services.NotPayable:  # The hold expired while Stripe did not respond.
             order.fault = GAVE_UP
             return
         payment = Payment.objects.get(key=key)
@@ -117,7 +117,7 @@ class Buyers:
                 pay()
                 assert order.payment is not None
                 order.payment.timeline.all().delete()
-                order.payment.delete()  # simulates the restore of an older backup
+                order.payment.delete()  # This simulates the restore of an older backup.
             case _:
                 pay()
                 self.clock.at(HOUR, lambda: self.go_on(order, intent_id))

@@ -31,6 +31,6 @@ class Clock:
             try:
                 action()
             except (services.StripeUnavailable, services.InProgress):
-                self.at(10 * MINUTE, action)  # the buyer's browser tries again
+                self.at(10 * MINUTE, action)  # The buyer's browser tries again.
             yield
         self.now = ends

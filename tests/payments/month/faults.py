@@ -5,13 +5,13 @@ import random
 from payments.models import Mismatch
 from reservations.models import Discrepancy
 
-# "" for no case.
+# A fault with "" causes no case.
 FAULTS: dict[str, str] = {
     "response lost": "",
     "killed while creating": "",
     "events lost": "",
     "events shuffled and repeated": "",
-    "unreadable event": "",  # an alert about the event, no case of the order
+    "unreadable event": "",  # This causes an alert about the event, but no case for the order.
     "paid late": "",
     "paid late, sold out": Discrepancy.Kind.SOLD_OUT,
     "paid twice": Discrepancy.Kind.SECOND_PAYMENT,

@@ -21,7 +21,7 @@ from tests.payments.month.faults import (
 from tests.payments.month.shop import OUTAGE, Shop
 from tests.payments.stripe_double import StripeDouble
 
-AFTERMATH_DAYS = 7  # days without new orders, within which everything must end
+AFTERMATH_DAYS = 7  # There are no new orders on these days, within which everything must end.
 
 
 @dataclass(frozen=True)
@@ -30,8 +30,9 @@ class Report:
     faults: Counter[str]
     cases: Counter[str]
     alerts: Counter[str]
-    wrong: list[str]  # cases without a fault, faults without their case, unexplained alerts
-    open: list[str]  # cases and alerts that have not ended
+    # These are cases without a fault, faults without their case, and unexplained alerts.
+    wrong: list[str]
+    open: list[str]  # These are cases and alerts that have not ended.
 
 
 def run_shop(

@@ -56,7 +56,7 @@ class Shop:
         if self.outage_until is not None and self.clock.now >= self.outage_until:
             self.outage_until = None
             self.double.faults.clear()
-        breaker.reset_all()  # its pause is measured in real seconds
+        breaker.reset_all()  # The breaker measures its pause in real seconds.
         services.process_waiting(now=self.clock.now)
         services.sweep(now=self.clock.now)
         sweep_refunds(now=self.clock.now)
