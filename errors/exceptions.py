@@ -102,7 +102,7 @@ class StorageUnavailable(Unavailable):
 
 
 class NotStorable(ErrorsException):
-    """The database rejects this event even when it is committed alone. The client gets a 500 for this bug of the portal."""
+    """The database rejects this event even when it is committed alone. This is a bug; the client gets a 500."""
 
 
 class StoreDisconnected(ErrorsException):
