@@ -1,4 +1,4 @@
-"""Tell which alerts probably have the same cause: those about one host, one app, or one component. Pure functions."""
+"""Find alerts that probably have the same cause: those about one host, one app, or one component. Pure functions."""
 
 import re
 from collections.abc import Mapping

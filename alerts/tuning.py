@@ -166,7 +166,7 @@ def _list_candidates(present: Replay, limits: Limits) -> list[float]:
 
 
 def _round_beyond(peak: float, *, below: bool) -> float:
-    """Return a number of two digits at which the peak is no breach: 12.3 becomes 13, or 12 if low values are bad."""
+    """Return a number of two digits at which the peak is not a breach: 12.3 becomes 13, or 12 if low values are bad."""
     if peak == 0:
         return -1.0 if below else 0.0
     size = 10.0 ** (math.floor(math.log10(abs(peak))) - 1)

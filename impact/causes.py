@@ -108,7 +108,7 @@ class Change:
     identity: str = ""
     subjects: frozenset[str] = frozenset()
     names: tuple[str, ...] = ()  # The text of a problem may contain these names.
-    # The size of a step: 3 is three times as much, 0.5 is half as much, and 0 is no step.
+    # The size of a step: 3 is three times as much, 0.5 is half as much, and 0 stands for no step.
     factor: float = 0.0
 
 

@@ -55,7 +55,7 @@ def problem(subject: str) -> str:
         return 'must read "area: imperative verb …"'
     first = parts["first"]
     if first != first.lower():
-        return "must go on in lower case after the colon"
+        return "must continue in lower case after the colon"
     word = re.split(r"[^a-z]", first)[0]
     if not word:
         return "must start with a verb after the colon"

@@ -108,7 +108,7 @@ def _escalate(alert: SystemAlert, now: datetime) -> bool:
             add_timeline_entry(
                 alert,
                 Kind.UNANSWERED,
-                "all escalation steps were used and nobody acknowledged it",
+                "all escalation steps were used and no one acknowledged it",
                 now=now,
             )
         return False

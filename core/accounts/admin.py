@@ -1,6 +1,6 @@
 """Admin pages of users, the sign-in policy, identity providers and the audit log.
 
-Two-factor devices have none, because they contain secrets.
+Two-factor devices have no pages, because they contain secrets.
 """
 
 from collections.abc import Sequence
@@ -348,7 +348,7 @@ class IdentityProviderAdmin(PortalAdmin):
     @admin.display(description="callback URL")
     def callback_url(self, provider: IdentityProvider) -> str:
         if not provider.slug:
-            return "Shown once the provider is saved."
+            return "Save the provider to see this address."
         is_github = provider.kind == IdentityProvider.Kind.GITHUB
         path = (
             reverse("github_callback")

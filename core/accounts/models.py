@@ -83,7 +83,7 @@ class IdentityProvider(models.Model):
         max_length=500,
         blank=True,
         help_text="Only people with a verified address of these domains may sign in, for example shop.example. "
-        "Empty: everyone whom the provider knows.",
+        "Leave empty to allow everyone whom the provider knows.",
     )
     creates_users = models.BooleanField(
         "adds new people",
@@ -107,7 +107,7 @@ class IdentityProvider(models.Model):
         null=True,
         blank=True,
         related_name="+",
-        help_text="The role of people without one of these groups. Empty: they may not sign in.",
+        help_text="The role of people without one of these groups. Leave empty to refuse them.",
     )
     replaces_second_factor = models.BooleanField(
         "replaces two-factor sign-in",
@@ -176,7 +176,7 @@ def _digest(user: User, code: str) -> str:
 
 
 class Passkey(models.Model):
-    """A key on a device of a user, which checks the user before each use (WebAuthn). Here is its public part."""
+    """A key on a device of a user, which checks the user before each use (WebAuthn). The row has its public part."""
 
     user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="passkeys")
     name = models.CharField(max_length=60)
@@ -197,7 +197,7 @@ class UserSessionQuerySet(models.QuerySet["UserSession"]):
 
 
 class UserSession(models.Model):
-    """A browser in which a user is signed in. It lives as long as Django's session with this key."""
+    """A browser in which a user is signed in. It exists as long as Django's session with this key."""
 
     user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="+")
     session_key = models.CharField(max_length=40, unique=True)
@@ -231,7 +231,7 @@ class AuditEventQuerySet(models.QuerySet["AuditEvent"]):
 
 
 class AuditEvent(models.Model):
-    """An action of a user. Of personal data it contains the user name only, not the user's input or address.
+    """An action of a user. Its only personal data is the user name: it has no input and no address.
 
     Events are never changed. When a user is deleted, the database removes the relation, and the name stays.
     """

@@ -64,7 +64,7 @@ class VerifyingAdapter(OpenIDConnectOAuth2Adapter):
 
 
 class PortalOpenIDConnectProvider(OpenIDConnectProvider):
-    """Keeps the claims for the sign-in only: nothing that the provider says of a person is stored with the account."""
+    """Use the claims for the sign-in only, and store none of the provider's data about a person with the account."""
 
     oauth2_adapter_class = VerifyingAdapter
 

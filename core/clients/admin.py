@@ -112,7 +112,7 @@ class ClientAppAdmin(PortalAdmin):
     def live_keys(self, app: Any) -> int:
         return int(app.live_key_count)
 
-    @admin.display(description="last heard of", ordering="last_call_at")
+    @admin.display(description="last call", ordering="last_call_at")
     def last_heard_of(self, app: Any) -> Any:
         return when(app.last_call_at) if app.last_call_at else "never"
 

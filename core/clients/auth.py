@@ -67,7 +67,7 @@ def authenticate(request: HttpRequest, scope: Scope, *, use_cache: bool = False)
 def authenticate_person(request: HttpRequest, scope: Scope, permission: str) -> User:
     """Return the person of the request's token, who has this permission. Raises NotAllowed.
 
-    The request then is the person's: for limits, logs, the audit log and what the view asks of `request.user`.
+    The request then counts as the person's for limits, logs and the audit log, and `request.user` is the person.
     """
     tokens = PersonalToken.objects.live().select_related("user")
     token = tokens.filter(key_hash=hash_secret(key_of(request))).first()

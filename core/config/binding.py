@@ -21,7 +21,7 @@ _FIRST, _LAST = datetime(1970, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UT
 def save_with_form(resource: Resource, row: Any, given: Values) -> Any:
     """Change a row, or create one if `row` is None. Return it. Raise InvalidConfig if its form refuses the values.
 
-    `given` has members only that the form has; the others keep their values, or get the form's defaults.
+    `given` has only members that the form has; the others keep their values, or get the form's defaults.
     """
     with timezone.override(UTC):
         return _Form(resource, row, given).save()
@@ -79,7 +79,7 @@ class _Form:
     def _inline_data(
         self, formset_class: Any, prefix: str, existing: list[Any], given: list[Values] | None
     ) -> Values:
-        """Return the data of a formset: rows are told apart by their key, and those that are not given are deleted."""
+        """Return the data of a formset. A key identifies each row, and rows that are not given are deleted."""
         key = formset_class.model._meta.get_field(self.resource.inlines[prefix])
         kept = {getattr(one, key.name): one for one in existing}
         data: Values = {}
@@ -230,7 +230,7 @@ def _timestamp(value: str) -> datetime | None:
 
 
 def _python_value(field: Any, value: Any) -> Any:
-    """Return the value by which a row of an inline is told apart, or the text itself if it is invalid."""
+    """Return the value that identifies a row of an inline, or the text itself if it is invalid."""
     try:
         if isinstance(field, models.DurationField):
             return parse_span(str(value))

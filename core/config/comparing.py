@@ -1,4 +1,4 @@
-"""Tell whether given members say the same as the stored ones, however they are written.
+"""Compare given members with the stored ones by their meaning, which can be written in several ways.
 
 A file may write 900 s for 15 min, name channels in another order, and leave out members of an entry.
 """

@@ -6,7 +6,7 @@
         model = Team
         key = "name"
 
-The fields, their validation and what saving does are those of the model's admin, so that a rule exists once. The
+The fields, their validation and the effects of saving are those of the model's admin, so that a rule exists once. The
 members of an object are the fields of that form; related rows are named by their key, and editable inlines are lists.
 """
 
@@ -47,11 +47,11 @@ class Resource:
     kind: ClassVar[str]  # Addresses and files use this name, such as "monitors".
     model: ClassVar[type[Model]]
     key: ClassVar[str]  # Files and other objects name an object by this unique field.
-    # Fields and inlines of the form that are no members.
+    # Fields and inlines of the form that are not members.
     left_out: ClassVar[frozenset[str]] = frozenset()
     # The inlines of the admin's form by their prefix, each with the field that identifies a row within its object.
     inlines: ClassVar[Mapping[str, str]] = {}
-    # Kinds that must exist before, if not by a relation of the model.
+    # Kinds that must be written before this one, although no relation of the model requires it.
     comes_after: ClassVar[tuple[str, ...]] = ()
     read_scope: ClassVar[Scope] = Scope.CONFIG_READ
     write_scope: ClassVar[Scope] = Scope.CONFIG_WRITE
@@ -82,11 +82,11 @@ class Resource:
         return [({}, self.model())]
 
     def extra_types(self) -> dict[str, Any]:
-        """Return the types of members that are no fields of the model."""
+        """Return the types of members that are not fields of the model."""
         return {}
 
     def extra_values(self, row: Any) -> Values:
-        """Return the values of members that are no fields of the model."""
+        """Return the values of members that are not fields of the model."""
         return {}
 
     def shown(self, row: Any) -> Values:

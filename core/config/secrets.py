@@ -18,7 +18,7 @@ Path_ = tuple[str, ...]
 
 
 class Unresolved(str):
-    """The place of a reference that cannot be resolved: the stored secret stays, if there is one."""
+    """Stands for a reference that cannot be resolved. The stored secret stays, if there is one."""
 
     problem: str
 

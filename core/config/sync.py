@@ -1,4 +1,4 @@
-"""Export all objects, and bring the portal in step with a file: as one transaction, with the plan shown before."""
+"""Export all objects, and change the portal to match a file: in one transaction, after showing the plan."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""Members of objects: which there are, their types, and their values in a row as JSON."""
+"""Find the members of objects, with their types, and read their values from a row as JSON."""
 
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, time, timedelta

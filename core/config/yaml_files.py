@@ -26,9 +26,9 @@ class _Loader(yaml.SafeLoader):
         seen: set[str] = set()
         for key, _ in node.value:
             if not isinstance(key, yaml.ScalarNode):
-                raise InvalidFile(f"line {key.start_mark.line + 1}: a key must be a text")
+                raise InvalidFile(f"line {key.start_mark.line + 1}: a key must be text")
             if key.value in seen:
-                raise InvalidFile(f"line {key.start_mark.line + 1}: {key.value} is there twice")
+                raise InvalidFile(f"line {key.start_mark.line + 1}: {key.value} appears twice")
             seen.add(key.value)
         return super().construct_mapping(node, deep)
 
@@ -70,7 +70,7 @@ _Dumper.add_representer(str, _text)
 
 
 def load(text: str) -> dict[str, list[dict[str, Any]]]:
-    """Return the objects of a file by their kind. Raises InvalidFile with the line or object that is to blame."""
+    """Return the objects of a file by their kind. Raises InvalidFile with the line or object that causes it."""
     if len(text) > MAX_BYTES:
         raise InvalidFile(f"the file has more than {MAX_BYTES:,} characters")
     try:
@@ -88,7 +88,7 @@ def load(text: str) -> dict[str, list[dict[str, Any]]]:
     kinds = [resource.kind for resource in registry if resource.is_in_files]
     for kind in document:
         if kind not in kinds:
-            raise InvalidFile(f"“{kind}” is no kind of objects; use {', '.join(sorted(kinds))}")
+            raise InvalidFile(f"“{kind}” is not a kind of object; use {', '.join(sorted(kinds))}")
         objects = document[kind] = [] if document[kind] is None else document[kind]
         if not isinstance(objects, list) or not all(isinstance(one, dict) for one in objects):
             raise InvalidFile(f"{kind} must be a list of objects")
@@ -104,7 +104,7 @@ def _check_keys(kind: str, objects: list[dict[str, Any]]) -> None:
         if not isinstance(name, str) or not name:
             raise InvalidFile(f"{kind}, object {number}: `{key}` is missing or not a text")
         if name in seen:
-            raise InvalidFile(f"{kind}: “{name}” is there twice")
+            raise InvalidFile(f"{kind}: “{name}” appears twice")
         seen.add(name)
 
 

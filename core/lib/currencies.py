@@ -42,7 +42,7 @@ class Currency:
     def from_decimal(self, amount: Decimal) -> int | None:
         """Convert a decimal amount to an API amount.
 
-        Return None for too many decimals, or if it is no multiple of the step.
+        Return None for too many decimals, or if it is not a multiple of the step.
         """
         scaled = amount.scaleb(self.exponent)
         if scaled != scaled.to_integral_value() or scaled % self.step:

@@ -1,7 +1,7 @@
 """Run the store process, which compresses and commits one batch while a web process parses the next batch.
 
 Both tasks are CPU-bound, and separate processes can use a core each (figures: docs/performance.md, "Which processes
-take errors"). `manage.py serve` starts it and keeps it running. It listens on a Unix socket that only this user may
+accept errors"). `manage.py serve` starts it and keeps it running. It listens on a Unix socket that only this user may
 open. While it is unavailable, web processes commit in a thread of their own.
 
 Messages in both directions are msgpack, preceded by their length.

@@ -1,4 +1,4 @@
-"""Group events by their resolved frames: a fingerprint of original code belongs to one group, in whatever bundle it is.
+"""Group events by their resolved frames, so that the same original code has one group in all bundles.
 
 The events were stored and counted in the group of their minified frames, so their counts move with them.
 """

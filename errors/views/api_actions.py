@@ -109,5 +109,5 @@ def _record(request: HttpRequest, app: ClientApp, action: str, target: str) -> N
 def _person(name: str) -> User:
     person = User.objects.filter(username=name, is_staff=True, is_active=True).first()
     if person is None:
-        raise BadRequest("`to` is no active member of the staff", 422)
+        raise BadRequest("`to` is not an active member of the staff", 422)
     return person

@@ -38,7 +38,7 @@ def timestamp(request: HttpRequest, name: str) -> datetime | None:
         found = found if found.tzinfo else found.replace(tzinfo=timezone.get_current_timezone())
         found.timestamp()
     except (ValueError, OverflowError):
-        raise BadRequest(f"`{name}` is no timestamp such as 2026-11-22T14:00:00Z", 422) from None
+        raise BadRequest(f"`{name}` is not a timestamp such as 2026-11-22T14:00:00Z", 422) from None
     if not 1970 < found.year < 2200:
         raise BadRequest(f"`{name}` is out of range", 422)
     return found

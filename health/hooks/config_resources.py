@@ -17,7 +17,7 @@ from health.models import (
 )
 from health.monitor_types import TYPES
 
-# These request headers are no secrets. Others may contain credentials.
+# These request headers are not secret. Others may contain credentials.
 PLAIN_HEADERS = {
     "accept",
     "accept-encoding",

@@ -150,13 +150,13 @@ def _count(point: Point, status: int, ping: float | None) -> None:
 # --- the backup ----------------------------------------------------------------------------------------
 def _read_backup(backup: Any) -> Imported:
     if not isinstance(backup, dict) or not isinstance(backup.get("monitorList"), list):
-        raise UnreadableFile("this JSON is no backup of Uptime Kuma: `monitorList` is missing")
+        raise UnreadableFile("this JSON is not a backup of Uptime Kuma: `monitorList` is missing")
     imported = Imported()
     rows: list[Row] = []
     tags_of: dict[int, list[tuple[str, str]]] = {}
     for number, one in enumerate(backup["monitorList"], start=1):
         if not isinstance(one, dict):
-            raise UnreadableFile(f"monitor {number} of the backup is no object")
+            raise UnreadableFile(f"monitor {number} of the backup is not an object")
         row = {_BACKUP_NAMES.get(key, _column(key)): value for key, value in one.items()}
         row["id"] = row.get("id") or number
         rows.append(row)

@@ -24,7 +24,7 @@ MIN_SLOWER = 2.0
 MIN_SLOWER_MS = 50.0
 MIN_FAILING = 0.2  # The minimum increase in the share of failing calls.
 MIN_REQUESTS = 10.0  # The minimum change in requests per minute.
-# The minimum number of minutes after the step, because a single slow minute is no step.
+# The minimum number of minutes after the step, because a single slow minute is not a step.
 MIN_AFTERWARDS = 2
 MAX_SERIES = 12
 
@@ -169,7 +169,7 @@ def find_traffic_steps(at: datetime) -> Iterator[CallStep]:
     for (app_id, name, environment), values in sorted(counts.items()):
         step = find_step(values, min_change=MIN_REQUESTS, min_after=MIN_AFTERWARDS)
         if step is None or not step.before:
-            continue  # The app has just begun to report, which is no change in traffic.
+            continue  # The app has just begun to report, which is not a change in traffic.
         amount = f"{step.before:,.0f} to {step.after:,.0f} a minute"
         what = "rose" if step.after > step.before else "fell"
         yield CallStep(

@@ -226,7 +226,7 @@ def parse_config(config: object) -> tuple[dict[str, object], dict[str, str]]:
         if isinstance(zone, str) and _is_valid(validate_zone, zone):
             fields["time_zone"] = zone
         elif zone is not None:
-            problems["timezone"] = f"{_shown(zone)} is no name such as Europe/Berlin"
+            problems["timezone"] = f"{_shown(zone)} is not a time zone such as Europe/Berlin"
     else:
         problems["monitor_config"] = f"{_shown(config)} is not an object"
     text = "; ".join(f"{name}: {problem}" for name, problem in problems.items())
@@ -242,11 +242,14 @@ def _parse_schedule(schedule: object) -> tuple[dict[str, object], str]:
     if kind == "crontab":
         if isinstance(value, str) and _is_valid(validate_crontab, value):
             return {"crontab": value, "interval_minutes": None}, ""
-        return {}, f"{_shown(value)} is no crontab with five fields, such as 0 3 * * *"
+        return (
+            {},
+            f"{_shown(value)} is not a crontab expression with five fields, such as 0 3 * * *",
+        )
     if not isinstance(value, int) or isinstance(value, bool) or not 0 < value <= 1_000:
-        return {}, f"{_shown(value)} is no interval from 1 to 1,000"
+        return {}, f"{_shown(value)} is not an interval from 1 to 1,000"
     if str(unit) not in _MINUTES_PER_UNIT:
-        return {}, f"{_shown(unit)} is no unit; use one of {', '.join(_MINUTES_PER_UNIT)}"
+        return {}, f"{_shown(unit)} is not a unit; use one of {', '.join(_MINUTES_PER_UNIT)}"
     return {"crontab": "", "interval_minutes": value * _MINUTES_PER_UNIT[str(unit)]}, ""
 
 
@@ -268,7 +271,7 @@ def _parse_numbers(
             fields[ours] = number
         elif number is not None:
             problems[theirs] = (
-                f"{_shown(number)} is no whole number from 1 to {MAX_SMALL_INTEGER:,}"
+                f"{_shown(number)} is not a whole number from 1 to {MAX_SMALL_INTEGER:,}"
             )
 
 

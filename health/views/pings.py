@@ -5,7 +5,7 @@
     /ping/<heartbeat's key>/<exit status>      0: it succeeded; 1 to 255: it failed
     /ping/<key of an app's DSN>/<slug>[/…]     the same, for the heartbeat of this app with this slug
 
-A body is kept as the run's output. `?rid=<UUID>` tells parallel runs apart, `?create=1` creates a missing heartbeat.
+A body is kept as the run's output. `?rid=<UUID>` identifies parallel runs, `?create=1` creates a missing heartbeat.
 See https://healthchecks.io/docs/http_api/.
 """
 

@@ -6,6 +6,6 @@
 | `source` | the SQLite file, locked against writes |
 | `target` | the PostgreSQL database, and what has been copied to it so far |
 | `compare` | counts and checksums of both |
-| `progress` | what the person who started the move sees |
+| `progress` | how the progress is shown |
 | `steps` | the steps, in their order |
 """

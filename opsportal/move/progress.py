@@ -24,12 +24,12 @@ class Progress:
         self._output.flush()
 
     def begin(self, step: str, total: int, done: int = 0) -> None:
-        """Begin a step of so many rows, of which some are done."""
+        """Begin a step with this total number of rows, of which some are done."""
         self._step, self._total, self._done, self._began_with = step, total, done, done
         self._began_at = self._shown_at = time.monotonic()
 
     def at(self, what: str) -> None:
-        """Name the table that is worked on."""
+        """Set the name of the table or step to show."""
         self._what = what
 
     def advance(self, rows: int = 1) -> None:

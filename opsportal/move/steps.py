@@ -110,7 +110,7 @@ def _begin(source: Source, target: Target, progress: Progress) -> list[Table]:
     """Prepare the target unless a move of the same data was interrupted. Return the tables to copy."""
     fingerprint = source.fingerprint()
     if target.fingerprint() == fingerprint:
-        progress.say("Copying goes on where it was interrupted.")
+        progress.say("Continuing the interrupted copy.")
         return check_tables(source, target)
     progress.say("Creating the tables …")
     target.migrate()

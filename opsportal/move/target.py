@@ -1,7 +1,7 @@
 """The PostgreSQL database to which the data is moved.
 
-Tables of its own record what has been copied, in the transaction that copies it, so that a move that was killed goes on
-where it ended. They are dropped at the end.
+Tables of its own record what has been copied, in the transaction that copies it, so that a killed move continues
+where it stopped. They are dropped at the end.
 """
 
 import os

@@ -33,7 +33,7 @@ class Supervisor:
         self.detector = detector
         self.stop_signals = 0
         self.start_at: dict[str, float] = {}
-        # The time at which a hung child that was asked to end is killed, by the child's name.
+        # By the child's name, the time at which a hung child is killed that was asked to end.
         self.kill_at: dict[str, float] = {}
 
     def run(self, greeting: str) -> int:

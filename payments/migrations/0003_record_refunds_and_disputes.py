@@ -68,7 +68,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='refund',
             name='released_items',
-            field=models.JSONField(blank=True, default=dict, help_text='Number of tickets of each line to release. Empty: all of them.'),
+            field=models.JSONField(blank=True, default=dict, help_text='Number of tickets of each line to release. Leave empty to release all of them.'),
         ),
         migrations.AddField(
             model_name='refund',

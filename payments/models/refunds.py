@@ -57,7 +57,7 @@ class Refund(models.Model):
     released_items = models.JSONField(
         default=dict,
         blank=True,
-        help_text="Number of tickets of each line to release. Empty: all of them.",
+        help_text="Number of tickets of each line to release. Leave empty to release all of them.",
     )
     is_counted = models.BooleanField(
         default=False, help_text="Part of the payment's refunded amount."

@@ -1,7 +1,7 @@
 """Apply successful and refunded payments to their reservations.
 
-This happens inside the transaction that saves the payment, so money and seats are saved together. Whatever status the
-reservation has, the payment ends with seats or with a discrepancy that staff must resolve.
+This happens inside the transaction that saves the payment, so money and seats are saved together. For every status
+of the reservation, the payment ends with seats or with a discrepancy that staff must resolve.
 """
 
 import logging

@@ -1,4 +1,4 @@
-"""The list of registered apps says when each was last heard of."""
+"""The list of registered apps shows when each last called the portal."""
 
 from datetime import timedelta
 from typing import Any
@@ -59,5 +59,5 @@ def test_a_call_with_an_api_key_is_shown_in_the_list(
 
     assert sent.status_code in (200, 202), sent.content
     page = admin_client.get(APPS).content.decode()
-    assert "Last heard of" in page
+    assert "Last call" in page
     assert "just now" in page

@@ -134,26 +134,29 @@ def test_invalid_settings_in_a_config_are_ignored() -> None:
         ({"schedule": "daily"}, "schedule: “daily” is not an object"),
         (
             {"schedule": {"type": "crontab", "value": "every night"}},
-            "schedule: “every night” is no crontab with five fields, such as 0 3 * * *",
+            "schedule: “every night” is not a crontab expression with five fields, such as 0 3 * * *",
         ),
         (
             {"schedule": {"type": "interval", "value": 0, "unit": "hour"}},
-            "schedule: “0” is no interval from 1 to 1,000",
+            "schedule: “0” is not an interval from 1 to 1,000",
         ),
         (
             {"schedule": {"type": "interval", "value": 2, "unit": "moon"}},
-            "schedule: “moon” is no unit; use one of minute, hour, day, week, month, year",
+            "schedule: “moon” is not a unit; use one of minute, hour, day, week, month, year",
         ),
         (
             {**NIGHTLY, "timezone": "Mars/Olympus"},
-            "timezone: “Mars/Olympus” is no name such as Europe/Berlin",
+            "timezone: “Mars/Olympus” is not a time zone such as Europe/Berlin",
         ),
         (
             {**NIGHTLY, "checkin_margin": -3, "max_runtime": "long"},
-            "checkin_margin: “-3” is no whole number from 1 to 32,000; "
-            "max_runtime: “long” is no whole number from 1 to 32,000",
+            "checkin_margin: “-3” is not a whole number from 1 to 32,000; "
+            "max_runtime: “long” is not a whole number from 1 to 32,000",
         ),
-        ({**NIGHTLY, "timezone": "jane@example.com"}, "timezone: “[Filtered]” is no name such as Europe/Berlin"),
+        (
+            {**NIGHTLY, "timezone": "jane@example.com"},
+            "timezone: “[Filtered]” is not a time zone such as Europe/Berlin",
+        ),
         (None, ""),
         (NIGHTLY, ""),
         ({**NIGHTLY, "checkin_margin": None, "timezone": None}, ""),

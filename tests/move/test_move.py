@@ -83,7 +83,7 @@ def test_a_portal_is_moved_although_the_move_differs_once_and_is_killed_once(
 
     output, code = finish(start_move(portal, url), portal)
     assert code == 0, output
-    assert "goes on where it was interrupted" in output
+    assert "Continuing the interrupted copy." in output
     assert digest(portal) == untouched
     portal.restart()
     assert report(portal) == 503  # Nothing is written to the old database by mistake.
@@ -183,7 +183,7 @@ def start_move(portal: Portal, url: str) -> subprocess.Popen[bytes]:
 def blocked_at(
     database: psycopg.Connection[Any], table: str, portal: Portal, url: str
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """Start a move and stop it before it commits a piece of a table. It goes on at the end of the block."""
+    """Start a move and stop it before it commits a piece of a table. It continues after the block."""
     database.execute((BLOCK % table).encode())
     database.execute("SELECT pg_advisory_lock(1)")
     move = start_move(portal, url)

@@ -11,7 +11,7 @@ from tests.payments.stripe_account import StripeAccount
 
 # Stripe's statuses of disputes whose amount it has taken from the account.
 WITHDRAWN = ("needs_response", "under_review", "lost")
-# Alerts about the portal, or about measurements over time, which are no cases.
+# Alerts about the portal, or about measurements over time, which are not cases.
 NO_CASES = ("webhooks-missing", "debit-failed", "stripe-key-refused")
 
 

@@ -159,7 +159,7 @@ class SmallShop:
             )
 
     def offer_tickets(self) -> list[Reservation]:
-        """Offer the tickets that came back, check that nobody was passed over, and return the offers."""
+        """Offer the tickets that came back, check that no one was passed over, and return the offers."""
         lined_up = list(WaitingEntry.objects.waiting().values_list("pk", flat=True))
         reservations.offer_tickets(now=self.now)
         entries = WaitingEntry.objects.filter(pk__in=lined_up).select_related("reservation")

@@ -1,8 +1,8 @@
 """Passkeys (WebAuthn): sign in with a device that holds a key and checks the person by fingerprint, face or PIN.
 
-A passkey is both factors at once. It is bound to the portal's address, BASE_URL, so that no other site can ask for it.
-The library fido2 verifies registrations and signatures. It is imported by the first use, because most processes never
-need it.
+A passkey is both factors at once. It is bound to the portal's address, BASE_URL, so that no other site can request it.
+The library fido2 verifies registrations and signatures. It is imported on first use, because most processes never need
+it.
 """
 
 import json
@@ -61,7 +61,7 @@ def begin_registration(session: SessionBase, user: User, *, now: datetime) -> di
     """Return the options with which the browser creates a passkey, and remember their challenge."""
     from fido2.webauthn import PublicKeyCredentialUserEntity  # noqa: PLC0415
 
-    # The handle is stored on the device, so it must not tell who the person is.
+    # The handle is stored on the device, so it must not identify the person.
     handle = salted_hmac("access.passkey.user", str(user.pk), algorithm="sha256").digest()
     entity = PublicKeyCredentialUserEntity(
         id=handle, name=user.get_username(), display_name=user.get_full_name() or user.username
@@ -88,7 +88,7 @@ def finish_registration(
         verified = _server().register_complete(state, json.loads(answer))
         credential = verified.credential_data
     except (*_MALFORMED, InvalidSignature, UnsupportedAlgorithm) as error:
-        raise Refused("This device gave an answer that cannot be verified. Try again.") from error
+        raise Refused("The response of this device could not be verified. Try again.") from error
     if Passkey.objects.filter(user=user).count() >= MAX_PASSKEYS:
         raise Refused(f"You have {MAX_PASSKEYS} passkeys. Remove one first.")
     _, is_new = Passkey.objects.get_or_create(

@@ -66,13 +66,13 @@ def track(request: HttpRequest, user: User, *, now: datetime, signed_in_at: date
 
 
 def track_older(request: HttpRequest, user: User, *, now: datetime) -> None:
-    """Record a session from before this list existed, whose time of signing in is not known, as not recent."""
+    """Record a session from before this list existed. It counts as not recent, as its sign-in time is unknown."""
     signed_in_at = min(user.last_login or now, now - RECENT)
     track(request, user, now=now, signed_in_at=signed_in_at)
 
 
 def is_recent(request: HttpRequest, *, now: datetime) -> bool:
-    """Return True if the person signed in a short while ago, and so is not somebody at an unlocked screen."""
+    """Return True if the person signed in recently. Otherwise, another person may be at an unlocked screen."""
     row = UserSession.objects.filter(pk=request.session.get(MARK, 0)).first()
     return row is not None and row.created_at > now - RECENT
 

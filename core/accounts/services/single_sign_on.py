@@ -74,7 +74,7 @@ def find_problem(issuer: str) -> str:
 def may_use_password(user: User) -> bool:
     """Return False if the policy requires single sign-on of this user.
 
-    A policy without an enabled provider requires nothing: nobody could sign in.
+    A policy without an enabled provider has no effect, because no one could sign in.
     """
     policy = AccessPolicy.current()
     if not policy.require_single_sign_on or not enabled_providers():
@@ -169,7 +169,7 @@ def free_username(wanted: str) -> str:
 
 
 class _GuardedSession(requests.Session):
-    """Requests to the provider: with a time limit, without redirects, and to no private address that is not allowed."""
+    """Sends requests to the provider with a time limit, without redirects, and only to allowed addresses."""
 
     def request(self, method: Any, url: Any, *args: Any, **kwargs: Any) -> requests.Response:
         try:
@@ -216,7 +216,7 @@ class ProviderAdapter(DefaultSocialAccountAdapter):
                 self._check_existing(sociallogin)
                 set_roles(sociallogin.user, roles)
             elif roles is None and provider.default_role is None:
-                raise NotAllowed("New people have no role here. Ask an owner to add you.")
+                raise NotAllowed("New people have no role in this portal. Ask an owner to add you.")
         except NotAllowed as refusal:
             audit.record(sociallogin.user, "single sign-on refused", detail=str(refusal))
             raise ImmediateHttpResponse(refusal_page(request, str(refusal), 403)) from None
@@ -236,7 +236,9 @@ class ProviderAdapter(DefaultSocialAccountAdapter):
             login.connect(request, user)
             audit.record(user, "linked to an identity provider", detail=provider.name)
         elif not provider.creates_users:
-            raise NotAllowed("Nobody here has your e-mail address. Ask an owner to add you.")
+            raise NotAllowed(
+                "No user of this portal has your e-mail address. Ask an owner to add you."
+            )
         elif not identity.emails:
             raise NotAllowed(f"{provider.name} sent no verified e-mail address.")
 

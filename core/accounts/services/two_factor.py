@@ -65,7 +65,7 @@ def remember_verified(session: SessionBase, factor: str) -> None:
 
 @transaction.atomic
 def verify(user: User, code: str, *, now: datetime) -> str:
-    """Return the factor that the code proves, or "" if it is no new code of the app and no unused recovery code.
+    """Return the factor that the code proves, or "" if it is neither a new code of the app nor an unused recovery code.
 
     After each wrong code, the authenticator app is blocked for an increasing time. Recovery codes are not blocked.
     """

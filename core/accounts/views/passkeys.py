@@ -33,7 +33,7 @@ def creation_options(request: HttpRequest, user: User) -> HttpResponse:
 @require_POST
 @for_signed_in_user
 def add(request: HttpRequest, user: User) -> HttpResponse:
-    """Store a passkey. The session counts as verified: the person has just proved to have both factors."""
+    """Store a passkey. The session counts as verified, because the person has just proved both factors."""
     now = timezone.now()
     if not sessions.is_recent(request, now=now):
         messages.error(request, SIGN_IN_AGAIN)

@@ -48,7 +48,7 @@ _PEM = re.compile(
     r"-----BEGIN [A-Z ]{0,40}PRIVATE KEY-----.*?(?:-----END [A-Z ]{0,40}PRIVATE KEY-----|\Z)",
     re.DOTALL,
 )
-# These are keys of Stripe and other vendors. The intent's id before `_secret_` is kept: it is no secret and refers to
+# These are keys of Stripe and other vendors. The intent's id before `_secret_` is kept: it is not secret and refers to
 # the payment.
 _VENDOR_KEY = re.compile(
     r"\b(?:sk|rk)_(?:live|test)_\w{6,}+|\bwhsec_[\w+/=]{6,}+|\bops_[\w-]{24,}+|(?<=_secret_)\w{6,}+"

@@ -13,7 +13,7 @@ from opsportal.move.exceptions import CannotMove, Different
 from opsportal.move.progress import Progress
 
 AFTER_MOVE = """
-The move is complete. The portal goes on serving this SQLite file, read-only, until you restart it:
+The move is complete. The portal continues to serve this SQLite file, read-only, until you restart it:
   1. Set DATABASE_URL (or DATABASE_URL_FILE) to the PostgreSQL database. Keep SECRET_KEY, or the file secret_key in
      DATA_DIR.
   2. Restart the portal.
@@ -21,8 +21,8 @@ The SQLite file is unchanged. To go back to it, for as long as nothing was writt
 run `./manage.py move_to_postgresql --cancel`, and restart the portal.
 """
 AFTER_FAILURE = """
-The portal still uses SQLite, which is unchanged, and stays read-only. Run the same command again to go on where it
-ended, or run `./manage.py move_to_postgresql --cancel` so that the portal can write to SQLite again.
+The portal still uses SQLite, which is unchanged, and stays read-only. Run the same command again to continue, or
+run `./manage.py move_to_postgresql --cancel` so that the portal can write to SQLite again.
 """
 AFTER_DIFFERENCE = """
 The data in PostgreSQL is not the same, and must not be used. The portal uses SQLite as before, which is unchanged and

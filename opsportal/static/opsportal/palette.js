@@ -19,7 +19,7 @@
     try { sessionStorage.setItem(RECENT, items); } catch { /* no recent items then */ }
   };
   if (!opener) {
-    sessionStorage.removeItem(RECENT); // nobody is signed in
+    sessionStorage.removeItem(RECENT); // No user is signed in.
     return;
   }
   const isOfOneThing = /\/(?:\d+|[0-9a-f]{8}-[0-9a-f-]{27})\//.test(location.pathname);

@@ -16,7 +16,7 @@ DIFFERS = 2  # This is the exit status of --check; 1 stands for errors.
 
 
 class Command(BaseCommand):
-    help = "Write the configuration as YAML, or bring the portal in step with such a file."
+    help = "Write the configuration as YAML, or change the portal to match such a file."
 
     def add_arguments(self, parser: Any) -> None:
         actions = parser.add_subparsers(dest="action", required=True)
@@ -52,7 +52,7 @@ class Command(BaseCommand):
         kinds = [kind.strip() for kind in only.split(",") if kind.strip()]
         for kind in kinds:
             if kind not in registry or not registry.get(kind).is_in_files:
-                raise CommandError(f"“{kind}” is no kind of objects in files")
+                raise CommandError(f"files have no objects of the kind “{kind}”")
         text = yaml_files.dump(sync.export(now=timezone.now(), kinds=kinds))
         if file == "-":
             self.stdout.write(text, ending="")
