@@ -1,4 +1,4 @@
-"""`make pictures`: take the pictures of README.md and docs/screenshots from the demo, in the middle of its story.
+"""Run `make pictures`: take the pictures of README.md and docs/screenshots from the demo, in the middle of its story.
 
 It starts the demo on its own data, plays the story in a few minutes, and writes docs/screenshots/made-from.json, from
 which `scripts/check_pictures.py` knows whether the pictures are current.

@@ -1,4 +1,4 @@
-"""A story of ten minutes: the shop is healthy, a bad release breaks its checkout, it is rolled back, buyers return.
+"""Play a story of ten minutes: the shop is healthy, a bad release breaks its checkout, it is rolled back.
 
 The story starts from the demo's control page (`demo/control.py`). While it runs, nothing else is simulated to fail.
 """

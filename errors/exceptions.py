@@ -1,4 +1,4 @@
-"""The exceptions of errors, for rejected requests and for events that are not stored."""
+"""Define the exceptions of errors, for rejected requests and for events that are not stored."""
 
 from core.lib import read_only
 

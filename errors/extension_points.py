@@ -1,4 +1,4 @@
-"""The hooks of `errors`, to which other apps contribute in `<app>/hooks/<kind>.py`.
+"""Define the hooks of `errors`, to which other apps contribute in `<app>/hooks/<kind>.py`.
 
 | kind | decorator | the function |
 | --- | --- | --- |

@@ -1,4 +1,4 @@
-"""Badges: small SVG images with a name and a status, for README files and other pages. Pure functions."""
+"""Draw badges: small SVG images with a name and a status, for README files and other pages. All functions are pure."""
 
 from xml.sax.saxutils import escape
 

@@ -1,4 +1,4 @@
-"""The addresses of the status page: on the portal's host below /status/, and the only ones of a domain of its own."""
+"""Map the URLs of the status page: on the portal's host below /status/, and the only ones on a domain of its own."""
 
 from django.urls import include, path
 

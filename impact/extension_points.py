@@ -1,4 +1,4 @@
-"""The hooks of `impact`, to which other apps contribute in `<app>/hooks/<kind>.py`.
+"""Define the hooks of `impact`, to which other apps contribute in `<app>/hooks/<kind>.py`.
 
 | kind | decorator | the function |
 | --- | --- | --- |

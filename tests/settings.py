@@ -1,4 +1,4 @@
-"""The portal's settings for tests: a separate folder, no configured services, fast password hashes, plain static names.
+"""Define the portal's settings for tests: a separate folder, no configured services, fast hashes, plain static names.
 
 DATABASE_URL and REDIS_URL are kept: `make test` sets them to run the same tests on PostgreSQL and Redis.
 Processes started by tests run with `opsportal.settings` and the environment the fixtures give them.

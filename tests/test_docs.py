@@ -1,4 +1,4 @@
-"""The documents match the code: settings, dependencies, links."""
+"""Test that the documents match the code: settings, dependencies, links."""
 
 import re
 from pathlib import Path

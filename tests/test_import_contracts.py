@@ -1,4 +1,4 @@
-"""The import contracts of pyproject.toml, tried on copies of the code that break them."""
+"""Test the import contracts of pyproject.toml on copies of the code that break them."""
 
 import ast
 import re

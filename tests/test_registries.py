@@ -1,4 +1,4 @@
-"""The inventory of all hooks. A misspelled module is never imported, so each name is listed here; add new hooks."""
+"""Check the inventory of all hooks, because a misspelled module is never imported. Add new hooks here."""
 
 import inspect
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The fixtures and test servers that the other tests rely on."""
+"""Test the fixtures and test servers that the other tests rely on."""
 
 import smtplib
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""The objects of alerting that the API and configuration files manage; see core.config.extension_points."""
+"""Let the API and configuration files manage the objects of alerting; see core.config.extension_points."""
 
 from datetime import datetime
 from typing import Any

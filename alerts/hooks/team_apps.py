@@ -1,4 +1,4 @@
-"""The apps to which the teams of a user are limited."""
+"""Find the apps to which the teams of a user are limited."""
 
 from collections.abc import Iterable
 

@@ -1,4 +1,4 @@
-"""The noisiest rules of a week, each with a threshold that would have been quieter."""
+"""Store the noisiest rules of a week, each with a threshold that would have been quieter."""
 
 from datetime import datetime
 from typing import ClassVar

@@ -1,4 +1,4 @@
-"""The app that an alert concerns, and the people who may learn of it."""
+"""Find the app that an alert concerns, and the people who may learn of it."""
 
 from collections.abc import Mapping
 

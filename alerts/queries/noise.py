@@ -1,4 +1,4 @@
-"""The stored list of noisy rules, in words."""
+"""Describe the stored list of noisy rules in words."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta

@@ -1,4 +1,4 @@
-"""The page of the noisiest rules, with the thresholds that are suggested for them."""
+"""Show the noisiest rules, with the thresholds that are suggested for them."""
 
 from django.contrib import admin, messages
 from django.contrib.auth.decorators import permission_required

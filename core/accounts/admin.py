@@ -1,4 +1,4 @@
-"""Admin pages of users, the sign-in policy, identity providers and the audit log.
+"""Define the admin of users, the sign-in policy, identity providers and the audit log.
 
 Two-factor devices have no pages, because they contain secrets.
 """

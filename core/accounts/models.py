@@ -1,4 +1,4 @@
-"""The sign-in policy, identity providers, recovery codes and audit events."""
+"""Define the sign-in policy, identity providers, recovery codes and audit events."""
 
 from datetime import datetime
 from typing import Any

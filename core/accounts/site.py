@@ -1,4 +1,4 @@
-"""The admin site with throttled sign-in and two-factor sign-in."""
+"""Define the admin site with throttled sign-in and two-factor sign-in."""
 
 from typing import Any
 

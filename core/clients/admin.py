@@ -1,4 +1,4 @@
-"""Admin pages of registered apps. Their keys have a page of their own, which shows new secrets only once."""
+"""Define the admin of registered apps. Their keys have a page of their own, which shows new secrets only once."""
 
 from typing import Any
 from urllib.parse import urlsplit

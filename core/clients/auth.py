@@ -1,4 +1,4 @@
-"""Authentication of client apps by their keys, and of people by their personal tokens."""
+"""Authenticate client apps by their keys, and people by their personal tokens."""
 
 import re
 import time

@@ -1,4 +1,4 @@
-"""The time each key was last used, which staff check before they revoke a key.
+"""Record when each key was last used, which staff check before they revoke a key.
 
 Uses are collected in memory and written by the background thread.
 """

@@ -1,4 +1,4 @@
-"""Models of registered client apps and their keys."""
+"""Define registered client apps and their keys."""
 
 import hashlib
 import secrets

@@ -1,4 +1,4 @@
-"""The registered apps, as lists and searches offer them."""
+"""List the registered apps for lists and searches."""
 
 from core.clients.models import ClientApp
 from core.lib.app_access import limit

@@ -1,4 +1,4 @@
-"""Code snippets that make an app report to the portal. Any official Sentry SDK works with the portal's DSN."""
+"""Create code snippets that make an app report to the portal. Any Sentry SDK works with the portal's DSN."""
 
 from dataclasses import dataclass
 

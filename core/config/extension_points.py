@@ -1,4 +1,4 @@
-"""The hook by which an app lets the API and configuration files manage the rows of a model.
+"""Define the hook by which an app lets the API and configuration files manage the rows of a model.
 
     @config_resource
     class Teams(Resource):

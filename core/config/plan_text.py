@@ -1,4 +1,4 @@
-"""The plan of `config apply` and `import` as text."""
+"""Write the plan of `config apply` and `import` as text."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Secrets of objects: hidden in answers, references in files.
+"""Hide the secrets of objects in responses, and replace them by references in files.
 
 A file contains `${NAME}` for the environment variable NAME, `${file:/path}` for the content of a file, and `$${` for
 the characters `${`. References may stand anywhere in a text: `Bearer ${TOKEN}`.

@@ -1,4 +1,4 @@
-"""`/api/v1/config/<kind>/`: objects of every kind are listed, read, created, changed and deleted in the same way."""
+"""Serve `/api/v1/config/<kind>/`: list, read, create, change and delete objects of every kind in the same way."""
 
 from collections.abc import Callable
 from typing import Annotated, Any

@@ -1,4 +1,4 @@
-"""The apps that a person may see and act on: the one rule of all pages, lists, searches, exports, APIs and messages.
+"""Limit a person to certain apps: the one rule of all pages, lists, searches, exports, APIs and messages.
 
 A person sees every app, unless a team of theirs is limited to some apps or their role is limited to team apps. Rows
 that belong to no app, such as a monitor of the portal's own network, are shared by everyone.

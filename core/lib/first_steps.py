@@ -1,4 +1,4 @@
-"""The checklist of a new portal: the hook by which each app adds a step.
+"""Define the checklist of a new portal, to which each app adds steps by a hook.
 
     @first_step(
         "health.monitor", title="Add a monitor", text="The portal then checks a URL every minute.",

@@ -1,4 +1,4 @@
-"""The read-only mode of a portal on SQLite, for the time in which its data is moved to PostgreSQL.
+"""Make a portal on SQLite read-only while its data is moved to PostgreSQL.
 
 A file beside the database enables it, so that all processes of the portal see it, also after a restart, and the
 database itself is not changed. Writes end in two steps:

@@ -1,4 +1,4 @@
-"""The input of the store: a normalized, scrubbed and grouped event with its searchable columns and its payload."""
+"""Define the input of the store: a normalized, scrubbed and grouped event with its columns and its payload."""
 
 from datetime import datetime
 

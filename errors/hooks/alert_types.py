@@ -1,4 +1,4 @@
-"""The alert types of this app with their initial channels and response times."""
+"""Define the alert types of this app with their initial channels and response times."""
 
 from datetime import timedelta
 

@@ -1,4 +1,4 @@
-"""An ingestion request: the data sent by the client, its project, and the events to store."""
+"""Define an ingestion request: the data sent by the client, its project, and the events to store."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field

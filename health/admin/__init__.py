@@ -1,4 +1,4 @@
-"""The Django admin of checks, monitors, heartbeats, the status page, incidents, maintenance windows and backups."""
+"""Define the admin of checks, monitors, heartbeats, the status page, incidents, maintenance windows and backups."""
 
 from health.admin import backups, components, incidents, monitors, status_page
 

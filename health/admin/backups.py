@@ -1,4 +1,4 @@
-"""The read-only admin of backups."""
+"""Define the read-only admin of backups."""
 
 from django.contrib import admin
 

@@ -1,4 +1,4 @@
-"""The status page's appearance, and the templates of incidents."""
+"""Define the admin of the status page's appearance, and of the templates of incidents."""
 
 from typing import Any
 

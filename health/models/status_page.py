@@ -1,4 +1,4 @@
-"""Models of the status page: its appearance, and the templates of incidents."""
+"""Define the appearance of the status page, and the templates of incidents."""
 
 from typing import ClassVar
 

@@ -1,4 +1,4 @@
-"""The status page's own domain, on which no other page of the portal is served."""
+"""Serve the status page's own domain, on which no other page of the portal is served."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""A row of SQLite as a line of the text format of PostgreSQL's COPY.
+"""Write a row of SQLite as a line of the text format of PostgreSQL's COPY.
 
 The line is the one that COPY … TO writes for the copied row, so that both databases can be compared line by line. Where
 several texts stand for the same value, as in JSON, `canonical` makes one of them. The format:

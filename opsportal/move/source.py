@@ -1,4 +1,4 @@
-"""The SQLite file that is moved, locked so that no process can write to it."""
+"""Read the SQLite file that is moved, locked so that no process can write to it."""
 
 import sqlite3
 import time

@@ -1,4 +1,4 @@
-"""The steps of a move, in their order. Each can be repeated after the process was killed at any point."""
+"""Run the steps of a move in order. Each can be repeated after the process was killed at any point."""
 
 import hashlib
 import time

@@ -1,4 +1,4 @@
-"""The PostgreSQL database to which the data is moved.
+"""Write to the PostgreSQL database to which the data is moved.
 
 Tables of its own record what has been copied, in the transaction that copies it, so that a killed move continues
 where it stopped. They are dropped at the end.

@@ -1,4 +1,4 @@
-"""The built-in groups, and the command that resets a user's sign-in."""
+"""Test the built-in groups, and the command that resets a user's sign-in."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""The list of a person's sessions, and signing out elsewhere."""
+"""Test the list of a person's sessions, and signing out elsewhere."""
 
 from datetime import datetime, timedelta
 

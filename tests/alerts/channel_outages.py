@@ -1,4 +1,4 @@
-"""A scenario with many alerts while most channels are broken and workers are killed. A test and a benchmark run it."""
+"""Open many alerts while most channels are broken and workers are killed. A test and a benchmark use this scenario."""
 
 import json
 import os

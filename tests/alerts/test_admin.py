@@ -1,4 +1,4 @@
-"""The admin pages and actions of alerts, as browsers request them."""
+"""Test the admin pages and actions of alerts, as browsers request them."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""The requests of each channel, as received by a fake provider on loopback."""
+"""Test the requests of each channel, as received by a fake provider on loopback."""
 
 import hashlib
 import hmac

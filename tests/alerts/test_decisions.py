@@ -1,4 +1,4 @@
-"""The decisions about a problem, one verdict after another."""
+"""Test the decisions about a problem, one verdict after another."""
 
 from datetime import UTC, datetime, timedelta
 

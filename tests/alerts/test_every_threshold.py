@@ -28,7 +28,7 @@ def test_every_registered_rule_has_a_crossing() -> None:
 def channels(
     settings: Settings, fake: FakeHTTP, mail_server: MailServer
 ) -> tuple[FakeHTTP, MailServer]:
-    """E-mail and Slack, configured for every type of alert."""
+    """Return e-mail and Slack, configured for every type of alert."""
     settings.SLACK_WEBHOOK_URL = fake.url
     settings.ALERT_EMAILS = ["ops@example.com"]
     settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"

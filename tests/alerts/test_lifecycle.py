@@ -1,4 +1,4 @@
-"""The life cycle of alerts through the services, without delivery."""
+"""Test the life cycle of alerts through the services, without delivery."""
 
 from datetime import timedelta
 

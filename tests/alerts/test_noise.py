@@ -1,4 +1,4 @@
-"""The weekly list of the noisiest rules: search, page, weekly report, and the use of a suggestion."""
+"""Test the weekly list of the noisiest rules: search, page, weekly report, and the use of a suggestion."""
 
 from datetime import datetime, timedelta
 

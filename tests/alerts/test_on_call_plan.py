@@ -1,4 +1,4 @@
-"""The people on call: handovers, hours, overrides, daylight saving, leap days and month ends."""
+"""Test who is on call: handovers, hours, overrides, daylight saving time, leap days and month ends."""
 
 from datetime import UTC, date, datetime, time, timedelta
 from itertools import pairwise

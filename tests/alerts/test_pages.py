@@ -1,4 +1,4 @@
-"""The HTML of the inbox and of the alert page."""
+"""Test the HTML of the inbox and of the alert page."""
 
 from datetime import timedelta
 from html import unescape

@@ -1,4 +1,4 @@
-"""The table of routes in the admin, and the channels and types that exist from the start."""
+"""Test the table of routes in the admin, and the channels and types that exist from the start."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The sections of the weekly report and the error digest, with rows of all apps."""
+"""Test the sections of the weekly report and the error digest, with rows of all apps."""
 
 from datetime import timedelta
 

@@ -1,4 +1,4 @@
-"""Two people at a browser, one with only a mouse for pointing and one with only a keyboard, who count what they do.
+"""Simulate two people at a browser who count what they do: one points with a mouse, and one uses only a keyboard.
 
 The seconds are those of the keystroke-level model (Card, Moran and Newell, 1980) for a practiced user, so that they
 do not depend on the machine: 0.28 s for a key, 1.1 s to point, 0.2 s for a click, 0.4 s to move a hand to the other

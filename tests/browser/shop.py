@@ -1,4 +1,4 @@
-"""What an app of a shop and Stripe do, for browser tests: reserve, start a payment, pay."""
+"""Act as a shop's app and as Stripe in browser tests: reserve, start a payment, pay."""
 
 import json
 import time

@@ -1,4 +1,4 @@
-"""Two-factor sign-in and the page of an app's keys, in a browser."""
+"""Test two-factor sign-in and the page of an app's keys in a browser."""
 
 import time
 from binascii import unhexlify

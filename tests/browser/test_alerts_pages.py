@@ -1,4 +1,4 @@
-"""The alert pages in a real browser, with keyboard and mouse and on a phone."""
+"""Test the alert pages in a real browser, with keyboard and mouse and on a phone."""
 
 import re
 

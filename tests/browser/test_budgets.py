@@ -1,4 +1,4 @@
-"""What the system-health page may cost a browser: bytes, time of scripts, and no jumps when widgets refresh."""
+"""Limit the cost of the system-health page for a browser: bytes, time of scripts, and no jumps when widgets refresh."""
 
 import gzip
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""The system-health page and the status page in a browser."""
+"""Test the system-health page and the status page in a browser."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""The page of an app's keys: creating, rotating and revoking them, with the permissions for it."""
+"""Test the page of an app's keys: creating, rotating and revoking them, with the permissions for it."""
 
 import re
 

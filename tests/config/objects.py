@@ -1,4 +1,4 @@
-"""An object of every kind: what a client sends to create it, and what it changes."""
+"""Define an object of every kind: the members that create it, and those that change it."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""`/api/v1/config/<kind>/`: every kind of object is created, read, changed and deleted in the same way."""
+"""Test `/api/v1/config/<kind>/`: every kind of object is created, read, changed and deleted in the same way."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""`manage.py config apply`: which differences between the file and the portal are found and shown."""
+"""Test which differences between the file and the portal `manage.py config apply` finds and shows."""
 
 import io
 from pathlib import Path

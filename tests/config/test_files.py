@@ -1,4 +1,4 @@
-"""`manage.py config export` and `config apply`: a file is the configuration."""
+"""Test `manage.py config export` and `config apply`, which treat a file as the configuration."""
 
 import contextlib
 import io

@@ -1,4 +1,4 @@
-"""Configuration files: what is read, and which files are refused with the reason."""
+"""Test which configuration files can be read, and which are refused with the reason."""
 
 from pathlib import Path
 from typing import Any

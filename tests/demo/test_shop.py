@@ -1,4 +1,4 @@
-"""The demo shop against a real portal: every request it sends must be accepted."""
+"""Run the demo shop against a real portal, which must accept every request."""
 
 import random
 import time

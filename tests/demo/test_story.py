@@ -1,4 +1,4 @@
-"""The demo's story in a real browser: a bad release, its alert with cost and cause, the rollback and the recovery."""
+"""Play the demo's story in a real browser: a bad release, its alert with cost and cause, and the rollback."""
 
 import re
 from collections.abc import Callable, Iterator

@@ -1,1 +1,1 @@
-"""Tests of the files in deploy/, and of a cluster of several hosts on one machine."""
+"""Test the files in deploy/, and a cluster of several hosts on one machine."""

@@ -1,4 +1,4 @@
-"""The high-availability setup of deploy/ha on one machine: three database hosts and one of the portal.
+"""Run the high-availability setup of deploy/ha on one machine: three database hosts and one of the portal.
 
 Each database host is a network namespace with etcd, Patroni, PostgreSQL, Redis and Sentinel, and its data is on a small
 file system of its own in memory. They run with the files of deploy/ha, in which only names and paths are replaced.

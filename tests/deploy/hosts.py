@@ -1,4 +1,4 @@
-"""Hosts on one machine: network namespaces on a bridge for root, otherwise several loopback addresses."""
+"""Simulate hosts on one machine: network namespaces on a bridge for root, otherwise several loopback addresses."""
 
 import os
 import secrets

@@ -1,4 +1,4 @@
-"""A whole cluster under load: each part is killed in turn, an upgrade is rolled out, and nothing is lost or repeated."""
+"""Test a whole cluster under load: each part is killed in turn, an upgrade is rolled out, and nothing is lost."""
 
 import json
 import shutil

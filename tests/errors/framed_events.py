@@ -17,7 +17,7 @@ ID = "0123456789abcdef0123456789abcdef"
 CONTEXT = IngestContext(received_at=AT, event_id=ID)
 WITH_WRONG_CLOCK = IngestContext(received_at=AT, event_id=ID, sent_at=AT - timedelta(hours=2))
 PLAIN = Scrubber()
-# Names of the containers of a frame, of its members, and of other members of an event.
+# These are names of the containers of a frame, of its members, and of other members of an event.
 SCRUBBERS = [
     PLAIN,
     Scrubber(["message", "vars", "order_id", "module", "django"], ["password"]),

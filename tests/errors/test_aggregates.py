@@ -1,4 +1,4 @@
-"""The counts of a batch of events."""
+"""Test the counts of a batch of events."""
 
 from datetime import timedelta
 from typing import Any

@@ -1,4 +1,4 @@
-"""The error rate: failed and all requests of the same app and environment."""
+"""Test the error rate: failed and all requests of the same app and environment."""
 
 from datetime import UTC, datetime, timedelta
 

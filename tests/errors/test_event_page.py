@@ -1,4 +1,4 @@
-"""The event page's description of payloads with any content."""
+"""Test the event page's description of payloads with any content."""
 
 from datetime import UTC, datetime
 from typing import Any

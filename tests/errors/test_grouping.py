@@ -1,4 +1,4 @@
-"""Fingerprints: which errors belong to the same group."""
+"""Test by fingerprints which errors belong to the same group."""
 
 from datetime import timedelta
 from itertools import pairwise

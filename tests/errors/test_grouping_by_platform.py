@@ -1,4 +1,4 @@
-"""Fingerprints: which parts of frames and messages count on each platform."""
+"""Test which parts of frames and messages count in a fingerprint on each platform."""
 
 from typing import Any
 

@@ -20,7 +20,7 @@ ERROR = json.dumps({"message": "boom"}).encode()
 
 @pytest.fixture
 def sender() -> Sender:
-    """An app whose key was accepted, at an address of Sentry and at the portal's own."""
+    """Return the sender of an app whose key was accepted, at an address of Sentry and at the portal's own."""
     sender = Sender()
     assert key_cache.authenticate(sender.app.pk, sender.key)
     assert key_cache.authenticate(None, sender.key)

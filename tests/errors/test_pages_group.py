@@ -1,4 +1,4 @@
-"""The pages of groups and events."""
+"""Test the pages of groups and events."""
 
 import json
 from collections.abc import Callable

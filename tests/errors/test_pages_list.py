@@ -1,4 +1,4 @@
-"""/admin/errors/: the list of groups, its filters and bulk actions."""
+"""Test /admin/errors/: the list of groups, its filters and bulk actions."""
 
 from collections.abc import Callable
 from datetime import timedelta

@@ -1,4 +1,4 @@
-"""The button on an app's page that reports a test error of the app."""
+"""Test the button on an app's page that reports a test error of the app."""
 
 import pytest
 from django.test import Client

@@ -1,4 +1,4 @@
-"""The culprit of an event."""
+"""Test the culprit of an event."""
 
 import pytest
 

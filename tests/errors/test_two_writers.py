@@ -1,4 +1,4 @@
-"""Two nodes that write to the same groups at the same time."""
+"""Test two nodes that write to the same groups at the same time."""
 
 import time
 from concurrent.futures import ThreadPoolExecutor

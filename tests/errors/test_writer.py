@@ -1,4 +1,4 @@
-"""The writer in the event loop: batches, limits, timeouts, and an answer for every request."""
+"""Test the writer in the event loop: batches, limits, timeouts, and an answer for every request."""
 
 import asyncio
 import uuid

@@ -1,4 +1,4 @@
-"""One component per certificate of the https monitors, with its own status and alert."""
+"""Test the components of the certificates of https monitors, each with its own status and alert."""
 
 from collections.abc import Callable, Iterator
 from datetime import timedelta

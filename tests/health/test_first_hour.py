@@ -1,4 +1,4 @@
-"""The first hour of a new portal: nothing alarms falsely, and everything that breaks on purpose arrives."""
+"""Test the first hour of a new portal: there are no false alarms, and every fault is reported."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta

@@ -1,4 +1,4 @@
-"""The forecasts of the portal: error budgets, disk, plan limits and backlogs, and their widget."""
+"""Test the forecasts of the portal: error budgets, disk, plan limits and backlogs, and their widget."""
 
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta

@@ -1,4 +1,4 @@
-"""/livez, /readyz and /health."""
+"""Test /livez, /readyz and /health."""
 
 import threading
 import time

@@ -1,4 +1,4 @@
-"""The portal's own health checks, against dependencies in each state."""
+"""Test the portal's own health checks against dependencies in each state."""
 
 from datetime import datetime, timedelta
 

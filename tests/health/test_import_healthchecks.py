@@ -1,4 +1,4 @@
-"""`manage.py import healthchecks`: checks of healthchecks become heartbeats."""
+"""Test `manage.py import healthchecks`, which turns checks of healthchecks into heartbeats."""
 
 import json
 import uuid

@@ -1,4 +1,4 @@
-"""`manage.py import uptime-kuma`: monitors of Uptime Kuma become monitors and heartbeats."""
+"""Test `manage.py import uptime-kuma`, which turns monitors of Uptime Kuma into monitors and heartbeats."""
 
 import base64
 import json

@@ -1,4 +1,4 @@
-"""/metrics, alone and with real Prometheus tools and Grafana dashboards."""
+"""Test /metrics alone, and with real Prometheus tools and Grafana dashboards."""
 
 import json
 import shutil

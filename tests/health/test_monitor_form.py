@@ -1,4 +1,4 @@
-"""The form of a monitor in the admin."""
+"""Test the form of a monitor in the admin."""
 
 import pytest
 from django.contrib.auth.models import Permission, User

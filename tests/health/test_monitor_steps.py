@@ -40,7 +40,7 @@ def probe(monitor: Monitor) -> str:
 
 
 def shop(received: Received) -> Answer:
-    """A shop whose orders can be read with a token and a session."""
+    """Run a shop whose orders can be read with a token and a session."""
     match received.method, received.path:
         case "POST", "/login" if received.json() == {"user": "ann", "password": "secret"}:
             return Answer(

@@ -1,4 +1,4 @@
-"""Monitors of names and hosts, against real servers on loopback, and rules that all types share."""
+"""Test monitors of names and hosts against real servers on loopback, and the rules that all types share."""
 
 import os
 import shutil

@@ -1,4 +1,4 @@
-"""The figures, the timeline and the intervals of the system-health page."""
+"""Test the figures, the timeline and the intervals of the system-health page."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta

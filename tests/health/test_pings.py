@@ -1,4 +1,4 @@
-"""The addresses of healthchecks.io."""
+"""Test the addresses of healthchecks.io."""
 
 import uuid
 

@@ -1,4 +1,4 @@
-"""The verdict: which problems the health page names, in which order, and when it says that all is well."""
+"""Test which problems the health page names, in which order, and when it says that all is well."""
 
 from datetime import timedelta
 from typing import Any

@@ -1,4 +1,4 @@
-"""Monitors of databases and mail servers, against real servers on loopback."""
+"""Test monitors of databases and mail servers against real servers on loopback."""
 
 import ipaddress
 import socket

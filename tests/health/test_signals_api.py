@@ -1,4 +1,4 @@
-"""POST /api/v1/signals/"""
+"""Test POST /api/v1/signals/."""
 
 import json
 from datetime import timedelta

@@ -1,4 +1,4 @@
-"""The status page's badges, its history, and the order of its components."""
+"""Test the status page's badges, its history, and the order of its components."""
 
 import re
 from datetime import timedelta

@@ -1,4 +1,4 @@
-"""The public status page, with and without the database."""
+"""Test the public status page, with and without the database."""
 
 import gzip
 import re

@@ -1,4 +1,4 @@
-"""The name, logo and colors of the status page, and its own domain."""
+"""Test the name, logo and colors of the status page, and its own domain."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""A generated month of a shop with five problems of known effect, and its own books.
+"""Generate a month of a shop with five problems of known effect, and its own books.
 
 The month runs through the portal's services, and payments exist at the Stripe double. The books are kept beside both
 by plain arithmetic, so that all of them can be compared at any time. `MONTH_ORDERS=20000` sets the size of the test.

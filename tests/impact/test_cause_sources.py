@@ -1,4 +1,4 @@
-"""Every source of changes that may have caused a problem."""
+"""Test every source of changes that may have caused a problem."""
 
 from datetime import timedelta
 

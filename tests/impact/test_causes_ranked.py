@@ -1,4 +1,4 @@
-"""The ranking of changes before a problem, which needs no database."""
+"""Test the ranking of changes before a problem, which needs no database."""
 
 from datetime import timedelta
 from typing import Any

@@ -1,4 +1,4 @@
-"""The same figures everywhere: lists, messages, health page, report, metrics, API, lists of buyers."""
+"""Test that figures are the same in lists, messages, the health page, the report, metrics and the API."""
 
 import csv
 import io

@@ -1,4 +1,4 @@
-"""A generated month: every exact figure equals the shop's own books, Stripe's and direct SQL, at every step.
+"""Test that every exact figure of a generated month equals the shop's own books, Stripe's and direct SQL at every step.
 
 The suite runs a small month. The full one, on both databases:
 `MONTH_ORDERS=20000 .venv/bin/python -m tests.run -s -n 0 tests/impact/test_month.py`.

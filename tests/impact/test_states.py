@@ -1,4 +1,4 @@
-"""The decision of an order's stage from its payments and reservations."""
+"""Test the decision of an order's stage from its payments and reservations."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any

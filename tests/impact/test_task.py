@@ -1,4 +1,4 @@
-"""The continuous task that adds up which orders problems touched."""
+"""Test the continuous task that adds up which orders problems touched."""
 
 import pytest
 

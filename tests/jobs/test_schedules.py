@@ -1,4 +1,4 @@
-"""The due times of scheduled tasks, including nights with a clock change."""
+"""Test the due times of scheduled tasks, including nights with a clock change."""
 
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise

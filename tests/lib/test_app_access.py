@@ -1,4 +1,4 @@
-"""The rule by which a person sees apps, and the limit of queries."""
+"""Test the rule by which a person sees apps, and the limit of queries."""
 
 from collections.abc import Iterable
 

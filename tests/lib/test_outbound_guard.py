@@ -1,4 +1,4 @@
-"""The guard against requests to private addresses and ports of other protocols."""
+"""Test the guard against requests to private addresses and ports of other protocols."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""The HTML that the tags of `{% load portal %}` render."""
+"""Test the HTML that the tags of `{% load portal %}` render."""
 
 import html
 from datetime import UTC, datetime, timedelta

@@ -1,4 +1,4 @@
-"""`log` items of Sentry envelopes: stored before the answer, scrubbed, bounded, under a quota."""
+"""Test the `log` items of Sentry envelopes: stored before the answer, scrubbed, bounded, under a quota."""
 
 import json
 from datetime import timedelta

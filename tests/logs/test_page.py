@@ -1,4 +1,4 @@
-"""The page of logs: search, paging, traces, permissions; and the section of the event page."""
+"""Test the page of logs with its search, paging, traces and permissions, and the section of the event page."""
 
 from collections.abc import Callable
 from datetime import timedelta

@@ -1,1 +1,1 @@
-"""Tests of the read-only mode, and of the move from SQLite to PostgreSQL."""
+"""Test the read-only mode, and the move from SQLite to PostgreSQL."""

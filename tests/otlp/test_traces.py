@@ -1,4 +1,4 @@
-"""Spans: exceptions become errors, requests become measurements, and a trace connects them with the logs."""
+"""Test spans: exceptions become errors, requests become measurements, and a trace connects them with the logs."""
 
 import json
 from collections.abc import Callable

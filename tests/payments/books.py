@@ -1,4 +1,4 @@
-"""The invariants of the money and the seats of a shop, for any events in any order."""
+"""Check the invariants of the money and the seats of a shop, for any events in any order."""
 
 from collections import Counter
 

@@ -1,4 +1,4 @@
-"""A process that is killed while it creates a payment: `python -m tests.payments.dying INSTANT APP_ID KEY`.
+"""Run a process that is killed while it creates a payment: `python -m tests.payments.dying INSTANT APP_ID KEY`.
 
 It sends itself SIGKILL at the named instant, so that nothing is cleaned up, as in a power failure.
 """

@@ -1,4 +1,4 @@
-"""A StripeAccount without a server: stripe-python calls it directly, for tests that make thousands of calls."""
+"""Connect stripe-python directly to a StripeAccount without a server, for tests that make thousands of calls."""
 
 import json
 from collections.abc import Iterator, Mapping

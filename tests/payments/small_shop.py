@@ -1,4 +1,4 @@
-"""A small shop with its buyers, staff and bank, whose steps can be taken in any order, and what must hold after each.
+"""Run a small shop with its buyers, staff and bank, whose steps can be taken in any order, and check its invariants.
 
 `SmallShop` takes the steps that need a check of their own. `check()` brings in all events, compares the books, puts
 every case right and checks that none is left.
@@ -307,7 +307,7 @@ class SmallShop:
             for mismatch in Mismatch.objects.open().select_related("payment"):
                 if mismatch.payment and mismatch.payment.refundable:
                     self.refund(mismatch.payment, mismatch.payment.refundable, Refund.Seats.RELEASE)
-                else:  # The money is with a dispute; staff settle with the buyer.
+                else:  # A dispute has the money, so staff settle with the buyer.
                     services.settle_mismatch(
                         mismatch=mismatch, settlement="settled", user=self.staff, now=self.now
                     )

@@ -1,4 +1,4 @@
-"""A worker for test_storm: `python -m tests.payments.storm`. Processes events until it is killed or reads a line."""
+"""Run a worker for test_storm: `python -m tests.payments.storm`. It runs until it is killed or reads a line."""
 
 import sys
 import threading

@@ -1,4 +1,4 @@
-"""A Stripe account in memory, with features that localstripe lacks: failing refunds, disputes, captures, bank debits.
+"""Simulate a Stripe account, with features that localstripe lacks: failing refunds, disputes, captures, bank debits.
 
 `serve` answers the API calls that the portal makes. The other methods are what buyers, banks and the shop's staff do at
 Stripe; each of them records the events that Stripe would send, in Stripe's order, and returns them. The clock is the

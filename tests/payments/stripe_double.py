@@ -1,4 +1,4 @@
-"""A Stripe test double: localstripe in its own process, or a StripeAccount, behind a proxy with further features.
+"""Simulate Stripe: localstripe in its own process, or a StripeAccount, behind a proxy with further features.
 
 localstripe keeps the state (intents, charges, refunds, events); tests of refunds, disputes and long periods give a
 StripeAccount instead. The proxy adds idempotency (stored responses,

@@ -1,4 +1,4 @@
-"""Disputes: their deadline, their amount in the books, and their alert, which ends."""
+"""Test disputes: their deadline, their amount in the books, and their alert, which ends."""
 
 from datetime import UTC, datetime, timedelta
 from itertools import permutations

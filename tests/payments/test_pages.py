@@ -1,4 +1,4 @@
-"""The staff pages and actions for payments."""
+"""Test the staff pages and actions for payments."""
 
 from datetime import timedelta
 from typing import Any

@@ -1,4 +1,4 @@
-"""The page on which staff refund a payment."""
+"""Test the page on which staff refund a payment."""
 
 import uuid
 

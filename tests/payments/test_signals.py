@@ -1,4 +1,4 @@
-"""The alert rules, health check, metrics and dashboard widget of payments."""
+"""Test the alert rules, health check, metrics and dashboard widget of payments."""
 
 from datetime import timedelta
 from typing import Any

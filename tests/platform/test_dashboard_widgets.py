@@ -1,4 +1,4 @@
-"""The dashboard widgets and metrics of the portal itself."""
+"""Test the dashboard widgets and metrics of the portal itself."""
 
 import pytest
 from django.test import Client

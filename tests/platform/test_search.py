@@ -1,4 +1,4 @@
-"""The search of the whole portal: a page, and the API behind the command palette."""
+"""Test the search of the whole portal: a page, and the API behind the command palette."""
 
 import html
 import uuid

@@ -1,4 +1,4 @@
-"""The portal's URLs, and views that fail on purpose."""
+"""Define the portal's URLs, and views that fail on purpose."""
 
 from django.core.exceptions import PermissionDenied, SuspiciousOperation
 from django.db import OperationalError

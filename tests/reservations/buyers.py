@@ -1,4 +1,4 @@
-"""A process of concurrent buyers: `python -m tests.reservations.buyers TYPE_ID THREADS NAME`.
+"""Run a process of concurrent buyers: `python -m tests.reservations.buyers TYPE_ID THREADS NAME`.
 
 Each thread buys one ticket after the other, and completes every second one, until the type is sold out. Prints a JSON
 object with the number of each outcome, including every unexpected exception.

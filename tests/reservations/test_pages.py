@@ -1,4 +1,4 @@
-"""The staff pages and actions for reservations."""
+"""Test the staff pages and actions for reservations."""
 
 import html
 import re

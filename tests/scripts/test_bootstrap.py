@@ -1,4 +1,4 @@
-"""The parts of the installation that can be tested without installing anything."""
+"""Test the parts of the installation that can be tested without installing anything."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""One row of every model whose rows belong to an app, with a mark in its texts by which pages are searched."""
+"""Create one row of every model whose rows belong to an app, with a mark in its texts by which pages are searched."""
 
 import uuid
 from datetime import timedelta

@@ -1,4 +1,4 @@
-"""The preparations of `manage.py serve` before it starts any process."""
+"""Test the preparations of `manage.py serve` before it starts any process."""
 
 import os
 import re

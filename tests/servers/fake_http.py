@@ -1,4 +1,4 @@
-"""A small HTTP server that replaces an external service: it records requests and answers from a script.
+"""Run a small HTTP server that replaces an external service: it records requests and answers from a script.
 
 slack = FakeHTTP()
 slack.answer(500, times=2)                # for the next two requests, then the default again

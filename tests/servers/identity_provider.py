@@ -1,4 +1,4 @@
-"""An OpenID Connect provider on loopback whose tokens can be forged, expired or meant for someone else."""
+"""Run an OpenID Connect provider on loopback whose tokens can be forged, expired or meant for another client."""
 
 import json
 import time

@@ -1,4 +1,4 @@
-"""A real SMTP server that keeps the e-mails it receives."""
+"""Run a real SMTP server that keeps the e-mails it receives."""
 
 import logging
 import threading

@@ -1,4 +1,4 @@
-"""A real DNS server on loopback (UDP) that answers from a table."""
+"""Run a real DNS server on loopback (UDP) that answers from a table."""
 
 import socket
 import threading

@@ -1,4 +1,4 @@
-"""The portal with real processes: web, store and optionally a worker, on its own database."""
+"""Run the portal with real processes: web, store and optionally a worker, on its own database."""
 
 import json
 import os

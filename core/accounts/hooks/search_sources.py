@@ -1,4 +1,4 @@
-"""Search source for the users who may sign in."""
+"""Find users who may sign in, in the search of the portal."""
 
 from collections.abc import Iterator
 

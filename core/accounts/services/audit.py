@@ -1,4 +1,4 @@
-"""The audit log of sign-ins and of all writes by signed-in users."""
+"""Write the audit log of sign-ins and of all writes by signed-in users."""
 
 import logging
 from contextvars import ContextVar

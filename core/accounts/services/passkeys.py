@@ -1,4 +1,4 @@
-"""Passkeys (WebAuthn): sign in with a device that holds a key and checks the person by fingerprint, face or PIN.
+"""Sign in with passkeys (WebAuthn): devices that hold a key and check the person by fingerprint, face or PIN.
 
 A passkey is both factors at once. It is bound to the portal's address, BASE_URL, so that no other site can request it.
 The library fido2 verifies registrations and signatures. It is imported on first use, because most processes never need

@@ -1,4 +1,4 @@
-"""The three built-in groups. Every start of the portal resets their permissions. Create additional groups if needed.
+"""Define the three built-in groups. Every start of the portal resets their permissions. Create more groups if needed.
 
 - Owner: all permissions, including users, keys, thresholds and routes.
 - Staff: sees all operational data and works with it (acknowledge, dismiss, resolve, replay), but cannot change

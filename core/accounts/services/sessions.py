@@ -1,4 +1,4 @@
-"""The sessions of people: where they are signed in, and how they end them."""
+"""Manage the sessions of people: where they are signed in, and how they end them."""
 
 import re
 from datetime import datetime, timedelta

@@ -1,4 +1,4 @@
-"""Limits on sign-in attempts: passwords cannot be guessed, and attackers cannot lock an owner out.
+"""Limit sign-in attempts, so that passwords cannot be guessed, and attackers cannot lock an owner out.
 
 Attempts for one name are counted per client address and, against botnets, over all addresses. With the second count
 alone, anyone could lock an owner out by failing on purpose. So a browser that has signed in before has a signed cookie

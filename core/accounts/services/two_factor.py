@@ -1,4 +1,4 @@
-"""Two-factor sign-in with an authenticator app (TOTP), a passkey or one of ten recovery codes."""
+"""Verify the second factor: an authenticator app (TOTP), a passkey or one of ten recovery codes."""
 
 import base64
 import io

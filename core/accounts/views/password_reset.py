@@ -1,4 +1,4 @@
-"""The page on which users request a password reset."""
+"""Show the page on which users request a password reset."""
 
 from django.contrib.auth.forms import PasswordResetForm
 from django.contrib.auth.views import PasswordResetView

@@ -1,4 +1,4 @@
-"""The page on which people see where they are signed in, and sign out elsewhere."""
+"""Show people where they are signed in, and let them sign out elsewhere."""
 
 from django.contrib import admin, messages
 from django.contrib.auth.models import User

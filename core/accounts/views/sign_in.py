@@ -1,4 +1,4 @@
-"""Sign-in in two steps: name and password, then the second factor. A session starts only after both succeeded."""
+"""Sign users in by two steps: name and password, then the second factor. A session starts only after both succeeded."""
 
 from typing import Any
 
@@ -135,6 +135,6 @@ def pending_user(request: HttpRequest) -> User | None:
 
 def complete(request: HttpRequest, user: User) -> None:
     if request.session.pop(PENDING, None):
-        auth_login(request, user)  # Changes the session id, against session fixation.
+        auth_login(request, user)  # This changes the session id, against session fixation.
     else:
         request.session.cycle_key()

@@ -1,4 +1,4 @@
-"""The page on which users manage their own two-factor sign-in."""
+"""Show the page on which users manage their own two-factor sign-in."""
 
 from collections.abc import Callable
 from functools import wraps

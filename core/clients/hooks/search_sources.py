@@ -1,4 +1,4 @@
-"""Search source for the registered apps."""
+"""Find registered apps in the search of the portal."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""The staff page of an app's keys: setup snippets, and issuing, rotating and revoking keys."""
+"""Show the staff page of an app's keys: setup snippets, and issuing, rotating and revoking keys."""
 
 from collections.abc import Collection
 from datetime import datetime, timedelta

@@ -1,4 +1,4 @@
-"""The API reference: an OpenAPI document at /api/v1/openapi.json and a page in the admin."""
+"""Serve the API reference: an OpenAPI document at /api/v1/openapi.json and a page in the admin."""
 
 from functools import cache
 from typing import Any

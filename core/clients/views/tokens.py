@@ -1,4 +1,4 @@
-"""The page on which people create and revoke their own tokens for the API."""
+"""Show the page on which people create and revoke their own tokens for the API."""
 
 from datetime import timedelta
 

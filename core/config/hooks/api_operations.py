@@ -1,4 +1,4 @@
-"""OpenAPI descriptions of the objects that are managed by API; see core.lib.openapi."""
+"""Describe the objects that are managed by API in OpenAPI; see core.lib.openapi."""
 
 from core.config.extension_points import Resource, registry
 from core.config.values import given_type, shown_type

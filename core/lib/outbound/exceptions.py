@@ -1,4 +1,4 @@
-"""The exceptions of outbound calls. Staff see their messages next to a failed delivery."""
+"""Define the exceptions of outbound calls. Staff see their messages next to a failed delivery."""
 
 
 class OutboundError(Exception):

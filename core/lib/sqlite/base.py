@@ -1,4 +1,4 @@
-"""A database backend that refuses writes while the portal is read-only (core.lib.read_only)."""
+"""Define a database backend that refuses writes while the portal is read-only (core.lib.read_only)."""
 
 from typing import Any
 

@@ -15,9 +15,7 @@ from health.services.imports import add_history, keep_ping_keys
 
 
 class Command(BaseCommand):
-    help = (
-        "Take over monitors, heartbeats, channels and their history from another monitoring system."
-    )
+    help = "Import monitors, heartbeats, channels and their history from another monitoring system."
 
     def add_arguments(self, parser: Any) -> None:
         systems = parser.add_subparsers(dest="system", required=True)

@@ -1,4 +1,4 @@
-"""`manage.py move_to_postgresql`: move all data from SQLite to PostgreSQL while the portal is read-only."""
+"""Move all data from SQLite to PostgreSQL while the portal is read-only."""
 
 from argparse import ArgumentParser
 from pathlib import Path

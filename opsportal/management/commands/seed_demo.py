@@ -1,4 +1,4 @@
-"""`manage.py seed_demo`: create the demo shop: its apps, keys, tickets, on-call schedule and status page.
+"""Create the demo shop: its apps, keys, tickets, on-call schedule and status page.
 
 The apps and keys are printed as one line of JSON.
 """

@@ -1,4 +1,4 @@
-"""An authenticator in software: it creates passkeys and signs challenges, as a phone or a security key does."""
+"""Simulate an authenticator: it creates passkeys and signs challenges, as a phone or a security key does."""
 
 import base64
 import hashlib

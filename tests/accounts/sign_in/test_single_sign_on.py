@@ -1,4 +1,4 @@
-"""Sign-in through an identity provider: who gets in, as whom, and with which roles."""
+"""Test who may sign in through an identity provider, as whom, and with which roles."""
 
 import html
 import re

@@ -1,4 +1,4 @@
-"""Sign-in through an identity provider: which answers and requests are refused."""
+"""Test which answers and requests are refused in a sign-in through an identity provider."""
 
 from typing import Any
 

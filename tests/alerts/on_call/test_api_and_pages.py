@@ -1,4 +1,4 @@
-"""The API, the calendar feed and the pages of on-call schedules."""
+"""Test the API, the calendar feed and the pages of on-call schedules."""
 
 import json
 from datetime import UTC, date, datetime, time

@@ -1,4 +1,4 @@
-"""The decisions of inbound filters, which need no database."""
+"""Test the decisions of inbound filters, which need no database."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""The page of an app's inbound filters, its preview, and the section on the app's page."""
+"""Test the page of an app's inbound filters, its preview, and the section on the app's page."""
 
 from collections.abc import Callable
 from datetime import timedelta

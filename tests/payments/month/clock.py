@@ -1,4 +1,4 @@
-"""The compressed time of the shop, and the actions that are planned for later."""
+"""Provide the compressed time of the shop, and the actions that are planned for later."""
 
 import heapq
 import itertools

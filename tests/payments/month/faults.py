@@ -1,4 +1,4 @@
-"""The faults that hit orders, and the case that each of them must lead to."""
+"""Inject the faults that hit orders, and define the case that each of them must lead to."""
 
 import random
 

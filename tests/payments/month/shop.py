@@ -1,4 +1,4 @@
-"""The shop, with the portal's jobs, Stripe's deliveries, an outage, and staff who resolve cases every morning."""
+"""Run the shop, with the portal's jobs, Stripe's deliveries, an outage, and staff who resolve cases every morning."""
 
 import random
 from datetime import datetime, timedelta

@@ -1,4 +1,4 @@
-"""A Flask app without any code for OpenTelemetry, started with `opentelemetry-instrument`. It calls itself twice."""
+"""Run a Flask app without code for OpenTelemetry, started with `opentelemetry-instrument`. It calls itself."""
 
 import logging
 import threading

@@ -1,4 +1,4 @@
-"""A cron job with an unmodified sentry-sdk: `python_cron.py DSN`."""
+"""Run a cron job with an unmodified sentry-sdk: `python_cron.py DSN`."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""A program with an unmodified sentry-sdk: `python_sdk.py DSN`."""
+"""Run a program with an unmodified sentry-sdk: `python_sdk.py DSN`."""
 
 import logging
 import sys

@@ -1,4 +1,4 @@
-"""A program with raven, the predecessor of sentry-sdk, which posts to /store/: `raven_sdk.py DSN`."""
+"""Run a program with raven, the predecessor of sentry-sdk, which posts to /store/: `raven_sdk.py DSN`."""
 
 import sys
 import warnings

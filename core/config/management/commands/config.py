@@ -1,4 +1,4 @@
-"""`config export`, `config apply file.yaml`: the configuration of monitoring and alerting as a file."""
+"""Run `config export` and `config apply file.yaml`: the configuration of monitoring and alerting as a file."""
 
 import os
 import sys
