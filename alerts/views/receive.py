@@ -30,7 +30,7 @@ _RESOLVED = {
     "0",
     "false",
 }
-# The members of a generic alert. A query parameter of the same name gives the path to use instead.
+# These are the members of a generic alert. A query parameter of the same name gives the path to use instead.
 GENERIC_MEMBERS = ("key", "title", "message", "severity", "status", "url", "labels")
 
 
