@@ -1,4 +1,4 @@
-"""CPU time to decode, normalize, scrub and group an event, with the cache of `errors.event.frame_cache` and without.
+"""Measure the CPU time to decode, normalize, scrub and group an event, with `errors.event.frame_cache` and without.
 
     python -m bench.build_event --rounds 40
 

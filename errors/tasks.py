@@ -1,4 +1,4 @@
-"""Scheduled tasks. The first line of a docstring is the task's purpose in the admin."""
+"""Define the scheduled tasks. The first line of a docstring is the task's purpose in the admin."""
 
 from django.utils import timezone
 

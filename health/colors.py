@@ -1,4 +1,4 @@
-"""Colors of the status page: their contrast, and the style sheet that sets them. Pure functions."""
+"""Compute the contrast of the status page's colors, and the style sheet that sets them. All functions are pure."""
 
 # These are the values of --surface in portal.css.
 LIGHT_SURFACE, DARK_SURFACE = "#ffffff", "#151920"

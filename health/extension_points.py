@@ -126,7 +126,7 @@ class WidgetContext:
 
     @property
     def is_wall(self) -> bool:
-        """True for `?wall` and `?wall=1`, which the widgets of wall mode also send when they refresh."""
+        """Return True for `?wall` and `?wall=1`, which the widgets of wall mode also send when they refresh."""
         return self.request.GET.get("wall", "0") != "0"
 
     def load_once(self, load: Callable[[], T], *, key: object = None) -> T:

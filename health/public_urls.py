@@ -1,4 +1,4 @@
-"""Absolute addresses of the status page, which may have a domain of its own."""
+"""Build absolute addresses of the status page, which may have a domain of its own."""
 
 from urllib.parse import urlsplit
 

@@ -25,7 +25,7 @@ class CauseKind(models.TextChoices):
     ERROR = "error", "Error"
 
 
-# How often a change of this kind turns out to be the cause, relative to a deploy. A new error or more traffic is often
+# The likelihood that a change of this kind is the cause, relative to a deploy. A new error or more traffic is often
 # another consequence of the same cause.
 WEIGHTS = {
     CauseKind.DEPLOY: 1.0,

@@ -1,4 +1,4 @@
-"""Responses to rejected and failed requests: a page for people, or a problem document for programs.
+"""Respond to rejected and failed requests: with a page for people, or a problem document for programs.
 
 The pages use neither the database nor the session, because either may have failed. `urls.py` names the handlers; by
 the time they are called, Django has logged the exception.

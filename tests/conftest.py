@@ -1,4 +1,4 @@
-"""Fixtures for all tests. The servers behind these fixtures are in tests/servers/."""
+"""Provide the fixtures of all tests. The servers behind these fixtures are in tests/servers/."""
 
 import fcntl
 import json

@@ -1,4 +1,4 @@
-"""Tools in other environments than ours, installed once per lock: npm packages and Python programs."""
+"""Install tools in environments of their own, once per lock: npm packages and Python programs."""
 
 import fcntl
 import hashlib

@@ -11,7 +11,7 @@ from alerts.models import UNFINISHED_STATES, AlertState, Notification, RuleReadi
 ALERT_RETENTION = timedelta(days=400)
 NOTIFICATION_RETENTION = timedelta(days=90)
 READING_RETENTION = timedelta(days=8)  # Previews of rules cover seven days.
-# Those of rules that opened alerts, whose thresholds are judged by 30 days.
+# Readings of rules that opened alerts are kept longer, because their thresholds are judged by 30 days.
 NOISY_READING_RETENTION = timedelta(days=31)
 BATCH_SIZE = 2000
 MAX_BATCHES = 50  # The maximum per run; the next run deletes the rest.

@@ -213,7 +213,10 @@ def _add_impact(notification: Notification, message: Message, now: datetime) -> 
             cost = alert_impact(notification.alert, now=now)
     except Exception:
         # A message without figures is better than none.
-        log.exception("no impact for a message", extra={"notification": notification.pk})
+        log.exception(
+            "the impact of an alert is missing in a message",
+            extra={"notification": notification.pk},
+        )
         return message
     stored = messages.from_payload(notification.payload)
     with_cost = {"impact": cost.sentence, "estimate": cost.estimate_sentence}

@@ -1,4 +1,4 @@
-"""Alerts that share a cause become one message: those about one host, app or component to the same recipients.
+"""Combine alerts that share a cause into one message: those about one host, app or component to the same recipients.
 
 When a message is sent for the first time, the messages of related alerts that wait as well are merged into it. Messages
 that are not critical wait GROUP_WAIT for each other. Critical ones are sent at once; they take with them what waits.

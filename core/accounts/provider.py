@@ -1,4 +1,4 @@
-"""OpenID Connect sign-in, with the signature and the subject of the ID token checked.
+"""Check the signature and the subject of the ID token in a sign-in with OpenID Connect.
 
 allauth finds this module by its name.
 

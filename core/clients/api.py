@@ -1,4 +1,4 @@
-"""Views for client apps: `@api(Scope.X, "POST")` checks method and key, and rejects with problem documents."""
+"""Define views for client apps: `@api(Scope.X, "POST")` checks method and key, and rejects with problem documents."""
 
 from collections.abc import Callable
 from functools import wraps

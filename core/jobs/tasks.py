@@ -1,4 +1,4 @@
-"""Tasks of the scheduler: the tick, running a due job, and deleting old records."""
+"""Define the tasks of the scheduler: the tick, running a due job, and deleting old records."""
 
 from datetime import timedelta
 

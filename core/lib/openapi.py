@@ -47,7 +47,7 @@ class Operation:
     answers: Mapping[int, Any]
     takes: Any = None
     takes_nothing_too: bool = False
-    # What a caller has to know beyond the summary: limits, effects, and the result of a repeated call.
+    # The notes extend the summary for callers: limits, effects, and the result of a repeated call.
     notes: str = ""
     scope: str = ""  # The scope of the required key, or "" if no key is required.
     refusals: Mapping[int, str] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""Handlers of envelope items other than events: transactions, spans, sessions, check-ins, user and client reports."""
+"""Handle envelope items other than events: transactions, spans, sessions, check-ins, user and client reports."""
 
 import uuid
 from collections.abc import Mapping, Sequence

@@ -220,7 +220,9 @@ async def _in_thread(request: IngestRequest, function: Callable[[], T]) -> T:
             with request_id.use(request.id):
                 return function()
         finally:
-            request.may_query = False  # What follows in the event loop must not query.
+            request.may_query = (
+                False  # The code below runs in the event loop, so it must not query.
+            )
 
     return await asyncio.get_running_loop().run_in_executor(_threads, call)
 

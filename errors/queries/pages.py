@@ -1,4 +1,4 @@
-"""Queries of the staff pages. They use roll-ups where possible."""
+"""Query the data of the staff pages, from roll-ups where possible."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Subscribers to incident updates, by e-mail or webhook, and the messages to them.
+"""Define subscribers to incident updates, by e-mail or webhook, and the messages to them.
 
 Addresses are personal data: stored encrypted, with a keyed hash for lookups.
 """

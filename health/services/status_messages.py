@@ -1,4 +1,4 @@
-"""Delivery of messages to subscribers of the status page: e-mails, and signed calls of webhooks, with retries."""
+"""Deliver messages to subscribers of the status page: e-mails, and signed calls of webhooks, with retries."""
 
 import logging
 import smtplib

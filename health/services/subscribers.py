@@ -1,4 +1,4 @@
-"""Subscriptions to incident updates, by e-mail or webhook: double opt-in, queue of messages, unsubscription."""
+"""Manage subscriptions to incident updates by e-mail or webhook: double opt-in, queue of messages, unsubscription."""
 
 import base64
 import hashlib

@@ -90,7 +90,9 @@ class Stock:
     is_low: bool
     is_on_sale: bool
     waiting: int  # The number of customers on the waiting list.
-    sold_out: Trend | None = None  # When the type sells out; None if no ticket is left.
+    sold_out: Trend | None = (
+        None  # This forecasts when the type sells out. None if no ticket is left.
+    )
 
     @property
     def is_selling_out(self) -> bool:

@@ -1,4 +1,4 @@
-"""Helpers that fill in and read the form of a channel in the admin."""
+"""Fill in and read the form of a channel in the admin."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Fixtures: a rule whose value the test sets, and channels that deliver to servers on loopback."""
+"""Provide a rule whose value the test sets, and channels that deliver to servers on loopback."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass

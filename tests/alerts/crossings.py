@@ -1,4 +1,4 @@
-"""For each registered rule: values at its threshold, values that cross it, and what ends the alert."""
+"""Define for each registered rule: values at its threshold, values that cross it, and what ends the alert."""
 
 import itertools
 from collections.abc import Callable, Sequence

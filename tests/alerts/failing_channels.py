@@ -1,4 +1,4 @@
-"""Alerts to deliver, and the channel that fails to deliver them."""
+"""Create alerts to deliver, and the channel that fails to deliver them."""
 
 import threading
 from datetime import timedelta

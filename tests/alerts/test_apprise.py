@@ -1,4 +1,4 @@
-"""Services behind apprise, each spoken to in its own protocol on loopback, and what apprise may not do."""
+"""Test services behind apprise, each in its own protocol on loopback, and what apprise may not do."""
 
 import base64
 import json

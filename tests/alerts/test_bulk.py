@@ -1,4 +1,4 @@
-"""Bulk actions in the inbox: all matching alerts, groups of alerts, undo, and the search line."""
+"""Test bulk actions in the inbox: all matching alerts, groups of alerts, undo, and the search line."""
 
 import json
 from datetime import timedelta

@@ -1,4 +1,4 @@
-"""Channels that hang or fail: nothing is lost, and no other channel waits."""
+"""Test channels that hang or fail: nothing is lost, and no other channel waits."""
 
 import threading
 from concurrent.futures import Future, ThreadPoolExecutor

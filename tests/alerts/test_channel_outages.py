@@ -1,4 +1,4 @@
-"""Many alerts while one channel hangs and three refuse, and workers are killed: nothing is lost or doubled."""
+"""Test many alerts while one channel hangs, three refuse, and workers are killed: nothing is lost or doubled."""
 
 from collections import Counter
 from collections.abc import Callable

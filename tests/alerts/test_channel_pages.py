@@ -1,4 +1,4 @@
-"""Adding and repairing channels in the admin."""
+"""Test adding and repairing channels in the admin."""
 
 import pytest
 from django.contrib.auth import get_user_model

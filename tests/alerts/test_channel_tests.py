@@ -1,4 +1,4 @@
-"""Testing channels in the admin, before and after they are saved."""
+"""Test the button that tests channels in the admin, before and after they are saved."""
 
 from datetime import timedelta
 

@@ -1,4 +1,4 @@
-"""Running all checks by API and command, the alerts_test command, and the watchdog."""
+"""Test running all checks by API and command, the alerts_test command, and the watchdog."""
 
 from datetime import timedelta
 

@@ -1,4 +1,4 @@
-"""Delivery after a worker process was killed during a request to the provider."""
+"""Test the delivery after a worker process was killed during a request to the provider."""
 
 from collections.abc import Callable
 

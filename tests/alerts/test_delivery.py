@@ -1,4 +1,4 @@
-"""Delivery of the outbox to servers on loopback that are slow, failing or unavailable."""
+"""Test the delivery of the outbox to servers on loopback that are slow, failing or unavailable."""
 
 import re
 from datetime import timedelta

@@ -1,4 +1,4 @@
-"""Alerts that are held back while the alert about their cause is active."""
+"""Test alerts that are held back while the alert about their cause is active."""
 
 import pytest
 from django.db import IntegrityError, transaction

@@ -1,4 +1,4 @@
-"""Steps that are due by time: escalations, reminders, and the ends of silences and quiet hours."""
+"""Test steps that are due by time: escalations, reminders, and the ends of silences and quiet hours."""
 
 from datetime import UTC, datetime, time, timedelta
 from zoneinfo import ZoneInfo

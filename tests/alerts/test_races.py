@@ -1,4 +1,4 @@
-"""Concurrent changes by threads with separate connections, on SQLite and PostgreSQL."""
+"""Test concurrent changes by threads with separate connections, on SQLite and PostgreSQL."""
 
 import threading
 from collections.abc import Callable

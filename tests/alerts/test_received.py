@@ -1,4 +1,4 @@
-"""Alerts of other systems: Alertmanager, Grafana, and anything that posts JSON."""
+"""Test alerts of other systems: Alertmanager, Grafana, and anything that posts JSON."""
 
 import json
 import shutil

@@ -1,4 +1,4 @@
-"""People and teams as recipients of a channel, and their quiet hours."""
+"""Test people and teams as recipients of a channel, and their quiet hours."""
 
 from datetime import time, timedelta
 

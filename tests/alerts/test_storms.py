@@ -1,4 +1,4 @@
-"""Many alerts at once: their cost, and the limits on messages."""
+"""Test the cost of many alerts at once, and the limits on messages."""
 
 import time
 from datetime import timedelta

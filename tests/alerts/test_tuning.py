@@ -1,4 +1,4 @@
-"""Suggestions of thresholds: quieter, but never at the cost of an alert that a person acknowledged."""
+"""Test suggestions of thresholds: quieter, but never at the cost of an alert that a person acknowledged."""
 
 from collections.abc import Sequence
 from dataclasses import replace

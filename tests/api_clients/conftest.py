@@ -1,4 +1,4 @@
-"""Tools that read the portal's OpenAPI document: client generators and a fuzzer, each in its own environment."""
+"""Install tools that read the OpenAPI document: client generators and a fuzzer, each in its own environment."""
 
 import shutil
 from collections.abc import Callable, Iterator

@@ -1,4 +1,4 @@
-"""Accessibility checks with axe-core (tests/browser/axe, as published on npm)."""
+"""Check the accessibility of pages with axe-core (tests/browser/axe, as published on npm)."""
 
 from pathlib import Path
 

@@ -15,7 +15,7 @@ PAYLOAD = (
 )
 LINK = "javascript:window.planted=4//https://x.example"
 
-# Columns that only the portal writes: identifiers, digests, dotted paths, cron expressions.
+# Only the portal writes these columns: identifiers, digests, dotted paths, cron expressions.
 KEPT = {
     "cron", "key_hash", "prefix", "public_key", "token", "secret", "public_id", "timezone", "currency",
     "fingerprint", "owner", "func", "hook", "password", "session_key", "app_label", "model", "codename",

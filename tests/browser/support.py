@@ -1,4 +1,4 @@
-"""Helpers for browser tests: error detection on pages, and screenshots in every look."""
+"""Help browser tests: detect errors on pages, and take screenshots in every look."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""Personal tokens: what they may do, for how long, and who sees them."""
+"""Test what personal tokens may do, for how long, and who sees them."""
 
 from datetime import datetime, timedelta
 from typing import Any

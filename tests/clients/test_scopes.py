@@ -85,7 +85,7 @@ READ_AND_WRITE = {
     }.items()
     for suffix in ("", "-object")
 }
-# Public, signed by Stripe, or with a secret in the URL.
+# These are public, signed by Stripe, or have a secret in the URL.
 WITHOUT_A_KEY = {
     "clients:openapi",
     "payments:webhook-receive",

@@ -1,4 +1,4 @@
-"""PostgreSQL with pgbouncer, Redis, two web nodes, two workers and nginx, each on its own host."""
+"""Run PostgreSQL with pgbouncer, Redis, two web nodes, two workers and nginx, each on its own host."""
 
 import os
 import shutil

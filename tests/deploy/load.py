@@ -1,4 +1,4 @@
-"""Apps that keep posting while hosts fail. Acknowledged ids are recorded, to be compared with the database."""
+"""Simulate apps that keep posting while hosts fail. Acknowledged ids are recorded and compared with the database."""
 
 import threading
 import time

@@ -1,4 +1,4 @@
-"""Events with stacks, and their acceptance with the frame cache and without it."""
+"""Create events with stacks, and compare their acceptance with the frame cache and without it."""
 
 import json
 from datetime import UTC, datetime, timedelta

@@ -1,4 +1,4 @@
-"""Factories of stored errors for page tests."""
+"""Create stored errors for page tests."""
 
 import itertools
 import uuid

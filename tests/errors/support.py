@@ -1,4 +1,4 @@
-"""Clients and events for the ingestion tests."""
+"""Provide clients and events for the ingestion tests."""
 
 import json
 from typing import Any

@@ -1,4 +1,4 @@
-"""Bulk actions on errors: all matching errors, undo, and completion and unknown keys of the search line."""
+"""Test bulk actions on errors: all matching errors, undo, and completion and unknown keys of the search line."""
 
 import itertools
 import json

@@ -1,4 +1,4 @@
-"""Envelope items other than events."""
+"""Test envelope items other than events."""
 
 import json
 import uuid

@@ -1,4 +1,4 @@
-"""Version 3 of the fingerprint: one function in all browsers, and native crashes by package and symbol."""
+"""Test version 3 of the fingerprint: one function in all browsers, and native crashes by package and symbol."""
 
 from datetime import timedelta
 from typing import Any

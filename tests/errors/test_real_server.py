@@ -1,4 +1,4 @@
-"""Ingestion on a real server: granian, chunked bodies, official SDKs. test_loss covers crashes."""
+"""Test ingestion on a real server: granian, chunked bodies, official SDKs. test_loss covers crashes."""
 
 import gzip
 import json

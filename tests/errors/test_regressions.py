@@ -1,4 +1,4 @@
-"""New events of resolved and muted groups: regressions, and the end of mutes."""
+"""Test new events of resolved and muted groups: regressions, and the end of mutes."""
 
 from datetime import timedelta
 

@@ -1,4 +1,4 @@
-"""Updates of incidents: written from templates, and published at a later time."""
+"""Test updates of incidents: written from templates, and published at a later time."""
 
 from datetime import datetime, timedelta
 from typing import Any

@@ -1,4 +1,4 @@
-"""Web monitors that send several requests, with variables from one response in the next request."""
+"""Test web monitors that send several requests, with variables from one response in the next request."""
 
 from collections.abc import Callable
 

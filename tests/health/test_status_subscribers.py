@@ -1,4 +1,4 @@
-"""Subscriptions to the updates of incidents on the status page, by e-mail."""
+"""Test subscriptions to the updates of incidents on the status page by e-mail."""
 
 import re
 from datetime import UTC, datetime, timedelta

@@ -1,4 +1,4 @@
-"""Webhooks that subscribe on the status page: confirmed by their owner, signed, called again when they fail."""
+"""Test webhooks that subscribe on the status page: confirmed by their owner, signed, called again when they fail."""
 
 import hashlib
 import hmac

@@ -291,7 +291,7 @@ class Month:
     def _report(self, problem: str, order: int, now: datetime) -> None:
         event = self._error(problem, order, now)
         record_events([event])
-        # Ids of events have milliseconds.
+        # The time comes from the event's id, which has a resolution of a millisecond.
         received_at = now.replace(microsecond=now.microsecond // 1000 * 1000)
         self.books[order].named_at.setdefault(problem, received_at)
 

@@ -1,4 +1,4 @@
-"""Helpers that the tests of impact share: orders made through the services, and the figures of a group or an alert."""
+"""Help the tests of impact: create orders through the services, and read the figures of a group or an alert."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta

@@ -1,4 +1,4 @@
-"""Generated problems with an injected cause among noise: the list names the injected cause first.
+"""Test generated problems with an injected cause among noise: the list names the injected cause first.
 
 Every problem has its own days, apps in two environments, and noise: deploys of other apps and of staging, older deploys
 of the same app, edited settings, outages elsewhere, new errors, noisy calls and traffic. `CAUSES_SEED=2` generates

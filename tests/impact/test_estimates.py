@@ -1,4 +1,4 @@
-"""Estimates by time: against the same time of earlier weeks, with a range that contains the truth."""
+"""Test estimates by time: against the same time of earlier weeks, with a range that contains the truth."""
 
 import random
 from datetime import UTC, datetime, timedelta

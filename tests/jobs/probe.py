@@ -1,4 +1,4 @@
-"""Tasks that workers run in tests. They write to files that the tests read."""
+"""Define tasks that workers run in tests. They write to files that the tests read."""
 
 import os
 import time

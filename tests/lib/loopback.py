@@ -1,4 +1,4 @@
-"""Small loopback servers that misbehave on purpose."""
+"""Run small loopback servers that misbehave on purpose."""
 
 import socket
 import threading

@@ -1,4 +1,4 @@
-"""Forecasts of known series: rising, flat, falling, noisy, too short, in steps, with a rush at the end."""
+"""Test forecasts of known series: rising, flat, falling, noisy, too short, in steps, with a rush at the end."""
 
 import random
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Outbound calls to loopback servers that are slow, faulty, unavailable, or in a private network."""
+"""Test outbound calls to loopback servers that are slow, faulty, unavailable, or in a private network."""
 
 import base64
 import socket

@@ -1,4 +1,4 @@
-"""Steps in series of numbers: found at the right place, and not found in noise, trends and single peaks."""
+"""Test steps in series of numbers: found at the right place, and not found in noise, trends and single peaks."""
 
 import random
 

@@ -1,4 +1,4 @@
-"""OTLP messages in their JSON form, and an exporter that sends them as JSON or protobuf."""
+"""Create OTLP messages in their JSON form, and run an exporter that sends them as JSON or protobuf."""
 
 import base64
 import gzip

@@ -1,4 +1,4 @@
-"""Browser exporters post from other origins: preflight requests, headers, and the origins that an app allows."""
+"""Test browser exporters on other origins: preflight requests, headers, and the origins that an app allows."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""Webhook calls, genuine or forged."""
+"""Create webhook calls, genuine or forged."""
 
 import json
 import time

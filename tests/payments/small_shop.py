@@ -30,7 +30,7 @@ from tests.payments.stripe_account import StripeAccount
 
 NOON = datetime(2026, 6, 1, 12, 0, tzinfo=UTC)
 PRICE = 2500
-# What has happened to a payment when the random steps begin.
+# When the random steps begin, one of these has happened to a payment.
 FIRST_STEPS = [
     "",
     "pay",

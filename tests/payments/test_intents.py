@@ -1,4 +1,4 @@
-"""Updates of an intent from Stripe, and which of two updates counts."""
+"""Test updates of an intent from Stripe, and which of two updates counts."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any

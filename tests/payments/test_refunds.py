@@ -1,4 +1,4 @@
-"""Refunds requested by staff, made at Stripe, failed later, and reported in any order."""
+"""Test refunds requested by staff, made at Stripe, failed later, and reported in any order."""
 
 import uuid
 from datetime import UTC, datetime, timedelta

@@ -1,4 +1,4 @@
-"""Many events: duplicated, shuffled, unreadable, and processed by workers that are killed.
+"""Test many events: duplicated, shuffled, unreadable, and processed by workers that are killed.
 
 `STORM_EVENTS=10000` runs the full size.
 """

@@ -121,7 +121,7 @@ def test_the_document_is_valid_and_consistent(document: dict[str, Any]) -> None:
             assert {p["name"] for p in given} == named, path
 
 
-# What openapi-python-client can send; openapi-typescript and schemathesis accept these as well.
+# openapi-python-client can send only these types. openapi-typescript and schemathesis accept them as well.
 MEDIA_TYPES = {"application/json", "application/octet-stream", "multipart/form-data"}
 
 

@@ -1,4 +1,4 @@
-"""Concurrent buyers against the real database: threads, processes, and processes that are killed."""
+"""Test concurrent buyers against the real database: threads, processes, and processes that are killed."""
 
 import json
 import threading

@@ -1,4 +1,4 @@
-"""Attacks other than unauthorized access: open redirects, SSRF, header injection, oversized input."""
+"""Test attacks other than unauthorized access: open redirects, SSRF, header injection, oversized input."""
 
 from collections.abc import Iterator
 

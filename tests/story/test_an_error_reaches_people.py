@@ -1,4 +1,4 @@
-"""Errors, alerts and notifications end to end: real web and worker processes, mail server, Slack double and browser."""
+"""Test errors, alerts and notifications end to end: real web and worker processes, mail server, Slack and browser."""
 
 import time
 from collections.abc import Callable

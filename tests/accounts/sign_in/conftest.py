@@ -1,4 +1,4 @@
-"""Fixtures: a fixed clock, an owner with a password, and an identity provider."""
+"""Provide a fixed clock, an owner with a password, and an identity provider."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""Passkeys: added by a person who has just signed in, and used in place of a password or of a code."""
+"""Test passkeys: added by a person who has just signed in, and used in place of a password or of a code."""
 
 from collections.abc import Callable
 from datetime import timedelta

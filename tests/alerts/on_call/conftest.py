@@ -1,4 +1,4 @@
-"""People on call, and the ways to reach them."""
+"""Provide people on call, and the ways to reach them."""
 
 from typing import Any
 

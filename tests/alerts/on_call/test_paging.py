@@ -1,4 +1,4 @@
-"""Escalation to people on call, and their notification rules."""
+"""Test the escalation to people on call, and their notification rules."""
 
 import uuid
 from datetime import date, time

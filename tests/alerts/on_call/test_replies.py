@@ -1,4 +1,4 @@
-"""Acknowledging and resolving by a link, a text message, a call, or a button in Slack."""
+"""Test acknowledging and resolving by a link, a text message, a call, or a button in Slack."""
 
 import hashlib
 import hmac

@@ -1,4 +1,4 @@
-"""Changing and deleting errors with the API, and deleting them on the pages."""
+"""Test changing and deleting errors with the API, and deleting them on the pages."""
 
 import json
 import uuid

@@ -1,4 +1,4 @@
-"""Reading errors with the API: lists, searches, details, counts, releases and the export."""
+"""Test reading errors with the API: lists, searches, details, counts, releases and the export."""
 
 import json
 import uuid

@@ -1,4 +1,4 @@
-"""Strategies for arbitrary client input: JSON of any shape, biased towards the names of an event's members.
+"""Generate arbitrary client input: JSON of any shape, biased towards the names of an event's members.
 
 Hypothesis chooses a seed and a size, from which `Maker` generates the value. This is a hundred times as fast as nested
 strategies, and a failing example still shrinks in size. `FUZZ_EXAMPLES` sets the number of examples per property: few in

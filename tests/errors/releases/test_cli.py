@@ -1,4 +1,4 @@
-"""The endpoints that sentry-cli calls for releases, commits and deploys."""
+"""Test the endpoints that sentry-cli calls for releases, commits and deploys."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""The pages of releases, and the suspect commits of a group."""
+"""Test the pages of releases, and the suspect commits of a group."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta

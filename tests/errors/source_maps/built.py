@@ -1,4 +1,4 @@
-"""Small builds: a minified script with its source map, an upload as sentry-cli makes it, and an event."""
+"""Create small builds: a minified script with its source map, an upload as sentry-cli makes it, and an event."""
 
 import hashlib
 import io

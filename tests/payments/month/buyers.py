@@ -1,4 +1,4 @@
-"""Buyers, their banks, and what happens to their orders."""
+"""Simulate buyers, their banks, and what happens to their orders."""
 
 import uuid
 from dataclasses import dataclass, field
