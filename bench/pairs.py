@@ -76,7 +76,8 @@ class Contestant:
             thread.join()
 
 
-# Models by label: other checkouts keep them elsewhere. The limit per buyer stays, because each request has a new buyer.
+# Models are found by label, because other checkouts keep them elsewhere. The limit per buyer stays, because each
+# request has a new buyer.
 SET_UP_SHOP = """
 ApiKey, RateLimitTier = apps.get_model("clients.ApiKey"), apps.get_model("limits.RateLimitTier")
 for tier, _ in RateLimitTier._meta.get_field("tier").choices:

@@ -40,7 +40,8 @@ class Degraded(Exception):
     """The dependency works, but poorly. The message is shown to staff."""
 
 
-# Returns a short message for staff, or None. Raises NotConfigured or Degraded; any other exception is a failure.
+# The function returns a short message for staff, or None. Raises NotConfigured or Degraded; any other exception is a
+# failure.
 CheckFunction = Callable[[], str | None]
 
 
@@ -138,7 +139,7 @@ class WidgetContext:
         return result
 
 
-# Returns None if there is nothing to show, in which case the page omits the widget.
+# The function returns None if there is nothing to show, in which case the page omits the widget.
 WidgetFunction = Callable[[WidgetContext], dict[str, object] | None]
 
 

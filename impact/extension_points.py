@@ -54,7 +54,7 @@ class Source:
     kind: str  # The kind of its attempts.
     load: OrderSource
     watches: tuple[Watch, ...]
-    page: Callable[[str], str]  # Returns the URL of the page of a record by its uuid.
+    page: Callable[[str], str]  # This returns the URL of the page of a record by its uuid.
 
 
 order_sources: Registry[Source] = Registry("order_sources")

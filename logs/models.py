@@ -55,7 +55,7 @@ class LogEntry(models.Model):
     level = models.CharField(max_length=5, choices=Level)
     body = models.TextField()
     attributes = models.JSONField(default=dict)
-    # One word per attribute, made from its name and value, by which the search index finds them.
+    # The search index has one word per attribute, made from its name and value.
     attribute_words = models.TextField(blank=True)
     trace_id = models.CharField(max_length=32, blank=True)
     span_id = models.CharField(max_length=16, blank=True)

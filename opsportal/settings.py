@@ -296,7 +296,7 @@ SSO_CLIENT_SECRET = env.str("SSO_CLIENT_SECRET", "")
 SSO_NAME = env.str("SSO_NAME", "single sign-on")
 SSO_EMAIL_DOMAINS: list[str] = env.list("SSO_EMAIL_DOMAINS", [])
 SSO_GROUPS_CLAIM = env.str("SSO_GROUPS_CLAIM", "groups")
-# Maps groups of the provider to roles, for example platform-team=Owner,support=Staff.
+# The groups of the provider correspond to these roles, for example platform-team=Owner,support=Staff.
 SSO_ROLES: dict[str, str] = env.dict("SSO_ROLES", {})
 SSO_DEFAULT_ROLE = env.str("SSO_DEFAULT_ROLE", "")
 SOCIALACCOUNT_ADAPTER = "core.accounts.services.single_sign_on.ProviderAdapter"

@@ -5,12 +5,14 @@ They are sent inside the transaction that saves the payment, so money and seats 
 
 from django.dispatch import Signal
 
-payment_succeeded = Signal()  # Arguments: payment=Payment, now=datetime.
-# Arguments: payment=Payment, refund=Refund (the last one), now=datetime. Sent when the full amount is refunded.
+payment_succeeded = Signal()  # The arguments are payment=Payment, now=datetime.
+# The arguments are payment=Payment, refund=Refund (the last one), now=datetime. It is sent when the full amount is
+# refunded.
 payment_refunded = Signal()
-refund_made = Signal()  # Arguments: payment=Payment, refund=Refund, now=datetime.
-# Arguments: payment=Payment, refund=Refund, now=datetime. Sent when the money of a refund has come back.
+refund_made = Signal()  # The arguments are payment=Payment, refund=Refund, now=datetime.
+# The arguments are payment=Payment, refund=Refund, now=datetime. It is sent when the money of a refund has come back.
 refund_failed = Signal()
-dispute_closed = Signal()  # Arguments: payment=Payment, dispute=Dispute, now=datetime.
-# Arguments: payment=Payment, was=str, now=datetime. Sent for every change of Stripe's status except to succeeded.
+dispute_closed = Signal()  # The arguments are payment=Payment, dispute=Dispute, now=datetime.
+# The arguments are payment=Payment, was=str, now=datetime. It is sent for every change of Stripe's status except to
+# succeeded.
 payment_status_changed = Signal()

@@ -41,7 +41,7 @@ SERVER_FIXTURES = {
 }
 KINDS = ("servers", "browser", "slow")  # All other tests are fast.
 
-# Reasons for skips of tests that the other database's run executes; every other skip is reported and fails in CI.
+# Tests with these reasons are skipped here and run on the other database. Other skips are reported and fail in CI.
 RUNS_ELSEWHERE = ("part of the ", "runs in the ", "runs only on ")
 
 

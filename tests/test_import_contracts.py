@@ -96,7 +96,7 @@ UPPER_APPS = {
     "health": "payments|errors|reservations",
     "payments": "errors|reservations",
 }
-# Lists that are reviewed as a whole: the permissions of each role, and the tables that a test restore counts.
+# These lists are reviewed as a whole: the permissions of each role, and the tables that a test restore counts.
 MAY_NAME_UPPER_APPS = (
     "core/accounts/services/roles.py",
     "core/lib/customers.py",  # This is the salt of stored references, which cannot change.

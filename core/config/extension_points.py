@@ -47,11 +47,11 @@ class Resource:
     kind: ClassVar[str]  # Addresses and files use this name, such as "monitors".
     model: ClassVar[type[Model]]
     key: ClassVar[str]  # Files and other objects name an object by this unique field.
-    # Fields and inlines of the form that are not members.
+    # These fields and inlines of the form are not members.
     left_out: ClassVar[frozenset[str]] = frozenset()
     # The inlines of the admin's form by their prefix, each with the field that identifies a row within its object.
     inlines: ClassVar[Mapping[str, str]] = {}
-    # Kinds that must be written before this one, although no relation of the model requires it.
+    # These kinds must be written before this one, although no relation of the model requires it.
     comes_after: ClassVar[tuple[str, ...]] = ()
     read_scope: ClassVar[Scope] = Scope.CONFIG_READ
     write_scope: ClassVar[Scope] = Scope.CONFIG_WRITE
@@ -120,7 +120,7 @@ class Resource:
 
 
 registry: Registry[Resource] = Registry("config_resources")
-# Models that objects refer to without being a resource.
+# Objects refer to these models, which are not resources.
 _names: dict[type[Model], str] = {ClientApp: "slug", User: User.USERNAME_FIELD}
 
 

@@ -51,7 +51,7 @@ class _Labeled:
 
     field_labels: ClassVar[Mapping[str, str]] = {}
     field_help: ClassVar[Mapping[str, str]] = {}
-    # Maps the name of each constraint that users can break to the field to correct and the message.
+    # For each constraint that users can break, this has the field to correct and the message.
     constraint_messages: ClassVar[Mapping[str, tuple[str, str]]] = {}
     model: type[models.Model]
 

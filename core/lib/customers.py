@@ -11,7 +11,7 @@ from django.utils.crypto import salted_hmac
 from core.lib.scrub import scrub_text
 
 PREFIX = "email:"
-# Only international numbers, because others look like ids that apps assign.
+# Only international numbers count, because others look like ids that apps assign.
 _PHONE_NUMBER = re.compile(r"(?:tel:)?\+[\d\s().\-/]{6,24}", re.IGNORECASE)
 
 

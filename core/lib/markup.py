@@ -10,8 +10,8 @@ from django.utils.safestring import SafeString, mark_safe
 
 from core.lib import formats
 
-# Maps the lower-case word on the pill to (tone, icon). A tone is a CSS suffix. Icons differ in shape, so that color
-# alone never carries the meaning.
+# The keys are the lower-case words on the pills, and the values are (tone, icon). A tone is a CSS suffix. Icons differ
+# in shape, so that color alone never carries the meaning.
 SEVERITIES = {
     "fatal": ("critical", "critical"),
     "critical": ("critical", "critical"),

@@ -43,7 +43,7 @@ class Operation:
     url: str  # The name in the URL table.
     method: str
     summary: str
-    # Maps a status to a struct, a tuple of alternative structs, or None for an empty body.
+    # By status, this has a struct, a tuple of alternative structs, or None for an empty body.
     answers: Mapping[int, Any]
     takes: Any = None
     takes_nothing_too: bool = False
@@ -52,9 +52,9 @@ class Operation:
     scope: str = ""  # The scope of the required key, or "" if no key is required.
     refusals: Mapping[int, str] = field(default_factory=dict)
     refusal_shape: Any = Problem
-    # Maps request headers to descriptions.
+    # These are descriptions of request headers.
     headers: Mapping[str, str] = field(default_factory=dict)
-    # Maps parameters of the query string to descriptions.
+    # These are descriptions of parameters of the query string.
     query: Mapping[str, str] = field(default_factory=dict)
     # The path of this operation, if one pattern of the URL table serves several paths.
     path: str = ""

@@ -25,7 +25,7 @@ class Search:
 
     text: str  # The typed text without surrounding spaces, which is never empty.
     now: datetime
-    may: Callable[[str], bool]  # Returns True for a permission that the user has.
+    may: Callable[[str], bool]  # This returns True for a permission that the user has.
 
     def matches(self, *texts: str) -> bool:
         """Return True if each typed word occurs in one of the texts."""

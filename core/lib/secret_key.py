@@ -18,7 +18,7 @@ def installation_secret_key(data_dir: Path) -> str:
     try:
         os.link(
             draft, path
-        )  # Fails if another process was faster; then that process's key is used.
+        )  # This fails if another process was faster. Then that process's key is used.
     except FileExistsError:
         pass
     finally:

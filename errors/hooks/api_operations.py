@@ -73,7 +73,7 @@ _SEARCH = {
 _RANGE = {"since": "The first time, such as 2026-11-22T14:00:00Z.", "until": "The last time."}
 _BAD_QUERY = {422: "A parameter is invalid; `detail` says which."}
 _NO_GROUP = {404: "The app has no such error.", 422: "A parameter is invalid."}
-# Maps each name to (summary, parameters, answer, refusals).
+# By name, each operation has (summary, parameters, answer, refusals).
 _READ: dict[str, tuple[str, dict[str, str], Any, dict[int, str]]] = {
     "group-list": (
         "List or search the app's errors.",
@@ -177,7 +177,7 @@ _REFUSALS = {
     500: "This event could not be stored.",
 }
 _SENTRY: dict[str, tuple[str, str, Any]] = {
-    # Maps the path after the app's id to (summary, media type, body).
+    # By the path after the app's id, each operation has (summary, media type, body).
     "envelope/": ("Receive a Sentry envelope from an SDK.", "application/octet-stream", str),
     "store/": ("Receive an event from an older SDK.", "application/json", dict[str, Any]),
     "security/": (
@@ -240,7 +240,7 @@ _CLI_NOTES = {
     "version": "The version of the release.",
 }
 _Json = dict[str, Any]
-# Maps (name, method) to (summary, body, answers).
+# By (name, method), each operation has (summary, body, answers).
 _CLI: dict[tuple[str, str], tuple[str, Any, dict[int, Any]]] = {
     ("cli-info", "GET"): ("Return the permissions of the key.", None, {200: _Json}),
     ("cli-regions", "GET"): ("List the portal as the only region.", None, {200: _Json}),

@@ -17,7 +17,7 @@ MAX_GROUPS = 500
 # events.
 WORSE_FACTOR = 3
 MIN_WORSE_COUNT = 10
-# Maps the severities of groups to those of alerts.
+# The severities of groups correspond to these severities of alerts.
 SEVERITIES = {
     Severity.CRITICAL: AlertSeverity.CRITICAL,
     Severity.HIGH: AlertSeverity.HIGH,

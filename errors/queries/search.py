@@ -42,7 +42,7 @@ STATES = {
     "resolved": "Resolved",
     "all": "All",
 }
-BY_RISK = "risk"  # Sorts by the money at risk, which is computed and has no column.
+BY_RISK = "risk"  # This sorts by the money at risk, which is computed and has no column.
 SORTS = {"": "last_seen_at", "events": "event_count", "users": "user_count", BY_RISK: ""}
 IS_VALUES = (
     "open",

@@ -17,7 +17,7 @@ from health.caches.status import status_cache
 from health.models import HEX_COLOR, IncidentTemplate, StatusPage
 
 MAX_LOGO_BYTES = 200_000
-# Types of images by how their content starts.
+# The start of the content determines the type of an image.
 LOGO_TYPES = (
     (b"\x89PNG\r\n\x1a\n", "image/png"),
     (b"\xff\xd8\xff", "image/jpeg"),

@@ -33,7 +33,7 @@ MAX_TIMEOUT_SECONDS = 15
 MAX_INTERVAL_MINUTES = 1_440
 # These names in backups differ from the columns by more than camel case.
 _BACKUP_NAMES = {"accepted_statuscodes": "accepted_statuscodes_json"}
-# Maps the type of a notification to a kind of channel, and its settings by their names in the portal.
+# By the type of a notification, this has the kind of channel, and its settings by their names in the portal.
 CHANNELS: dict[str, tuple[str, dict[str, str]]] = {
     "slack": ("slack", {"webhook_url": "slackwebhookURL"}),
     "discord": ("discord", {"webhook_url": "discordWebhookUrl"}),

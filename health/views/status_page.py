@@ -57,7 +57,7 @@ class _Body:
         return hashlib.sha256(self.plain).hexdigest()[:24]
 
 
-# Each response as this process last rendered it, with the status that it shows.
+# This has each response as this process last rendered it, with the status that it shows.
 _rendered: dict[str, tuple[tuple[object, bool], _Body]] = {}
 
 

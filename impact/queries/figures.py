@@ -14,7 +14,7 @@ from core.lib import formats
 from impact.extension_points import Problem
 from impact.states import State
 
-Amounts = dict[str, int]  # Maps a currency to minor units.
+Amounts = dict[str, int]  # By currency, this has the amount in minor units.
 
 
 @dataclass(frozen=True)

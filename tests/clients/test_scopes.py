@@ -63,7 +63,7 @@ SCOPES = {
 }
 CONFIG = (Scope.CONFIG_READ, Scope.CONFIG_WRITE)
 INCIDENTS = (Scope.INCIDENTS_READ, Scope.INCIDENTS_WRITE)
-# Addresses with several methods: the scope of GET, and that of the others.
+# Addresses with several methods have a scope for GET, and one for the others.
 READ_AND_WRITE = {
     f"config:{kind}{suffix}": scopes
     for kind, scopes in {

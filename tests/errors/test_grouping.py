@@ -51,7 +51,7 @@ frames = st.lists(
     min_size=1,
     max_size=5,
 )
-# Differences between two occurrences of one bug.
+# Two occurrences of one bug may differ in these ways.
 circumstances = st.fixed_dictionaries(
     {},
     optional={

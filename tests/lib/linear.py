@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable
 
-# Inputs on which patterns for names, addresses, keys, times and code could backtrack.
+# On these inputs, patterns for names, addresses, keys, times and code could backtrack.
 UNITS = (
     "a", "@", "a@", "1 ", "1.", ":", "a:", "password=", "://a:", "-----BEGIN PRIVATE KEY-----", "bearer ", "a.b@",
     "password", "eyJ", "eyJaaaaaaaa.", "eyJ4-", "ops_-", "ghp_-", "xoxb-", "AIza-", "4", "4 ", "4-", "0:", "password\\", "a%40", "1.1.1.", "cookie: ", "cookie'",

@@ -25,7 +25,7 @@ from tests.servers.postgres import PostgresServer
 from tests.two_runs import in_the_sqlite_run
 
 pytestmark = in_the_sqlite_run
-# Blocks the move when it records the first piece of a table, until the lock is released.
+# This blocks the move when it records the first piece of a table, until the lock is released.
 BLOCK = f"""
     {CREATE_RECORDS};
     CREATE OR REPLACE FUNCTION block() RETURNS trigger LANGUAGE plpgsql AS

@@ -9,9 +9,9 @@ from reservations.queries.drift import find_drift
 from reservations.services.hold import ON_THE_WAY
 from tests.payments.stripe_account import StripeAccount
 
-# Stripe's statuses of disputes whose amount it has taken from the account.
+# In these statuses of a dispute, Stripe has taken its amount from the account.
 WITHDRAWN = ("needs_response", "under_review", "lost")
-# Alerts about the portal, or about measurements over time, which are not cases.
+# These alerts are about the portal, or about measurements over time, so they are not cases.
 NO_CASES = ("webhooks-missing", "debit-failed", "stripe-key-refused")
 
 

@@ -22,7 +22,7 @@ def batched(names: tuple[str, ...], size: int) -> Iterator[tuple[str, ...]]:
 pytestmark = pytest.mark.django_db
 
 TABLE = Path(__file__).with_name("access_by_role.txt")
-# Pages for signing in, and their JavaScript catalog.
+# These are the pages for signing in, and their JavaScript catalog.
 OPEN_PAGES = (
     "/admin/login/",
     "/admin/password_reset/",
@@ -208,7 +208,7 @@ def test_no_page_fails_on_arbitrary_parameters(client: Client, admin_user: User)
             if response.status_code >= 500:
                 failed[path] = value
                 break
-        # Also a few parameters at a time, because an early refusal of one hides the effect of the others.
+        # A few parameters are also tried at a time, because an early refusal of one hides the effect of the others.
         for few in batched(names, 8):
             response = client.get(path, dict.fromkeys(few, values[0]))
             if response.status_code >= 500:

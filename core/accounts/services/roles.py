@@ -21,9 +21,9 @@ class Role(StrEnum):
     READ_ONLY = "Read-only"
 
 
-# Apps whose rows are never edited by hand.
+# No user edits the rows of these apps by hand.
 _INTERNAL_APPS = ("admin", "contenttypes", "sessions", "django_q", "otp_totp")
-# Permissions for owners only: users and what they did, e-mail addresses, and channels with their secrets.
+# Only owners have these permissions: users and what they did, e-mail addresses, and channels with their secrets.
 _OWNERS_ONLY = (
     "auth.*",
     "access.*",
@@ -34,7 +34,7 @@ _OWNERS_ONLY = (
     "health.*_subscriber",
     "health.*_statusmail",
 )
-# Permissions of staff beyond viewing, as fnmatch patterns of "app.permission".
+# Staff have these permissions beyond viewing, as fnmatch patterns of "app.permission".
 STAFF_PERMISSIONS = (
     "alerts.change_systemalert",
     "alerts.change_notification",

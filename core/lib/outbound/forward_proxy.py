@@ -20,7 +20,8 @@ from core.lib.outbound.exceptions import ForbiddenAddress
 MAX_HEAD_BYTES = 64 * 1024
 MAX_REPLY_BYTES = 4 << 20
 _CONNECT_SECONDS = 5.0
-# Headers for the proxy itself. Each request has a connection of its own, because the next one may go elsewhere.
+# These headers are for the proxy itself. Each request has a connection of its own, because the next one may go
+# elsewhere.
 _NOT_FORWARDED = (b"proxy-", b"connection:", b"keep-alive:")
 
 

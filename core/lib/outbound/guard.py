@@ -18,7 +18,7 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 _NEVER = (
-    # Azure's metadata address, which is in public address space:
+    # This is Azure's metadata address, which is in public address space:
     # https://learn.microsoft.com/azure/virtual-network/what-is-ip-address-168-63-129-16
     ipaddress.ip_network("168.63.129.16/32"),
     # Protocol assignments, with the metadata address of one cloud; older Python versions call most of them global.
@@ -182,7 +182,7 @@ def remember_lookups(hosts: Iterable[str]) -> Iterator[None]:
         _remembered.reset(token)
 
 
-# Maps a host to its addresses, or to the error.
+# By host, this has the addresses or the error.
 _remembered: ContextVar[dict[str, list[str] | OSError] | None] = ContextVar(
     "remembered_lookups", default=None
 )

@@ -40,9 +40,8 @@ _CARD_HINT = re.compile(r"\d{4}[ -]?\d{4,6}[ -]?\d{4}", re.ASCII)
 _SCHEME_AND_TOKEN = re.compile(
     r"\b(bearer|basic)(\s{1,4})([\w.~+/=-]{6,4096}+)", re.IGNORECASE | re.ASCII
 )
-# Words with dots; _jwt decides which of them are JSON Web Tokens. (`eyJ[\w-]{8,}\.` would try again at every `-eyJ` of
-# a
-# word, which takes hours for a megabyte.)
+# This matches words with dots, and _jwt decides which of them are JSON Web Tokens. (`eyJ[\w-]{8,}\.` would try again at
+# every `-eyJ` of a word, which takes hours for a megabyte.)
 _DOTTED = re.compile(r"(?<![\w.-])[\w.-]{16,}+")
 _PEM = re.compile(
     r"-----BEGIN [A-Z ]{0,40}PRIVATE KEY-----.*?(?:-----END [A-Z ]{0,40}PRIVATE KEY-----|\Z)",

@@ -59,7 +59,7 @@ class Scrubber:
         self._extra = frozenset("".join(words_of(str(key))) for key in extra_keys)
         self._safe = frozenset("".join(words_of(str(key))) for key in safe_keys)
         self._verdicts = GenerationCache[str, bool](_MAX_CACHED_NAMES)
-        # Names that neither mark a secret nor contain one.
+        # These names neither mark a secret nor contain one.
         self._harmless_names = GenerationCache[Any, bool](_MAX_CACHED_NAMES)
         self.serial = next(_serials)  # Unlike id(), this is unique among all scrubbers.
 
