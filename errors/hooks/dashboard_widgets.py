@@ -1,6 +1,7 @@
 """Show errors on the system-health page."""
 
-from datetime import datetime
+from collections.abc import Sequence
+from datetime import datetime, timedelta
 
 from core.lib.app_access import limit
 from core.lib.charts import Chart, Series, Threshold
@@ -19,6 +20,28 @@ def count_by_slot(context: WidgetContext) -> dict[Severity, dict[datetime, int]]
     )
 
 
+def chart_errors_per_minute(
+    context: WidgetContext, *, thresholds: Sequence[Threshold] = ()
+) -> Chart:
+    by_slot = count_by_slot(context)
+    minutes = counts.step_for(context.range) / timedelta(minutes=1)
+    return Chart(
+        title="Errors per minute",
+        times=list(by_slot[Severity.HIGH]),
+        series=[
+            Series(
+                severity.label,
+                [number / minutes for number in by_slot[severity].values()],
+                kind="bars",
+                tone=tone,
+            )
+            for severity, tone in SEVERITY_TONES.items()
+        ],
+        unit="/min",
+        thresholds=thresholds,
+    )
+
+
 @widget(
     "errors.live",
     title="Errors",
@@ -32,22 +55,9 @@ def count_by_slot(context: WidgetContext) -> dict[Severity, dict[datetime, int]]
 def live(context: WidgetContext) -> dict[str, object]:
     """Show errors of severity warning and above. Informational events are left out."""
     per_minute = counts.rate_now(context.now)
-    step = counts.step_for(context.range)
-    minutes = step.total_seconds() / 60
     by_slot = count_by_slot(context)
-    chart = Chart(
-        title="Errors per minute",
-        times=list(by_slot[Severity.HIGH]),
-        series=[
-            Series(
-                severity.label,
-                [number / minutes for number in by_slot[severity].values()],
-                kind="bars",
-                tone=tone,
-            )
-            for severity, tone in SEVERITY_TONES.items()
-        ],
-        unit="/min",
+    chart = chart_errors_per_minute(
+        context,
         thresholds=[
             Threshold(
                 counts.WARNING_PER_MINUTE,

@@ -3,8 +3,7 @@
 from datetime import datetime, timedelta
 
 from core.lib import formats
-from core.lib.charts import Chart, Series
-from errors.hooks.dashboard_widgets import SEVERITY_TONES, count_by_slot
+from errors.hooks.dashboard_widgets import SEVERITY_TONES, chart_errors_per_minute
 from errors.models import Severity
 from errors.queries import counts
 from health.extension_points import Reading, WidgetContext, overview_figure
@@ -39,27 +38,11 @@ def errors_per_minute(context: WidgetContext) -> Reading:
     now = context.now
     in_last_hour = counts.count(now - _HOUR, now, *SEVERITY_TONES)
     critical = counts.count(now - _HOUR, now, Severity.CRITICAL) if in_last_hour else 0
-    step = counts.step_for(context.range)
-    by_slot = count_by_slot(context)
-    minutes = step / timedelta(minutes=1)
     return Reading(
         in_last_hour / 60,
         "/min",
         week_ago=counts.count_in_hour(now - _WEEK, *SEVERITY_TONES) / 60,
         note=f"{critical:,} critical in the last hour" if critical else "in the last hour",
         tone=Tone.CRITICAL if critical else Tone.NONE,
-        chart=Chart(
-            title="Errors per minute",
-            times=list(next(iter(by_slot.values()))),
-            series=[
-                Series(
-                    severity.label,
-                    [number / minutes for number in by_slot[severity].values()],
-                    kind="bars",
-                    tone=tone,
-                )
-                for severity, tone in SEVERITY_TONES.items()
-            ],
-            unit="/min",
-        ),
+        chart=chart_errors_per_minute(context),
     )

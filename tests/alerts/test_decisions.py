@@ -22,7 +22,7 @@ MINUTE = timedelta(minutes=1)
 CEILING = Limits(threshold=5, severity=Severity.HIGH)
 
 
-def test_two_of_three_breaches_open_and_one_is_pending() -> None:
+def test_one_breach_is_pending_and_two_of_three_open() -> None:
     rule = Limits(5, Severity.HIGH, breaches_needed=2, out_of=3)
 
     first = decide(Verdict.BREACH, 6, None, rule, NOON)
@@ -38,7 +38,7 @@ def test_two_of_three_breaches_open_and_one_is_pending() -> None:
     ]
 
 
-def test_asking_often_within_a_minute_does_not_count_as_many_breaches() -> None:
+def test_repeated_evaluations_within_a_minute_count_as_one_breach() -> None:
     rule = Limits(5, Severity.HIGH, breaches_needed=3, out_of=3)
     pending = PreviousState(Stage.PENDING, Severity.HIGH, "b", NOON)
     for second in range(1, 40):
@@ -93,7 +93,7 @@ def test_a_clear_value_opens_nothing_when_fewer_breaches_are_needed_than_before(
     assert (calm.action, worse.action) == (Action.RECORD, Action.OPEN)
 
 
-def test_a_pending_problem_is_forgotten_once_no_breach_counts_any_more() -> None:
+def test_a_pending_problem_ends_once_no_breach_counts_any_more() -> None:
     rule = Limits(5, Severity.HIGH, breaches_needed=2, out_of=2, clear_after=4)
     pending = PreviousState(Stage.PENDING, Severity.HIGH, "b", NOON)
 
@@ -144,7 +144,7 @@ def test_a_problem_whose_end_is_unknown_returns_as_a_new_one() -> None:
     assert decide(Verdict.BREACH, 6, ended, CEILING, NOON + MINUTE).action is Action.OPEN
 
 
-def test_a_return_within_the_window_reopens_and_later_is_new() -> None:
+def test_a_return_within_the_window_reopens_and_a_later_one_opens() -> None:
     ended = PreviousState(Stage.RESOLVED, Severity.HIGH, resolved_at=NOON)
 
     soon = decide(Verdict.BREACH, 6, ended, CEILING, NOON + timedelta(minutes=15))
@@ -176,7 +176,7 @@ def test_a_problem_ends_after_as_many_clear_values_in_a_row_as_the_rule_wants() 
     assert (first.action, second.action) == (Action.RECORD, Action.RESOLVE)
 
 
-def test_a_flapping_problem_ends_only_after_it_was_calm_long_enough() -> None:
+def test_a_flapping_problem_resolves_after_it_was_clear_for_a_while() -> None:
     flapping = PreviousState(
         Stage.ACTIVE, Severity.HIGH, "b", NOON, clear_since=NOON, is_flapping=True
     )
@@ -190,7 +190,7 @@ def test_a_flapping_problem_ends_only_after_it_was_calm_long_enough() -> None:
 # --- what is known afterwards, for previews of a rule ---------------------------------------------------
 
 
-def test_what_never_became_an_alert_is_known_no_more_once_it_is_over() -> None:
+def test_a_problem_that_never_became_an_alert_has_no_state_after_its_end() -> None:
     rule = Limits(5, Severity.HIGH, breaches_needed=2, out_of=2)
 
     pending = advance(None, decide(Verdict.BREACH, 6, None, rule, NOON), NOON)
@@ -227,7 +227,7 @@ def test_a_resolved_problem_keeps_its_end_while_its_return_waits_for_further_bre
     assert waiting == PreviousState(Stage.RESOLVED, Severity.HIGH, "b", now, resolved_at=NOON)
 
 
-def test_what_changes_nothing_leaves_what_was_known() -> None:
+def test_a_decision_that_changes_nothing_leaves_the_state() -> None:
     rule = Limits(5, Severity.HIGH, no_data=NoData.KEEP)
     active = PreviousState(Stage.ACTIVE, Severity.HIGH, "b", NOON)
 

@@ -130,40 +130,6 @@ def test_a_dismissed_problem_never_opens_automatically(rule: Limits, value: floa
     )
 
 
-def test_one_breach_is_pending_and_two_of_three_open() -> None:
-    rule = Limits(5, Severity.HIGH, breaches_needed=2, out_of=3)
-
-    first = decide(Verdict.BREACH, 6, None, rule, NOON)
-    pending = PreviousState(Stage.PENDING, Severity.HIGH, first.recent, NOON)
-    calm = decide(Verdict.CLEAR, 0, pending, rule, NOON + MINUTE)
-    pending = PreviousState(Stage.PENDING, Severity.HIGH, calm.recent, NOON + MINUTE)
-    second = decide(Verdict.BREACH, 6, pending, rule, NOON + 2 * MINUTE)
-
-    assert [first.action, calm.action, second.action] == [
-        Action.PEND,
-        Action.RECORD,
-        Action.OPEN,
-    ]
-
-
-def test_repeated_evaluations_within_a_minute_count_as_one_breach() -> None:
-    rule = Limits(5, Severity.HIGH, breaches_needed=3, out_of=3)
-    pending = PreviousState(Stage.PENDING, Severity.HIGH, "b", NOON)
-    for second in range(1, 40):
-        decision = decide(Verdict.BREACH, 6, pending, rule, NOON + timedelta(seconds=second))
-        assert decision.action is Action.RECORD
-        pending = PreviousState(Stage.PENDING, Severity.HIGH, decision.recent, NOON)
-
-
-def test_a_return_within_the_window_reopens_and_a_later_one_opens() -> None:
-    ended = PreviousState(Stage.RESOLVED, Severity.HIGH, resolved_at=NOON)
-
-    soon = decide(Verdict.BREACH, 6, ended, CEILING, NOON + timedelta(minutes=15))
-    later = decide(Verdict.BREACH, 6, ended, CEILING, NOON + timedelta(minutes=15, seconds=1))
-
-    assert (soon.action, later.action) == (Action.REOPEN, Action.OPEN)
-
-
 def test_severity_rises_at_the_critical_threshold_and_never_falls() -> None:
     rule = Limits(5, Severity.WARNING, critical_threshold=50)
     mild = PreviousState(Stage.ACTIVE, Severity.WARNING, "b", NOON)
@@ -174,17 +140,6 @@ def test_severity_rises_at_the_critical_threshold_and_never_falls() -> None:
 
     assert (raised.action, raised.severity) == (Action.RAISE, Severity.CRITICAL)
     assert (kept.action, kept.severity) == (Action.UPDATE, Severity.CRITICAL)
-
-
-def test_a_flapping_problem_resolves_after_it_was_clear_for_a_while() -> None:
-    flapping = PreviousState(
-        Stage.ACTIVE, Severity.HIGH, "b", NOON, clear_since=NOON, is_flapping=True
-    )
-
-    early = decide(Verdict.CLEAR, 0, flapping, CEILING, NOON + timedelta(minutes=59))
-    calm = decide(Verdict.CLEAR, 0, flapping, CEILING, NOON + timedelta(minutes=60))
-
-    assert (early.action, calm.action) == (Action.RECORD, Action.RESOLVE)
 
 
 @pytest.mark.parametrize(
