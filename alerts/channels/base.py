@@ -62,6 +62,8 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     action_url: str = ""
     # For example "17.1": the alert and its episode, named by replies and buttons.
     alert_ref: str = ""
+    # The references of the related alerts that were merged into this message.
+    related_refs: list[str] = []
     # The hosts, apps and components that the alert is about, such as "host shop.example". Alerts that share one become
     # one message.
     causes: list[str] = []
@@ -71,6 +73,11 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     def body(self) -> str:
         """Return the text followed by the lines about orders, for channels that show a single block of text."""
         return "\n".join(part for part in (self.text, self.impact, self.estimate) if part)
+
+    @property
+    def alert_refs(self) -> list[str]:
+        """Return the references of all alerts that the message is about, on which its buttons act."""
+        return [self.alert_ref, *self.related_refs] if self.alert_ref else []
 
     @property
     def is_resolved(self) -> bool:

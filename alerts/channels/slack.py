@@ -82,9 +82,16 @@ def build_blocks(message: Message, *, has_buttons: bool = False) -> list[dict[st
         },
     ]
     buttons: list[dict[str, object]] = []
-    if has_buttons and message.alert_ref and not message.is_resolved:
+    if has_buttons and message.alert_refs and not message.is_resolved:
+        count = len(message.alert_refs)
         buttons += [
-            _button(text, action_id=action, value=message.alert_ref)
+            _button(
+                f"{text} all {count}" if count > 1 else text,
+                action_id=action,
+                value=",".join(
+                    message.alert_refs
+                ),  # up to 101 alerts; Slack allows 2,000 characters
+            )
             for action, text in ACTIONS.items()
         ]
     elif message.action_url and not message.is_resolved:

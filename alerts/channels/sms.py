@@ -59,7 +59,8 @@ def build_segment(message: Message, *, accepts_replies: bool = False) -> str:
     hint = ""
     if accepts_replies and message.alert_ref and not message.is_resolved:
         number = message.alert_ref.partition(".")[0]
-        hint = f"\nReply ACK {number} or RES {number}"
+        count = len(message.alert_refs)
+        hint = f"\nReply ACK {number} or RES {number}" + (f" for all {count}" if count > 1 else "")
     link = to_gsm7(f"\n{message.action_url or message.url}".rstrip())
     end = hint + link if message.action_url else hint  # Without the link, the person cannot act.
     title = to_gsm7(f"{message.state_word.upper()}: {message.bare_title}")

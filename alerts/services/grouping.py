@@ -73,6 +73,7 @@ def merge_related(leader: Notification, message: Message, *, now: datetime) -> M
         text=stored.text + merged.text.removeprefix(message.text),
         facts=merged.facts,
         severity=merged.severity,
+        related_refs=merged.related_refs,
     )
     Notification.objects.filter(pk=leader.pk).update(payload=messages.to_payload(stored))
     leader.payload = messages.to_payload(stored)
@@ -114,6 +115,7 @@ def _add_members(message: Message, members: list[Message]) -> Message:
         text=f"{message.text}\n\nTogether with {related}:\n" + "\n".join(lines),
         facts=[*message.facts[:9], ("Related", related)],
         severity=max((message, *members), key=lambda one: Severity(one.severity).rank).severity,
+        related_refs=[member.alert_ref for member in members if member.alert_ref],
     )
 
 

@@ -43,7 +43,7 @@ def link(request: HttpRequest, token: str) -> HttpResponse:
         if request.POST.get("action") not in list(Action):
             return HttpResponse(status=400)
         outcome = replies.act(
-            claim.alert,
+            [claim.alert],
             Action(request.POST["action"]),
             person=claim.person,
             way="by a link",
@@ -90,7 +90,7 @@ def voice(request: HttpRequest, token: str) -> HttpResponse:
     if claim is None or action is None:
         return _twiml("<Say>This key has no meaning. Goodbye.</Say>")
     now = timezone.now()
-    text = replies.act(claim.alert, action, person=claim.person, way="by phone", now=now)
+    text = replies.act([claim.alert], action, person=claim.person, way="by phone", now=now)
     return _twiml(f"<Say>{escape(text)}</Say>")
 
 
@@ -145,19 +145,28 @@ def slack_button(request: HttpRequest, pk: int) -> HttpResponse:
         return problem(400, f"not a payload of Slack: {error}")
     person = Person.objects.filter(slack_id=payload.user.id, is_active=True).exclude(slack_id="")
     for one in payload.actions:
-        alert = _find_alert(one.value)
-        if alert is None or one.action_id not in list(Action):
-            continue  # The button only opens a link, or its alert was deleted.
+        alerts = _find_alerts(one.value)
+        if not alerts or one.action_id not in list(Action):
+            continue  # The button only opens a link, or its alerts were deleted.
         who = person.first()
         way = "in Slack" if who else f"by {payload.user.username[:80] or 'someone'} in Slack"
-        text = replies.act(alert, Action(one.action_id), person=who, way=way, now=timezone.now())
+        text = replies.act(alerts, Action(one.action_id), person=who, way=way, now=timezone.now())
         if payload.response_url:
             queue.enqueue("alerts.tasks.answer_in_slack", url=payload.response_url, text=text)
     return HttpResponse()
 
 
-def _find_alert(reference: str) -> SystemAlert | None:
-    alert_id, _, episode = reference[:40].partition(".")
-    if not (alert_id.isdecimal() and episode.isdecimal()):
-        return None
-    return SystemAlert.objects.visible().filter(pk=int(alert_id), episode=int(episode)).first()
+def _find_alerts(references: str) -> list[SystemAlert]:
+    """Return the alerts that a button names, such as "17.1,18.2", if they are still in the same episode."""
+    numbers = [reference.split(".") for reference in references[:2000].split(",")]
+    episodes = {
+        int(pair[0]): int(pair[1])
+        for pair in numbers
+        if len(pair) == 2 and all(part.isdecimal() and len(part) <= 18 for part in pair)
+    }
+    alerts = SystemAlert.objects.visible().in_bulk(list(episodes))
+    return [
+        alerts[pk]
+        for pk, episode in episodes.items()
+        if pk in alerts and alerts[pk].episode == episode
+    ]

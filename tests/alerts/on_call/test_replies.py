@@ -9,16 +9,14 @@ from urllib.parse import urlencode
 
 import pytest
 from django.conf import settings as django_settings
+from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 
 from alerts import services, signed_links
 from alerts.channels import twilio
-from alerts.models import (
-    Channel,
-    Person,
-    SystemAlert,
-)
+from alerts.models import AlertType, Channel, Person, SystemAlert, Team
+from alerts.services import replies
 from alerts.tasks import answer_in_slack
 from tests.alerts.conftest import NOON, deliver
 from tests.alerts.on_call.support import (
@@ -26,7 +24,7 @@ from tests.alerts.on_call.support import (
     make_rule,
     make_step,
 )
-from tests.factories import make_alert
+from tests.factories import make_alert, make_app
 from tests.servers.fake_http import FakeHTTP
 
 pytestmark = pytest.mark.django_db
@@ -243,3 +241,131 @@ def test_the_outcome_of_a_button_is_posted_to_slack(slack: FakeHTTP) -> None:
     answer_in_slack(url=f"{slack.url}/response", text="expired")
 
     assert slack.requests[0].json()["text"] == "Acknowledged: x"
+
+
+# --- messages about several alerts -----------------------------------------------------------------------------
+
+
+def make_related(*titles: str, **fields: Any) -> list[SystemAlert]:
+    """Open alerts about one app, whose messages are merged into one."""
+    return [make_alert(title=title, labels={"app": "shop"}, now=NOON, **fields) for title in titles]
+
+
+def states() -> dict[str, str]:
+    return dict(SystemAlert.objects.values_list("title", "state"))
+
+
+def test_a_button_in_slack_acts_on_all_alerts_that_the_message_names(
+    client: Client, slack_app: Channel, slack: FakeHTTP
+) -> None:
+    first, second, _ = make_related("A", "B", "C")
+    deliver(NOON)
+    (message,) = slack.requests
+    buttons = message.json()["attachments"][0]["blocks"][-1]["elements"]
+    assert [b["text"]["text"] for b in buttons[:2]] == ["Acknowledge all 3", "Resolve all 3"]
+    # One of them is in progress already, and another problem is not named by the message.
+    services.resolve([second], user=None, now=NOON)
+    make_alert(title="D", now=NOON)
+    payload = {
+        "user": {"id": "U1", "username": "ann.b"},
+        "actions": [{"action_id": "acknowledge", "value": buttons[0]["value"]}],
+        "response_url": f"{slack.url}/response",
+    }
+
+    click(client, slack_app, payload, at=clock.time(), secret="s3cret")
+
+    expected = {"A": "acknowledged", "B": "resolved", "C": "acknowledged", "D": "open"}
+    assert states() == expected
+    assert first.events.filter(kind="acknowledged", text="by ann.b in Slack").exists()
+
+
+@pytest.mark.parametrize("value", ["", "x", "1", "1.1.1", ",", "9" * 30 + ".1", "1.x,.1", "-1.1"])
+def test_buttons_with_unknown_alerts_change_nothing(
+    client: Client, slack_app: Channel, value: str
+) -> None:
+    alert = make_alert(now=NOON)
+    payload = {"user": {"id": "U1"}, "actions": [{"action_id": "resolve", "value": value}]}
+
+    assert click(client, slack_app, payload, at=clock.time(), secret="s3cret").status_code == 200
+    alert.refresh_from_db()
+    assert alert.state == "open"
+
+
+@pytest.fixture
+def sms_of_team(sent_sms: Channel) -> Channel:
+    """Text messages about all alerts go to Ann's number, as to a team: related alerts are merged."""
+    sent_sms.people.set(Person.objects.all())
+    sent_sms.config = {**sent_sms.config, "recipients": ""}
+    sent_sms.save()
+    alert_type = AlertType.objects.get(slug="high-error-rate")
+    alert_type.steps.all().delete()
+    alert_type.channels.set([sent_sms])
+    return sent_sms
+
+
+@pytest.mark.parametrize(
+    ("reply", "acknowledged"),
+    [("ack", "ABC"), ("ACK {first}", "ABC"), ("ACK {second}", "B"), ("ack all", "ABC")],
+)
+def test_a_text_message_in_answer_to_several_alerts_means_all_of_them_or_the_one_it_names(
+    client: Client, sms_of_team: Channel, twilio: FakeHTTP, reply: str, acknowledged: str
+) -> None:
+    first, second, _ = make_related("A", "B", "C")
+    deliver(NOON)
+    (sent,) = bodies(twilio)
+    assert sent["Body"].startswith("CRITICAL: A, and 2 related alerts")
+    assert f"Reply ACK {first.pk} or RES {first.pk} for all 3" in sent["Body"]
+
+    text = reply.format(first=first.pk, second=second.pk)
+    answer = send_sms(client, sms_of_team, text, "+15550111").content.decode()
+
+    assert {title for title, state in states().items() if state == "acknowledged"} == set(
+        acknowledged
+    )
+    told = "Acknowledged 3 alerts: A; B; C" if acknowledged == "ABC" else "Acknowledged: B"
+    assert told in answer
+
+
+def test_a_reply_without_a_number_asks_for_one_if_several_messages_are_meant(
+    client: Client, sms_of_team: Channel
+) -> None:
+    first, *_ = make_related("A", "B")
+    other = make_alert(title="Other", now=NOON)
+    deliver(NOON)
+
+    answer = send_sms(client, sms_of_team, "ack", "+15550111").content.decode()
+    assert f"3 alerts are open. Reply ACK with a number, or ACK ALL. {other.pk} Other, " in answer
+    assert f"{first.pk} A and 1 related" in answer
+    assert set(states().values()) == {"open"}
+
+    send_sms(client, sms_of_team, f"res {first.pk}", "+15550111")
+    assert states() == {"A": "resolved", "B": "resolved", "Other": "open"}
+
+
+def test_the_outcome_says_what_was_done_what_was_not_and_what_is_not_allowed(ann: Person) -> None:
+    alerts = make_related("A", "B", "C", "D")
+    services.resolve(alerts[2:], user=None, now=NOON)
+    several = replies.act(alerts, replies.Action.RESOLVE, person=ann, way="by a link", now=NOON)
+    again = replies.act(alerts[:1], replies.Action.RESOLVE, person=ann, way="by a link", now=NOON)
+
+    assert several == "Resolved 2 alerts: A; B. Nothing to do for 2 alerts: C; D"
+    assert again == "Nothing to do, it is already resolved: A"
+
+
+def test_alerts_of_other_teams_are_skipped(ann: Person) -> None:
+    shop, pay = make_app("shop"), make_app("pay")
+    user = User.objects.create_user("ann", is_staff=True)
+    Person.objects.update(user=user)
+    team = Team.objects.create(name="Shop")
+    team.apps.set([shop])
+    team.people.set([ann])
+    ann.refresh_from_db()
+    mine = make_alert(title="Mine", labels={"app": shop.name}, now=NOON)
+    theirs = make_alert(title="Theirs", labels={"app": pay.name}, now=NOON)
+
+    text = replies.act(
+        [mine, theirs], replies.Action.ACKNOWLEDGE, person=ann, way="in Slack", now=NOON
+    )
+
+    assert text == "Acknowledged: Mine. You may not act on 1 alert of other teams"
+    assert states() == {"Mine": "acknowledged", "Theirs": "open"}
