@@ -1,13 +1,15 @@
-"""Read the audit log."""
+"""Read the audit log, and find the people who may see an app."""
 
 import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
+from django.contrib.auth.models import User
 from django.db.models import QuerySet
 
 from core.accounts.models import AuditEvent
+from core.lib.app_access import visible_apps
 
 VERBS = ("added", "changed", "deleted")
 MAX_EDITS = 50
@@ -55,3 +57,17 @@ def in_batches(events: "QuerySet[AuditEvent]") -> Iterator[AuditEvent]:
     while batch := list(events.filter(pk__gt=last).order_by("pk")[:EXPORT_BATCH]):
         yield from batch
         last = batch[-1].pk
+
+
+def list_staff_who_see(apps: Collection[int], permission: str) -> list[User]:
+    """Return the active staff who have the permission, and may see all of these apps, by name."""
+    staff = User.objects.filter(is_staff=True, is_active=True).order_by("username")
+    return [person for person in staff if sees(person, apps, permission)]
+
+
+def sees(person: User, apps: Collection[int], permission: str) -> bool:
+    """Return True if the person is active staff, has the permission, and may see all of these apps."""
+    if not (person.is_staff and person.is_active and person.has_perm(permission)):
+        return False
+    visible = visible_apps(person)
+    return visible is None or visible.issuperset(apps)

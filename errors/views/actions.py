@@ -6,7 +6,6 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from django.contrib import messages
-from django.contrib.auth import get_user_model
 from django.contrib.auth.decorators import permission_required
 from django.contrib.auth.models import User
 from django.db.models import QuerySet
@@ -16,6 +15,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_POST
 
+from core.accounts.queries import sees
 from core.clients.models import ClientApp
 from core.lib import staff_actions
 from core.lib.app_access import limit
@@ -26,6 +26,7 @@ from errors.queries.search import find_groups
 from errors.services import deletion, merging, sample_error, triage
 from impact.services.win_back import write_win_back_list
 
+VIEW = "errors.view_errorgroup"
 may_delete = permission_required("errors.delete_errorgroup", raise_exception=True)
 may_change = permission_required("errors.change_errorgroup", raise_exception=True)
 
@@ -100,8 +101,11 @@ def _assign(request: HttpRequest, groups: Groups, user: User, now: datetime, bat
         if not given.isdecimal():
             raise InvalidForm("unknown user")
         to = get_object_or_404(
-            get_user_model().objects.filter(is_staff=True, is_active=True), pk=int(given[:18])
+            User.objects.filter(is_staff=True, is_active=True), pk=int(given[:18])
         )
+        apps = set(groups.values_list("app_id", flat=True))
+        if not sees(to, apps, VIEW):
+            raise InvalidForm(f"{to} may not see the errors of this app")
     changed = triage.assign_groups(groups, user=user, now=now, to=to, batch=batch)
     return f"{_groups(changed)} assigned to {to}." if to else f"{_groups(changed)} unassigned."
 

@@ -11,6 +11,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 
+from core.accounts.queries import sees
 from core.accounts.services import audit
 from core.clients.api import api
 from core.clients.auth import NotAllowed, describe_caller, person_of
@@ -22,7 +23,7 @@ from errors.services import deletion, merging, triage
 from errors.views.api_parameters import get_event
 from errors.views.api_shapes import Changed, Deleted, GroupAction, UserOfEvents
 
-DELETE = "errors.delete_errorgroup"
+VIEW, DELETE = "errors.view_errorgroup", "errors.delete_errorgroup"
 
 
 @api(Scope.ERRORS_WRITE, "POST", permission="errors.change_errorgroup")
@@ -38,14 +39,18 @@ def group_act(request: HttpRequest, app: ClientApp) -> HttpResponse:
     known = set(groups.values_list("pk", flat=True))
     if unknown := [str(pk) for pk in wanted if pk not in known]:
         raise BadRequest(f"no such error: {', '.join(unknown)}", 404)
-    answer = _act(given, groups, person, timezone.now())
+    answer = _act(given, groups, app, person, timezone.now())
     target = f"groups {', '.join(str(pk) for pk in wanted)}"
     _record(request, app, f"errors.errorgroup {given.action}", target)
     return json_response(answer)
 
 
 def _act(
-    given: GroupAction, groups: QuerySet[ErrorGroup], person: User | None, now: datetime
+    given: GroupAction,
+    groups: QuerySet[ErrorGroup],
+    app: ClientApp,
+    person: User | None,
+    now: datetime,
 ) -> Changed:
     match given.action:
         case "resolve":
@@ -64,7 +69,7 @@ def _act(
                 users=given.users,
             )
         case "assign":
-            to = _person(given.to) if given.to else None
+            to = _person(given.to, app) if given.to else None
             count = triage.assign_groups(groups, user=person, now=now, to=to)
         case "merge":
             try:
@@ -106,8 +111,10 @@ def _record(request: HttpRequest, app: ClientApp, action: str, target: str) -> N
     audit.record(person_of(request), action, target=target, detail=f"with {caller}")
 
 
-def _person(name: str) -> User:
+def _person(name: str, app: ClientApp) -> User:
     person = User.objects.filter(username=name, is_staff=True, is_active=True).first()
     if person is None:
         raise BadRequest("`to` is not an active member of the staff", 422)
+    if not sees(person, [app.pk], VIEW):
+        raise BadRequest("`to` may not see the errors of this app", 422)
     return person

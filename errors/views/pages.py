@@ -6,7 +6,6 @@ from typing import Any
 from urllib.parse import urlencode
 
 from django.contrib import admin
-from django.contrib.auth import get_user_model
 from django.contrib.auth.decorators import permission_required
 from django.db.models import Max, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
@@ -15,6 +14,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_GET
 
+from core.accounts.queries import list_staff_who_see
 from core.clients.queries import app_select
 from core.lib import formats, time_ranges
 from core.lib.app_access import limit
@@ -40,7 +40,8 @@ PAGE_SIZE = 50
 EVENTS_ON_GROUP = 10
 USERS_PER_PAGE = 100
 SORT_LABELS = {"": "Last seen", "events": "Events", "users": "Users", BY_RISK: "At risk"}
-may_view = permission_required("errors.view_errorgroup", raise_exception=True)
+VIEW = "errors.view_errorgroup"
+may_view = permission_required(VIEW, raise_exception=True)
 
 
 def _may_change(request: HttpRequest) -> bool:
@@ -147,11 +148,11 @@ def complete(request: HttpRequest) -> HttpResponse:
 
 
 def _action_context(request: HttpRequest, group: ErrorGroup) -> dict[str, object]:
-    staff = get_user_model().objects.filter(is_staff=True, is_active=True)
+    may_change = _may_change(request)
     return {
-        "may_change": _may_change(request),
+        "may_change": may_change,
         "act_url": reverse("errors:group-act", args=[group.pk]),
-        "staff": staff.order_by("username") if _may_change(request) else [],
+        "staff": list_staff_who_see([group.app_id], VIEW) if may_change else [],
         "mute_ends": _mute_ends(group),
     }
 

@@ -1,18 +1,20 @@
 """Test the pages of groups and events."""
 
 import json
+import re
 from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
-from django.contrib.auth.models import User
+from django.contrib.auth.models import Permission, User
 from django.test import Client
 from django.urls import reverse
 
+from alerts.models import Person, Team
 from core.clients.models import ClientApp
 from errors.models import ErrorEvent, ErrorGroup, EventPayload, GroupNote, GroupUser, UserReport
 from tests.errors.stored import NOON, group_of, make_error
-from tests.factories import make_payment
+from tests.factories import make_app, make_payment
 
 pytestmark = pytest.mark.django_db
 
@@ -152,11 +154,43 @@ def test_resolving_twice_is_recorded_once(browse: Client, shop: ClientApp) -> No
     assert GroupNote.objects.count() == 1
 
 
+def make_colleague(name: str, *apps: ClientApp) -> User:
+    """Create a user who may view errors, and whose team is limited to these apps if there are any."""
+    user = User.objects.create_user(name, is_staff=True)
+    user.user_permissions.set(Permission.objects.filter(codename="view_errorgroup"))
+    team = Team.objects.create(name=f"Team of {name}")
+    team.people.add(Person.objects.create(name=name, user=user))
+    team.apps.set(apps)
+    return user
+
+
+def test_only_staff_who_may_see_the_app_are_offered_and_accepted(
+    browse: Client, owner: User, shop: ClientApp
+) -> None:
+    event = make_error(shop)
+    make_colleague("everything")
+    make_colleague("of-shop", shop)
+    other = make_colleague("of-bank", make_app("bank"))
+    blind = User.objects.create_user("without-permission", is_staff=True)
+    make_colleague("gone", shop)
+    User.objects.filter(username="gone").update(is_active=False)
+
+    page = browse.get(group_url(event)).content.decode()
+    select = page[page.index('id="user"') :].partition("</select>")[0]
+    names = [name.strip() for name in re.findall(r"<option[^>]*>([^<]*)</option>", select)]
+    assert names == ["Nobody", "everything", "of-shop", "owner"]
+
+    for person in (other, blind):
+        refused = act(browse, event, action="assign", user=person.pk)
+        assert f"{person} may not see the errors of this app" in refused
+    assert group_of(event).assigned_to is None
+
+
 def test_a_group_is_assigned_to_staff_and_unassigned(
     browse: Client, owner: User, shop: ClientApp
 ) -> None:
     event = make_error(shop)
-    colleague = User.objects.create_user("colleague", is_staff=True)
+    colleague = make_colleague("colleague")
 
     act(browse, event, action="assign", user=colleague.pk)
     assert group_of(event).assigned_to == colleague

@@ -7,10 +7,11 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import User
+from django.contrib.auth.models import Permission, User
 from django.db.models import Sum
 from django.test import Client
 
+from alerts.models import Person, Team
 from core.accounts.models import AuditEvent
 from core.clients.models import ClientApp
 from errors.models import (
@@ -38,10 +39,32 @@ def act(client: Client, **given: Any) -> Any:
     return client.post("/api/v1/error-groups/act/", body, content_type="application/json")
 
 
+@pytest.mark.parametrize("name", ["nobody", "blind", "of-bank", "left"])
+def test_errors_are_assigned_only_to_staff_who_may_see_them(
+    shop: ClientApp, writer: Client, name: str
+) -> None:
+    for one in ("blind", "of-bank", "left"):
+        user = User.objects.create_user(one, is_staff=True, is_active=one != "left")
+        if one != "blind":
+            user.user_permissions.set(Permission.objects.filter(codename="view_errorgroup"))
+        team = Team.objects.create(name=f"Team of {one}")
+        team.people.add(Person.objects.create(name=one, user=user))
+        team.apps.set([make_app("bank")] if one == "of-bank" else [])
+    group = record_group(shop)
+
+    refused = act(writer, action="assign", groups=[group.pk], to=name)
+
+    assert refused.status_code == 422
+    assert "`to` " in refused.json()["detail"]
+    group.refresh_from_db()
+    assert group.assigned_to is None
+
+
 def test_errors_are_resolved_muted_assigned_reopened_and_commented_on(
     shop: ClientApp, writer: Client
 ) -> None:
     person = User.objects.create_user("ann", is_staff=True)
+    person.user_permissions.set(Permission.objects.filter(codename="view_errorgroup"))
     one, two = record_group(shop), record_group(shop)
     ids = [one.pk, two.pk]
 
