@@ -108,6 +108,7 @@ urlpatterns = [
         name="release-detail",
     ),
     path("api/v1/error-groups/", api.group_list, name="api-group-list"),
+    path("api/v1/events/", api.event_search, name="api-event-search"),
     path("api/v1/error-groups/act/", api_actions.group_act, name="api-group-act"),
     path("api/v1/error-groups/<int:group_id>/", api.group_detail, name="api-group-detail"),
     path("api/v1/error-groups/<int:group_id>/events/", api.event_list, name="api-event-list"),

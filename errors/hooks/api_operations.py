@@ -86,6 +86,17 @@ _READ: dict[str, tuple[str, dict[str, str], Any, dict[int, str]]] = {
         _BAD_QUERY,
     ),
     "group-detail": ("Return an error.", {}, api_shapes.GroupDetail, _NO_GROUP),
+    "event-search": (
+        "List the app's events, newest first, or those of the errors found.",
+        {
+            "query": _SEARCH["query"],
+            "state": "One of all (the default), regressed, muted and resolved; `is:open` in `query` finds open errors.",
+            **_RANGE,
+            **_PAGE,
+        },
+        api_shapes.EventPage,
+        _BAD_QUERY,
+    ),
     "event-list": ("List the events of an error.", _PAGE, api_shapes.EventPage, _NO_GROUP),
     "group-counts": (
         "Return the number of an error's events over time.",

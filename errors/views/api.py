@@ -20,7 +20,7 @@ from core.lib.openapi import NDJSON
 from core.releases.models import Release
 from errors.event import json_codec
 from errors.models import ErrorEvent, ErrorGroup, EventPayload, Severity
-from errors.queries import counts, pages, releases
+from errors.queries import counts, events, pages, releases
 from errors.queries.search import BY_RISK, SORTS
 from errors.store import payloads
 from errors.views.api_parameters import (
@@ -88,6 +88,22 @@ def group_detail(request: HttpRequest, app: ClientApp, group_id: int) -> HttpRes
             merged=[merged.pk for merged in pages.merged_into(group)],
         )
     )
+
+
+@api(Scope.ERRORS_READ, "GET", permission="errors.view_errorgroup")
+def event_search(request: HttpRequest, app: ClientApp) -> HttpResponse:
+    """List the events of the app, or of the errors found, newest first."""
+    since, until = timestamp(request, "since"), timestamp(request, "until")
+    if since and until and since >= until:
+        raise BadRequest("`since` must be before `until`", 422)
+    page = events.event_page(
+        find_groups(request, app, state="all"),
+        since=since,
+        until=until,
+        cursor=parameter(request, "cursor"),
+        size=limit(request),
+    )
+    return json_response(EventPage([Event.of(event) for event in page.rows], page.next_cursor))
 
 
 @api(Scope.ERRORS_READ, "GET", permission="errors.view_errorgroup")

@@ -44,9 +44,12 @@ def timestamp(request: HttpRequest, name: str) -> datetime | None:
     return found
 
 
-def find_groups(request: HttpRequest, app: ClientApp) -> QuerySet[ErrorGroup]:
-    """Return the app's groups in this `state` that match `query`, which has the syntax of the page's search line."""
-    state = parameter(request, "state")
+def find_groups(request: HttpRequest, app: ClientApp, *, state: str = "") -> QuerySet[ErrorGroup]:
+    """Return the app's groups that match `query`, which has the syntax of the page's search line, and `state`.
+
+    The argument `state` applies if the request has none.
+    """
+    state = parameter(request, "state") or state
     if state not in STATES:
         raise BadRequest(f"`state` is one of {', '.join(key for key in STATES if key)}", 422)
     found = search(

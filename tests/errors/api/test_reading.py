@@ -11,9 +11,10 @@ from django.utils import timezone
 
 from core.clients.models import ClientApp
 from core.releases.services import ensure_release
-from errors.models import ErrorGroup
+from errors.models import ErrorEvent, ErrorGroup
+from errors.queries import events
 from errors.services import merging, record_events, triage
-from tests.errors.stored import NOON, PAYLOAD, new_error, record_group
+from tests.errors.stored import NOON, PAYLOAD, group_of, make_error, new_error, record_group
 from tests.factories import make_app
 
 pytestmark = pytest.mark.django_db
@@ -188,3 +189,108 @@ def test_the_export_streams_every_matching_event(shop: ClientApp, reader: Client
     assert len(export(query="release:2.0")) == 1
     assert len(export(since=(NOON + timedelta(hours=1)).isoformat())) == 1
     assert len(export(until=(NOON + timedelta(seconds=9)).isoformat())) == 9
+
+
+# --- events of an app --------------------------------------------------------------------------------------
+
+
+def record_events_of(shop: ClientApp, *counts: int) -> list[ErrorGroup]:
+    """Record events of several errors in turn, a minute apart, as many of each as given."""
+    groups: dict[int, ErrorGroup] = {}
+    minute = 0
+    for turn in range(max(counts, default=0)):
+        for number, count in enumerate(counts):
+            if turn < count:
+                minute += 1
+                event = make_error(
+                    shop,
+                    group=f"g{number}",
+                    title=f"Problem {number}",
+                    received_at=NOON + timedelta(minutes=minute),
+                )
+                groups[number] = group_of(event)
+    return list(groups.values())
+
+
+def all_pages(client: Client, limit: int, **parameters: Any) -> list[dict[str, Any]]:
+    found, cursor = [], ""
+    while True:
+        page = get(client, "events/", limit=limit, cursor=cursor, **parameters)
+        found += page["events"]
+        assert len(page["events"]) <= limit
+        cursor = page["next_cursor"]
+        if not cursor:
+            return found
+
+
+@pytest.mark.parametrize("size", [1, 2, 5, 100])
+def test_events_of_an_app_are_listed_newest_first_without_gaps(
+    shop: ClientApp, reader: Client, size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(events, "CHUNK_SIZE", 2)
+    record_events_of(shop, 1, 9, 2, 4, 1)
+    record_events_of(make_app("other"), 3)
+
+    found = [one["event_id"] for one in all_pages(reader, size)]
+
+    expected = ErrorEvent.objects.filter(app=shop).newest_first()
+    assert found == [one.hex for one in expected.values_list("event_id", flat=True)]
+    assert len(found) == 17
+
+
+def test_events_are_found_by_query_state_and_time(shop: ClientApp, reader: Client) -> None:
+    first, second = record_events_of(shop, 3, 3)
+    triage.resolve_groups(ErrorGroup.objects.filter(pk=second.pk), user=None, now=NOON)
+
+    def find(**parameters: Any) -> list[tuple[int, str]]:
+        rows = get(reader, "events/", **parameters)["events"]
+        return [(row["group"], row["received_at"][11:16]) for row in rows]
+
+    assert [group for group, _ in find(query='"Problem 0"')] == [first.pk] * 3
+    assert [group for group, _ in find(state="resolved")] == [second.pk] * 3
+    assert [group for group, _ in find(query="is:open")] == [first.pk] * 3
+    in_range = find(since="2026-11-22T12:02:00Z", until="2026-11-22T12:04:00Z")
+    assert in_range == [(first.pk, "12:03"), (second.pk, "12:02")]
+    assert find(since="2026-11-22T13:00:00Z") == find(until="2026-11-22T12:00:00Z") == []
+
+
+def test_events_of_merged_errors_are_found_with_the_error_that_was_kept(
+    shop: ClientApp, reader: Client
+) -> None:
+    first, second = record_events_of(shop, 2, 2)
+    merging.merge_groups([first, second], user=None, now=NOON)
+
+    assert len(get(reader, "events/")["events"]) == 4
+
+
+def test_an_error_whose_newest_events_were_deleted_does_not_hide_others(
+    shop: ClientApp, reader: Client
+) -> None:
+    record_events_of(shop, 1, 4)
+    newest = list(ErrorEvent.objects.newest_first()[:2])
+    ErrorEvent.objects.filter(pk__in=[event.pk for event in newest]).delete()
+
+    assert len(all_pages(reader, 1)) == 3
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {"limit": "0"},
+        {"limit": "101"},
+        {"since": "yesterday"},
+        {"since": "2026-11-22T13:00:00Z", "until": "2026-11-22T12:00:00Z"},
+        {"state": "closed"},
+        {"query": "severity:awful"},
+    ],
+)
+def test_wrong_parameters_of_the_list_of_events_are_refused(
+    reader: Client, parameters: dict[str, str]
+) -> None:
+    assert reader.get("/api/v1/events/", parameters).status_code == 422
+
+
+def test_an_invalid_cursor_lists_the_first_page(shop: ClientApp, reader: Client) -> None:
+    record_events_of(shop, 2)
+    for cursor in ("x", "-1", "9" * 30, "²"):
+        assert len(get(reader, "events/", cursor=cursor)["events"]) == 2
