@@ -42,9 +42,9 @@ class Scope(models.TextChoices):
     ERRORS_READ = "errors:read", "Read errors, their events and releases"
     ERRORS_WRITE = "errors:write", "Resolve, mute, assign, merge, comment on and delete errors"
     CONFIG_READ = "config:read", "Read monitors, heartbeats, rules, channels, people and teams"
-    CONFIG_WRITE = "config:write", "Create, change and delete them"
+    CONFIG_WRITE = "config:write", "Change monitors, heartbeats, rules, channels, people and teams"
     INCIDENTS_READ = "incidents:read", "Read incidents, maintenance windows and silences"
-    INCIDENTS_WRITE = "incidents:write", "Create, change and delete them"
+    INCIDENTS_WRITE = "incidents:write", "Change incidents, maintenance windows and silences"
     ADMIN = "admin", "Run checks and read health details"
 
 
