@@ -37,6 +37,7 @@ class ScheduleAdmin(PortalAdmin):
 class MemberInline(PortalInline):
     model = RotationMember
     extra = 2
+    place_field = "position"
     verbose_name_plural = "people, in the order of their turns"
 
 

@@ -160,6 +160,11 @@ class PortalAdmin(_Labeled, admin.ModelAdmin[Any]):
         """
         super().message_user(request, message, level, extra_tags, fail_silently)
 
+    def save_formset(self, request: HttpRequest, form: Any, formset: Any, change: bool) -> None:
+        super().save_formset(request, form, formset, change)
+        if place_field := getattr(formset, "place_field", ""):
+            _separate_places(formset, place_field)
+
     def get_queryset(self, request: HttpRequest) -> models.QuerySet[Any]:
         return app_access.limit(super().get_queryset(request))
 
@@ -259,8 +264,13 @@ class PortalAdmin(_Labeled, admin.ModelAdmin[Any]):
 class PortalInline(_Labeled, admin.TabularInline[Any, Any]):
     """An inline form for rows of another table, with readable column headings."""
 
+    # The field with the place of a row among those of its object. Rows that were given the same place get distinct
+    # ones when the object is saved: 1, 2, 3 and so on, the older rows first.
+    place_field: ClassVar[str] = ""
+
     def get_formset(self, request: HttpRequest, obj: Any = None, **kwargs: Any) -> Any:
         formset = super().get_formset(request, obj, **self._form_texts(self.form, kwargs))
+        formset.place_field = self.place_field
         formset.form = self._portal_form(formset.form)
         # In this template, headings of a table take the place of labels.
         if self.template == PortalInline.template:
@@ -273,6 +283,17 @@ class PortalInline(_Labeled, admin.TabularInline[Any, Any]):
         self, db_field: models.Field[Any, Any], request: HttpRequest, **kwargs: Any
     ) -> Any:
         return plain_field(super().formfield_for_dbfield(db_field, request, **kwargs))
+
+
+def _separate_places(formset: Any, field: str) -> None:
+    """Give the rows of an inline the places 1, 2, 3 and so on if two of them have the same one."""
+    rows = formset.model._default_manager.filter(**{formset.fk.name: formset.instance})
+    places = list(rows.order_by(field, "pk").values_list("pk", field))
+    if len({place for _, place in places}) == len(places):
+        return
+    for place, (pk, former) in enumerate(places, start=1):
+        if place != former:
+            rows.filter(pk=pk).update(**{field: place})
 
 
 class LogAdmin(PortalAdmin):

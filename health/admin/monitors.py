@@ -86,6 +86,7 @@ class StepInline(PortalInline):
     form = StepForm
     formset: type[Any] = StepFormSet
     extra = 0
+    place_field = "position"
     ordering = ("position", "pk")
     verbose_name = "step before the request"
     verbose_name_plural = "steps before the request"
