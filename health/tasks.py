@@ -9,7 +9,7 @@ from health import services
 from health.backups import detached
 from health.caches.status import write_snapshot
 from health.queries.public_status import load_public_status
-from health.services import incidents, status_messages, subscribers
+from health.services import incidents, maintenance, status_messages, subscribers
 from health.services.gauges import ACTIVE_USERS, DATABASE_SIZE, QUEUE_BACKLOG
 
 
@@ -35,9 +35,10 @@ def sweep_heartbeats() -> str:
 
 @every(minutes=1, title="Write the status page")
 def keep_status() -> str:
-    """Publish scheduled updates of incidents, and write the snapshot from which the status page is served."""
+    """Publish scheduled updates of incidents and news about maintenance, and write the snapshot from which the status page is served."""
     now = timezone.now()
     incidents.publish_scheduled_updates(now=now)
+    maintenance.record_notices(now=now)
     status = load_public_status(now=now)
     write_snapshot(status)
     return status.status
@@ -45,7 +46,7 @@ def keep_status() -> str:
 
 @every(minutes=1, title="Send status updates")
 def send_status_mails() -> dict[str, int]:
-    """Send incident updates to subscribers of the status page by e-mail."""
+    """Send news about incidents and maintenance to subscribers of the status page by e-mail."""
     now = timezone.now()
     subscribers.queue_updates(now=now)
     return status_messages.send_pending(now=now)
@@ -53,7 +54,7 @@ def send_status_mails() -> dict[str, int]:
 
 @every(minutes=1, title="Call webhooks of the status page")
 def call_status_webhooks() -> dict[str, int]:
-    """Send incident updates to the webhooks that subscribed on the status page."""
+    """Send news about incidents and maintenance to the webhooks that subscribed on the status page."""
     now = timezone.now()
     subscribers.queue_updates(now=now)
     return status_messages.call_webhooks(now=now)
@@ -70,6 +71,7 @@ def prune() -> str:
     """Delete expired measurements and check results."""
     now = timezone.now()
     deleted = subscribers.delete_unconfirmed(now=now)
+    maintenance.prune_notices(now=now)
     return f"{services.prune(now=now)} rows deleted, {deleted} unconfirmed addresses deleted"
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from django import forms
 from django.core.exceptions import NON_FIELD_ERRORS
+from django.core.files.uploadedfile import UploadedFile
 from django.db import models
 from django.utils import timezone
 from django.utils.datastructures import MultiValueDict
@@ -52,7 +53,8 @@ class _Form:
             self._put(
                 data, field, blank.add_prefix(name), _initial(blank, name), wanted, name, member
             )
-        form = form_class(data, MultiValueDict(), instance=self.row, initial=initial)
+        files = {name: [value] for name, value in data.items() if isinstance(value, UploadedFile)}
+        form = form_class(data, MultiValueDict(files), instance=self.row, initial=initial)
         if self.resource.key not in form.fields and not self.is_change:
             self._set_key(form.instance)
         return form

@@ -182,7 +182,8 @@ class MaintenanceAdmin(ComponentChoices, PortalAdmin):
     field_labels = {"text": "Announcement", "is_public": "Show on the status page"}
     field_help = {
         "title": "For example Database upgrade.",
-        "text": "Describe what users can expect. The status page shows this text.",
+        "text": "Describe what users can expect. The status page and its subscribers get this text.",
+        "is_public": "Subscribers are notified when it is announced, moved, begins and ends.",
     }
     constraint_messages = {
         "maintenance_ends_after_it_starts": ("ends_at", "The end must be later than the start.")

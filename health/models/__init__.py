@@ -10,7 +10,7 @@ from health.models.components import (
 )
 from health.models.heartbeats import CheckIn, CheckInStatus, Heartbeat
 from health.models.incidents import Incident, IncidentState, IncidentUpdate
-from health.models.maintenance import MaintenanceWindow
+from health.models.maintenance import MaintenanceNotice, MaintenancePhase, MaintenanceWindow
 from health.models.measurements import (
     ROLLUP_RETENTION,
     ActiveUser,
@@ -22,12 +22,19 @@ from health.models.measurements import (
     Value,
 )
 from health.models.monitors import Monitor, MonitorStep, RecordType, ValueMatch
-from health.models.status_page import DEFAULT_NAME, HEX_COLOR, IncidentTemplate, StatusPage
+from health.models.status_page import (
+    DEFAULT_NAME,
+    HEX_COLOR,
+    MAIN_PAGE,
+    IncidentTemplate,
+    StatusPage,
+)
 from health.models.subscribers import MailState, StatusMail, Subscriber, SubscriberKind
 
 __all__ = [
     "DEFAULT_NAME",
     "HEX_COLOR",
+    "MAIN_PAGE",
     "RESULT_RETENTION",
     "ROLLUP_RETENTION",
     "ActiveUser",
@@ -46,6 +53,8 @@ __all__ = [
     "IncidentUpdate",
     "Latency",
     "MailState",
+    "MaintenanceNotice",
+    "MaintenancePhase",
     "MaintenanceWindow",
     "Monitor",
     "MonitorStep",

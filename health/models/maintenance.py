@@ -1,4 +1,4 @@
-"""Define maintenance windows."""
+"""Define maintenance windows, and the notices about them to subscribers of the status page."""
 
 from datetime import datetime
 from typing import ClassVar
@@ -8,6 +8,13 @@ from django.db.models import F, Q
 
 from core.lib.reference_field import ReferenceField
 from health.models.components import Component
+
+
+class MaintenancePhase(models.TextChoices):
+    SCHEDULED = "scheduled"
+    IN_PROGRESS = "in_progress", "in progress"
+    COMPLETED = "completed"
+    CANCELED = "canceled"
 
 
 class MaintenanceQuerySet(models.QuerySet["MaintenanceWindow"]):
@@ -42,3 +49,47 @@ class MaintenanceWindow(models.Model):
 
     def __str__(self) -> str:
         return self.title
+
+    def phase(self, now: datetime) -> MaintenancePhase:
+        if now < self.starts_at:
+            return MaintenancePhase.SCHEDULED
+        is_over = now >= self.ends_at
+        return MaintenancePhase.COMPLETED if is_over else MaintenancePhase.IN_PROGRESS
+
+
+class MaintenanceNotice(models.Model):
+    """What subscribers were told about a public maintenance window, with its content at that time.
+
+    It outlives the window, so that the end of a deleted one is reported as well.
+    """
+
+    # The id of the window, which may have been deleted.
+    window_number = models.PositiveBigIntegerField()
+    at = models.DateTimeField()
+    phase = models.CharField(max_length=15, choices=MaintenancePhase)
+    is_new_time = models.BooleanField(
+        default=False,
+        db_default=False,
+        help_text="It reports another time of a window in the same phase.",
+    )
+    title = models.CharField(max_length=200)
+    text = models.TextField(blank=True)
+    components = models.JSONField(default=list, blank=True)  # titles of public components
+    starts_at = models.DateTimeField()
+    ends_at = models.DateTimeField()
+
+    class Meta:
+        indexes: ClassVar = [
+            models.Index(fields=["window_number", "id"], name="maintenance_notices_in_order"),
+            models.Index(fields=["at"], name="maintenance_notices_by_time"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.title}: {self.phase}"
+
+    @property
+    def heading(self) -> str:
+        """Return the news in words, such as "Maintenance in progress", or "New time of the maintenance"."""
+        if self.is_new_time:
+            return "New time of the maintenance"
+        return f"Maintenance {self.get_phase_display().lower()}"

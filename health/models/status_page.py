@@ -10,11 +10,16 @@ from health.models.incidents import IncidentState
 
 HEX_COLOR = RegexValidator(r"^#[0-9a-fA-F]{6}\Z", "Enter a color such as #1f5fa8.")
 DEFAULT_NAME = "System status"
+MAIN_PAGE = "main"
 
 
 class StatusPage(models.Model):
     """The name and look of the status page. There is one row."""
 
+    # The key by which configuration files name the row. It never changes.
+    reference = models.CharField(
+        max_length=20, default=MAIN_PAGE, db_default=MAIN_PAGE, editable=False
+    )
     name = models.CharField(max_length=80, default=DEFAULT_NAME)
     home_url = models.URLField(blank=True)
     logo = models.BinaryField(blank=True, default=b"", db_default=b"")

@@ -1,4 +1,4 @@
-"""Define subscribers to incident updates, by e-mail or webhook, and the messages to them.
+"""Define subscribers to news about incidents and maintenance, by e-mail or webhook, and the messages to them.
 
 Addresses are personal data: stored encrypted, with a keyed hash for lookups.
 """
@@ -12,6 +12,7 @@ from django.db.models import F
 
 from core.lib.sealed_fields import SealedTextField
 from health.models.incidents import IncidentUpdate
+from health.models.maintenance import MaintenanceNotice
 
 
 def new_token() -> str:
@@ -70,11 +71,14 @@ class StatusMailQuerySet(models.QuerySet["StatusMail"]):
 
 
 class StatusMail(models.Model):
-    """A message to one subscriber: about an incident update or, without one, to confirm the subscription."""
+    """A message to one subscriber: about an incident update, about maintenance, or to confirm the subscription."""
 
     subscriber = models.ForeignKey(Subscriber, models.CASCADE, related_name="mails")
     update = models.ForeignKey(
         IncidentUpdate, models.CASCADE, null=True, blank=True, related_name="mails"
+    )
+    notice = models.ForeignKey(
+        MaintenanceNotice, models.CASCADE, null=True, blank=True, related_name="mails"
     )
     state = models.CharField(max_length=10, choices=MailState, default=MailState.WAITING)
     attempts = models.PositiveSmallIntegerField(default=0)
@@ -88,7 +92,10 @@ class StatusMail(models.Model):
         constraints: ClassVar = [
             models.UniqueConstraint(
                 fields=["subscriber", "update"], name="one_mail_per_update_and_subscriber"
-            )
+            ),
+            models.UniqueConstraint(
+                fields=["subscriber", "notice"], name="one_mail_per_notice_and_subscriber"
+            ),
         ]
         indexes: ClassVar = [
             models.Index(fields=["state", "next_attempt_at"], name="status_mails_due")
@@ -96,3 +103,13 @@ class StatusMail(models.Model):
 
     def __str__(self) -> str:
         return f"mail {self.pk} ({self.state})"
+
+    @property
+    def is_confirmation(self) -> bool:
+        return self.update_id is None and self.notice_id is None
+
+    @property
+    def written_at(self) -> datetime:
+        """Return the time of the news, or of the subscription that is to be confirmed."""
+        news = self.update or self.notice
+        return news.at if news else self.subscriber.asked_at

@@ -18,6 +18,7 @@ from health.models import (
     Incident,
     IncidentUpdate,
     MailState,
+    MaintenanceNotice,
     StatusMail,
     StatusPage,
     Subscriber,
@@ -69,7 +70,9 @@ def _send_due(
             break
         if not StatusMail.objects.claim(pk, now=now, until=now + SEND_LEASE):
             continue
-        mail = StatusMail.objects.select_related("subscriber", "update__incident").get(pk=pk)
+        mail = StatusMail.objects.select_related("subscriber", "update__incident", "notice").get(
+            pk=pk
+        )
         try:
             is_sent = send(mail, decrypt_address(mail.subscriber), now)
         except CannotDecrypt as error:
@@ -97,8 +100,7 @@ def _retry_or_give_up(mail: StatusMail, error: str, *, is_last: bool, now: datet
 
 
 def _is_too_old(mail: StatusMail, now: datetime) -> bool:
-    written_at = mail.update.at if mail.update else mail.subscriber.asked_at
-    return now - written_at > MAX_UPDATE_AGE
+    return now - mail.written_at > MAX_UPDATE_AGE
 
 
 def _links(subscriber: Subscriber) -> dict[str, str]:
@@ -141,9 +143,12 @@ def _is_refused(error: Exception) -> bool:
 
 def _build_message(mail: StatusMail, address: str) -> EmailMessage:
     links = _links(mail.subscriber)
-    context = {"update": mail.update, **links}
-    if mail.update is None:
-        subject = "Confirm your subscription to incident updates"
+    context = {"update": mail.update, "notice": mail.notice, **links}
+    if mail.notice is not None:
+        subject = f"[{mail.notice.heading}] {mail.notice.title}"
+        body = render_to_string("emails/status_maintenance.txt", context)
+    elif mail.update is None:
+        subject = "Confirm your subscription to updates about incidents and maintenance"
         body = render_to_string("emails/status_confirm.txt", context)
     else:
         subject = f"[{mail.update.get_state_display()}] {mail.update.incident.title}"
@@ -180,7 +185,7 @@ def _call_webhook(mail: StatusMail, url: str, now: datetime) -> bool:
             mail.subscriber.delete()
             return False
         failure = f"HTTP {response.status_code}"
-    is_last = mail.attempts >= MAX_ATTEMPTS if mail.update is None else _is_too_old(mail, now)
+    is_last = mail.attempts >= MAX_ATTEMPTS if mail.is_confirmation else _is_too_old(mail, now)
     _retry_or_give_up(mail, failure, is_last=is_last, now=now)
     return False
 
@@ -192,6 +197,9 @@ def _payload(mail: StatusMail) -> dict[str, object]:
         "page": {"name": StatusPage.current().name, "url": links["status_url"]},
         "unsubscribe_url": links["leave_url"],
     }
+    if mail.notice is not None:
+        maintenance = _describe_maintenance(mail.notice, links["status_url"])
+        return {"type": "maintenance.update", **common, "maintenance": maintenance}
     if mail.update is None:
         return {"type": "subscription.confirm", **common, "confirm_url": links["confirm_url"]}
     return {
@@ -218,3 +226,18 @@ def _describe_incident(incident: Incident, page_url: str) -> dict[str, object]:
 
 def _describe_update(update: IncidentUpdate) -> dict[str, object]:
     return {"at": update.at, "state": update.state, "text": update.text}
+
+
+def _describe_maintenance(notice: MaintenanceNotice, page_url: str) -> dict[str, object]:
+    return {
+        "id": notice.window_number,
+        "title": notice.title,
+        "text": notice.text,
+        "state": notice.phase,
+        "is_new_time": notice.is_new_time,
+        "components": notice.components,
+        "starts_at": notice.starts_at,
+        "ends_at": notice.ends_at,
+        "at": notice.at,
+        "url": page_url,
+    }

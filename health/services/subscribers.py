@@ -1,4 +1,4 @@
-"""Manage subscriptions to incident updates by e-mail or webhook: double opt-in, queue of messages, unsubscription."""
+"""Manage subscriptions to news about incidents and maintenance: double opt-in, queue of messages, unsubscription."""
 
 import base64
 import hashlib
@@ -10,7 +10,13 @@ from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from django.conf import settings
 from django.db import transaction
 
-from health.models import IncidentUpdate, StatusMail, Subscriber, SubscriberKind
+from health.models import (
+    IncidentUpdate,
+    MaintenanceNotice,
+    StatusMail,
+    Subscriber,
+    SubscriberKind,
+)
 
 UNCONFIRMED_RETENTION = timedelta(days=2)
 CONFIRMATION_PAUSE = timedelta(hours=1)
@@ -96,23 +102,24 @@ def unsubscribe(token: str) -> None:
 
 @transaction.atomic
 def queue_updates(*, now: datetime) -> int:
-    """Queue one message per subscriber and recent public update. Return the number of new messages."""
-    recent = IncidentUpdate.objects.filter(
-        incident__is_public=True, at__gt=now - MAX_UPDATE_AGE, at__lte=now
-    )
+    """Queue one message per subscriber and recent news. Return the number of new messages."""
+    is_recent = {"at__gt": now - MAX_UPDATE_AGE, "at__lte": now}
     count = 0
-    for update in recent:
-        missing = (
-            Subscriber.objects.confirmed()
-            .filter(confirmed_at__lte=update.at)
-            .exclude(mails__update=update)
-        )
-        mails = [
-            StatusMail(subscriber=subscriber, update=update, next_attempt_at=now)
-            for subscriber in missing
-        ]
-        count += len(StatusMail.objects.bulk_create(mails, ignore_conflicts=True))
+    for update in IncidentUpdate.objects.filter(incident__is_public=True, **is_recent):
+        count += _queue(update.at, now, update=update)
+    for notice in MaintenanceNotice.objects.filter(**is_recent):
+        count += _queue(notice.at, now, notice=notice)
     return count
+
+
+def _queue(at: datetime, now: datetime, **news: IncidentUpdate | MaintenanceNotice) -> int:
+    """Queue the messages about one update or notice to those who had subscribed before it."""
+    about = {f"mails__{name}": value for name, value in news.items()}
+    missing = Subscriber.objects.confirmed().filter(confirmed_at__lte=at).exclude(**about)
+    mails = [
+        StatusMail(subscriber=subscriber, next_attempt_at=now, **news) for subscriber in missing
+    ]
+    return len(StatusMail.objects.bulk_create(mails, ignore_conflicts=True))
 
 
 def delete_unconfirmed(*, now: datetime) -> int:

@@ -1,4 +1,4 @@
-"""Subscribe to incidents by e-mail or webhook, and unsubscribe. These pages need no sign-in."""
+"""Subscribe to news about incidents and maintenance by e-mail or webhook, and unsubscribe. These pages need no sign-in."""
 
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
@@ -77,9 +77,14 @@ def _may_subscribe(request: HttpRequest) -> bool:
 def confirm(request: HttpRequest, token: str) -> HttpResponse:
     """Confirm only on POST, because e-mail scanners follow links automatically."""
     if request.method != "POST":
-        return _message("Subscribe to incident updates?", button="Confirm subscription")
+        return _message(
+            "Subscribe to updates about incidents and maintenance?", button="Confirm subscription"
+        )
     if subscribers.confirm(token, now=timezone.now()):
-        return _message("Subscription confirmed", "You will receive each update of an incident.")
+        return _message(
+            "Subscription confirmed",
+            "You will receive each update of an incident, and news about maintenance.",
+        )
     return _message(
         "Unknown link",
         "The link may have expired. Subscribe again on the status page.",
@@ -93,7 +98,9 @@ def confirm(request: HttpRequest, token: str) -> HttpResponse:
 def leave(request: HttpRequest, token: str) -> HttpResponse:
     """Unsubscribe only on POST, because e-mail scanners follow links automatically."""
     if request.method != "POST":
-        return _message("Unsubscribe from incident updates?", button="Unsubscribe")
+        return _message(
+            "Unsubscribe from updates about incidents and maintenance?", button="Unsubscribe"
+        )
     subscribers.unsubscribe(token)
     return _message("Unsubscribed", "Your address has been deleted.")
 

@@ -31,6 +31,7 @@ SCOPES = {
     "errors:api-event-delete": Scope.ERRORS_WRITE,
     "errors:api-event-detail": Scope.ERRORS_READ,
     "errors:api-event-export": Scope.ERRORS_READ,
+    "errors:api-event-search": Scope.ERRORS_READ,
     "errors:api-event-list": Scope.ERRORS_READ,
     "errors:api-group-act": Scope.ERRORS_WRITE,
     "errors:api-group-counts": Scope.ERRORS_READ,
@@ -68,6 +69,7 @@ READ_AND_WRITE = {
     f"config:{kind}{suffix}": scopes
     for kind, scopes in {
         "channels": CONFIG,
+        "checks": CONFIG,
         "heartbeats": CONFIG,
         "incident-templates": CONFIG,
         "incidents": INCIDENTS,
@@ -80,6 +82,7 @@ READ_AND_WRITE = {
         "rules": CONFIG,
         "schedules": CONFIG,
         "silences": INCIDENTS,
+        "status-pages": CONFIG,
         "teams": CONFIG,
         "types": CONFIG,
     }.items()
@@ -212,3 +215,9 @@ def test_each_method_requires_its_own_scope(app: ClientApp, name: str) -> None:
         assert status("") == 401, method
         assert status("ops_made-up") == status(dsn_key) == status(wrong) == 403, method
         assert status(right) not in (401, 403, 405), method
+
+
+def test_each_scope_has_a_label_that_says_what_it_allows_without_the_others() -> None:
+    labels = [str(scope.label) for scope in Scope]
+    assert len(set(labels)) == len(labels)
+    assert [label for label in labels if " them" in label or " it" in label.split(",")] == []

@@ -1,8 +1,14 @@
 """Define an object of every kind: the members that create it, and those that change it."""
 
+import base64
 from typing import Any
 
 from tests.factories import make_app
+
+LOGO = "data:image/png;base64," + base64.b64encode(b"\x89PNG\r\n\x1a\n" + b"x" * 999).decode()
+# Kinds whose objects are part of the portal and exist from the start, and those whose objects cannot be deleted.
+EXISTING = ("checks",)
+KEPT = ("checks", "status-pages")
 
 
 def step(after: str, **targets: list[str]) -> dict[str, Any]:
@@ -130,6 +136,16 @@ OBJECTS: dict[str, tuple[dict[str, Any], dict[str, Any], tuple[dict[str, Any], s
         },
         {"recurrence": "weekly", "until": "2027-03-01T00:00:00Z"},
         ({"ends_at": "2026-11-30T02:00:00Z"}, "ends_at"),
+    ),
+    "checks": (
+        {"name": "database"},
+        {"is_public": True, "group": "Platform", "position": 3},
+        ({"position": -1}, "position"),
+    ),
+    "status-pages": (
+        {"reference": "main", "name": "Shop status", "accent_color": "#1f5fa8", "logo": LOGO},
+        {"home_url": "https://shop.example", "logo": "", "dark_accent_color": "#9fc8ff"},
+        ({"logo": "https://shop.example/logo.png"}, "logo"),
     ),
     "maintenance-windows": (
         {

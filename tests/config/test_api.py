@@ -1,9 +1,11 @@
 """Test `/api/v1/config/<kind>/`: every kind of object is created, read, changed and deleted in the same way."""
 
+import base64
 from typing import Any
 
 import pytest
 from django.test import Client
+from pytest_django import Settings
 
 from core.accounts.models import AuditEvent
 from core.clients import services
@@ -11,7 +13,8 @@ from core.clients.models import Scope
 from core.config.extension_points import registry
 from core.config.values import forms_of, formsets_of, members_of, resources_in_order
 from core.lib import ratelimit
-from tests.config.objects import OBJECTS, make_prerequisites
+from health.models import StatusPage
+from tests.config.objects import EXISTING, KEPT, LOGO, OBJECTS, make_prerequisites
 from tests.factories import make_app
 
 pytestmark = pytest.mark.django_db
@@ -35,10 +38,15 @@ def create(api: Client, kind: str, **more: Any) -> dict[str, Any]:
 
 
 def create_up_to(api: Client, kind: str) -> dict[str, Any]:
-    """Create an object of each kind before this one, and of this one."""
+    """Create an object of each kind before this one, and of this one. Return one of the portal if there are any."""
     for one in KINDS[: KINDS.index(kind)]:
-        create(api, one)
-    return create(api, kind)
+        if one not in EXISTING:
+            create(api, one)
+    if kind not in EXISTING:
+        return create(api, kind)
+    key = registry.get(kind).key
+    answer = api.get(f"{BASE}/{kind}/", {key: OBJECTS[kind][0][key]}).json()
+    return answer[kind.replace("-", "_")][0]  # type: ignore[no-any-return]
 
 
 def is_part(given: Any, whole: Any) -> bool:
@@ -70,6 +78,11 @@ def test_an_object_is_created_read_changed_and_deleted(api: Client, kind: str) -
         k: v for k, v in expected.items() if k not in state
     }
     assert is_part(change, changed.json())
+    if kind in KEPT:
+        refused = api.delete(url)
+        assert refused.status_code == 409
+        assert "it is part of the portal" in refused.json()["detail"]
+        return
     assert api.delete(url).status_code == 204
     assert api.get(url).status_code == 404
     assert api.delete(url).status_code == 404
@@ -110,7 +123,8 @@ def test_each_change_is_in_the_audit_log_without_values(api: Client, kind: str) 
 
     events = list(AuditEvent.objects.order_by("pk"))[earlier:]
     name = registry.get(kind).model._meta.label_lower
-    assert [event.action for event in events] == [f"{name} changed", f"{name} deleted"]
+    actions = ["changed"] if kind in KEPT else ["changed", "deleted"]
+    assert [event.action for event in events] == [f"{name} {action}" for action in actions]
     assert all("of scripts" in event.detail for event in events)
     assert events[0].detail.startswith("Changed ")
     assert "Lee" not in str([vars(event) for event in events])
@@ -126,3 +140,38 @@ def test_every_field_of_the_admin_form_is_a_member(kind: str) -> None:
     inlines = {formset.get_default_prefix() for formset in formsets_of(resource)}
     assert set(resource.inlines) <= inlines
     assert missing | (inlines - set(resource.inlines)) == set(resource.left_out)
+
+
+def test_objects_of_the_portal_cannot_be_created(api: Client) -> None:
+    for kind, members, problem in (
+        ("checks", {"name": "own"}, "no check with this name"),
+        ("status-pages", {"reference": "second"}, "one status page, with the reference main"),
+    ):
+        answer = api.post(f"{BASE}/{kind}/", members, "application/json")
+
+        assert answer.status_code == 422
+        assert problem in answer.json()["detail"]
+
+
+def test_the_logo_of_the_status_page_is_a_data_url_and_the_domain_is_shown(
+    api: Client, settings: Settings
+) -> None:
+    settings.STATUS_PAGE_DOMAIN = "status.shop.example"
+    created = create(api, "status-pages")
+    assert created["domain"] == "status.shop.example"
+    assert created["url"] == "http://status.shop.example/status/"
+    url = f"{BASE}/status-pages/{created['id']}/"
+    large = f"data:image/png;base64,{base64.b64encode(b'GIF8' + bytes(190_000)).decode()}"
+
+    changed = api.patch(url, {"logo": large}, "application/json")
+
+    assert changed.status_code == 200, changed.content
+    assert changed.json()["logo"] == large.replace("image/png", "image/gif")  # as the content says
+    assert StatusPage.objects.get().logo_type == "image/gif"
+    kept = api.patch(url, {"name": "Other"}, "application/json").json()
+    assert kept["logo"] == changed.json()["logo"]
+    for bad in ("data:image/png;base64,!", "data:text/html;base64,PGI+", LOGO[:-20] + "é", "x" * 9):
+        assert api.patch(url, {"logo": bad}, "application/json").status_code == 422, bad
+    text = f"data:image/png;base64,{base64.b64encode(b'text').decode()}"
+    assert api.patch(url, {"logo": text}, "application/json").json()["errors"].keys() == {"logo"}
+    assert StatusPage.objects.get().logo_type == "image/gif"

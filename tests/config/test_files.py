@@ -23,7 +23,7 @@ from core.config import secrets, services, sync, yaml_files
 from core.config.values import resources_in_order
 from health.models import Monitor
 from tests.config.commands import KINDS, SECRET, apply_text, failing, run
-from tests.config.objects import make_prerequisites
+from tests.config.objects import EXISTING, make_prerequisites
 
 pytestmark = pytest.mark.django_db
 ROOT = Path(__file__).resolve().parents[2]
@@ -34,7 +34,8 @@ def test_a_file_creates_one_object_of_each_kind_and_then_changes_nothing(file: P
     earlier = AuditEvent.objects.count()
     second = run("apply", str(file), "--yes")
 
-    assert f"Plan: {len(KINDS)} to create, 0 to change, 0 to delete, 0 unchanged." in first
+    new = len(KINDS) - len(EXISTING)
+    assert f"Plan: {new} to create, 0 to change, 0 to delete, {len(EXISTING)} unchanged." in first
     assert f"0 to create, 0 to change, 0 to delete, {len(KINDS)} unchanged." in second
     assert AuditEvent.objects.count() == earlier
 
@@ -194,7 +195,7 @@ def test_the_export_of_kinds_is_limited_and_written_for_its_owner_only(
 def test_a_dry_run_changes_nothing(file: Path) -> None:
     plan = sync.apply(yaml_files.load(file.read_text()), by="", is_dry_run=True)
 
-    assert len(plan.of(services.Action.CREATE)) == len(KINDS)
+    assert len(plan.of(services.Action.CREATE)) == len(KINDS) - len(EXISTING)
     assert not Team.objects.exists()
     assert not AuditEvent.objects.exists()
 
