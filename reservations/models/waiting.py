@@ -85,11 +85,17 @@ class WaitingEntry(models.Model):
         return f"{self.quantity} x {self.ticket_type_id} for {self.customer}"
 
     def shown_status(self, now: datetime) -> str:
-        """Return `waiting`, `left` or `closed`, or the state of the offer: `offered`, `accepted` or `missed`."""
+        """Return `waiting`, `left` or `closed`, or the state of the offer: `offered`, `accepted` or `missed`.
+
+        An offer that the customer cancels is left, and one whose event is cancelled is closed.
+        """
         if self.reservation is None:
             return self.state
         if self.reservation.is_live(now):
             return "offered"
-        if self.reservation.status in (Status.ACTIVE, Status.EXPIRED, Status.CANCELLED):
+        if self.reservation.status == Status.CANCELLED:
+            is_event_cancelled = hasattr(self.ticket_type.event, "cancellation")
+            return "closed" if is_event_cancelled else "left"
+        if self.reservation.status in (Status.ACTIVE, Status.EXPIRED):
             return "missed"  # An overdue offer may still be paid until its tickets are released.
         return "accepted"

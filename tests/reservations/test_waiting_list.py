@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import User
 from django.test import Client
 from django.utils import timezone
 
@@ -178,7 +179,25 @@ def test_leaving_with_an_offer_gives_the_tickets_back(app: ClientApp) -> None:
     services.leave(entry=ann, now=NOON)
     services.offer_tickets(now=NOON)
 
-    assert (status(ann), status(ben)) == ("missed", "offered")
+    assert (status(ann), status(ben)) == ("left", "offered")
+
+
+def test_an_offer_is_left_with_its_reservation_and_closed_with_its_event(app: ClientApp) -> None:
+    type_, [first, second] = sold_out()
+    ann, ben = join(app, type_, "ann"), join(app, type_, "ben")
+    for reservation in (first, second):
+        services.release_sold(reservation, now=NOON)
+    services.offer_tickets(now=NOON)
+    for entry in (ann, ben):
+        entry.refresh_from_db()
+    assert ann.reservation is not None
+
+    services.cancel(reservation=ann.reservation, now=NOON)
+    assert (status(ann), status(ben)) == ("left", "offered")
+    staff = User.objects.create_user("staff", is_staff=True)
+    services.cancel_event(event=type_.event, reason="Storm", user=staff, now=NOON)
+    services.continue_cancellations(now=NOON)
+    assert status(ben) == "closed"
 
 
 def test_an_accepted_offer_cannot_be_left(app: ClientApp) -> None:
@@ -287,7 +306,7 @@ def test_an_app_lets_a_customer_wait_and_sees_the_offer(shop: Client) -> None:
     assert (held["status"], held["order_id"]) == ("active", "o-1")
     assert shop.get(f"/api/v1/waiting-list/{entry['id']}/").json() == offer
     left = post(shop, f"{entry['id']}/leave/")
-    assert (left.status_code, left.json()["status"]) == (200, "missed")
+    assert (left.status_code, left.json()["status"]) == (200, "left")
 
 
 REFUSALS: dict[str, tuple[Callable[[], TicketType], int, str]] = {
