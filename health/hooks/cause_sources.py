@@ -9,7 +9,7 @@ from alerts.queries.causes import component_subject
 from core.lib.app_access import limit
 from health.models import Component, Incident, MaintenanceWindow
 from health.queries import call_steps
-from health.queries.components import app_ids_of_components
+from health.queries.components import app_ids_of_components, headline
 from health.queries.onset import incident_identity
 from health.verdict import Status
 from impact.causes import CauseKind, Change, Onset
@@ -65,7 +65,7 @@ def outages(onset: Onset) -> Iterator[Change]:
         if component.since is not None:
             yield Change(
                 CauseKind.OUTAGE,
-                f"{component} is degraded",
+                headline(str(component), Status.DEGRADED),
                 component.since,
                 url=reverse("health:uptime"),
                 app_id=app_ids.get(component.pk),

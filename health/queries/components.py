@@ -176,14 +176,22 @@ class ComponentsUnderMaintenance:
 
 
 _JOB_FAILURES = {
-    CheckInStatus.MISSED: "missed its check-in",
+    CheckInStatus.MISSED: "missed a check-in",
     CheckInStatus.ERROR: "failed",
     CheckInStatus.TIMEOUT: "ran too long",
 }
 
 
+def headline(title: str, status: Status) -> str:
+    """Return a failure as a headline, such as "Payments down".
+
+    It has no verb, because the names of components are in the singular or in the plural.
+    """
+    return f"{title} {StatusChoice(status).label.lower()}"
+
+
 def describe_failure(component: Component) -> str:
-    """Return the problem of a failing component in a few words, such as "Nightly import missed its check-in"."""
+    """Return the problem of a failing component in a few words, such as "Nightly import missed a check-in"."""
     return describe_failures([component])[component.pk]
 
 
@@ -207,4 +215,4 @@ def _describe(component: Component, job_status: str | None) -> str:
     if component.kind == ComponentKind.CERTIFICATE:
         is_expired = component.status == Status.UNHEALTHY
         return f"{component.title} {'has expired' if is_expired else 'expires soon'}"
-    return f"{component.title} is {component.get_status_display().lower()}"
+    return headline(component.title, Status(component.status))

@@ -25,6 +25,7 @@ from core.lib import background
 from health.caches.health import DATABASE_CHECK
 from health.checking import runner
 from health.extension_points import health_checks
+from health.queries.components import headline
 from health.services import incidents
 from health.services.checks import sync_components
 from health.services.results import record_results
@@ -205,7 +206,7 @@ def record_outage(outage: Outage, *, now: datetime) -> None:
     report_problem(
         key=component.alert_key,
         alert_type=ALERT_TYPES[DATABASE_CHECK],
-        title=f"{component.title} was down",
+        title=headline(component.title, Status.UNHEALTHY),
         message=outage.message,
         severity=Severity.CRITICAL,
         source="health",

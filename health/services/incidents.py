@@ -6,7 +6,8 @@ from django.db import transaction
 from django.db.models import Q, QuerySet
 
 from health.models import Component, Incident, IncidentState, IncidentUpdate
-from health.queries.components import describe_failure
+from health.queries.components import describe_failure, headline
+from health.verdict import Status
 
 
 @transaction.atomic
@@ -76,7 +77,7 @@ def record_past_outage(
 ) -> None:
     """Create an incident that is already resolved."""
     incident = Incident.objects.create(
-        title=f"{component.title} was down",
+        title=headline(component.title, Status.UNHEALTHY),
         component=component,
         state=IncidentState.RESOLVED,
         is_major=True,

@@ -117,10 +117,10 @@ def test_the_first_hour(slack: FakeHTTP, fake_http: Callable[[], FakeHTTP]) -> N
     # The very slow response of the shop's function pay is part of the message about the shop's error rate.
     assert sorted(headlines(slack)) == sorted(
         [
-            "⛔ Shop site is down",
+            "⛔ Shop site down",
             "⛔ Critical errors",
             "⛔ High error rate: Shop, and 1 related alert",
-            "🔶 Shop: import missed its check-in",
+            "🔶 Shop: import missed a check-in",
         ]
     )
     assert set(SystemAlert.objects.values_list("state", flat=True)) == {"open"}
@@ -139,10 +139,10 @@ def test_the_first_hour(slack: FakeHTTP, fake_http: Callable[[], FakeHTTP]) -> N
     resolved = [text for text in headlines(slack) if text.startswith("✅ Resolved: ")]
     assert sorted(resolved) == sorted(
         [
-            "✅ Resolved: Shop site is down",
+            "✅ Resolved: Shop site down",
             "✅ Resolved: Critical errors",
             "✅ Resolved: High error rate: Shop, and 1 related resolution",
-            "✅ Resolved: Shop: import missed its check-in",
+            "✅ Resolved: Shop: import missed a check-in",
         ]
     )
     assert not Notification.objects.exclude(state__in=["sent", "superseded", "merged"]).exists()

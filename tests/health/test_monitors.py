@@ -55,7 +55,7 @@ def test_failing_monitor_opens_one_alert_and_one_incident_until_it_recovers(
     assert status_of(monitor) == "unhealthy"
     alert = SystemAlert.objects.active().get()
     assert (alert.title, alert.severity, alert.message) == (
-        "Shop is down",
+        "Shop down",
         "high",
         "HTTP 503, expected 200-299",
     )
@@ -144,7 +144,7 @@ def test_alert_about_own_network_when_no_external_address_responds(
     settings.NETWORK_PROBES = [fake.url.removeprefix("http://")]
     run_checks(now=NOON + timedelta(minutes=2), pause=0)
     titles = set(SystemAlert.objects.active().values_list("title", flat=True))
-    assert titles == {f"{good.title} is down", f"{bad.title} is down"}
+    assert titles == {f"{good.title} down", f"{bad.title} down"}
 
 
 def test_unresponsive_address_does_not_delay_other_monitors(

@@ -133,7 +133,7 @@ def test_outages_and_maintenance() -> None:
         "Payment provider stopped responding, 2 min before",
         f"Maintenance: {window.title}, 3 min before",
         "Mail is down, 4 min before",
-        "Gate is degraded, 6 min before",
+        "Gate degraded, 6 min before",
     ]
 
 
@@ -210,7 +210,7 @@ def test_a_source_that_fails_hides_no_other(monkeypatch: pytest.MonkeyPatch) -> 
         type(cause_sources.get("releases.deploys"))("x", fail),
     )
 
-    assert labels(Onset(NOON)) == ["Gate is degraded, 1 min before"]
+    assert labels(Onset(NOON)) == ["Gate degraded, 1 min before"]
 
 
 def test_every_setting_whose_edits_are_causes_has_a_page_in_the_admin() -> None:
