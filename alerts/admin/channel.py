@@ -12,10 +12,10 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.views.decorators.http import require_POST
-from django_ratelimit.core import is_ratelimited
 
 from alerts import services
 from alerts.admin.channel_form import ChannelForm, build_form, describe_kinds, form_field_name
+from alerts.admin.notification_tests import TOO_MANY, is_over_limit
 from alerts.channels import TRANSPORTS, list_missing_fields
 from alerts.models import Channel, ChannelTest
 from alerts.queries.channels import describe_channel_state, describe_routes, describe_test
@@ -218,11 +218,8 @@ class ChannelAdmin(PortalAdmin):
         return self._test(request, channel)
 
     def _test(self, request: HttpRequest, channel: Channel | None) -> HttpResponse:
-        if is_ratelimited(
-            request, group="alerts.test", key="user_or_ip", rate="6/m", increment=True
-        ):
-            problem = "Limit of 6 tests per minute reached. Try again shortly."
-            return self._answer_test(request, channel, None, [problem])
+        if is_over_limit(request):
+            return self._answer_test(request, channel, None, [TOO_MANY])
         now = timezone.now()
         user_id = request.user.pk
         if channel is not None and "name" not in request.POST:

@@ -1,7 +1,10 @@
 from django.contrib import admin
 from django.db import models
+from django.utils import timezone
 
-from alerts.models import NotificationRule, Person, Team
+from alerts import services
+from alerts.admin.notification_tests import NotificationTests
+from alerts.models import ChannelTest, NotificationRule, Person, Team
 from core.lib.admin import PortalAdmin, PortalInline, Section
 from core.lib.forms import SpanField
 
@@ -36,7 +39,8 @@ class NotificationRuleAdmin(PortalAdmin):
 
 
 @admin.register(Person)
-class PersonAdmin(PortalAdmin):
+class PersonAdmin(NotificationTests, PortalAdmin):
+    test_help = "Uses the saved notification rules. Each message is sent at once, and says when it would follow."
     section = Section.ALERTING
     setting_title = "People to notify"
     setting_purpose = "People whom channels notify by e-mail or SMS, with their quiet hours."
@@ -69,6 +73,17 @@ class PersonAdmin(PortalAdmin):
     list_display = ("name", "email", "phone", "quiet_from", "quiet_until", "time_zone", "is_active")
     search_fields = ("name", "email")
     inlines = (NotificationRuleInline,)
+
+    def send_tests(self, row: Person, user_id: int) -> list[ChannelTest]:
+        return services.send_tests_to_person(row, now=timezone.now(), user_id=user_id)
+
+    def why_untestable(self, row: Person) -> str:
+        if not row.is_active:
+            return f"{row} gets no messages. Check “Gets messages”, and save."
+        return (
+            f"{row} cannot be reached: enter an e-mail address or a phone number whose channel is configured, or a "
+            "notification rule with a channel that works."
+        )
 
 
 @admin.register(Team)

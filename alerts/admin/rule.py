@@ -5,9 +5,12 @@ from django.contrib import admin
 from django.db import models
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.utils import timezone
 
+from alerts import services
+from alerts.admin.notification_tests import NotificationTests
 from alerts.messages import format_value
-from alerts.models import AlertRule, AlertType, EscalationStep
+from alerts.models import AlertRule, AlertType, ChannelTest, EscalationStep
 from alerts.rule_form import AlertRuleForm
 from core.lib import formats
 from core.lib.admin import PortalAdmin, PortalInline, Section, SettingLink
@@ -203,7 +206,10 @@ class StepInline(PortalInline):
 
 
 @admin.register(AlertType)
-class AlertTypeAdmin(PortalAdmin):
+class AlertTypeAdmin(NotificationTests, PortalAdmin):
+    test_help = (
+        "Goes to the saved channels of the type and those that get every type, marked as a test."
+    )
     section = Section.ALERTING
     setting_purpose = "Response times, channels and escalation of each kind of problem."
     field_labels = {
@@ -241,3 +247,11 @@ class AlertTypeAdmin(PortalAdmin):
     def channel_names(self, alert_type: AlertType) -> str:
         names = ", ".join(channel.name for channel in alert_type.channels.all())
         return names or ("daily digest" if alert_type.digest_only else "none")
+
+    def send_tests(self, row: AlertType, user_id: int) -> list[ChannelTest]:
+        return services.send_tests_of_type(row, now=timezone.now(), user_id=user_id)
+
+    def why_untestable(self, row: AlertType) -> str:
+        if row.digest_only:
+            return "Alerts of this type are only listed in the daily digest."
+        return "No configured channel gets this type. Choose channels, and save."

@@ -106,7 +106,11 @@ class Channel(QuietHours):
 
 
 class ChannelTest(models.Model):
-    """A test message that a staff member requested, with the saved settings or with those in the form."""
+    """A test message that a staff member requested.
+
+    It tests a channel, with the saved settings or with those in the form, or one of the ways in which the alerts of a
+    type or to a person are sent.
+    """
 
     class State(models.TextChoices):
         WAITING = "waiting"
@@ -124,6 +128,10 @@ class ChannelTest(models.Model):
     config = SealedJSONField(default=dict, blank=True)
     uses_environment = models.BooleanField(default=False)
     recipients = models.JSONField(default=list)
+    # The type or person whose button requested the test, such as "person-3", or "" for a channel.
+    subject = models.CharField(max_length=40, blank=True, default="", db_default="")
+    title = models.CharField(max_length=200, blank=True, default="", db_default="")
+    text = models.TextField(blank=True, default="", db_default="")
     state = models.CharField(max_length=10, choices=State, default=State.WAITING)
     answer = models.TextField(blank=True)
     created_at = models.DateTimeField()

@@ -7,7 +7,7 @@ from datetime import timedelta
 from django.utils import timezone
 
 from alerts.channels import list_missing_fields
-from alerts.models import AlertType, Channel, ChannelTest
+from alerts.models import AlertType, Channel, ChannelTest, Person
 from core.lib import formats
 
 # A running worker sends a test within a second.
@@ -84,6 +84,19 @@ def describe_test(test: ChannelTest | None) -> TestLine | None:
         and test.channel_id is not None
         and not Channel.objects.routed().filter(pk=test.channel_id).exists(),
     )
+
+
+def describe_tests(row: AlertType | Person) -> list[TestLine]:
+    """Return the latest tests that the button of an alert type or a person requested, with their outcomes."""
+    tests = ChannelTest.objects.filter(subject=subject_of(row))
+    newest = tests.order_by("-created_at").values_list("created_at", flat=True).first()
+    lines = map(describe_test, tests.filter(created_at=newest).order_by("pk"))
+    return [line for line in lines if line is not None]
+
+
+def subject_of(row: AlertType | Person) -> str:
+    """Return the key of a type or a person in tests."""
+    return f"{row._meta.model_name}-{row.pk}"
 
 
 # --- the routing table ---------------------------------------------------------------------------------------

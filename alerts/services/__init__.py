@@ -1,7 +1,13 @@
 """Export the functions that change alerts. Other apps call these and not the modules of this package."""
 
 from alerts.services.channel_state import enable_channel, repair_channel
-from alerts.services.channel_tests import run_test, send_test, send_test_of_form
+from alerts.services.channel_tests import (
+    run_test,
+    send_test,
+    send_test_of_form,
+    send_tests_of_type,
+    send_tests_to_person,
+)
 from alerts.services.checks import CheckResult, run_all_checks
 from alerts.services.delivery import DeliveryOutcome, deliver, resend
 from alerts.services.dispatch import deliver_waiting
@@ -41,6 +47,8 @@ __all__ = [
     "run_test",
     "send_test",
     "send_test_of_form",
+    "send_tests_of_type",
+    "send_tests_to_person",
     "silence",
     "undo",
 ]

@@ -1,7 +1,10 @@
-"""Send test messages to a channel, with its saved settings or with those in a form."""
+"""Send test messages to a channel, through the routes of an alert type, and to a person.
+
+A channel is tested with its saved settings or with those in a form, a person in the ways of the person's own rules.
+"""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 
 import msgspec
@@ -11,28 +14,94 @@ from django.db.models import Q
 from alerts.channels import DeliveryFailed, Message, get_config, get_transport
 from alerts.channels.base import MessageKind
 from alerts.extension_points import Severity
-from alerts.models import LEASE_DURATION, Channel, ChannelTest, Notification
+from alerts.models import (
+    LEASE_DURATION,
+    AlertType,
+    Channel,
+    ChannelTest,
+    Notification,
+    Person,
+)
 from alerts.queries import routing
-from alerts.services import channel_state, delivery
+from alerts.queries.channels import subject_of
+from alerts.services import channel_state, delivery, paging
 from alerts.services.delivery import Claimed, Result
+from core.lib import formats
 
 EXPIRY = timedelta(minutes=10)  # A test that no worker has sent within this time is given up.
 
 
 def send_test(channel: Channel, *, now: datetime, user_id: int | None = None) -> ChannelTest:
     """Request a test message to all recipients of a saved channel, regardless of quiet hours."""
-    recipients = {
-        recipient
-        for destination in routing.list_destinations([channel], severity=Severity.CRITICAL, now=now)
-        for recipient in destination.recipients
-    }
+    return _request(channel, _list_recipients(channel, now), now=now, user_id=user_id)
+
+
+def send_tests_of_type(
+    alert_type: AlertType, *, now: datetime, user_id: int | None = None
+) -> list[ChannelTest]:
+    """Request a test message in each channel that gets alerts of the type, regardless of quiet hours."""
+    if alert_type.digest_only:
+        return []
+    return [
+        _request(
+            channel,
+            _list_recipients(channel, now),
+            now=now,
+            user_id=user_id,
+            subject=subject_of(alert_type),
+            title=f"Test: {alert_type.name}"[:200],
+            text=f"This is a test of the alerts of the type “{alert_type.name}” ({alert_type.severity}), which are "
+            f"sent to the channel “{channel.name}”. No action is needed.",
+        )
+        for channel in routing.list_channels(alert_type)
+    ]
+
+
+def send_tests_to_person(
+    person: Person, *, now: datetime, user_id: int | None = None
+) -> list[ChannelTest]:
+    """Request a test message in each way of the person's notification rules: at once, and regardless of quiet hours."""
+    if not person.is_active:
+        return []
+    return [
+        _request(
+            way.channel,
+            way.recipients,
+            now=now,
+            user_id=user_id,
+            subject=subject_of(person),
+            title=f"Test: notifications to {person.name}"[:200],
+            text=f"This is a test of “{way.channel.name}”. Alerts come this way {_describe_delay(way.after)}.",
+        )
+        for way in paging.list_ways(person)
+    ]
+
+
+def _describe_delay(after: timedelta) -> str:
+    return f"{formats.span(after)} after the first message" if after else "immediately"
+
+
+def _list_recipients(channel: Channel, now: datetime) -> list[str]:
+    destinations = routing.list_destinations([channel], severity=Severity.CRITICAL, now=now)
+    return [address for destination in destinations for address in destination.recipients]
+
+
+def _request(
+    channel: Channel,
+    recipients: Iterable[str],
+    *,
+    now: datetime,
+    user_id: int | None,
+    **fields: str,
+) -> ChannelTest:
     return ChannelTest.objects.create(
         channel=channel,
         name=channel.name,
         kind=channel.kind,
-        recipients=sorted(recipients),
+        recipients=sorted(set(recipients)),
         created_at=now,
         user_id=user_id,
+        **fields,
     )
 
 
@@ -154,8 +223,9 @@ def _compose(test: ChannelTest, key: str) -> Message:
     label = get_transport(Channel(kind=test.kind)).label
     return Message(
         kind=MessageKind.TEST,
-        title="Test from opsportal",
-        text=f'This is a test message for the {label} channel "{test.name}". No action is needed.',
+        title=test.title or "Test from opsportal",
+        text=test.text
+        or f'This is a test message for the {label} channel "{test.name}". No action is needed.',
         severity=Severity.INFO,
         source="opsportal",
         url=f"{settings.BASE_URL}/admin/alerts/channel/",

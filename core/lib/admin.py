@@ -270,7 +270,7 @@ class PortalInline(_Labeled, admin.TabularInline[Any, Any]):
 
     def get_formset(self, request: HttpRequest, obj: Any = None, **kwargs: Any) -> Any:
         formset = super().get_formset(request, obj, **self._form_texts(self.form, kwargs))
-        formset.place_field = self.place_field
+        setattr(formset, "place_field", self.place_field)  # noqa: B010 - read in save_formset
         formset.form = self._portal_form(formset.form)
         # In this template, headings of a table take the place of labels.
         if self.template == PortalInline.template:
