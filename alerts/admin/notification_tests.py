@@ -27,7 +27,7 @@ def is_over_limit(request: HttpRequest) -> bool:
 class NotificationTests:
     """A mixin for admins of rows whose notifications can be tested."""
 
-    change_form_template = "admin/alerts/with_test.html"
+    change_form_template: Any = "admin/alerts/with_test.html"
     test_help = ""
 
     def send_tests(self, row: Any, user_id: int) -> list[ChannelTest]:

@@ -89,8 +89,10 @@ def describe_test(test: ChannelTest | None) -> TestLine | None:
 def describe_tests(row: AlertType | Person) -> list[TestLine]:
     """Return the latest tests that the button of an alert type or a person requested, with their outcomes."""
     tests = ChannelTest.objects.filter(subject=subject_of(row))
-    newest = tests.order_by("-created_at").values_list("created_at", flat=True).first()
-    lines = map(describe_test, tests.filter(created_at=newest).order_by("pk"))
+    newest = tests.order_by("-created_at").first()
+    if newest is None:
+        return []
+    lines = map(describe_test, tests.filter(created_at=newest.created_at).order_by("pk"))
     return [line for line in lines if line is not None]
 
 

@@ -107,7 +107,7 @@ def test_a_person_cannot_act_by_a_message_on_an_alert_of_another_app(mail: Chann
     alert = make_alert(app=make_app("bank"), now=NOON)
     bob = Person.objects.get(name="bob")
 
-    answer = replies.act(alert, Action.ACKNOWLEDGE, person=bob, way="by a link", now=NOON)
+    answer = replies.act([alert], Action.ACKNOWLEDGE, person=bob, way="by a link", now=NOON)
 
     alert.refresh_from_db()
     assert (answer, alert.state) == (replies.NOT_ALLOWED, "open")

@@ -58,7 +58,7 @@ def test_a_stripe_outage_comes_first_and_carries_its_consequences() -> None:
     found = problems()
 
     assert [(one.title, one.consequences) for one in found] == [
-        ("Stripe down", "Payment processing is degraded, Payments with an unknown outcome"),
+        ("Stripe down", "Payment processing degraded, Payments with an unknown outcome"),
         ("Regressed errors: 20 alerts", ""),
         ("High error rate: Shop", ""),
     ]
