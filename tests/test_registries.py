@@ -67,6 +67,7 @@ INVENTORY: dict[str, list[str]] = {
     ],
     "config_resources": [
         "channels",
+        "checks",
         "heartbeats",
         "incident-templates",
         "incidents",
@@ -79,6 +80,7 @@ INVENTORY: dict[str, list[str]] = {
         "rules",
         "schedules",
         "silences",
+        "status-pages",
         "teams",
         "types",
     ],

@@ -1,4 +1,4 @@
-"""The button "Send a test notification" on the pages of alert types and people, with the outcome in each channel."""
+"""Add the button "Send a test notification" to the pages of alert types and people, and show the outcome."""
 
 from typing import Any
 
