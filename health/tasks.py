@@ -35,7 +35,7 @@ def sweep_heartbeats() -> str:
 
 @every(minutes=1, title="Write the status page")
 def keep_status() -> str:
-    """Publish scheduled updates of incidents and news about maintenance, and write the snapshot from which the status page is served."""
+    """Publish scheduled updates and news about maintenance, and write the snapshot that serves the status page."""
     now = timezone.now()
     incidents.publish_scheduled_updates(now=now)
     maintenance.record_notices(now=now)

@@ -1,4 +1,4 @@
-"""Subscribe to news about incidents and maintenance by e-mail or webhook, and unsubscribe. These pages need no sign-in."""
+"""Subscribe to incidents and maintenance by e-mail or webhook, and unsubscribe. These pages need no sign-in."""
 
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
