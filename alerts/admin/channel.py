@@ -251,7 +251,7 @@ class ChannelAdmin(PortalAdmin):
         test: ChannelTest | None,
         problems: list[str],
     ) -> HttpResponse:
-        """Show the outcome within the page, or without scripts on the channel's page."""
+        """Show the outcome within the page or, without scripts, on the channel's page."""
         if "HX-Request" in request.headers or channel is None:
             return self._render_test(request, test, problems)
         for problem in problems:

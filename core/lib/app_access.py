@@ -145,7 +145,7 @@ def condition_of(model: type[Model], apps: Apps) -> Q | None:
 
 
 def _or_empty(model: type[Model], path: str, condition: Q) -> Q:
-    """Return the condition, or that the last relation of the path is empty while those before it are not."""
+    """Extend the condition to rows whose last relation of the path is empty while those before it are not."""
     before, _, last = path.rpartition("__")
     at = model
     for name in before.split("__") if before else ():

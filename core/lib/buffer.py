@@ -31,10 +31,10 @@ class OnFailure(StrEnum):
 class Buffer(Generic[Key, Value]):
     """A dict that any thread can fill. The background thread calls `write` to empty it.
 
-    `merge` combines the value in memory (first) with a new one of the same key. `count_of` is the number of things that
-    a value stands for, by default one. If there is no room for a new key, or for more than `max_count` things, a value
+    `merge` combines the value in memory (first) with a new one of the same key. `count_of` is the number of items that
+    a value stands for, by default one. If there is no room for a new key, or for more than `max_count` items, a value
     goes to its `overflow_key`, for which there is always room. A value without `overflow_key` is dropped and counted.
-    From `flush_at` things on, the background thread writes immediately.
+    From `flush_at` items on, the background thread writes immediately.
     """
 
     def __init__(
@@ -95,7 +95,7 @@ class Buffer(Generic[Key, Value]):
         return len(self._values) < self.max_keys or key in self._values
 
     def flush(self) -> int:
-        """Write the values in memory. Return the number of things written, or raise the exceptions of `write`."""
+        """Write the values in memory. Return the number of items written, or raise the exceptions of `write`."""
         with self._lock:
             values, self._values = self._values, {}
             count, self._count = self._count, 0

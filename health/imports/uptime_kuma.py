@@ -165,7 +165,7 @@ def _read_backup(backup: Any) -> Imported:
     _Monitors(imported, rows, tags_of, {})
     notifications = backup.get("notificationList") or []
     _add_channels(imported, [(one, parse_json(one.get("config"))) for one in notifications])
-    imported.notes.append("A backup has no history. Import the file kuma.db to take it over.")
+    imported.notes.append("A backup has no history. Import the file kuma.db instead to include the history.")
     return imported
 
 

@@ -22,7 +22,7 @@ TouchRow = tuple[str, int, int, datetime, datetime]
 
 
 def link_mentions(mentions: Sequence[Mention], *, indexed: Collection[str]) -> None:
-    """Record which orders these mentions touch, and remember the mentions that cannot be looked up later."""
+    """Record which orders these mentions touch, and store the mentions that cannot be looked up later."""
     spans = _spans(mentions)
     by_reference: dict[Reference, list[tuple[Problem, Span]]] = defaultdict(list)
     for (problem, reference, _), span in spans.items():
