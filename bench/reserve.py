@@ -137,7 +137,7 @@ class Rate(NamedTuple):
 def measure(
     environment: dict[str, str], seconds: float, processes: int, threads: int, mode: str = "--work"
 ) -> Rate:
-    """Return the rate of so many processes together."""
+    """Return the rate of these processes together."""
     command = [
         sys.executable,
         "-m",

@@ -100,7 +100,7 @@ def test_the_signature_is_the_one_of_twilios_documentation() -> None:
 
 @pytest.fixture
 def sent_sms(ann: Person, voice: Channel) -> Channel:
-    """Ann got text messages about two alerts."""
+    """Send text messages about two alerts to Ann."""
     channel = Channel.objects.get(name="sms")
     channel.config = {**channel.config, "accepts_replies": "True"}
     channel.save()
