@@ -41,7 +41,7 @@ def log_list(request: HttpRequest) -> HttpResponse:
     context = {
         **admin.site.each_context(request),
         "title": "Logs",
-        "lead": f"What apps logged in the last {settings.LOG_DAYS} day{'s' * (settings.LOG_DAYS != 1)}.",
+        "lead": f"The log entries of the last {settings.LOG_DAYS} day{'s' * (settings.LOG_DAYS != 1)}.",
         "rows": describe(page.rows),
         "has_filters": any(filters.values()),
         "problem": "; ".join(found.problems).capitalize(),

@@ -114,7 +114,7 @@ def answer_text(channel: Channel, *, sender: str, text: str, now: datetime) -> s
     person = Person.objects.filter(phone=sender, is_active=True).order_by("pk").first()
     sent = _list_sent(channel, sender)
     if person is None and not sent:
-        return "This number gets no alerts from here."
+        return "This portal sends no alerts to this number."
     match = _REPLY.fullmatch(text[:200])
     action = _WORDS.get(match[1].lower()) if match else None
     if match is None or action is None:

@@ -52,7 +52,7 @@ def _authenticate_by_dsn(request: IngestRequest, project_id: int | None, given: 
             raise Refused(401, "the envelope's header has no readable dsn")
         return request.authenticate(dsn[1], [dsn[0]])
     if dsn is not None and dsn[1] != project_id:
-        raise Refused(400, "the envelope's dsn is another project's")
+        raise Refused(400, "the envelope's dsn belongs to another project")
     keys = credentials.keys(request.environ)
     if dsn is not None and dsn[0] not in keys:
         return request.authenticate(project_id, [*keys, dsn[0]])

@@ -112,7 +112,9 @@ class _Route:
         """Raise Refused (405) for a method that the endpoint does not accept, or ReadOnly."""
         if self.endpoint is Endpoint.CRON:
             if method not in ("GET", "POST"):
-                raise Refused(405, "get or post here", ("Allow", "GET, POST, OPTIONS"))
+                raise Refused(
+                    405, "use GET or POST at this address", ("Allow", "GET, POST, OPTIONS")
+                )
         elif method != "POST":
             raise Refused(405, "post here", ("Allow", "POST, OPTIONS"))
         if notice := read_only.current():

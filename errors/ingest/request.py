@@ -72,7 +72,7 @@ class IngestRequest:
         ]
         project = projects[0]
         if project is None or None in projects:
-            raise Refused(403, "this key is unknown, revoked, or another project's")
+            raise Refused(403, "this key is unknown, revoked, or belongs to another project")
         self.project = project
         if not project.accepts_origin(self.environ.get("HTTP_ORIGIN")):
             raise Refused(403, "this origin may not post here")

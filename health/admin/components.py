@@ -301,7 +301,7 @@ class HeartbeatAdmin(ComponentBase):
     @admin.display(description="check-in URL")
     def ping_address(self, obj: Heartbeat) -> SafeString | str:
         if not obj.pk:
-            return "Shown here once the heartbeat is saved."
+            return "Save the heartbeat to see this address."
         url = obj.ping_url
         return format_html(
             "<code>curl -fsS {}</code> after the work; append start/ before it, or fail/ if it failed.",

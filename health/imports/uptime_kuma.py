@@ -89,7 +89,7 @@ def _read_database(path: Path, *, now: datetime) -> Imported:
         for table, what in (
             ("proxy", "Proxies"),
             ("docker_host", "Docker hosts"),
-            ("status_page", "The texts and looks of status pages"),
+            ("status_page", "The texts and appearance of status pages"),
         ):
             if found := rows(table):
                 imported.notes.append(f"{what} are not imported ({len(found)}).")
@@ -165,7 +165,9 @@ def _read_backup(backup: Any) -> Imported:
     _Monitors(imported, rows, tags_of, {})
     notifications = backup.get("notificationList") or []
     _add_channels(imported, [(one, parse_json(one.get("config"))) for one in notifications])
-    imported.notes.append("A backup has no history. Import the file kuma.db instead to include the history.")
+    imported.notes.append(
+        "A backup has no history. Import the file kuma.db instead to include the history."
+    )
     return imported
 
 

@@ -59,7 +59,7 @@ def catch_up(*, seconds: float | None = None, is_paused: bool = False) -> bool:
     except DatabaseError:
         if connection.in_atomic_block:
             raise
-        log.warning("impact not brought up to date", exc_info=True)
+        log.warning("the cost of problems could not be updated", exc_info=True)
         return False
     return True
 
