@@ -81,7 +81,7 @@ def release_connection() -> None:
 
 
 class KeyCache:
-    """A map from (project id, key) to a project, or to None for a key that is unknown, revoked or belongs to another project."""
+    """A map from (project id, key) to a project, or to None for a key that is invalid or belongs to another project."""
 
     def __init__(self) -> None:
         self._entries: OrderedDict[tuple[int | None, str], tuple[float, Project | None]] = (

@@ -144,7 +144,10 @@ def test_of_several_alerts_the_reply_names_one_or_all(
 def test_unusable_replies_change_nothing(client: Client, sent_sms: Channel) -> None:
     alert = make_alert(now=NOON)
 
-    assert "gets no alerts" in send_sms(client, sent_sms, "ACK", "+15559999").content.decode()
+    assert (
+        "sends no alerts to this number"
+        in send_sms(client, sent_sms, "ACK", "+15559999").content.decode()
+    )
     assert "Reply ACK" in send_sms(client, sent_sms, "what?", "+15550111").content.decode()
     assert "no alert 9999" in send_sms(client, sent_sms, "ACK 9999", "+15550111").content.decode()
     assert send_sms(client, sent_sms, "ACK", "+15550111", token="wrong").status_code == 403
