@@ -6,14 +6,15 @@
 | problem_sources | `@problem_source("group", indexed=…, find=…, describe=…, onset=…)` | `(first, last, limit) -> Page` |
 | cause_sources | `@cause_source("health.outages")` | `(Onset) -> Iterable[Change]` |
 | erasers | `@eraser("payments")` | `(person, limit, now) -> int` |
+| person_records | `@person_records("payments", label="Payments")` | `(person) -> Iterator[PersonRecord]` |
 
 How to add one: docs/howto/.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from core.lib.registry import Registry
 from impact.causes import Change, Onset
@@ -151,15 +152,46 @@ def problem_source(
     )
 
 
-# --- erasure of a person -----------------------------------------------------------------------
+# --- data of a person --------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Person:
-    """A customer whose data is erased, with every reference under which records name that customer."""
+    """A customer whose data is shown or erased, with every reference under which records name that customer."""
 
     customers: frozenset[str]  # The references in payments and reservations.
     users: frozenset[str]  # The references in errors.
+    addresses: frozenset[str] = (
+        frozenset()
+    )  # The keyed hashes of the e-mail address (address_hashes).
+
+
+@dataclass(frozen=True)
+class PersonRecord:
+    """A stored record about a person. `data` has plain values that JSON can represent."""
+
+    title: str
+    at: datetime
+    data: Mapping[str, Any]
+    url: str = ""  # The page of the record.
+
+
+ReadRecords = Callable[[Person], Iterator[PersonRecord]]
+
+
+@dataclass(frozen=True)
+class RecordSource:
+    name: str
+    label: str  # The plural, such as "Payments".
+    read: ReadRecords
+
+
+record_sources: Registry[RecordSource] = Registry("person_records")
+
+
+def person_records(name: str, *, label: str) -> Callable[[ReadRecords], ReadRecords]:
+    """Register a function that returns the records about a person, read in chunks: there may be very many."""
+    return record_sources.decorator(name, lambda read: RecordSource(name, label, read))
 
 
 Eraser = Callable[[Person, int, datetime], int]

@@ -13,6 +13,8 @@ urlpatterns = [
     # These must precede the pages of problems, whose kind would match "lists".
     path("admin/impact/lists/<int:pk>/", staff(pages.win_back_list), name="list"),
     path("admin/impact/lists/<int:pk>/csv/", staff(pages.list_csv), name="list-csv"),
+    path("admin/impact/person/", staff(pages.person), name="person"),
+    path("admin/impact/retention/", staff(pages.retention), name="retention"),
     path("admin/impact/erase/", staff(pages.erase), name="erase"),
     path("admin/impact/<slug:kind>/<int:id>/", staff(pages.orders), name="orders"),
     path("admin/impact/<slug:kind>/<int:id>/csv/", staff(pages.orders_csv), name="orders-csv"),

@@ -1,6 +1,6 @@
 """Search log entries, and find the entries that belong to an event or to a trace."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
@@ -35,6 +35,8 @@ KEYS = {
 FILTERS = ("q", "app", "level")
 # This is the width of the ids that are derived from times.
 _FIRST_TIME, _LAST_TIME = datetime(1970, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC)
+# The attributes by which Sentry and OpenTelemetry name the user of an entry.
+USER_ATTRIBUTES = ("user.id", "user.name", "user.email", "enduser.id")
 MAX_RELATED = 100  # The maximum number of entries beside an event.
 # An event of a trace is received shortly before or after the entries of the trace.
 _BEFORE_TRACE = timedelta(minutes=1)
@@ -179,3 +181,14 @@ def attributes_of(entry: LogEntry) -> list[tuple[str, str, bool]]:
         (name, text, isinstance(entry.attributes.get(name), str | int | float) and len(text) < 200)
         for name, text in pairs(entry.attributes)
     ]
+
+
+def entries_of_users(users: Collection[str]) -> Entries:
+    """Return the entries that have one of these users in an attribute that names the user."""
+    if not users:
+        return LogEntry.objects.none()
+    found = Q()
+    for user in users:
+        for name in USER_ATTRIBUTES:
+            found |= Q(search_index.matching([[word_of_attribute(name, user)]]))
+    return LogEntry.objects.filter(found)

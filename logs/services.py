@@ -70,6 +70,13 @@ def _insert(found: Sequence[tuple[LogEntry, datetime]]) -> None:
         search_index.add([entry.pk for entry in entries])
 
 
+@transaction.atomic
+def delete_entries(ids: Sequence[int]) -> None:
+    """Delete entries and their words in the search index."""
+    search_index.remove(ids)
+    LogEntry.objects.filter(pk__in=ids).delete()
+
+
 def prune(*, now: datetime, seconds: float = 40.0) -> int:
     """Delete entries past their retention, for at most `seconds`. Return their number."""
     cutoff = received_id(now - retention())
@@ -82,9 +89,8 @@ def prune(*, now: datetime, seconds: float = 40.0) -> int:
             break
         started = time.monotonic()
         # If a power failure undoes the deletion, the next run repeats it.
-        with relaxed_durability(), transaction.atomic():
-            search_index.remove(ids)
-            LogEntry.objects.filter(pk__in=ids).delete()
+        with relaxed_durability():
+            delete_entries(ids)
         count += len(ids)
         time.sleep(_PAUSE_FACTOR * (time.monotonic() - started))
     return count

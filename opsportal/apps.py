@@ -19,6 +19,7 @@ class PortalConfig(AppConfig):
             logs,
             openapi,
             registry,
+            retention,
             schedules,
             search_sources,
             sentry,

@@ -40,6 +40,13 @@ def customer_references(given: str) -> list[str]:
     return [*(keyed_reference(digest, secret) for secret in keys), *earlier]
 
 
+def address_hashes(address: str) -> list[str]:
+    """Return the keyed hashes of an e-mail address or URL under SECRET_KEY and its fallbacks, for lookups."""
+    normalized = address.strip().lower().encode()
+    keys = [settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS]
+    return [hmac.new(key.encode(), normalized, hashlib.sha256).hexdigest() for key in keys]
+
+
 def is_phone_number(text: str) -> bool:
     """Return True for an international phone number, such as "+49 (151) 234-5678"."""
     text = text.strip()

@@ -6,12 +6,14 @@ from django.db.models import Model
 from django.utils.crypto import salted_hmac
 
 from errors.event import json_codec
-from errors.models import ErrorEvent, EventPayload, GroupUser, ReleaseErrorUser
+from errors.models import ErrorEvent, EventPayload, GroupUser, ReleaseErrorUser, UserReport
 from errors.store import payloads
 
 
 def erase_user(*, users: Collection[str], limit: int) -> int:
-    """Replace the users in at most `limit` events. Return the number of events, or 0 if no event is left.
+    """Replace the users in at most `limit` events, and delete the users' feedback on them.
+
+    Return the number of events, or 0 if no event is left.
 
     All events of a user get the same pseudonym, so the number of affected users stays correct. References to orders
     stay. Without SECRET_KEY, the pseudonym cannot be computed from a user id or an address.
@@ -42,6 +44,7 @@ def _replace(events: Sequence[ErrorEvent]) -> None:
             payload["user"] = {"id": event.user_key}
             data = payloads.pack(json_codec.encode(payload))
             rows.append(EventPayload(event_id=event.pk, dictionary=None, data=data))
+    UserReport.objects.filter(event_id__in=[event.event_id for event in events]).delete()
     ErrorEvent.objects.bulk_update(events, ["user_key"])
     EventPayload.objects.bulk_update(rows, ["dictionary", "data"])
 

@@ -2,7 +2,6 @@
 
 import base64
 import hashlib
-import hmac
 import secrets
 from datetime import datetime, timedelta
 
@@ -10,6 +9,7 @@ from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from django.conf import settings
 from django.db import transaction
 
+from core.lib.customers import address_hashes
 from health.models import (
     IncidentUpdate,
     MaintenanceNotice,
@@ -52,8 +52,7 @@ def decrypt_address(subscriber: Subscriber) -> str:
 
 def hash_address(address: str) -> str:
     """Return a keyed hash by which an encrypted address can be found."""
-    key = settings.SECRET_KEY.encode()
-    return hmac.new(key, address.strip().lower().encode(), hashlib.sha256).hexdigest()
+    return address_hashes(address)[0]
 
 
 @transaction.atomic

@@ -7,9 +7,9 @@ from django.contrib.auth.models import User
 from django.db import transaction
 
 from core.accounts.services import audit
-from core.lib.customers import customer_references, user_references
 from impact.extension_points import Eraser, Person, erasers
 from impact.models import Erasure
+from impact.queries.person import find_person, person_of
 from impact.services.catch_up import catch_up
 
 STEP_SIZE = 200  # The maximum number of records that one transaction changes.
@@ -22,10 +22,11 @@ def erase_person(*, customer: str, user: User | None, now: datetime) -> Erasure:
     `customer` is the id that apps send, an e-mail address, or the reference that is stored for one. Amounts, times and
     the ids of orders stay. If the process is killed, the worker continues.
     """
-    customers = sorted(set(customer_references(customer)))
+    person = find_person(customer)
+    references = {"customers": sorted(person.customers), "addresses": sorted(person.addresses)}
     with transaction.atomic():
         erasure = Erasure.objects.create(
-            customers=json.dumps(customers), requested_by=user, requested_at=now
+            customers=json.dumps(references), requested_by=user, requested_at=now
         )
         audit.record(user, "erasure of a person requested", target=str(erasure), now=now)
     _finish(erasure, now)
@@ -61,9 +62,10 @@ def _finish(erasure: Erasure, now: datetime) -> None:
 
 
 def _person(erasure: Erasure) -> Person:
-    customers = frozenset(json.loads(erasure.customers or "[]"))
-    users = {user for customer in customers for user in user_references(customer)}
-    return Person(customers=customers, users=frozenset(users))
+    references = json.loads(erasure.customers or "{}")
+    if isinstance(references, list):  # An erasure that an earlier version began.
+        references = {"customers": references}
+    return person_of(references.get("customers", ()), references.get("addresses", ()))
 
 
 @transaction.atomic

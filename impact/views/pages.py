@@ -1,5 +1,6 @@
 """Show the orders that a problem touched, and the lists of buyers to win back, to staff."""
 
+import json
 from collections.abc import Iterator
 from datetime import datetime
 
@@ -8,18 +9,27 @@ from django.contrib.auth.decorators import permission_required
 from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse, StreamingHttpResponse
+from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
+from core.accounts.services import audit
 from core.lib import formats
 from core.lib.app_access import sees_every_app
 from core.lib.csv_export import csv_response
-from impact.extension_points import Description, problem_sources
+from core.lib.retention import retention_periods
+from impact.extension_points import Description, Person, problem_sources
 from impact.models import Erasure, WinBackList
 from impact.queries.figures import SHOWN_STATES, format_amounts
 from impact.queries.orders import OrderRow, list_orders
+from impact.queries.person import (
+    all_records,
+    customers_of_order,
+    find_person,
+    sections,
+)
 from impact.queries.summary import summarize
 from impact.services.catch_up import catch_up
 from impact.services.erasure import erase_person
@@ -30,6 +40,7 @@ PAGE_SIZE = 50
 CSV_CHUNK = 500
 may_see = permission_required("impact.view_order", raise_exception=True)
 may_list = permission_required("impact.add_winbacklist", raise_exception=True)
+may_see_erasures = permission_required("impact.view_erasure", raise_exception=True)
 may_erase = permission_required("impact.add_erasure", raise_exception=True)
 may_see_list = permission_required("impact.view_winbacklist", raise_exception=True)
 
@@ -208,11 +219,75 @@ def list_csv(request: HttpRequest, pk: int) -> StreamingHttpResponse:
 
 @require_http_methods(["GET", "POST"])
 @may_erase
+def person(request: HttpRequest) -> HttpResponseBase:
+    """Show what is stored about a person, or download it as JSON. The id is posted, so that no log contains it."""
+    if not sees_every_app():
+        raise PermissionDenied
+    given = _given_person(request)
+    of_order: list[str] = []
+    if given and request.POST.get("by") == "order":
+        of_order = customers_of_order(given)
+        customer = of_order[0] if len(of_order) == 1 else ""
+    else:
+        customer = given
+    found = find_person(customer) if customer else None
+    if found and request.POST.get("step") == "export":
+        return _export(request, found)
+    return render(
+        request,
+        "impact/person.html",
+        {
+            **admin.site.each_context(request),
+            "title": "A person's data",
+            "given": given,
+            "is_order": request.POST.get("by") == "order",
+            "is_empty": request.method == "POST" and not given,
+            "customer": customer,
+            "stored_as": sorted(found.customers) if found else [],
+            "choices": of_order if len(of_order) > 1 else [],
+            "sections": sections(found) if found else [],
+        },
+    )
+
+
+@require_GET
+@may_see_erasures
+def retention(request: HttpRequest) -> HttpResponse:
+    """Show how long each kind of data is kept, and where that is changed."""
+    rows = [row for list_kept in retention_periods for row in list_kept()]
+    context = {**admin.site.each_context(request), "title": "How long data is kept", "rows": rows}
+    return render(request, "impact/retention.html", context)
+
+
+def _given_person(request: HttpRequest) -> str:
+    return request.POST.get("customer", "").replace("\0", "").strip()[:200]
+
+
+def _export(request: HttpRequest, found: Person) -> StreamingHttpResponse:
+    """Stream all records as one JSON document, and record the download in the audit log, without the person."""
+    now = timezone.now()
+    assert isinstance(request.user, User)
+    audit.record(request.user, "data of a person downloaded", now=now)
+    response = StreamingHttpResponse(_as_json(found, now), content_type="application/json")
+    response["Content-Disposition"] = f'attachment; filename="person-{now:%Y%m%dT%H%M%SZ}.json"'
+    return response
+
+
+def _as_json(found: Person, now: datetime) -> Iterator[str]:
+    exported_at = now.isoformat(timespec="seconds")
+    yield f'{{"exported_at": "{exported_at}", "records": ['
+    for number, (kind, data) in enumerate(all_records(found)):
+        yield (",\n" if number else "\n") + json.dumps({"kind": kind, **data}, ensure_ascii=False)
+    yield "\n]}\n"
+
+
+@require_http_methods(["GET", "POST"])
+@may_erase
 def erase(request: HttpRequest) -> HttpResponse:
     """Erase a person from the records of all apps, in two steps: the customer, and a confirmation."""
     if not sees_every_app():
         raise PermissionDenied
-    customer = request.POST.get("customer", "").replace("\0", "").strip()[:200]
+    customer = _given_person(request)
     if customer and request.POST.get("step") == "confirmed":
         assert isinstance(request.user, User)
         erasure = erase_person(customer=customer, user=request.user, now=timezone.now())

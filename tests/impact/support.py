@@ -10,9 +10,11 @@ from django.utils import timezone
 from alerts.models import SystemAlert
 from alerts.queries.impact import alert_impact
 from core.clients.models import ClientApp
+from core.lib.customers import PREFIX, pseudonym
 from errors.models import ErrorEvent
 from errors.queries import pages
 from health.models import Latency, Series, Tier
+from impact.models import ProblemReference, WinBackEntry, WinBackList
 from impact.queries.figures import Figures
 from impact.services.catch_up import catch_up
 from impact.states import State
@@ -20,7 +22,8 @@ from payments.models import Payment, Refund
 from payments.services.apply import count_refunds
 from reservations import services
 from reservations.models import Reservation, TicketType
-from tests.factories import make_app, make_payment, wanted
+from tests.errors.stored import make_error
+from tests.factories import make_app, make_payment, make_ticket_type, wanted
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
@@ -107,3 +110,32 @@ def record_calls(
 
 
 __all__ = ["MINUTE", "NOON", "State", "amounts", "catch_up", "pay", "refund", "reserve"]
+
+
+def buy_everything(customer: str, now: datetime) -> None:
+    """Let a customer buy, hold, wait, and lose an order to an error that staff have listed."""
+    type_ = make_ticket_type(1, price=4500, has_waiting_list=True)
+    paid = reserve(type_, now=now, order_id="o-paid", customer=customer)
+    pay(paid, now=now, customer=customer)
+    services.join(
+        app=make_app(), ticket_type=type_.pk, quantity=1, customer=customer, order_id="", now=now
+    )
+    reserve(make_ticket_type(), now=now, order_id="o-held", customer=customer)
+    user = pseudonym(customer) if customer.startswith(PREFIX) else customer
+    make_error(shop(), group="g", order_ref="o-lost", user_key=user, received_at=now)
+    # Only an error that names no order links the other orders of its user.
+    make_error(shop(), group="u", user_key=user, received_at=now)
+    lost = reserve(make_ticket_type(), now=now - MINUTE, order_id="o-lost", customer=customer)
+    services.cancel(reservation=lost, now=now + MINUTE)
+    catch_up(seconds=20)
+    ProblemReference.objects.create(
+        ref_kind="user", value=user, kind="group", problem=7, hour=0, first_at=now, last_at=now
+    )
+    WinBackEntry.objects.create(
+        list=WinBackList.objects.create(title="t", kind="group", problem=1, created_at=now),
+        order_key="order:o-lost",
+        customer=customer,
+        amount=4500,
+        currency="EUR",
+        seats=1,
+    )

@@ -20,9 +20,6 @@ from impact.models import (
     Erasure,
     Order,
     OrderReference,
-    ProblemReference,
-    WinBackEntry,
-    WinBackList,
 )
 from impact.services import erasure
 from impact.services.catch_up import catch_up
@@ -31,9 +28,8 @@ from payments.models import Payment
 from payments.services import sweep
 from reservations import services
 from reservations.models import Reservation, TicketType, WaitingEntry
-from tests.errors.stored import make_error
-from tests.factories import make_app, make_payment, make_ticket_type
-from tests.impact.support import pay, reserve, shop
+from tests.factories import make_payment
+from tests.impact.support import buy_everything
 
 pytestmark = pytest.mark.django_db
 ADDRESS = "ann@example.org"
@@ -51,35 +47,6 @@ def browse() -> Client:
     client = Client()
     client.force_login(User.objects.create_superuser("owner"))
     return client
-
-
-def buy_everything(customer: str, now: datetime) -> None:
-    """Let a customer buy, hold, wait, and lose an order to an error that staff have listed."""
-    type_ = make_ticket_type(1, price=4500, has_waiting_list=True)
-    paid = reserve(type_, now=now, order_id="o-paid", customer=customer)
-    pay(paid, now=now, customer=customer)
-    services.join(
-        app=make_app(), ticket_type=type_.pk, quantity=1, customer=customer, order_id="", now=now
-    )
-    reserve(make_ticket_type(), now=now, order_id="o-held", customer=customer)
-    user = pseudonym(customer) if customer.startswith(PREFIX) else customer
-    make_error(shop(), group="g", order_ref="o-lost", user_key=user, received_at=now)
-    # Only an error that names no order links the other orders of its user.
-    make_error(shop(), group="u", user_key=user, received_at=now)
-    lost = reserve(make_ticket_type(), now=now - MINUTE, order_id="o-lost", customer=customer)
-    services.cancel(reservation=lost, now=now + MINUTE)
-    catch_up(seconds=20)
-    ProblemReference.objects.create(
-        ref_kind="user", value=user, kind="group", problem=7, hour=0, first_at=now, last_at=now
-    )
-    WinBackEntry.objects.create(
-        list=WinBackList.objects.create(title="t", kind="group", problem=1, created_at=now),
-        order_key="order:o-lost",
-        customer=customer,
-        amount=4500,
-        currency="EUR",
-        seats=1,
-    )
 
 
 def find(*texts: str) -> list[str]:

@@ -1,0 +1,20 @@
+"""Say how long the audit log and sessions are kept."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+
+from django.conf import settings
+
+from core.accounts.services.audit import RETENTION
+from core.lib.retention import Kept, keeps
+
+
+@keeps("accounts")
+def kept() -> Iterator[Kept]:
+    yield Kept("Audit log", RETENTION)
+    yield Kept(
+        "Sessions of staff",
+        timedelta(seconds=settings.SESSION_COOKIE_AGE),
+        "SESSION_COOKIE_AGE",
+        "Or until the person signs out.",
+    )

@@ -1,0 +1,29 @@
+"""Say how long each kind of data is kept. Apps register what they keep in `hooks/retention_periods.py`."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import timedelta
+
+from core.lib.registry import Registry
+
+
+@dataclass(frozen=True)
+class Kept:
+    """One kind of data and the time for which it is kept."""
+
+    data: str
+    # None for data that is kept until somebody deletes it.
+    period: timedelta | None
+    # Where the period is changed, such as the name of a setting; "" if it is fixed.
+    changed_by: str = ""
+    note: str = ""
+
+
+ListKept = Callable[[], Iterable[Kept]]
+
+retention_periods: Registry[ListKept] = Registry("retention_periods")
+
+
+def keeps(name: str) -> Callable[[ListKept], ListKept]:
+    """Register a function that returns the kinds of data that an app keeps, and for how long."""
+    return retention_periods.decorator(name, lambda function: function)

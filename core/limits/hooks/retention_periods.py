@@ -1,0 +1,11 @@
+"""Say how long counts of rejected calls are kept."""
+
+from collections.abc import Iterator
+
+from core.lib.retention import Kept, keeps
+from core.limits.tasks import RETENTION
+
+
+@keeps("limits")
+def kept() -> Iterator[Kept]:
+    yield Kept("Counts of rejected calls", RETENTION)

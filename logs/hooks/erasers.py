@@ -1,0 +1,15 @@
+"""Erase a person from log entries."""
+
+from datetime import datetime
+
+from impact.extension_points import Person, eraser
+from logs.queries import entries_of_users
+from logs.services import delete_entries
+
+
+@eraser("logs")
+def erase_from_logs(person: Person, limit: int, now: datetime) -> int:
+    """Delete the entries whose attributes name the person as the user."""
+    ids = list(entries_of_users(person.users).order_by("pk").values_list("pk", flat=True)[:limit])
+    delete_entries(ids)
+    return len(ids)

@@ -1,0 +1,11 @@
+"""Say how long log entries are kept."""
+
+from collections.abc import Iterator
+
+from core.lib.retention import Kept, keeps
+from logs.services import retention
+
+
+@keeps("logs")
+def kept() -> Iterator[Kept]:
+    yield Kept("Log entries and requests of traces", retention(), "LOG_DAYS")

@@ -1,0 +1,16 @@
+"""Say how long payments and events from Stripe are kept."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+
+from django.conf import settings
+
+from core.lib.retention import Kept, keeps
+
+
+@keeps("payments")
+def kept() -> Iterator[Kept]:
+    yield Kept("Payments", None, note="The customer is removed when the person is erased.")
+    yield Kept("Description and metadata of a payment", None, note="Until the payment is finished.")
+    days = timedelta(days=settings.WEBHOOK_EVENT_DAYS)
+    yield Kept("Processed events from Stripe", days, "WEBHOOK_EVENT_DAYS", "Without personal data.")

@@ -1,0 +1,14 @@
+"""Say how long reservations are kept."""
+
+from collections.abc import Iterator
+
+from core.lib.retention import Kept, keeps
+
+
+@keeps("reservations")
+def kept() -> Iterator[Kept]:
+    yield Kept(
+        "Reservations and waiting lists",
+        None,
+        note="The customer is removed when the person is erased.",
+    )
