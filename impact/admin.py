@@ -1,6 +1,7 @@
 """List erasures in the admin, and link the pages about a person's data on the settings page."""
 
 from django.contrib import admin
+from django.http import HttpRequest
 
 from core.lib.admin import LogAdmin, Section, SettingLink
 from impact.models import Erasure
@@ -27,3 +28,6 @@ class ErasureAdmin(LogAdmin):
             "impact.view_erasure",
         ),
     )
+
+    def has_delete_permission(self, request: HttpRequest, obj: Erasure | None = None) -> bool:
+        return False  # An unfinished erasure must be continued.

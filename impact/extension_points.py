@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
 
+from django.db.models import QuerySet
+
 from core.lib.registry import Registry
 from impact.causes import Change, Onset
 from impact.references import Reference
@@ -177,6 +179,7 @@ class PersonRecord:
 
 
 ReadRecords = Callable[[Person], Iterator[PersonRecord]]
+ListReferences = Callable[[], Iterable[str]]
 
 
 @dataclass(frozen=True)
@@ -184,14 +187,26 @@ class RecordSource:
     name: str
     label: str  # The plural, such as "Payments".
     read: ReadRecords
+    references: ListReferences
 
 
 record_sources: Registry[RecordSource] = Registry("person_records")
 
 
-def person_records(name: str, *, label: str) -> Callable[[ReadRecords], ReadRecords]:
-    """Register a function that returns the records about a person, read in chunks: there may be very many."""
-    return record_sources.decorator(name, lambda read: RecordSource(name, label, read))
+def person_records(
+    name: str, *, label: str, references: ListReferences = tuple
+) -> Callable[[ReadRecords], ReadRecords]:
+    """Register a function that returns the records about a person, read in chunks: there may be very many.
+
+    `references` returns the references of all persons in these records, to repeat erasures after a restore.
+    """
+    return record_sources.decorator(name, lambda read: RecordSource(name, label, read, references))
+
+
+def distinct_references(rows: QuerySet[Any], column: str) -> Iterator[str]:
+    """Return the distinct values of a column, without the empty one."""
+    found = rows.exclude(**{column: ""}).order_by().values_list(column, flat=True).distinct()
+    return found.iterator(chunk_size=2000)
 
 
 Eraser = Callable[[Person, int, datetime], int]

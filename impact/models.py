@@ -170,11 +170,19 @@ class WinBackEntry(models.Model):
 
 
 class Erasure(models.Model):
-    """The erasure of a person from all records. Once it is finished, the row no longer identifies the person."""
+    """The erasure of a person from all records. Once it is finished, the row does not reveal the person.
+
+    The fingerprints stay, so that the erasure can be repeated in a database that is restored from an older backup.
+    """
 
     customers = models.TextField(
         blank=True,
         help_text="References to the person, as JSON. Removed when the erasure is finished.",
+    )
+    fingerprints = models.JSONField(
+        default=list,
+        db_default=[],
+        help_text="Keyed hashes of the references, by which the person is recognized in a restored backup.",
     )
     requested_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+"

@@ -7,7 +7,7 @@ from django.utils import timezone
 
 from core.lib.continuous import Control, continuous
 from core.lib.schedules import daily, every
-from impact.services import catch_up, erasure
+from impact.services import catch_up, erasure, restored_erasures
 
 INTERVAL_SECONDS = 2.0
 
@@ -24,8 +24,9 @@ def add_up_orders(control: Control) -> None:
 
 @every(minutes=1, title="Continue erasures")
 def continue_erasures() -> dict[str, int]:
-    """Continue the erasure of persons."""
-    return {"finished": erasure.continue_erasures(now=timezone.now())}
+    """Continue the erasure of persons, and note finished ones beside the backups."""
+    finished_count = erasure.continue_erasures(now=timezone.now())
+    return {"finished": finished_count, "noted": restored_erasures.keep_beside_backups()}
 
 
 @daily(hour=2, minute=50, title="Delete old links to orders")

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 
+from core.lib.formats import span
 from core.lib.registry import Registry
 
 
@@ -12,11 +13,15 @@ class Kept:
     """One kind of data and the time for which it is kept."""
 
     data: str
-    # None for data that is kept until somebody deletes it.
-    period: timedelta | None
+    # A time, or the event that ends it, such as "until deleted".
+    period: timedelta | str
     # Where the period is changed, such as the name of a setting; "" if it is fixed.
     changed_by: str = ""
     note: str = ""
+
+    @property
+    def period_text(self) -> str:
+        return self.period if isinstance(self.period, str) else span(self.period)
 
 
 ListKept = Callable[[], Iterable[Kept]]

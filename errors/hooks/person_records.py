@@ -9,12 +9,16 @@ from django.urls import reverse
 from errors.models import ErrorEvent, GroupUser, UserReport
 from errors.models.events import received_time
 from errors.store import payloads
-from impact.extension_points import Person, PersonRecord, person_records
+from impact.extension_points import Person, PersonRecord, distinct_references, person_records
 
 CHUNK_SIZE = 200
 
 
-@person_records("errors", label="Errors")
+@person_records(
+    "errors",
+    label="Errors",
+    references=lambda: distinct_references(GroupUser.objects.all(), "user_key"),
+)
 def events_of(person: Person) -> Iterator[PersonRecord]:
     # Users are known by group, and events are indexed by group.
     affected = GroupUser.objects.filter(user_key__in=person.users).order_by("-group_id")

@@ -15,7 +15,7 @@ from errors.services.retention import MINUTE_COUNT_RETENTION, SUM_RETENTION
 def kept() -> Iterator[Kept]:
     for app in ClientApp.objects.order_by("name"):
         yield Kept(f"Events of {app.name}", timedelta(days=app.retention_days), "The app's page")
-    yield Kept("Groups of errors, and releases", None, note="Until they are deleted.")
+    yield Kept("Groups of errors, and releases", "until deleted")
     yield Kept("Counts of errors by minute", MINUTE_COUNT_RETENTION)
     yield Kept("Counts of errors by hour and day", SUM_RETENTION)
     days = timedelta(days=settings.SOURCE_MAP_DAYS)

@@ -3,10 +3,14 @@
 from collections.abc import Iterator
 
 from health.models import Subscriber
-from impact.extension_points import Person, PersonRecord, person_records
+from impact.extension_points import Person, PersonRecord, distinct_references, person_records
 
 
-@person_records("subscribers", label="Subscriptions to the status page")
+@person_records(
+    "subscribers",
+    label="Subscriptions to the status page",
+    references=lambda: distinct_references(Subscriber.objects.all(), "address_hash"),
+)
 def subscriptions_of(person: Person) -> Iterator[PersonRecord]:
     for subscriber in Subscriber.objects.filter(address_hash__in=person.addresses):
         confirmed_at = subscriber.confirmed_at

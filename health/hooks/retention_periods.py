@@ -25,9 +25,9 @@ def kept() -> Iterator[Kept]:
     yield Kept("Ids of active users", ACTIVITY_RETENTION)
     yield Kept("Ids of measurement batches", BATCH_ID_RETENTION)
     yield Kept("Check-ins of heartbeats, with their logs", CHECK_IN_RETENTION)
-    yield Kept("Incidents of the status page", None)
+    yield Kept("Incidents of the status page", "until deleted")
     yield Kept("Subscribers who did not confirm", UNCONFIRMED_RETENTION)
-    yield Kept("Confirmed subscribers", None, note="Until they unsubscribe or are erased.")
+    yield Kept("Confirmed subscribers", "until they unsubscribe or are erased")
     if settings.BACKUP_DAILY:
         note = f"The newest {settings.BACKUP_KEEP} are kept; one is created each night."
         yield Kept("Backups", timedelta(days=settings.BACKUP_KEEP), "BACKUP_KEEP", note)

@@ -5,13 +5,17 @@ from collections.abc import Iterator
 from django.urls import reverse
 
 from core.lib.formats import money
-from impact.extension_points import Person, PersonRecord, person_records
+from impact.extension_points import Person, PersonRecord, distinct_references, person_records
 from impact.models import WinBackEntry
 
 CHUNK_SIZE = 200
 
 
-@person_records("list_entries", label="Lists of buyers to win back")
+@person_records(
+    "list_entries",
+    label="Lists of buyers to win back",
+    references=lambda: distinct_references(WinBackEntry.objects.all(), "customer"),
+)
 def list_entries_of(person: Person) -> Iterator[PersonRecord]:
     entries = (
         WinBackEntry.objects.filter(customer__in=person.customers)

@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 
 from core.lib.retention import Kept, keeps
-from impact.services.catch_up import REMEMBERED_FOR
+from impact.services.links import REMEMBERED_FOR
 
 
 @keeps("impact")
 def kept() -> Iterator[Kept]:
     yield Kept("Links between errors and later orders of a person", REMEMBERED_FOR)
-    yield Kept("Orders, and lists of buyers to win back", None, note="Until the person is erased.")
+    yield Kept("Orders, and lists of buyers to win back", "until the person is erased")

@@ -1,10 +1,12 @@
 """Erase a person from all records, in small steps that can be continued after a crash."""
 
 import json
+from dataclasses import replace
 from datetime import datetime
 
 from django.contrib.auth.models import User
 from django.db import transaction
+from django.utils.crypto import salted_hmac
 
 from core.accounts.services import audit
 from impact.extension_points import Eraser, Person, erasers
@@ -23,10 +25,26 @@ def erase_person(*, customer: str, user: User | None, now: datetime) -> Erasure:
     the ids of orders stay. If the process is killed, the worker continues.
     """
     person = find_person(customer)
-    references = {"customers": sorted(person.customers), "addresses": sorted(person.addresses)}
+    references = {
+        "customers": sorted(person.customers),
+        "users": sorted(person.users),
+        "addresses": sorted(person.addresses),
+    }
+    return erase_references(references, user=user, now=now)
+
+
+def erase_references(
+    references: dict[str, list[str]], *, user: User | None, now: datetime
+) -> Erasure:
+    """Erase the person who has these references, by their kind ("customers", "users" and "addresses")."""
     with transaction.atomic():
         erasure = Erasure.objects.create(
-            customers=json.dumps(references), requested_by=user, requested_at=now
+            customers=json.dumps(references),
+            fingerprints=sorted(
+                {fingerprint(one) for of_kind in references.values() for one in of_kind}
+            ),
+            requested_by=user,
+            requested_at=now,
         )
         audit.record(user, "erasure of a person requested", target=str(erasure), now=now)
     _finish(erasure, now)
@@ -65,7 +83,8 @@ def _person(erasure: Erasure) -> Person:
     references = json.loads(erasure.customers or "{}")
     if isinstance(references, list):  # An erasure that an earlier version began.
         references = {"customers": references}
-    return person_of(references.get("customers", ()), references.get("addresses", ()))
+    person = person_of(references.get("customers", ()), references.get("addresses", ()))
+    return replace(person, users=person.users.union(references.get("users", ())))
 
 
 @transaction.atomic
@@ -77,3 +96,8 @@ def _take_step(erasure: Erasure, name: str, erase: Eraser, person: Person, now: 
         counted.counts[name] = counted.counts.get(name, 0) + count
         counted.save(update_fields=["counts"])
     return bool(count)
+
+
+def fingerprint(reference: str, secret: str | None = None) -> str:
+    """Return a keyed hash by which a reference is recognized. The key is SECRET_KEY by default."""
+    return salted_hmac("impact.erasures", reference, secret=secret, algorithm="sha256").hexdigest()

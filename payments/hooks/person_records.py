@@ -5,13 +5,17 @@ from collections.abc import Iterator
 from django.urls import reverse
 
 from core.lib.formats import money
-from impact.extension_points import Person, PersonRecord, person_records
+from impact.extension_points import Person, PersonRecord, distinct_references, person_records
 from payments.models import Payment
 
 CHUNK_SIZE = 200
 
 
-@person_records("payments", label="Payments")
+@person_records(
+    "payments",
+    label="Payments",
+    references=lambda: distinct_references(Payment.objects.all(), "customer"),
+)
 def payments_of(person: Person) -> Iterator[PersonRecord]:
     payments = (
         Payment.objects.filter(customer__in=person.customers)

@@ -10,7 +10,7 @@ from core.lib.retention import Kept, keeps
 
 @keeps("payments")
 def kept() -> Iterator[Kept]:
-    yield Kept("Payments", None, note="The customer is removed when the person is erased.")
-    yield Kept("Description and metadata of a payment", None, note="Until the payment is finished.")
+    yield Kept("Payments", "no end", note="The customer is removed when the person is erased.")
+    yield Kept("Description and metadata of a payment", "until the payment is finished")
     days = timedelta(days=settings.WEBHOOK_EVENT_DAYS)
     yield Kept("Processed events from Stripe", days, "WEBHOOK_EVENT_DAYS", "Without personal data.")

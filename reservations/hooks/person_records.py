@@ -4,13 +4,17 @@ from collections.abc import Iterator
 
 from django.urls import reverse
 
-from impact.extension_points import Person, PersonRecord, person_records
+from impact.extension_points import Person, PersonRecord, distinct_references, person_records
 from reservations.models import Reservation, WaitingEntry
 
 CHUNK_SIZE = 200
 
 
-@person_records("reservations", label="Reservations")
+@person_records(
+    "reservations",
+    label="Reservations",
+    references=lambda: distinct_references(Reservation.objects.all(), "customer"),
+)
 def reservations_of(person: Person) -> Iterator[PersonRecord]:
     reservations = (
         Reservation.objects.filter(customer__in=person.customers)
@@ -47,7 +51,11 @@ def reservations_of(person: Person) -> Iterator[PersonRecord]:
         )
 
 
-@person_records("waiting_entries", label="Waiting lists")
+@person_records(
+    "waiting_entries",
+    label="Waiting lists",
+    references=lambda: distinct_references(WaitingEntry.objects.all(), "customer"),
+)
 def waiting_entries_of(person: Person) -> Iterator[PersonRecord]:
     entries = (
         WaitingEntry.objects.filter(customer__in=person.customers)

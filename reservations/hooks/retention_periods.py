@@ -9,6 +9,6 @@ from core.lib.retention import Kept, keeps
 def kept() -> Iterator[Kept]:
     yield Kept(
         "Reservations and waiting lists",
-        None,
+        "no end",
         note="The customer is removed when the person is erased.",
     )

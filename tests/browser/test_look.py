@@ -41,6 +41,8 @@ PAGES = {
     "payments": "/admin/payments/",
     "reservations": "/admin/reservations/",
     "erasure": "/admin/impact/erase/",
+    "person": "/admin/impact/person/",
+    "retention": "/admin/impact/retention/",
     "API reference": "/admin/apps/api/",
     "a list": "/admin/clients/clientapp/",
     "a form": "/admin/clients/clientapp/add/",

@@ -2,10 +2,13 @@
 
 import json
 from datetime import datetime, timedelta
+from io import StringIO
+from pathlib import Path
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
+from django.core.management import CommandError, call_command
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
@@ -18,8 +21,10 @@ from errors.models import ErrorEvent, UserReport
 from health.models import Subscriber
 from health.services import subscribers
 from impact.extension_points import erasers, record_sources
+from impact.models import Erasure
 from impact.queries.person import all_records, find_person
 from impact.services.erasure import erase_person
+from impact.services.restored_erasures import erasures_file, keep_beside_backups
 from logs.models import Level, LogEntry
 from logs.records import Record
 from logs.services import record_logs
@@ -213,5 +218,47 @@ def test_retention_shows_periods_and_where_they_are_changed(browse: Client, sett
     assert "Events of Box office" in text
     kept = {row.data: row for list_kept in retention_periods for row in list_kept()}
     assert kept["Events of Box office"].period == timedelta(days=45)
-    assert kept["Log entries and requests of traces"].period == timedelta(days=5)
-    assert kept["Payments"].period is None
+    assert kept["Log entries and requests of traces"].period_text == "5 d"
+    assert kept["Payments"].period_text == "no end"
+
+
+# --- after a restore ---------------------------------------------------------------------------
+
+
+def test_erasures_are_repeated_after_a_restore(
+    now: datetime, settings: Any, tmp_path: Path
+) -> None:
+    settings.BACKUP_DIR = tmp_path / "backups"
+    reference = customer_reference(ADDRESS)
+    erase_person(customer=ADDRESS, user=None, now=now)
+    erase_person(customer="buyer-17", user=None, now=now)
+    assert keep_beside_backups() == 2
+    assert keep_beside_backups() == 0
+    text = erasures_file().read_text()
+    assert not any(one in text for one in (reference, ADDRESS, "buyer-17"))
+    assert erasures_file().stat().st_mode & 0o777 == 0o600
+    # The restored database is older than the erasures. Meanwhile, SECRET_KEY was rotated.
+    Erasure.objects.all().delete()
+    leave_traces(reference, now)
+    leave_traces("buyer-18", now)
+    subscribers.subscribe(ADDRESS, now=now)
+    settings.SECRET_KEY_FALLBACKS = [settings.SECRET_KEY]
+    settings.SECRET_KEY = "another key that is as long as a real one"
+    out = StringIO()
+
+    call_command("repeat_erasures", stdout=out)
+
+    assert kinds(reference) == {}
+    assert not Subscriber.objects.exists()
+    assert kinds("buyer-18") == ALL
+    assert "2 persons were erased before; 1 had records again" in out.getvalue()
+    assert AuditEvent.objects.filter(action="person erased").count() == 3
+
+
+def test_a_file_that_is_not_of_erasures_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "erasures.jsonl"
+    with pytest.raises(CommandError, match="no person has been erased"):
+        call_command("repeat_erasures", path)
+    path.write_text("[1]\n")
+    with pytest.raises(CommandError, match="is not a file of erasures"):
+        call_command("repeat_erasures", path)
