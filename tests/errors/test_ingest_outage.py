@@ -11,6 +11,7 @@ from django.db import OperationalError
 from errors.ingest import authentication, handler
 from errors.ingest.authentication import KeyCache, key_cache
 from errors.store.write import BatchResult
+from errors.store.writer import writer
 from tests.errors.support import Sender, envelope, raised
 
 pytestmark = pytest.mark.django_db
@@ -41,7 +42,7 @@ def outage(sender: Sender, monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(authentication, "TRUSTED_SECONDS", 0.0)
     monkeypatch.setattr(KeyCache, "_query", query)
-    monkeypatch.setattr(handler.writer, "store", store)
+    monkeypatch.setattr(writer, "store", store)
 
 
 def in_event_loop() -> bool:
