@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from django.db import transaction
 
 from core.clients.models import ClientApp
+from core.lib.durability import ensure_replicated
 from core.lib.scrub import scrub_text
 from core.releases.models import Commit, CommitFile, Deploy, Release
 
@@ -49,6 +50,8 @@ def record_deploy(
         finished_at=finished_at,
         defaults={"name": name, "url": url, "started_at": started_at, "source": source},
     )
+    if not is_new:
+        ensure_replicated()
     if deploy.is_derived:
         deploy.name, deploy.url, deploy.started_at, deploy.source = name, url, started_at, source
         deploy.save(update_fields=["name", "url", "started_at", "source"])

@@ -7,6 +7,7 @@ from typing import Any
 
 from django.db import IntegrityError, connection, transaction
 
+from core.lib.durability import ensure_replicated
 from errors.event.new_event import NewEvent
 from errors.models import ErrorGroup, Status
 from errors.store import groups, partitions, regressions, search_index, to_resolve
@@ -111,6 +112,7 @@ def _write(batch: Sequence[Packed], after: _AfterCommit) -> BatchResult:
         result.stored = len(new)
         result.duplicates = len(batch) - len(new)
         if not new:
+            ensure_replicated()
             return result
 
         for event in {packed.event.received_at.date(): packed.event for packed, _ in new}.values():

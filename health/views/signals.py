@@ -11,6 +11,7 @@ from django.utils import timezone
 from core.clients.api import api
 from core.clients.models import ClientApp, Scope
 from core.lib import ratelimit
+from core.lib.durability import ensure_replicated
 from core.lib.http import BadRequest, json_response, problem, refuse_nul, too_many_requests
 from health.models import SignalBatch
 from health.services import record_measurements
@@ -68,6 +69,7 @@ def _record(batch: Batch, app: ClientApp) -> bool:
             record_measurements(batch.signals, app=app, now=now)
     except IntegrityError:
         if SignalBatch.objects.filter(app=app, batch_id=(batch.batch_id or "")[:100]).exists():
+            ensure_replicated()
             return False
         raise
     return True

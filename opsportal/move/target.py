@@ -17,6 +17,7 @@ import psycopg
 from django.conf import settings
 from psycopg import sql
 
+from core.lib.postgresql import driver
 from core.lib.processes import die_with_parent
 from errors.store import partitions
 from opsportal.move.exceptions import CannotMove
@@ -72,7 +73,7 @@ class Target:
         self.url = url
         try:
             parts = psycopg.conninfo.conninfo_to_dict(url)
-            self.connection = psycopg.connect(url, autocommit=True, connect_timeout=10)
+            self.connection = driver.connect(url, autocommit=True, connect_timeout=10)
         except psycopg.Error as error:
             raise CannotMove(f"cannot use the PostgreSQL database: {_line(error)}") from None
         self.name = f"{parts.get('host', 'localhost')}/{parts.get('dbname', '')}"

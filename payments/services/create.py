@@ -19,7 +19,7 @@ from django.db.models import F
 from core.clients.models import ClientApp
 from core.lib import request_id
 from core.lib.customers import customer_reference
-from core.lib.durability import relaxed_durability
+from core.lib.durability import ensure_replicated, relaxed_durability
 from core.lib.fingerprints import is_same_request, keyed_fingerprint
 from core.lib.lease_owner import new_owner
 from core.lib.scrub import scrub_text
@@ -204,6 +204,7 @@ def _answer_repeat(payment: Payment, new_payment: NewPayment, now: datetime) -> 
     if payment.state == Payment.State.FINISHED:
         with relaxed_durability():
             Payment.objects.filter(pk=payment.pk).update(replay_count=F("replay_count") + 1)
+        ensure_replicated()
         return _stored_response(payment, is_replay=True)
     owner = new_owner()
     mine = Payment.objects.filter(pk=payment.pk)
@@ -310,6 +311,8 @@ def _store(
     if payment.state != Payment.State.FINISHED:
         # The lease of this process expired, and the process that took over has not finished yet.
         raise InProgress
+    if not stored:
+        ensure_replicated()
     return _stored_response(payment, is_replay=not stored)
 
 

@@ -4,6 +4,7 @@ from datetime import datetime
 
 from django.db import transaction
 
+from core.lib.durability import ensure_replicated
 from payments.models import Payment, PaymentStatus
 from payments.splits import Purpose
 from reservations.models import Reservation, Status
@@ -42,6 +43,8 @@ def complete(
         )
         if moved:
             sell_held(reservation)
+        else:
+            ensure_replicated()
     reservation.refresh_from_db()
     if not moved and reservation.status != Status.COMPLETED:
         reason = "expired" if reservation.status == Status.EXPIRED else "not-active"

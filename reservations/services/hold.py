@@ -6,6 +6,7 @@ from django.db import transaction
 from django.db.models import F
 from django.db.models.functions import Greatest
 
+from core.lib.durability import ensure_replicated
 from payments.models import Payment, PaymentStatus
 from reservations.models import Reservation, Status
 from reservations.models.holds import EXTENSION, MAX_EXTENSIONS
@@ -60,6 +61,8 @@ def cancel(*, reservation: Reservation, now: datetime) -> Reservation:
     )
     if moved:
         release_held([reservation.pk])
+    else:
+        ensure_replicated()
     reservation.refresh_from_db()
     if moved:
         record_partial_payments(reservation, now=now)

@@ -9,6 +9,7 @@ from django.db import IntegrityError, OperationalError, connection, transaction
 
 from core.clients.models import ClientApp
 from core.lib import request_id
+from core.lib.durability import ensure_replicated
 from core.lib.fingerprints import is_same_request, keyed_fingerprint
 from core.lib.group_commit import GroupCommit
 from reservations.models import Line, Reservation, TicketType
@@ -174,6 +175,7 @@ def _find_repeat(draft: Reservation, wanted: Wanted) -> Reserved | None:
         return None
     if not is_same_request(existing.fingerprint, wanted.digest):
         raise KeyReused
+    ensure_replicated()
     return Reserved(existing, list(existing.lines.select_related("ticket_type")), is_new=False)
 
 

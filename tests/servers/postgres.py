@@ -6,7 +6,9 @@ import shutil
 import signal
 import subprocess
 import tempfile
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg
@@ -30,6 +32,35 @@ def find_binaries() -> Path | None:
     )
 
 
+def executable_binaries(binaries: Path, user: str, folder: Path) -> Path:
+    """Return the binaries, copied to the folder if the user cannot execute them, e.g. in a checkout below /root."""
+    if not user:
+        return binaries
+    try:
+        subprocess.run(
+            [binaries / "postgres", "--version"],
+            user=user,
+            extra_groups=[],
+            check=True,
+            capture_output=True,
+            cwd=folder,
+        )
+    except (PermissionError, subprocess.CalledProcessError):
+        shutil.copytree(binaries.parent, folder / "install", symlinks=True)
+        return folder / "install" / "bin"
+    return binaries
+
+
+def copy_database(source: str, target: str, *, binaries: Path, owner: str) -> None:
+    """Copy a database into another, empty one, maybe on another server. The parameters are URLs."""
+    dump: list[str | Path] = [binaries / "pg_dump", "--format=custom", source]
+    restore: list[str | Path] = [binaries / "pg_restore", "--no-owner", f"--role={owner}"]
+    dumped = subprocess.run(dump, check=True, capture_output=True, timeout=60).stdout
+    subprocess.run(
+        [*restore, "--single-transaction", "--dbname", target], check=True, input=dumped, timeout=60
+    )
+
+
 class PostgresServer:
     """A server that starts on construction and can be killed and started again; `url("name")` is a DATABASE_URL."""
 
@@ -49,7 +80,7 @@ class PostgresServer:
         self.folder = Path(tempfile.mkdtemp(prefix="opsportal-postgres-"))
         if self.user:
             shutil.chown(self.folder, self.user)
-        self.binaries = self._executable_binaries(binaries)
+        self.binaries = executable_binaries(binaries, self.user, self.folder)
         self.data = self.folder / "data"
         self._initialize()
         self.port = 0
@@ -66,24 +97,6 @@ class PostgresServer:
         # SIGINT is a fast shutdown; SIGTERM would wait for clients to disconnect.
         process.stop(self.process, signal.SIGINT)
         process.remove(self.folder)
-
-    def _executable_binaries(self, binaries: Path) -> Path:
-        """Return the binaries, copied if the unprivileged user cannot execute them, e.g. in a checkout below /root."""
-        if not self.user:
-            return binaries
-        try:
-            subprocess.run(
-                [binaries / "postgres", "--version"],
-                user=self.user,
-                extra_groups=[],
-                check=True,
-                capture_output=True,
-                cwd=self.folder,
-            )
-        except (PermissionError, subprocess.CalledProcessError):
-            shutil.copytree(binaries.parent, self.folder / "install", symlinks=True)
-            return self.folder / "install" / "bin"
-        return binaries
 
     def _initialize(self) -> None:
         for locale in ("C.UTF-8", "C"):
@@ -150,3 +163,22 @@ class PostgresServer:
 
     def log_for(self, name: str) -> Path:
         return self.folder / f"{name}.log"
+
+
+@contextmanager
+def canceled_waits(server: PostgresServer) -> Iterator[None]:
+    """Cancel what waits for a standby, as scripts do that end long queries."""
+    ending = threading.Event()
+
+    def cancel() -> None:
+        with psycopg.connect(server.url(), autocommit=True) as operator:
+            while not ending.wait(0.02):
+                operator.execute(
+                    "SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
+                )
+
+    operator = threading.Thread(target=cancel)
+    operator.start()
+    yield
+    ending.set()
+    operator.join()

@@ -1,7 +1,7 @@
-"""Provide a database backend that fails early while PostgreSQL is unavailable.
+"""Provide a database backend that fails early while PostgreSQL is unavailable, and trusts no unconfirmed commit.
 
 A pool without connections blocks for its full timeout on every query. An error page makes several queries, so it took
-40 s to appear, and soon every thread was blocked.
+40 s to appear, and soon every thread was blocked. The module `driver` explains which commits are not trusted.
 """
 
 from typing import Any
@@ -9,6 +9,8 @@ from typing import Any
 from django.db.backends.postgresql import base
 from psycopg import OperationalError
 from psycopg_pool import PoolTimeout
+
+from core.lib.postgresql import driver
 
 # The time to wait for a pooled connection before checking that the database responds.
 ATTEMPT_TIMEOUT_SECONDS = 1.0
@@ -18,6 +20,13 @@ UNAVAILABLE_TIMEOUT_SECONDS = 0.1
 
 
 class DatabaseWrapper(base.DatabaseWrapper):
+    Database = driver
+
+    def __init__(self, settings_dict: dict[str, Any], *arguments: Any, **options: Any) -> None:
+        super().__init__(settings_dict, *arguments, **options)
+        if pool := settings_dict["OPTIONS"].get("pool"):
+            pool["connection_class"] = driver.Connection
+
     def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
         if not self.pool:
             return super().get_new_connection(conn_params)
