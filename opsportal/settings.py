@@ -195,12 +195,12 @@ else:
     DATABASES["default"]["ENGINE"] = "core.lib.postgresql"
     # These options are for psycopg's pool. Set DATABASE_POOL=0 behind pgbouncer in transaction mode. reconnect_timeout
     # is short because the pool doubles its delay after each attempt, so after an outage of minutes it would take
-    # minutes to reconnect.
+    # minutes to reconnect. With 2 s, an attempt is made every second.
     DATABASES["default"]["CONN_MAX_AGE"] = 0
     DATABASES["default"]["DISABLE_SERVER_SIDE_CURSORS"] = True
     DATABASES["default"]["OPTIONS"] = {
         **DATABASES["default"].get("OPTIONS", {}),
-        "pool": {"min_size": 1, "max_size": DATABASE_POOL, "timeout": 1, "reconnect_timeout": 5}
+        "pool": {"min_size": 1, "max_size": DATABASE_POOL, "timeout": 1, "reconnect_timeout": 2}
         if DATABASE_POOL
         else False,
         "connect_timeout": 5,
