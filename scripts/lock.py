@@ -15,7 +15,7 @@ def main() -> int:
     settings = {**os.environ, **uv_settings()}
     # Otherwise, uv would write the folder's path into the lock.
     settings.pop("UV_FIND_LINKS", None)
-    for name in ("uv", "run", "dev", "audit", "clients", "otel"):
+    for name in ("uv", "run", "dev", "audit", "clients", "otel", "patroni"):
         command = [str(VENV / "bin" / "uv"), "pip", "compile", "-q", "--universal"]
         command += ["--python-version", "3.11", "--generate-hashes", "--no-header", *sys.argv[1:]]
         code = subprocess.call(

@@ -40,7 +40,9 @@ def test_every_dependency_is_explained(name: str) -> None:
     assert packages - table_names("dependencies.md") == set()
 
 
-@pytest.mark.parametrize("name", ["run.txt", "dev.txt", "uv.txt", "audit.txt", "otel.txt"])
+@pytest.mark.parametrize(
+    "name", ["run.txt", "dev.txt", "uv.txt", "audit.txt", "otel.txt", "patroni.txt"]
+)
 def test_lock_files_contain_hashes_and_no_url(name: str) -> None:
     lock = (ROOT / "requirements" / name).read_text()
     packages = re.findall(r"^[a-z0-9].*", lock, re.MULTILINE)

@@ -22,17 +22,18 @@ import yaml
 from tests.deploy.hosts import Host, Network
 from tests.payments.stripe_account import StripeAccount
 from tests.payments.stripe_double import StripeDouble
-from tests.servers import process, redis_server
+from tests.servers import postgres, process, redis_server
 from tests.servers.portal import ROOT, base_environment
 
 FILES = ROOT / "deploy" / "ha"
 DATABASES = ("db1", "db2", "db3")
 NAMES = [*DATABASES, "app"]
-PROGRAMS = ("patroni", "etcd", "haproxy", "ip")
+PROGRAMS = ("etcd", "haproxy", "pgbouncer", "ip")
+FIRST_SAFE_PATRONI = (3, 0, 3)  # deploy/ha/README.md
 DISK_MB = 640
 PORT = 8000
 PASSWORD = "change-me"  # The password is that of deploy/ha/patroni.yml.
-POSTGRES_BIN = Path("/usr/lib/postgresql/15/bin")  # Debian's Patroni uses this version.
+ETCD_PORTS = "2379-2380"
 
 
 def _path(name: str) -> str:
@@ -40,11 +41,21 @@ def _path(name: str) -> str:
     return shutil.which(name, path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin") or ""
 
 
+def patroni() -> str:
+    """Return the path of Patroni, from $PATRONI or PATH, or "" if there is none that keeps all writes."""
+    path = os.environ.get("PATRONI") or _path("patroni")
+    if not path:
+        return ""
+    asked = subprocess.run([path, "--version"], capture_output=True, text=True, check=False)
+    version = re.findall(r"\d+", asked.stdout)
+    return path if tuple(map(int, version)) >= FIRST_SAFE_PATRONI else ""
+
+
 def missing_programs() -> list[str]:
     """Return what is not installed."""
     missing = [name for name in PROGRAMS if not _path(name)]
-    if not (POSTGRES_BIN / "pg_rewind").exists():
-        missing.append("postgresql-15")
+    if not patroni():
+        missing.append("patroni from requirements/patroni.txt (its path in $PATRONI)")
     if redis_server.find_binary() is None:
         missing.append("redis-server")
     return missing
@@ -53,10 +64,16 @@ def missing_programs() -> list[str]:
 class HighAvailability:
     """A running setup. Hosts can be killed, disconnected and started again; its disks can be filled."""
 
-    def __init__(self, network: Network, folder: Path) -> None:
-        self.network, self.folder = network, folder
+    def __init__(
+        self, network: Network, folder: Path, *, has_pgbouncer: bool = False, template_url: str = ""
+    ) -> None:
+        """Start everything. With `template_url`, the portal's database is a copy of that one."""
+        self.network, self.folder, self.has_pgbouncer = network, folder, has_pgbouncer
         self.user = process.unprivileged_user()
         folder.chmod(0o755)
+        binaries = postgres.find_binaries()
+        assert binaries
+        self.postgres = postgres.executable_binaries(binaries, self.user, folder)
         self.running: list[subprocess.Popen[bytes]] = []
         self.stripe = StripeDouble(account=StripeAccount(), host=network.gateway)
         for name in DATABASES:
@@ -65,8 +82,10 @@ class HighAvailability:
             self.start(name)
         self.wait_until(lambda: self.leader() is not None, "the first leader", 120)
         self._start_haproxy()
+        if has_pgbouncer:
+            self._start_pgbouncer()
         self.wait_until(self.is_redundant, "three members", 180)
-        self._create_database()
+        self._create_database(template_url)
         self._start_portal()
 
     def host(self, name: str) -> Host:
@@ -117,11 +136,16 @@ class HighAvailability:
         guard = FILES / "disk_guard.py"
         self._spawn(
             name,
-            ["/usr/bin/python3", guard, self.disk(name) / "patroni.yml", "--pause", "20"],
+            [self._python(), guard, self.disk(name) / "patroni.yml", "--pause", "20"],
             f"{name}-disk-guard",
             user=self.user,
         )
         self._start_redis(name, host)
+
+    def _python(self) -> str:
+        """Return the interpreter of Patroni, which has the packages of the guard, too."""
+        with Path(patroni()).open() as script:
+            return script.readline().removeprefix("#!").strip()
 
     def _spawn(self, name: str, command: list[str | Path], log: str, **options: Any) -> None:
         started = process.spawn(
@@ -149,7 +173,7 @@ class HighAvailability:
         config["postgresql"] |= {
             "connect_address": f"{host.address}:5432",
             "data_dir": str(disk / "postgres" / "data"),
-            "bin_dir": str(POSTGRES_BIN),
+            "bin_dir": str(self.postgres),
             "pgpass": str(disk / "postgres" / "pgpass"),
             "parameters": {"unix_socket_directories": str(disk / "socket")},
         }
@@ -158,6 +182,9 @@ class HighAvailability:
             "shared_buffers": "48MB",
             "max_wal_size": "96MB",
             "min_wal_size": "32MB",
+            # The disk is small, and Patroni keeps the slots of absent members for half an hour.
+            "max_slot_wal_keep_size": "96MB",
+            "wal_keep_size": "64MB",
             "fsync": "off",  # No test cuts the power.
         }
         path = disk / "patroni.yml"
@@ -167,9 +194,7 @@ class HighAvailability:
             "LC_ALL": "C.UTF-8",
             "HOME": str(disk / "postgres"),
         }
-        self._spawn(
-            name, [_path("patroni"), path], f"{name}-patroni", user=self.user, env=environment
-        )
+        self._spawn(name, [patroni(), path], f"{name}-patroni", user=self.user, env=environment)
 
     def _start_redis(self, name: str, host: Host) -> None:
         binary = redis_server.find_binary()
@@ -223,11 +248,17 @@ class HighAvailability:
     def empty_disk(self, name: str) -> None:
         (self.disk(name) / "filler").unlink(missing_ok=True)
 
+    def switch_over(self, name: str) -> None:
+        """Hand over the primary in an orderly way, as `patronictl switchover` does."""
+        url = f"http://{self.host(name).address}:8008/switchover"
+        httpx.post(url, json={"leader": name}, timeout=30)
+
     # --- state -----------------------------------------------------------------------------------------
 
     def cluster(self) -> list[dict[str, Any]]:
-        """Return the members as Patroni knows them."""
-        for name in DATABASES:
+        """Return the members as the primary knows them; a node that was separated may have an old list."""
+        leader = self.leader()
+        for name in [leader] if leader else DATABASES:
             with suppress(httpx.HTTPError, ValueError, KeyError):
                 answer = httpx.get(f"http://{self.host(name).address}:8008/cluster", timeout=1)
                 members: list[dict[str, Any]] = answer.json()["members"]
@@ -290,12 +321,27 @@ class HighAvailability:
         config.write_text(self._own_addresses((FILES / "haproxy.cfg").read_text()))
         self._spawn("app", [_path("haproxy"), "-db", "-f", config], "haproxy")
 
-    def _create_database(self) -> None:
+    def _start_pgbouncer(self) -> None:
+        users = self.folder / "userlist.txt"
+        users.write_text(f'"opsportal" "{PASSWORD}"\n')
+        config = self.folder / "pgbouncer.ini"
+        text = (FILES / "pgbouncer.ini").read_text()
+        config.write_text(text.replace("/etc/pgbouncer/userlist.txt", str(users)))
+        self._spawn("app", [_path("pgbouncer"), config], "pgbouncer", user=self.user)
+
+    def _create_database(self, template_url: str) -> None:
         leader = self.leader()
         assert leader
         with psycopg.connect(self.superuser_url(leader), autocommit=True) as connection:
             connection.execute(f"CREATE ROLE opsportal LOGIN PASSWORD '{PASSWORD}'")
             connection.execute("CREATE DATABASE opsportal OWNER opsportal ENCODING 'UTF8'")
+        if template_url:
+            postgres.copy_database(
+                template_url,
+                self.superuser_url(leader, "opsportal"),
+                binaries=self.postgres,
+                owner="opsportal",
+            )
 
     def superuser_url(self, name: str, database: str = "postgres") -> str:
         address = self.host(name).address
@@ -304,12 +350,14 @@ class HighAvailability:
     def environment(self) -> dict[str, str]:
         data = self.folder / "app"
         data.mkdir(exist_ok=True)
+        port = 6432 if self.has_pgbouncer else 5432
+        url = f"postgresql://opsportal:{PASSWORD}@127.0.0.1:{port}/opsportal"
         return {
-            **base_environment(data, f"postgresql://opsportal:{PASSWORD}@127.0.0.1:5432/opsportal"),
+            **base_environment(data, url),
             "INSTANCE": "app",
             "BASE_URL": "http://ops.shop.example",
             "ALLOWED_HOSTS": "*",
-            "DATABASE_POOL": "8",
+            "DATABASE_POOL": "0" if self.has_pgbouncer else "8",
             "REDIS_URL": "redis://127.0.0.1:6379/0",
             "STRIPE_API_BASE": self.stripe.base,
             "STRIPE_SECRET_KEY": "sk_test_double",

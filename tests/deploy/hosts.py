@@ -57,6 +57,21 @@ class Network:
     def reconnect(self, name: str) -> None:
         _ip("link", "set", self._cable(name), "up")
 
+    def block_ports(self, name: str, ports: str) -> None:
+        """Drop TCP between a host and all others if it is from or to these ports, e.g. "2379-2380"."""
+        for direction in ("sport", "dport"):
+            _ip(*self._rule("add", name, direction, ports))
+
+    def unblock_ports(self, name: str, ports: str) -> None:
+        for direction in ("sport", "dport"):
+            _ip(*self._rule("del", name, direction, ports))
+
+    def _rule(self, action: str, name: str, direction: str, ports: str) -> list[str]:
+        # Routes to the host itself have a higher priority (0), so that its own services remain reachable for it.
+        space = self.hosts[name].prefix[-1]
+        match = ["pref", "10", "ipproto", "tcp", direction, ports]
+        return ["-n", space, "rule", action, *match, "blackhole"]
+
     def _create_namespaces(self) -> None:
         self._has_namespaces = True
         net = f"10.{200 + secrets.randbelow(50)}.{secrets.randbelow(250)}"

@@ -1,0 +1,100 @@
+"""Break the primary of the setup in deploy/ha under load, and compare what was acknowledged with what is stored.
+
+bench/failover.py breaks it many times; test_failover.py does so twice.
+"""
+
+import time
+from collections import defaultdict
+from collections.abc import Callable
+
+from tests.deploy.ha import ETCD_PORTS, HighAvailability
+from tests.deploy.load import Load
+
+# The primary answers for a few more seconds, so acknowledgments do not show that another node has taken over.
+HANDED_OVER = ("etcd", "switchover")
+STORED = {
+    "/api/v1/errors/": "SELECT event_id::text, count(*) FROM errors_errorevent GROUP BY 1",
+    "/api/v1/reservations/": "SELECT idempotency_key, count(*) FROM reservations_reservation GROUP BY 1",
+    "/api/v1/signals/": "SELECT batch_id, count(*) FROM health_signalbatch GROUP BY 1",
+    "/api/v1/payments/": "SELECT key, count(*) FROM payment_intents_log GROUP BY 1",
+}
+
+
+class Drill:
+    def __init__(self, ha: HighAvailability, load: Load) -> None:
+        self.ha, self.load = ha, load
+        self.outages: dict[str, list[float]] = defaultdict(list)
+        self.split_brains: list[str] = []
+        self.copied_again: list[str] = []  # These nodes could not join again automatically.
+
+    def round(self, action: str) -> tuple[str, str, float, float]:
+        """Break the primary and repair it. Return the old and new primary, the outage, and the time to repair."""
+        old = self.ha.leader()
+        assert old
+        began_at = time.monotonic()
+        break_, repair = self._action(action, old)
+        break_()
+        try:
+            if action in HANDED_OVER:
+                ha = self.ha
+                ha.wait_until(lambda: ha.leader() not in (old, None), "another primary", 60)
+            self._wait_for_acknowledgments()
+        except AssertionError as error:
+            print(str(error)[:2000], flush=True)
+        outage = self.load.longest_gap(began_at - 0.5)
+        self.outages[action].append(outage)
+        new = self.ha.leader() or "?"
+        if (
+            action in ("partition", "etcd")
+            and new != old
+            and self.ha.write_on(old) == "acknowledged"
+        ):
+            self.split_brains.append(f"{old} acknowledged a write while {new} was the primary")
+        repaired_at = time.monotonic()
+        repair()
+        try:
+            self.ha.wait_until(self.ha.is_redundant, "two standbys", 60)
+        except AssertionError:
+            self.copied_again += self.ha.copy_again()
+            self.ha.wait_until(self.ha.is_redundant, f"two standbys after {action} of {old}", 120)
+        return old, new, outage, time.monotonic() - repaired_at
+
+    def _action(self, action: str, name: str) -> tuple[Callable[[], object], Callable[[], object]]:
+        ha = self.ha
+        return {
+            "host": (lambda: ha.kill(name), lambda: ha.start(name)),
+            "server": (lambda: ha.kill_server(name), lambda: None),
+            "partition": (
+                lambda: ha.network.disconnect(name),
+                lambda: ha.network.reconnect(name),
+            ),
+            "etcd": (
+                lambda: ha.network.block_ports(name, ETCD_PORTS),
+                lambda: ha.network.unblock_ports(name, ETCD_PORTS),
+            ),
+            "disk": (lambda: ha.fill_disk(name), lambda: ha.empty_disk(name)),
+            "switchover": (lambda: ha.switch_over(name), lambda: None),
+        }[action]
+
+    def _wait_for_acknowledgments(self) -> None:
+        """Wait until each kind of request that was sent from now on, or again, is acknowledged."""
+        time.sleep(3)  # This is longer than a request that the old primary may still answer.
+        before = {path: len(ids) for path, ids in self.load.acknowledged.items()}
+
+        def are_back() -> bool:
+            counts = {path: len(ids) for path, ids in list(self.load.acknowledged.items())}
+            return all(counts[path] >= count + 5 for path, count in before.items())
+
+        self.ha.wait_until(are_back, "acknowledgments", 90)
+
+    def lost_and_doubled(self) -> dict[str, tuple[int, int, int]]:
+        """Return how many requests of each kind were acknowledged, are missing, and are stored more than once."""
+        self.ha.wait_until(self.ha.is_redundant, "two standbys", 120)
+        result = {}
+        for path, sql in STORED.items():
+            counts = {str(key).replace("-", ""): count for key, count in self.ha.rows(sql)}
+            keys = self.load.acknowledged[path]
+            lost = sum(key not in counts for key in keys)
+            doubled = sum(count > 1 for count in counts.values())
+            result[path] = (len(keys), lost, doubled)
+        return result
