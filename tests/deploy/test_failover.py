@@ -1,6 +1,8 @@
 """The primary of deploy/ha is killed and separated under load: no acknowledged write is lost or stored twice."""
 
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -8,6 +10,7 @@ from tests.deploy.drill import Drill
 from tests.deploy.ha import NAMES, HighAvailability, missing_programs
 from tests.deploy.hosts import Network
 from tests.deploy.load import Load
+from tests.servers import process
 from tests.servers.portal import Template
 from tests.two_runs import in_the_postgresql_run
 
@@ -21,17 +24,14 @@ print(TicketType.objects.create(event=event, name="Seat", capacity=1000000).pk)
 
 
 @pytest.fixture
-def ha(
-    portal_template: Template, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[HighAvailability]:
+def ha(portal_template: Template) -> Iterator[HighAvailability]:
     if missing := missing_programs():
         pytest.skip(f"not installed: {', '.join(missing)}")
     with Network(NAMES) as network:
         if network.kind != "network namespaces":
             pytest.skip("network namespaces require root")
-        folder = tmp_path_factory.mktemp("failover")
-        for parent in (folder, *folder.parents[:2]):
-            parent.chmod(0o755)  # the database servers run as another user
+        # Not below pytest's folder, which the user of the database servers cannot enter.
+        folder = Path(tempfile.mkdtemp(prefix="opsportal-failover-"))
         ha = HighAvailability(
             network, folder, has_pgbouncer=True, template_url=portal_template.postgres_url
         )
@@ -39,6 +39,7 @@ def ha(
             yield ha
         finally:
             ha.close()
+            process.remove(folder)
 
 
 @in_the_postgresql_run
