@@ -76,13 +76,20 @@ class HighAvailability:
         self.postgres = postgres.executable_binaries(binaries, self.user, folder)
         self.running: list[subprocess.Popen[bytes]] = []
         self.stripe = StripeDouble(account=StripeAccount(), host=network.gateway)
+        try:
+            self._start_all(template_url)
+        except BaseException:
+            self.close()
+            raise
+
+    def _start_all(self, template_url: str) -> None:
         for name in DATABASES:
             self._create_disk(name)
         for name in DATABASES:
             self.start(name)
         self.wait_until(lambda: self.leader() is not None, "the first leader", 120)
         self._start_haproxy()
-        if has_pgbouncer:
+        if self.has_pgbouncer:
             self._start_pgbouncer()
         self.wait_until(self.is_redundant, "three members", 180)
         self._create_database(template_url)
