@@ -130,8 +130,9 @@ def measure(
 
 def table(rows: list[Measured]) -> str:
     cores = os.cpu_count() or 1
+    parts = " | ".join(f"{part}, µs" for part in PARTS)
     lines = [
-        f"| nodes | events/s | p99 ms | {' | '.join(f'{part}, µs' for part in PARTS)} | model, events/s | measured of it |",
+        f"| nodes | events/s | p99 ms | {parts} | model, events/s | measured of it |",
         "|" + "---|" * (len(PARTS) + 5),
     ]
     for row in rows:

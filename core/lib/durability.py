@@ -1,4 +1,4 @@
-"""Commit without waiting for the disk, for writes that may be lost in a power failure, or be sure of earlier commits."""
+"""Commit without waiting for the disk, for writes that may be lost, or wait until earlier commits are safe."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
