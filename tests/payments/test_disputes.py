@@ -9,9 +9,10 @@ from django.contrib.auth.models import User
 from alerts.models import SystemAlert
 from payments import services
 from payments.models import Dispute, Payment
-from payments.services.disputes import watch_deadlines
+from payments.reversals import StripeDispute
+from payments.services.disputes import store_dispute, watch_deadlines
 from reservations.models import Discrepancy, Reservation, Status
-from reservations.services import reserve, settle
+from reservations.services import handle_closed_dispute, reserve, settle
 from tests.factories import make_app, make_ticket_type, wanted
 from tests.payments.stripe_account import EVIDENCE_DAYS, StripeAccount
 from tests.payments.test_refunds import make_intent, process, refund
@@ -161,3 +162,43 @@ def test_money_that_a_dispute_has_taken_cannot_be_refunded(
 
     with pytest.raises(services.CannotRefund):
         refund(booked, 2500, "form 1")
+
+
+def test_a_later_report_of_the_same_status_updates_the_dispute_without_a_timeline_entry(
+    account: StripeAccount, booked: Payment
+) -> None:
+    process(*account.dispute(booked.intent_id or ""))
+    dispute = Dispute.objects.get()
+    entries = booked.timeline.count()
+    reported = StripeDispute(
+        id=dispute.stripe_id,
+        status=dispute.status,
+        amount=2000,
+        currency="EUR",
+        reason="fraudulent",
+        intent_id=booked.intent_id or "",
+        created_at=dispute.opened_at,
+    )
+
+    store_dispute(
+        payment_id=booked.pk,
+        reported=reported,
+        reported_at=dispute.reported_at + timedelta(minutes=1),
+        now=NOW,
+    )
+
+    dispute.refresh_from_db()
+    assert (dispute.amount, dispute.reason) == (2000, "fraudulent")
+    assert booked.timeline.count() == entries
+
+
+def test_a_partly_disputed_payment_that_is_lost_keeps_its_other_cases(booked: Payment) -> None:
+    reservation = Reservation.objects.get()
+    case = Discrepancy.objects.create(
+        kind=Discrepancy.Kind.AMOUNT, payment=booked, reservation=reservation, opened_at=NOW
+    )
+    dispute = Dispute(payment=booked, status=Dispute.Status.LOST, amount=500, currency="EUR")
+
+    handle_closed_dispute(payment=booked, dispute=dispute, now=NOW)
+
+    assert {one.kind for one in Discrepancy.objects.open()} == {case.kind, "dispute_lost"}

@@ -7,10 +7,12 @@ import pytest
 
 from core.lib.outbound import breaker
 from payments.models import ProviderOutage
+from payments.services.outages import check_provider
 from reservations import services
 from reservations.models import HoldExtension, Reservation, TicketType
+from reservations.services import outages
 from reservations.services.outages import EXTENSION_LENGTH
-from tests.factories import make_app, make_event, make_ticket_type, wanted
+from tests.factories import make_app, make_event, make_payment, make_ticket_type, wanted
 from tests.payments.stripe_double import Fault, StripeDouble
 
 pytestmark = pytest.mark.django_db
@@ -159,3 +161,36 @@ def test_events_without_the_option_ask_the_provider_nothing(stripe: StripeDouble
 
     assert services.extend_during_outage(now=NOON) == 0
     assert not stripe.calls
+
+
+def test_without_a_stripe_key_there_is_no_outage(settings: Any) -> None:
+    settings.STRIPE_SECRET_KEY = ""
+
+    assert check_provider(now=NOON) is None
+    assert not ProviderOutage.objects.exists()
+
+
+def test_payments_without_a_response_are_an_outage_until_one_succeeds(
+    stripe: StripeDouble,
+) -> None:
+    make_payment(
+        state="started", status="asked", intent_id=None, now=NOON, error="no response from Stripe"
+    )
+
+    outage = check_provider(now=NOON + MINUTE)
+    assert outage is not None
+    assert outage.reason == "no response from Stripe"
+
+    make_payment(now=NOON + MINUTE, finished_at=NOON + 2 * MINUTE)
+    assert check_provider(now=NOON + 3 * MINUTE) is None
+    outage.refresh_from_db()
+    assert outage.ended_at == NOON + 3 * MINUTE
+
+
+def test_a_hold_that_has_ended_meanwhile_is_not_extended() -> None:
+    reservation = hold(opted_in(), now=NOON)
+    outage = ProviderOutage.objects.create(started_at=NOON, last_seen_at=NOON, reason="down")
+    services.cancel(reservation=reservation, now=NOON)
+
+    assert not outages._extend(reservation.pk, outage, NOON + MINUTE)
+    assert not HoldExtension.objects.exists()

@@ -387,3 +387,18 @@ def test_a_refund_made_at_stripe_that_fails_closes_the_question_about_the_seats(
 
     assert open_cases() == [Mismatch.Kind.REFUND_FAILED]
     assert sold() == [2, 2]
+
+
+def test_a_refund_of_an_intent_that_stripe_does_not_know_fails(
+    double: StripeDouble, paid: Payment
+) -> None:
+    double.faults.append(Fault("drop_before", path="/v1/refunds", times=2))
+    unanswered = refund(paid, 1000, "a")
+    assert unanswered.state == "asked"
+    Payment.objects.filter(pk=paid.pk).update(intent_id="pi_gone")
+    double.faults.clear()
+
+    sweep_refunds(now=NOW + timedelta(hours=24))
+
+    unanswered.refresh_from_db()
+    assert (unanswered.state, unanswered.error) == ("failed", "Stripe never received the request")
