@@ -50,9 +50,12 @@ class ActiveSummary:
 
     @property
     def headline(self) -> str:
-        """Return the verdict on the alerts as a sentence without a full stop."""
+        """Return the verdict on the alerts as a sentence without a full stop.
+
+        It says nothing about the systems, because figures may exceed their warning thresholds without an alert.
+        """
         if self.is_all_well:
-            return "All systems operational"
+            return "No open alerts"
         dismissed = (
             f"{self.dismissed_count} dismissed and still firing" if self.dismissed_count else ""
         )
