@@ -78,7 +78,9 @@ def test_tabs_filter_by_state(owner: Client) -> None:
 def test_an_empty_inbox_says_that_no_alert_is_open(owner: Client) -> None:
     page = html(owner, INBOX)
     assert page.count("No open alerts") == 2
-    assert "All systems operational" not in page  # A figure may exceed its warning threshold without an alert.
+    assert (
+        "All systems operational" not in page
+    )  # A figure may exceed its warning threshold without an alert.
 
 
 def test_the_inbox_warns_about_failing_channels_and_silences(owner: Client) -> None:

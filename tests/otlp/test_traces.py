@@ -47,6 +47,24 @@ def test_an_exception_of_a_span_becomes_an_error(send: Send) -> None:
     assert payload["platform"] == "python"
 
 
+def test_an_error_has_the_request_the_user_and_the_attributes_of_its_span(send: Send) -> None:
+    attributes = {
+        "http.request.method": "POST",
+        "url.full": "https://shop.example/pay/o-77",
+        "enduser.id": "u-9",
+        "cart.items": 3,
+    }
+
+    send("traces", spans(span(events=[exception()], attributes=attributes)))
+
+    event = ErrorEvent.objects.get()
+    payload = payload_of(event)
+    assert event.user_key == "u-9"
+    assert payload["request"]["url"] == "https://shop.example/pay/o-77"
+    assert payload["request"]["method"] == "POST"
+    assert payload["extra"]["cart.items"] == 3
+
+
 def test_a_server_span_becomes_a_measured_request(send: Send) -> None:
     failed = span("GET /seats", status={"code": 2}, spanId="1" * 16)
     inner = span("SELECT", kind=3, spanId="2" * 16)

@@ -235,6 +235,8 @@ def test_all_events_of_a_user_are_deleted_in_the_app_only(shop: ClientApp, write
     assert ErrorEvent.objects.filter(app=elsewhere).count() == 1
     counted = ErrorGroup.objects.filter(app=shop).values_list("event_count", "user_count")
     assert list(counted) == [(1, 1), (1, 1)]
+    entry = AuditEvent.objects.get(action="errors.errorevent deleted")
+    assert (entry.target, entry.detail[:17]) == ("all events of a user", "with the API key ")
     assert "u-1" not in str(list(AuditEvent.objects.values_list("target", "detail")))
     assert not EventDeletion.objects.exists()
 

@@ -273,6 +273,21 @@ def test_an_error_whose_newest_events_were_deleted_does_not_hide_others(
     assert len(all_pages(reader, 1)) == 3
 
 
+def test_an_error_that_is_seen_late_but_whose_rest_is_old_does_not_end_the_search(
+    shop: ClientApp, reader: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(events, "CHUNK_SIZE", 1)
+    made = {
+        minute: make_error(shop, group=group, received_at=NOON + timedelta(minutes=minute))
+        for group, minute in (("a", 1), ("c", 3), ("b", 5), ("a", 10))
+    }
+    ErrorEvent.objects.filter(pk=made[10].pk).delete()
+
+    found = [one["event_id"] for one in all_pages(reader, 1)]
+
+    assert found == [made[minute].event_id.hex for minute in (5, 3, 1)]
+
+
 @pytest.mark.parametrize(
     "parameters",
     [

@@ -185,6 +185,9 @@ def test_an_extension_that_calls_the_app_is_not_the_place_of_the_error() -> None
     [
         ("http://localhost:3000/pay", True),
         ("http://127.0.0.1/", True),
+        ("http://127.8.0.3:9000/", True),
+        ("http://0.0.0.0:8000/", True),
+        ("http://128.0.0.1/", False),
         ("http://[::1]:8000/", True),
         ("http://shop.localhost:8000/", True),
         ("https://shop.example/?next=http://localhost/", False),
