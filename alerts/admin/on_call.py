@@ -17,7 +17,9 @@ class ScheduleAdmin(PortalAdmin):
         "Roles, such as Primary, that people take in turns. Escalation steps name them."
     )
     more_links = (
-        SettingLink("On call", "Who is on call now.", "alerts:on-call", "alerts.view_schedule"),
+        SettingLink(
+            "On call", "The people who are on call now.", "alerts:on-call", "alerts.view_schedule"
+        ),
     )
     list_display = ("name", "description", "time_zone")
     search_fields = ("name",)

@@ -340,7 +340,7 @@ class IdentityProviderAdmin(PortalAdmin):
     fieldsets = (
         (None, {"fields": ("name", "slug", "kind", "is_enabled")}),
         ("Connection", {"fields": ("issuer", "client_id", "client_secret", "callback_url")}),
-        ("Who may sign in", {"fields": ("email_domains", "creates_users")}),
+        ("Sign-in and new people", {"fields": ("email_domains", "creates_users")}),
         ("Roles", {"fields": ("groups_claim", "role_mapping", "default_role")}),
         ("Two-factor sign-in", {"fields": ("replaces_second_factor",)}),
     )
