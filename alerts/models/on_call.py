@@ -13,6 +13,7 @@ from django.db.models import F, Q
 from alerts.models.channel import validate_time_zone
 from alerts.models.people import Person
 from alerts.oncall import plan
+from core.lib import formats
 from core.lib.reference_field import ReferenceField
 
 ALL_WEEKDAYS = list(range(1, 8))
@@ -257,4 +258,4 @@ class NotificationRule(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.person}: {self.channel} after {self.after}"
+        return f"{self.person}: {self.channel} after {formats.span(self.after)}"

@@ -10,6 +10,7 @@ from django.db.models import F, Q
 
 from alerts.evaluation import Limits
 from alerts.extension_points import Cadence, NoData, Severity
+from core.lib import formats
 
 
 class AlertType(models.Model):
@@ -63,7 +64,7 @@ class EscalationStep(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.alert_type} after {self.after}"
+        return f"{self.alert_type} after {formats.span(self.after)}"
 
 
 class AlertRuleQuerySet(models.QuerySet["AlertRule"]):

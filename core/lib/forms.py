@@ -135,8 +135,10 @@ class SpanField(forms.CharField):
         return spell_span(value) if isinstance(value, timedelta) else value
 
     def to_python(self, value: Any) -> Any:
-        if value in self.empty_values or isinstance(value, timedelta):
-            return value or None
+        if isinstance(value, timedelta):  # A duration of 0 is a value, although it counts as false.
+            return value
+        if value in self.empty_values:
+            return None
         try:
             return parse_span(str(value))
         except ValueError as error:

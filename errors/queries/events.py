@@ -7,12 +7,14 @@ errors on a page. The time of an error's last event bounds the errors that can b
 from datetime import datetime, timedelta
 from itertools import islice
 
-from django.db.models import OuterRef, Q, QuerySet, Subquery
+from django.db import connection
+from django.db.models import OuterRef, QuerySet, Subquery
+from django.db.models.functions import Coalesce
 
 from core.lib.keyset import KeysetPage
 from errors.models import ErrorEvent, ErrorGroup, received_id
 
-CHUNK_SIZE = 500
+CHUNK_SIZE = 200
 _MAX_ID = 2**63 - 1
 _Newest = tuple[int, int]  # the id of an event, and of its group
 
@@ -41,24 +43,32 @@ def event_page(
 def _newest_events(
     groups: QuerySet[ErrorGroup], first: int, before: int, count: int
 ) -> list[ErrorEvent]:
-    found: list[ErrorEvent] = []
-    for newest, group_id in _groups_by_newest_event(groups, first, before, count):
-        if len(found) == count and found[-1].pk > newest:
-            break
-        of_group = ErrorEvent.objects.filter(group_id=group_id, pk__gte=first, pk__lte=newest)
-        found = sorted(
-            [*found, *of_group.order_by("-pk")[:count]], key=lambda event: event.pk, reverse=True
-        )[:count]
-    return found
+    found = _groups_by_newest_event(groups, first, before, count)
+    if not found:
+        return []
+    # If `count` groups were found, each has an event from here on, so no older event is among the newest.
+    floor = found[-1][0] if len(found) == count else first
+    of_group = (
+        f"SELECT id FROM (SELECT id FROM {ErrorEvent._meta.db_table} WHERE group_id = %s AND id >= %s AND id <= %s"  # noqa: S608
+        " ORDER BY id DESC LIMIT %s) newest"
+    )
+    parameters = [one for newest, group_id in found for one in (group_id, floor, newest, count)]
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"{' UNION ALL '.join([of_group] * len(found))} ORDER BY id DESC LIMIT {count:d}",
+            parameters,
+        )
+        ids = [pk for (pk,) in cursor.fetchall()]
+    return list(ErrorEvent.objects.filter(pk__in=ids).newest_first())
 
 
 def _groups_by_newest_event(
     groups: QuerySet[ErrorGroup], first: int, before: int, count: int
 ) -> list[_Newest]:
     """Return up to `count` groups with the newest events in the range of ids, and the ids of these events."""
-    ids = groups.order_by().values("pk")
-    family = ErrorGroup.objects.filter(Q(pk__in=ids) | Q(merged_into__in=ids))
-    seen = family.order_by("-last_seen_at").values_list("pk", "last_seen_at").iterator()
+    kept = Coalesce("merged_into_id", "pk")
+    family = ErrorGroup.objects.alias(kept=kept).filter(kept__in=groups.order_by().values("pk"))
+    seen = iter(family.order_by("-last_seen_at").values_list("pk", "last_seen_at"))
     in_range = ErrorEvent.objects.filter(group_id=OuterRef("pk"), pk__gte=first, pk__lt=before)
     newest_id = Subquery(in_range.order_by("-pk").values("pk")[:1])
     found: list[_Newest] = []
@@ -67,7 +77,8 @@ def _groups_by_newest_event(
         highest = received_id(chunk[0][1] + timedelta(milliseconds=1))
         if highest < first or (len(found) == count and highest < found[-1][0]):
             break
-        rows = ErrorGroup.objects.filter(pk__in=[pk for pk, _ in chunk]).annotate(newest=newest_id)
-        of_chunk = rows.exclude(newest=None).values_list("newest", "pk")
-        found = sorted([*found, *of_chunk], reverse=True)[:count]
+        rows = ErrorGroup.objects.filter(pk__in=[pk for pk, _ in chunk])
+        of_chunk = rows.values_list(newest_id, "pk")
+        found += [(newest, pk) for newest, pk in of_chunk if newest is not None]
+        found = sorted(found, reverse=True)[:count]
     return found

@@ -23,7 +23,7 @@ from alerts.queries.on_call import load_schedules, on_call_now
 from core.clients import services as clients
 from core.clients.models import Scope
 from tests.alerts.conftest import MINUTE
-from tests.alerts.on_call.support import make_schedule
+from tests.alerts.on_call.support import make_rule, make_schedule, make_step
 from tests.factories import make_app
 
 pytestmark = pytest.mark.django_db
@@ -214,3 +214,33 @@ def test_forms_of_rotations_steps_and_rules_are_saved(admin_client: Client, ann:
     }
     assert admin_client.post(url, rule).status_code == 302
     assert NotificationRule.objects.get().after == 3 * MINUTE
+
+
+def test_a_person_is_saved_without_notification_rules(admin_client: Client) -> None:
+    page = admin_client.get(reverse("admin:alerts_person_add"))
+    rules = page.context["inline_admin_formsets"][0].formset
+    [empty] = rules.forms
+    form = {
+        "name": "Cy",
+        "is_active": "on",
+        "time_zone": "UTC",
+        "notification_rules-TOTAL_FORMS": 1,
+        "notification_rules-INITIAL_FORMS": 0,
+        # A browser sends the empty row as it was shown.
+        "notification_rules-0-after": empty["after"].value(),
+        "notification_rules-0-channel": "",
+    }
+    assert form["notification_rules-0-after"] == "0 min"
+
+    saved = admin_client.post(reverse("admin:alerts_person_add"), form)
+
+    assert saved.status_code == 302, saved.context["errors"]
+    assert Person.objects.get(name="Cy").notification_rules.count() == 0
+
+
+def test_steps_and_rules_are_named_with_their_delay_in_words(ann: Person) -> None:
+    step = make_step(17)
+    rule = make_rule(ann, 3, Channel.objects.get(name="slack"))
+
+    assert str(step).endswith(" after 17 min")
+    assert str(rule) == "Ann: slack after 3 min"
