@@ -87,6 +87,25 @@ def test_outage_is_shown_without_private_details(client: Client) -> None:
 
 
 @pytest.mark.django_db(transaction=True)
+def test_public_incidents_and_maintenance_name_public_components_only(client: Client) -> None:
+    shop, secret = public("Shop"), make_component("billing", title="Secret billing")
+    now = timezone.now()
+    for component in (shop, secret):
+        Incident.objects.create(
+            title="Outage", component=component, started_at=now - timedelta(hours=1), is_public=True
+        )
+    window = MaintenanceWindow.objects.create(
+        title="Move", starts_at=now, ends_at=now + timedelta(hours=1)
+    )
+    window.components.set([shop, secret])
+
+    data = client.get("/status/status.json").json()["data"]
+
+    assert [one["components"] for one in data["incidents"]] == [[], ["Shop"]]
+    assert [one["components"] for one in data["maintenance"]] == [["Shop"]]
+
+
+@pytest.mark.django_db(transaction=True)
 def test_incidents_and_maintenance_are_shown_in_order(client: Client) -> None:
     now = timezone.now()
     incident = Incident.objects.create(
