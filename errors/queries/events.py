@@ -48,9 +48,10 @@ def _newest_events(
         return []
     # If `count` groups were found, each has an event from here on, so no older event is among the newest.
     floor = found[-1][0] if len(found) == count else first
+    table = ErrorEvent._meta.db_table
     of_group = (
-        f"SELECT id FROM (SELECT id FROM {ErrorEvent._meta.db_table} WHERE group_id = %s AND id >= %s AND id <= %s"  # noqa: S608
-        " ORDER BY id DESC LIMIT %s) newest"
+        f"SELECT id FROM (SELECT id FROM {table}"  # noqa: S608 - the names are ours
+        " WHERE group_id = %s AND id >= %s AND id <= %s ORDER BY id DESC LIMIT %s) newest"
     )
     parameters = [one for newest, group_id in found for one in (group_id, floor, newest, count)]
     with connection.cursor() as cursor:

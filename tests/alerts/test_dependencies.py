@@ -6,7 +6,7 @@ from django.test import Client
 from django.urls import reverse
 
 from alerts import services
-from alerts.models import Dependency, Notification, Silence
+from alerts.models import Dependency, Notification, Silence, SystemAlert
 from tests.alerts.conftest import MINUTE, NOON
 from tests.factories import make_alert
 from tests.servers.fake_http import FakeHTTP
@@ -79,6 +79,15 @@ def test_a_silenced_cause_holds_back_its_consequences() -> None:
     make_alert(key="page-1", title="Page", now=NOON)
 
     assert titles() == []
+
+
+def test_a_cause_of_which_no_one_was_notified_holds_back_nothing() -> None:
+    cause = make_alert(key="health:database", title="Database", now=NOON)
+    SystemAlert.objects.filter(pk=cause.pk).update(is_announced=False)
+
+    make_alert(key="page-1", title="Page", now=NOON)
+
+    assert "Page" in titles()
 
 
 def test_a_dependency_needs_a_cause(admin_client: Client) -> None:

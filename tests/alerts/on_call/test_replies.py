@@ -18,7 +18,7 @@ from alerts.channels import twilio
 from alerts.models import AlertType, Channel, Person, SystemAlert, Team
 from alerts.services import replies
 from alerts.tasks import answer_in_slack
-from tests.alerts.conftest import NOON, deliver
+from tests.alerts.conftest import MINUTE, NOON, deliver
 from tests.alerts.on_call.support import (
     bodies,
     make_rule,
@@ -280,6 +280,21 @@ def test_a_button_in_slack_acts_on_all_alerts_that_the_message_names(
     expected = {"A": "acknowledged", "B": "resolved", "C": "acknowledged", "D": "open"}
     assert states() == expected
     assert first.events.filter(kind="acknowledged", text="by ann.b in Slack").exists()
+
+
+def test_a_message_that_is_sent_again_still_names_all_alerts(
+    slack_app: Channel, slack: FakeHTTP
+) -> None:
+    alerts = make_related("A", "B")
+    slack.answer(500)
+    deliver(NOON)
+    deliver(NOON + MINUTE)
+
+    values = [
+        request.json()["attachments"][0]["blocks"][-1]["elements"][0]["value"]
+        for request in slack.requests
+    ]
+    assert values == [",".join(f"{alert.pk}.{alert.episode}" for alert in alerts)] * 2
 
 
 @pytest.mark.parametrize("value", ["", "x", "1", "1.1.1", ",", "9" * 30 + ".1", "1.x,.1", "-1.1"])
