@@ -44,7 +44,8 @@ def own(
         "OPTIONS": {"pool": request.param and {**request.param}, "prepare_threshold": None},
     }
     with django_db_blocker.unblock():
-        wrapper: Any = ConnectionHandler({"default": database})["default"]
+        # Django shares pools by alias, so this connection must not have the alias of the suite's.
+        wrapper: Any = ConnectionHandler({"default": {}, "own": database})["own"]
         monkeypatch.setattr(durability, "connection", wrapper)
         with wrapper.cursor() as cursor:
             cursor.execute("SET synchronous_commit = local")
