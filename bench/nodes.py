@@ -88,9 +88,8 @@ def nodes(count: int, environment: dict[str, str]) -> Iterator[list[tuple[int, i
 
 
 def measure(
-    count: int, environment: dict[str, str], redis: RedisServer, seconds: float
+    count: int, environment: dict[str, str], key: str, app: int, redis: RedisServer, seconds: float
 ) -> Measured:
-    key, app, _ = run_python(SET_UP, environment)
     url = environment["DATABASE_URL"]
     postgres = find_server(url)
     with nodes(count, environment) as started, ThreadPoolExecutor(count) as pool:
@@ -163,7 +162,11 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             for _, environment in stores("postgresql", folder):
                 shared = environment | {"REDIS_URL": redis.url(0)}
-                rows = [measure(count, shared, redis, options.seconds) for count in NODE_COUNTS]
+                key, app, _ = run_python(SET_UP, shared)
+                rows = [
+                    measure(count, shared, key, app, redis, options.seconds)
+                    for count in NODE_COUNTS
+                ]
                 print(table(rows))
                 for row in rows:
                     print(

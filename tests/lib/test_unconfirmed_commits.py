@@ -128,3 +128,11 @@ def test_a_row_that_may_be_on_the_primary_only_is_not_taken_for_stored(own: Any)
 
     with pytest.raises(OperationalError, match="not confirmed"):
         durability.ensure_replicated()
+
+
+def test_a_write_on_a_server_that_is_not_the_primary_is_an_outage(own: Any) -> None:
+    with own.cursor() as cursor:
+        cursor.execute("SET default_transaction_read_only = on")
+        with pytest.raises(OperationalError, match="read-only transaction"):
+            cursor.execute("INSERT INTO item VALUES (1)")
+        cursor.execute("RESET default_transaction_read_only")

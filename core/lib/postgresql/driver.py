@@ -19,6 +19,10 @@ class NotReplicated(psycopg.OperationalError):
     """The transaction is committed on the primary, but no standby has confirmed it."""
 
 
+class NotPrimary(psycopg.OperationalError):
+    """The server is read-only: it is a former primary, or not promoted yet. A write may succeed a little later."""
+
+
 class Connection(psycopg.Connection[Any]):
     _is_unconfirmed = False
 
@@ -32,9 +36,13 @@ class Connection(psycopg.Connection[Any]):
             self._is_unconfirmed = True
 
     def wait(self, gen: PQGen[Result], *arguments: Any, **options: Any) -> Result:
-        """Wait for the server's answer. All statements and commits go through here. Raises NotReplicated."""
+        """Wait for the server's answer. All statements and commits go through here. Raises NotReplicated, NotPrimary."""
         self._is_unconfirmed = False
-        result = super().wait(gen, *arguments, **options)
+        try:
+            result = super().wait(gen, *arguments, **options)
+        except psycopg.errors.ReadOnlySqlTransaction as error:
+            # psycopg takes it for an internal error, which would be answered with 500 instead of 503.
+            raise NotPrimary(str(error)) from error
         if self._is_unconfirmed:
             raise NotReplicated("committed on the primary, but not confirmed by a standby")
         return result
