@@ -31,7 +31,7 @@ SIZES = """
     SELECT coalesce(parent.relname, c.relname), sum(pg_table_size(c.oid)), sum(pg_indexes_size(c.oid))
     FROM pg_class c LEFT JOIN pg_inherits i ON i.inhrelid = c.oid LEFT JOIN pg_class parent ON parent.oid = i.inhparent
     WHERE c.relkind IN ('r', 'p') AND c.relnamespace = 'public'::regnamespace
-    GROUP BY 1 ORDER BY 2 + 3 DESC LIMIT 12
+    GROUP BY 1 ORDER BY sum(pg_total_relation_size(c.oid)) DESC LIMIT 6
 """
 
 

@@ -36,7 +36,7 @@ class Connection(psycopg.Connection[Any]):
             self._is_unconfirmed = True
 
     def wait(self, gen: PQGen[Result], *arguments: Any, **options: Any) -> Result:
-        """Wait for the server's answer. All statements and commits go through here. Raises NotReplicated, NotPrimary."""
+        """Wait for the answer; all statements and commits go through here. Raises NotReplicated and NotPrimary."""
         self._is_unconfirmed = False
         try:
             result = super().wait(gen, *arguments, **options)
