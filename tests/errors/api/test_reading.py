@@ -279,13 +279,13 @@ def test_an_error_that_is_seen_late_but_whose_rest_is_old_does_not_end_the_searc
     monkeypatch.setattr(events, "CHUNK_SIZE", 1)
     made = {
         minute: make_error(shop, group=group, received_at=NOON + timedelta(minutes=minute))
-        for group, minute in (("a", 1), ("c", 3), ("b", 5), ("a", 10))
+        for group, minute in (("a", 1), ("d", 2), ("c", 3), ("b", 5), ("a", 10), ("d", 11))
     }
-    ErrorEvent.objects.filter(pk=made[10].pk).delete()
+    ErrorEvent.objects.filter(pk__in=[made[10].pk, made[11].pk]).delete()
 
-    found = [one["event_id"] for one in all_pages(reader, 1)]
+    found = [one["event_id"] for one in all_pages(reader, 2)]
 
-    assert found == [made[minute].event_id.hex for minute in (5, 3, 1)]
+    assert found == [made[minute].event_id.hex for minute in (5, 3, 2, 1)]
 
 
 @pytest.mark.parametrize(
