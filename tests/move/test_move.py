@@ -2,10 +2,11 @@
 
 import hashlib
 import json
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from difflib import ndiff
 from pathlib import Path
@@ -78,8 +79,6 @@ def test_a_portal_is_moved_although_the_move_differs_once_and_is_killed_once(
     )
 
     # The move is killed in the middle of a piece.
-    at = datetime.now(UTC).isoformat()
-    before = pages(portal, at)
     with blocked_at(database, "errors_eventpayload", portal, url) as move:
         assert report(portal) == 503
         shown = portal.client.get("/admin/system-health/", headers=portal.staff)
@@ -97,6 +96,9 @@ def test_a_portal_is_moved_although_the_move_differs_once_and_is_killed_once(
     assert report(portal) == 503  # Nothing is written to the old database by mistake.
     assert "has already been moved to" in portal.manage("move_to_postgresql", url).stderr
 
+    at = datetime.now(UTC).isoformat()
+    portal.environment["DATABASE_URL"] = f"sqlite:///{copy_of_the_database(portal)}"
+    before = pages(portal, at)
     portal.environment["DATABASE_URL"] = url
     after = pages(portal, at)
     assert len(before) > 50
@@ -167,6 +169,19 @@ def differences(before: dict[str, str], after: dict[str, str]) -> dict[str, list
         for path in before
         if before[path] != after.get(path)
     }
+
+
+def copy_of_the_database(portal: Portal) -> Path:
+    """Return a copy of the SQLite file, which is not read-only, because the file beside it is missing."""
+    folder = portal.data_dir / "copy"
+    folder.mkdir()
+    copied = folder / "opsportal.sqlite3"
+    with (
+        closing(sqlite3.connect(portal.data_dir / "opsportal.sqlite3")) as source,
+        closing(sqlite3.connect(copied)) as target,
+    ):
+        source.backup(target)
+    return copied
 
 
 def digest(portal: Portal) -> str:
