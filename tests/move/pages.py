@@ -18,7 +18,7 @@ import time_machine
 START = ["/admin/system-health/", "/admin/", "/status/"]
 MAX_PAGES = 60
 MAX_PAGES_OF_A_KIND = 3  # At most this many addresses that differ only in numbers are read.
-# These pages are about the process and its database server, show a random secret, or change or download something.
+# These pages are about the process and its database server, show a random secret, or change something.
 LEFT_OUT = re.compile(
     r"/two-factor/|/logout/|/jsi18n/|/export|/undo|\.csv|\.json|/history/|/login|/search|/static/|add/|delete|tab=platform"
 )

@@ -70,14 +70,6 @@ def test_a_portal_is_moved_although_the_move_differs_once_and_is_killed_once(
     assert "The portal uses SQLite as before" in output
     assert report(portal) == 200  # The portal also accepts writes.
 
-    # Pages show when a key was last used. The portal writes this a few seconds after the use.
-    portal.wait_for(
-        lambda: portal.value(
-            "SELECT count(*) FROM clients_clientkey WHERE last_used_at IS NOT NULL"
-        ),
-        what="the use of the key",
-    )
-
     # The move is killed in the middle of a piece.
     with blocked_at(database, "errors_eventpayload", portal, url) as move:
         assert report(portal) == 503
