@@ -20,7 +20,8 @@ MAX_PAGES = 60
 MAX_PAGES_OF_A_KIND = 3  # At most this many addresses that differ only in numbers are read.
 # These pages are about the process and its database server, show a random secret, or change something.
 LEFT_OUT = re.compile(
-    r"/two-factor/|/logout/|/jsi18n/|/export|/undo|\.csv|\.json|/history/|/login|/search|/static/|add/|delete|tab=platform"
+    r"/two-factor/|"
+    r"/logout/|/jsi18n/|/export|/undo|\.csv|\.json|/history/|/login|/search|/static/|add/|delete|tab=platform"
 )
 VOLATILE = re.compile(
     r'<script.*?</script>|<svg.*?</svg>|<input type="hidden" name="csrfmiddlewaretoken"[^>]*>|'
