@@ -142,11 +142,14 @@ def decide(attempts: Sequence[Attempt]) -> Decision:
         newest = _newest_amounts([*live, *waiting])
         seats = _newest_seats(live)
         return decision(Stage.OPEN, newest, until=_end(live), seats=seats)
-    ended = [one for one in holds if one.stage != Stage.OPEN] or payments
+    # A hold whose payment was returned ended with the payment, not when it was completed.
+    completed_by = {one.payment_id for one in holds if one.stage == Stage.PAID}
+    ended = [one for one in holds if one.stage == Stage.ENDED]
+    ended += [one for one in payments if one.reference in completed_by]
     return decision(
         Stage.ENDED,
         _newest_amounts([*payments, *holds]),
-        settled_at=_latest(ended) or created_at,
+        settled_at=_latest(ended or payments) or created_at,
         seats=_newest_seats(holds),
     )
 

@@ -165,3 +165,28 @@ def test_a_payment_and_its_reservation_belong_to_one_order(
 
 def test_a_payment_without_order_and_reservation_is_an_order() -> None:
     assert set(group_by_order([payment(order_id="")])) == {"payment:p-1"}
+
+
+def test_an_order_whose_money_was_returned_ends_with_the_return() -> None:
+    """An error between the payment and the refund comes before the end, so the order counts as lost."""
+    returned_at = NOON + timedelta(days=1)
+
+    found = decide(
+        [
+            payment(Stage.ENDED, "p-1", settled_at=returned_at),
+            hold(Stage.PAID, payment_id="p-1", settled_at=NOON + 5 * MINUTE),
+        ]
+    )
+
+    assert (found.stage, found.settled_at) == (Stage.ENDED, returned_at)
+
+
+def test_an_abandoned_payment_does_not_delay_the_end_of_a_hold() -> None:
+    found = decide(
+        [
+            payment(Stage.ENDED, "p-1", settled_at=NOON + timedelta(days=1)),
+            hold(Stage.ENDED, settled_at=NOON + 15 * MINUTE),
+        ]
+    )
+
+    assert (found.stage, found.settled_at) == (Stage.ENDED, NOON + 15 * MINUTE)
