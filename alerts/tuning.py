@@ -179,7 +179,7 @@ def _round_beyond(peak: float, *, below: bool) -> float:
 
 
 def _hides(found: Replay, present: Replay, acknowledged: Sequence[Known]) -> bool:
-    """Return True if an acknowledged alert that the present limits open would not open any more."""
+    """Return True if the new limits would not open an acknowledged alert that the present limits open."""
     return any(
         _is_open_in(present, known) and not _is_open_in(found, known) for known in acknowledged
     )

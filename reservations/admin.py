@@ -91,8 +91,8 @@ class TicketTypeInline(PortalInline):
         "price": "Price",
         "sale_starts_at": "Sale starts",
         "sale_ends_at": "Sale ends",
-        "per_customer_limit": "Tickets per customer, at most",
-        "low_inventory_threshold": "Alert when left, at most",
+        "per_customer_limit": "Maximum tickets per customer",
+        "low_inventory_threshold": "Alert at or below",
         "has_waiting_list": "Waiting list",
         "offer_minutes": "Offers last (minutes)",
     }

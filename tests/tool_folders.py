@@ -1,4 +1,4 @@
-"""Install tools in environments of their own, once per lock: npm packages and Python programs."""
+"""Install npm packages and Python programs in separate environments, once for each version of their lock file."""
 
 import fcntl
 import hashlib

@@ -9,7 +9,7 @@ from alerts.models.rule import AlertRule
 
 
 class RuleAdvice(models.Model):
-    """A noisy rule, as the weekly search found it. The next search replaces all rows."""
+    """A noisy rule that the weekly search found. The next search replaces all rows."""
 
     rule = models.OneToOneField(AlertRule, models.CASCADE, related_name="advice")
     made_at: "models.DateTimeField[datetime, datetime]" = models.DateTimeField()

@@ -29,7 +29,7 @@ from alerts.queries.routing import skip_quiet_hours
 from alerts.services import outbox, storms
 from alerts.services.transitions import add_timeline_entry, update_locked
 
-# The channels of a person without rules: the first channel of each kind for which the person has an address.
+# A person without rules is notified on the first channel of each of these kinds for which an address is known.
 DEFAULT_KINDS = ("email", "sms")
 
 

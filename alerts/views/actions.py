@@ -97,7 +97,7 @@ def run_checks(request: HttpRequest) -> HttpResponse:
         return redirect(get_safe_next_url(request))
     with reading_as(None):  # The checks concern every app.
         result = services.run_all_checks(now=timezone.now())
-    text = f"All checks ran. {result.evaluation}. {result.unread_count} unread."
+    text = f"All checks ran. {result.evaluation}. Unread alerts: {result.unread_count}."
     (messages.warning if result.evaluation.failed else messages.success)(request, text)
     return redirect(get_safe_next_url(request))
 

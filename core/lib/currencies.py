@@ -24,7 +24,7 @@ class Currency:
 
     @property
     def decimals_rule(self) -> str:
-        """Return the sentence about an amount with too many decimals."""
+        """Return the sentence that says how many decimals an amount may have."""
         count = self.chargeable_decimals
         if not count:
             return f"Amounts in {self.code} cannot have decimals."

@@ -32,7 +32,7 @@ from errors.store.write_lock import write_lock
 _Row = tuple[int, UUID, int]
 
 CHUNK_SIZE = 40  # The number of events.
-DAY_CHUNK_SIZE = 500  # The number of ids, for a day whose partition is to be dropped.
+DAY_CHUNK_SIZE = 500  # The number of ids per chunk when a whole partition is dropped.
 # Between chunks, sleep max(MIN_PAUSE_SECONDS, _PAUSE_FACTOR x duration of the chunk), so that ingestion can write.
 MIN_PAUSE_SECONDS = 0.02
 _PAUSE_FACTOR = 5

@@ -14,7 +14,7 @@ Stack = list[dict[str, Any] | None]
 
 @dataclass
 class Resolution:
-    """The original frames of an event by the location of their stack, and the reasons why frames are missing."""
+    """The original frames of an event, keyed by the location of their stack, and the reasons why frames are missing."""
 
     stacks: dict[str, Stack] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)

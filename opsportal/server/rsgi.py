@@ -184,7 +184,7 @@ class Application:
         async def send(piece: bytes) -> None:
             async with asyncio.timeout(SEND_TIMEOUT_SECONDS):
                 await transport.send_bytes(piece)
-            self._answered_count += 1  # This shows the heartbeat that this thread makes progress.
+            self._answered_count += 1  # The heartbeat reads this counter.
 
         def send_from_thread(piece: bytes) -> None:
             asyncio.run_coroutine_threadsafe(send(piece), loop).result(2 * SEND_TIMEOUT_SECONDS)

@@ -31,7 +31,7 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('outcome', models.CharField(choices=[('pending', 'Pending'), ('requested', 'Refund requested, no response from Stripe yet'), ('released', 'Released, nothing to refund'), ('refunded', 'Released and refunded'), ('paid_elsewhere', 'Released; paid outside the portal, so refund it there'), ('failed', 'Refund failed')], default='pending', max_length=20)),
-                ('amount', models.PositiveIntegerField(default=0, help_text='Refunded, or to refund elsewhere.')),
+                ('amount', models.PositiveIntegerField(default=0, help_text='Amount that was refunded, or that must be refunded outside the portal.')),
                 ('currency', models.CharField(blank=True, max_length=3)),
                 ('detail', models.CharField(blank=True, max_length=300)),
                 ('attempt', models.PositiveSmallIntegerField(default=1, help_text='Increased when staff try a failed refund again.')),

@@ -28,7 +28,7 @@ class Migration(migrations.Migration):
             name="fingerprint",
             field=models.CharField(
                 blank=True,
-                help_text="Keyed hash of the request that created it.",
+                help_text="Keyed hash of the request that created the reservation.",
                 max_length=64,
             ),
         ),

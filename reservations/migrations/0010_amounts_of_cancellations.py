@@ -13,7 +13,7 @@ class Migration(migrations.Migration):
             model_name="cancellationitem",
             name="amount",
             field=models.PositiveBigIntegerField(
-                default=0, help_text="Refunded, or to refund elsewhere."
+                default=0, help_text="Amount that was refunded, or that must be refunded outside the portal."
             ),
         ),
     ]

@@ -49,7 +49,8 @@ class CancellationItem(models.Model):
     payment = models.ForeignKey(Payment, models.PROTECT, null=True, blank=True, related_name="+")
     outcome = models.CharField(max_length=20, choices=Outcome, default=Outcome.PENDING)
     amount = models.PositiveBigIntegerField(
-        default=0, help_text="Refunded, or to refund elsewhere."
+        default=0,
+        help_text="Amount that was refunded, or that must be refunded outside the portal.",
     )
     currency = models.CharField(max_length=3, blank=True)
     detail = models.CharField(max_length=300, blank=True)

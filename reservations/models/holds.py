@@ -59,7 +59,9 @@ class Reservation(models.Model):
     app = models.ForeignKey(ClientApp, models.PROTECT, related_name="+")
     idempotency_key = models.CharField(max_length=255)
     fingerprint = models.CharField(
-        max_length=64, blank=True, help_text="Keyed hash of the request that created it."
+        max_length=64,
+        blank=True,
+        help_text="Keyed hash of the request that created the reservation.",
     )
     status = models.CharField(max_length=20, choices=Status, default=Status.ACTIVE)
     customer = models.CharField(max_length=200, blank=True)

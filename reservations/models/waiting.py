@@ -87,7 +87,7 @@ class WaitingEntry(models.Model):
     def shown_status(self, now: datetime) -> str:
         """Return `waiting`, `left` or `closed`, or the state of the offer: `offered`, `accepted` or `missed`.
 
-        An offer that the customer cancels is left, and one whose event is cancelled is closed.
+        An offer is `left` if the customer cancels it, and `closed` if its event is cancelled.
         """
         if self.reservation is None:
             return self.state

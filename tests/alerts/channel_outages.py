@@ -152,7 +152,7 @@ class Scenario:
     # --- what was received --------------------------------------------------------------------------
 
     def received(self, channel: str) -> list[tuple[str, str, str, float]]:
-        """Return key, kind, title and time of every message that the channel accepted."""
+        """Return the key, kind, title and time of every message that the channel accepted."""
         if channel != "email":
             return list(self.providers[channel].accepted)
         found = []

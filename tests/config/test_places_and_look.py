@@ -68,7 +68,7 @@ def test_rows_that_are_given_the_same_place_get_distinct_ones(admin_client: Clie
         "members-2-position": 9,
     }
     admin_client.post(reverse("admin:alerts_rotation_change", args=[rotation.pk]), form)
-    assert [place for _, place in places.all()] == [1, 2, 9]  # distinct places stay
+    assert [place for _, place in places.all()] == [1, 2, 9]  # Distinct positions are kept.
     admin_client.post(
         reverse("admin:alerts_rotation_change", args=[rotation.pk]),
         form | {"members-2-position": 2},

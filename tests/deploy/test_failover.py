@@ -30,7 +30,7 @@ def ha(portal_template: Template) -> Iterator[HighAvailability]:
     with Network(NAMES) as network:
         if network.kind != "network namespaces":
             pytest.skip("network namespaces require root")
-        # Not below pytest's folder, which the user of the database servers cannot enter.
+        # The user who runs the database servers cannot access pytest's folder.
         folder = Path(tempfile.mkdtemp(prefix="opsportal-failover-"))
         ha = HighAvailability(
             network, folder, has_pgbouncer=True, template_url=portal_template.postgres_url

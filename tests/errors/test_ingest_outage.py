@@ -1,4 +1,4 @@
-"""Events are received with keys that were accepted before, while the database does not answer."""
+"""Test that events with keys that were accepted before are received while the database is unavailable."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""Alerts about an outage of the database, and what is recorded afterwards."""
+"""Test the alerts about an outage of the database, and what is recorded afterwards."""
 
 from datetime import timedelta
 from pathlib import Path

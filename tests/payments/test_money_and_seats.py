@@ -1,4 +1,4 @@
-"""Payments, refunds, disputes, waiting buyers and reports in any order end with right books and no open case."""
+"""Test that payments, refunds, disputes, waiting buyers and reports in any order end with correct accounts."""
 
 import contextlib
 from collections.abc import Callable

@@ -26,7 +26,7 @@ BARE_PYTHON = [sys.executable, "-S"]
 MANAGE = re.compile(r"""([^\s`]*)manage\.py ([a-z_0-9]+)((?:"[^"\n]*"|[^`"\n#;|&)])*)""")
 MAKE = re.compile(r"(?:`|^)make ((?:[A-Z]+=\S+ )*)([a-z-]+)([^`\n#]*)", re.MULTILINE)
 MODULE = re.compile(r"python3? -m ([\w.]+)")
-# These commands of the documents end without user action and change only the data folder.
+# These commands from the documents end without user input and change only the data folder.
 QUICK = ["prepare", "resetlogin", "backup", "verify_backup"]
 
 
