@@ -12,7 +12,7 @@ from reservations.queries.stock import forecast_sold_out
 @alert_rule(
     "reservations.low_inventory",
     summary="Low ticket inventory",
-    unit="tickets",
+    unit="above the alert level",
     threshold=0,
     below=True,
     window=timedelta(hours=6),
