@@ -6,6 +6,7 @@ from datetime import timedelta
 from django.conf import settings
 
 from core.clients.models import ClientApp
+from core.lib.app_access import limit
 from core.lib.retention import Kept, keeps
 from errors.services.artifacts import CHUNK_RETENTION
 from errors.services.retention import MINUTE_COUNT_RETENTION, SUM_RETENTION
@@ -13,7 +14,7 @@ from errors.services.retention import MINUTE_COUNT_RETENTION, SUM_RETENTION
 
 @keeps("errors")
 def kept() -> Iterator[Kept]:
-    for app in ClientApp.objects.order_by("name"):
+    for app in limit(ClientApp.objects.order_by("name")):
         yield Kept(f"Events of {app.name}", timedelta(days=app.retention_days), "The app's page")
     yield Kept("Groups of errors, and releases", "until deleted")
     yield Kept("Counts of errors by minute", MINUTE_COUNT_RETENTION)

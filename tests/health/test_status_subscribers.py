@@ -111,7 +111,7 @@ def test_emails_about_old_updates_are_given_up(three_mails: MailServer) -> None:
 def test_addresses_are_encrypted_in_the_database() -> None:
     subscribers.subscribe("ada@example.com", now=timezone.now())
     row = Subscriber.objects.values().get()
-    assert "ada" not in str(row).lower()
+    assert "example.com" not in str(row).lower()
 
 
 def test_invalid_addresses_and_too_many_requests_are_rejected(client: Client) -> None:

@@ -129,7 +129,7 @@ SHARED = {
     "contenttypes": "ContentType",
     "django_q": "Failure OrmQ Schedule Success Task",
     "errors": "ReleaseCursor ResolvedStack StoredContent",
-    "health": "Backup MaintenanceWindow StatusPage Subscriber",
+    "health": "Backup MaintenanceNotice MaintenanceWindow StatusPage Subscriber",
     # Orders are shown with the problem that touched them, which belongs to an app.
     "impact": "Change Erasure FurtherAmount Order OrderReference ProblemReference Touch WinBackEntry WinBackList",
     "jobs": "Job JobRun Node",
