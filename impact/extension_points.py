@@ -163,9 +163,8 @@ class Person:
 
     customers: frozenset[str]  # The references in payments and reservations.
     users: frozenset[str]  # The references in errors.
-    addresses: frozenset[str] = (
-        frozenset()
-    )  # The keyed hashes of the e-mail address (address_hashes).
+    # The keyed hashes of the e-mail address (address_hashes).
+    addresses: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)

@@ -222,9 +222,8 @@ async def _in_thread(request: IngestRequest, function: Callable[[], T]) -> T:
             with request_id.use(request.id):
                 return function()
         finally:
-            request.may_query = (
-                False  # The code below runs in the event loop, so it must not query.
-            )
+            # What follows runs in the event loop, which must not wait for the database.
+            request.may_query = False
 
     return await asyncio.get_running_loop().run_in_executor(_threads, call)
 

@@ -58,7 +58,7 @@ class MaintenanceWindow(models.Model):
 
 
 class MaintenanceNotice(models.Model):
-    """What subscribers were told about a public maintenance window, with its content at that time.
+    """A notice to subscribers about a public maintenance window, with its content at that time.
 
     It outlives the window, so that the end of a deleted one is reported as well.
     """

@@ -9,4 +9,5 @@ from impact.services.links import REMEMBERED_FOR
 @keeps("impact")
 def kept() -> Iterator[Kept]:
     yield Kept("Links between errors and later orders of a person", REMEMBERED_FOR)
-    yield Kept("Orders, and lists of buyers to win back", "until the person is erased")
+    yield Kept("Orders", "no end", note="The customer is removed when the person is erased.")
+    yield Kept("Lists of buyers to win back", "until the person is erased")
