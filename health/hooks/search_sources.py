@@ -7,7 +7,7 @@ from django.urls import reverse
 
 from core.lib.app_access import limit
 from core.lib.search_sources import MAX_HITS, Hit, Search, search_source
-from health.models import Component, ComponentKind, Incident
+from health.models import Component, ComponentKind, Incident, StatusChoice
 from health.queries.components import silence_url
 
 _ADMIN_NAMES = {
@@ -42,14 +42,17 @@ def find_silences(search: Search) -> Iterator[Hit]:
     respects_apps=True,
 )
 def find_components(search: Search) -> Iterator[Hit]:
-    for one in limit(Component.objects.order_by("title", "pk")):
-        kind = ComponentKind(one.kind)
-        if search.matches(one.title, one.name, kind.label):
-            url = reverse(f"admin:health_{_ADMIN_NAMES[kind]}_change", args=[one.pk])
-            detail = (
-                f"{kind.label}, {one.get_status_display().lower() if one.is_enabled else 'off'}"
-            )
-            yield Hit(one.title, url, detail, one.title.casefold() == search.text.casefold())
+    # Columns instead of objects: with 5,500 components, this halves the time of a search.
+    columns = limit(Component.objects.order_by("title", "pk")).values_list(
+        "pk", "title", "name", "kind", "status", "is_enabled"
+    )
+    for pk, title, name, kind_value, status, is_enabled in columns:
+        kind = ComponentKind(kind_value)
+        if search.matches(title, name, kind.label):
+            url = reverse(f"admin:health_{_ADMIN_NAMES[kind]}_change", args=[pk])
+            state = StatusChoice(status).label.lower() if is_enabled else "off"
+            is_exact = title.casefold() == search.text.casefold()
+            yield Hit(title, url, f"{kind.label}, {state}", is_exact)
 
 
 @search_source(

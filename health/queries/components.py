@@ -25,7 +25,6 @@ from health.verdict import State, Status
 
 _RANK = {Status.UNHEALTHY.value: 0, Status.DEGRADED.value: 1}
 
-
 def load_states() -> Mapping[str, tuple[Component, State]]:
     """Return every enabled component that has a state, by name."""
     return {
@@ -45,8 +44,18 @@ def list_worst_first(components: QuerySet[Component], *, at_least: int | None = 
     """Return ids by status, then required and public ones first, then by kind and title; of all, or the first ones.
 
     Numbers in titles sort by value, which a database cannot do. Of thousands of components, a page shows few, so only
-    what the order depends on is read.
+    what the order depends on is read, and healthy components only if too few others were found.
     """
+    found: list[int] = []
+    failing = components.filter(status__in=_RANK)
+    for rows in (failing, components.exclude(status__in=_RANK)):
+        found += _sort(rows, at_least=at_least)
+        if at_least is not None and len(found) >= at_least:
+            break
+    return found
+
+
+def _sort(components: QuerySet[Component], *, at_least: int | None) -> list[int]:
     rows = components.order_by().values_list(
         "pk", "status", "is_required", "is_public", "kind", "title"
     )
