@@ -15,13 +15,11 @@ class AlertsConfig(AppConfig):
 
 
 def seed(**signal: object) -> None:
-    """Create rows for channels, types and rules from code after a migration."""
+    """Create the missing rows of channels, types and rules after a migration."""
     from alerts.services.defaults import sync_defaults
 
     latest = Path(__file__).with_name("migrations") / "max_migration.txt"
     applied = MigrationRecorder(connection).applied_migrations()
-    if (
-        "alerts",
-        latest.read_text().strip(),
-    ) in applied:  # This does not apply when migrating back to an older state.
+    # After a migration back to an older state, the tables may not exist or may lack columns.
+    if ("alerts", latest.read_text().strip()) in applied:
         sync_defaults()

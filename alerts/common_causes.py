@@ -1,9 +1,13 @@
-"""Find alerts that probably have the same cause: those about one host, one app, or one component. Pure functions."""
+"""Find alerts that probably have the same cause because they concern the same host, app or component.
+
+All functions are pure.
+"""
 
 import re
 from collections.abc import Mapping
 
-# The labels and metadata that name a cause, in other systems as well, with the kind of cause. The first is named first.
+# These labels and metadata name a cause. The keys are the names in the portal and in other systems, the values are the
+# kinds of causes. Causes are listed in this order.
 _CAUSES = {
     "component": "component",
     "host": "host",
@@ -14,14 +18,17 @@ _CAUSES = {
     "app": "app",
     "application": "app",
     "service": "app",
-    "alert group": "group",  # Alertmanager and Grafana have alert groups.
+    "alert group": "group",  # Alertmanager and Grafana assign this label to alerts.
 }
 _PORT = re.compile(r":\d{1,5}\Z")
 MAX_NAME_LENGTH = 100
 
 
 def list_causes(labels: Mapping[str, object], metadata: Mapping[str, object]) -> list[str]:
-    """Return what an alert is about, such as ["host shop.example", "app shop"]. Alerts that share one are related."""
+    """Return what an alert concerns, such as ["host shop.example", "app shop"].
+
+    Alerts that share an entry are related.
+    """
     found = []
     for name, kind in _CAUSES.items():
         value = str(labels.get(name) or metadata.get(name) or "").strip()

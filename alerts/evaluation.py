@@ -9,8 +9,8 @@ from enum import Enum, StrEnum
 
 from alerts.extension_points import NoData, Severity
 
-# Evaluations less than this apart count as one. The limit "n of m" therefore still counts minutes for a rule that is
-# evaluated after every critical error in addition to the sweep of each minute.
+# Evaluations within this time count as one, so "n of m breaches" means minutes even for a rule that is evaluated after
+# every critical error in addition to each minute.
 EVALUATION_SLOT = timedelta(seconds=50)
 
 
@@ -41,12 +41,12 @@ class Stage(StrEnum):
 
 class Action(Enum):
     NOTHING = "nothing"
-    PEND = "pend"  # Record a first breach that is not enough for an alert.
-    DISCARD = "discard"  # Drop a pending problem whose breaches stopped.
+    PEND = "pend"  # Record a first breach, which does not suffice to open an alert.
+    DISCARD = "discard"  # Delete a pending problem that is no longer breached.
     OPEN = "open"
     REOPEN = "reopen"
-    RECORD = "record"  # Store the verdict and change nothing else.
-    UPDATE = "update"  # The alert gets one more occurrence.
+    RECORD = "record"  # Store the verdict and leave the alert unchanged.
+    UPDATE = "update"  # Count one more occurrence of the alert.
     RAISE = "raise"  # Count one more occurrence, and raise the severity.
     RESOLVE = "resolve"
 
@@ -70,9 +70,9 @@ class Limits:
     flapping_clear_period: timedelta = timedelta(hours=1)
 
     def effective_clear_threshold(self) -> float:
-        """Return the value that resolves the alert, by default 80 % of the threshold, or 125 % if `below`.
+        """Return the value that resolves the alert: by default 80 % of the threshold, or 125 % if `below` is set.
 
-        A configured value on the breached side of the threshold is ignored in favor of the threshold itself.
+        A configured value that would itself be a breach is ignored, and the threshold is used instead.
         """
         if self.below:
             configured = (
@@ -99,7 +99,7 @@ class Limits:
 
 @dataclass(frozen=True)
 class PreviousState:
-    """The state of a problem, as the row of its alert stored it before the evaluation."""
+    """The state of a problem before an evaluation, as stored in the row of its alert."""
 
     stage: Stage
     severity: Severity
@@ -133,7 +133,7 @@ def judge(value: float | None, samples: int | None, limits: Limits) -> Verdict:
 def append_verdict(
     previous: PreviousState | None, verdict: Verdict, limits: Limits, now: datetime
 ) -> str:
-    """Return the recent verdicts including this one. Within one slot, the latest verdict replaces the previous one."""
+    """Return the recent verdicts, including this one. Within one slot, a new verdict replaces the previous one."""
     recent = previous.recent if previous else ""
     if previous and previous.evaluated_at and abs(now - previous.evaluated_at) < EVALUATION_SLOT:
         recent = recent[:-1]
@@ -220,7 +220,7 @@ def _decide_while_unresolved(
 def advance(
     previous: PreviousState | None, decision: Decision, now: datetime
 ) -> PreviousState | None:
-    """Return the state of the problem after the decision was carried out, or None if the problem has no state."""
+    """Return the state of the problem after the decision has been carried out, or None if no state remains."""
     if decision.action is Action.NOTHING:
         return previous
     if decision.action is Action.DISCARD:

@@ -41,7 +41,7 @@ class Severity(models.TextChoices):
 
 # --- alert types -------------------------------------------------------------------------------
 
-# The names of the channels that exist after the first start. Staff may assign other channels to a type later.
+# These channels exist after the first start. Staff may route a type to other channels later.
 ALL_CHANNELS = ("email", "slack", "sms", "pagerduty")
 TEAM_CHANNELS = ("email", "slack")
 
@@ -53,12 +53,12 @@ class TypeDefaults:
     slug: str
     name: str
     severity: Severity
-    respond_within: timedelta | None = None  # None if no response is expected.
+    respond_within: timedelta | None = None  # None means that no response is expected.
     channels: tuple[str, ...] = ()  # These channels are notified immediately.
-    escalate_to: tuple[
-        str, ...
-    ] = ()  # These channels are notified if the alert is still unanswered after `respond_within`.
-    digest_only: bool = False  # True to list the alerts in the daily digest, without notifications.
+    # These channels are notified if no one has responded within `respond_within`.
+    escalate_to: tuple[str, ...] = ()
+    # If True, the alerts are only listed in the daily digest and cause no notification.
+    digest_only: bool = False
 
 
 alert_types: Registry[TypeDefaults] = Registry("alert_types")
@@ -74,9 +74,9 @@ def alert_type(
     escalate_to: tuple[str, ...] = (),
     digest_only: bool = False,
 ) -> None:
-    """Register an alert type. It is created at the first start, so staff can route it before its first alert.
+    """Register an alert type. It is created at the first start, so that staff can route it before its first alert.
 
-    A type without response time and channels gets the defaults of its severity, like a type that is not registered.
+    A type without response time and channels gets the defaults of its severity.
     """
     defaults = TypeDefaults(
         slug, name, severity, respond_within, channels, escalate_to, digest_only
@@ -88,7 +88,7 @@ def alert_type(
 
 
 class NoData(models.TextChoices):
-    """The verdict on an evaluation that has no value, or too few samples."""
+    """The verdict on an evaluation that yields no value or too few samples."""
 
     OK = "ok", "counts as fine"
     KEEP = "keep", "changes nothing"
@@ -111,25 +111,27 @@ class Reading:
     The readings of a rule differ in `labels`; each combination of labels is a separate problem.
     """
 
-    value: float | None  # None if the value cannot be judged now; an alert then stays as it is.
-    # The number of observations behind the value, or None if it does not apply.
+    # None means that the value cannot be judged now. An existing alert then keeps its state.
+    value: float | None
+    # This is the number of observations behind the value, or None if a number of samples is not meaningful.
     samples: int | None = None
     labels: tuple[tuple[str, str], ...] = ()
-    message: str = ""  # This replaces the generated sentence about value and threshold.
-    title: str = ""  # This replaces the title that consists of the rule's summary and the labels.
+    # This text replaces the generated sentence about the value and the threshold.
+    message: str = ""
+    # This title replaces the default, which consists of the rule's summary and the labels.
+    title: str = ""
     metadata: dict[str, object] = field(default_factory=dict)
-    references: References = field(
-        default_factory=References
-    )  # The orders, users and other objects that the problem affects, as far as they are known.
+    # These are the known orders, users and other objects that the problem affects.
+    references: References = field(default_factory=References)
 
 
-# The result of a measure is a number, None for "no data", or one Reading per combination of labels.
+# A measure returns a number, None for "no data", or one Reading for each combination of labels.
 Measured = float | int | Reading | Iterable[Reading] | None
 Measure = Callable[[datetime, datetime], Measured]
 
 
-# The function takes the alert's labels and the time of its breach, and returns, for example, the error groups that it
-# counted.
+# The function takes the labels of an alert and the time of its breach. It returns further problems, for example the
+# error groups whose events the rule counted.
 FindProblems = Callable[[Mapping[str, str], datetime, datetime], Iterable[Problem]]
 
 
@@ -143,17 +145,19 @@ class Rule:
     window: timedelta
     severity: Severity
     alert_type: str
-    below: bool = False  # True if the rule is breached when the value is at or below the threshold.
-    clear_threshold: float | None = None  # None for 80 % of the threshold (125 % when `below`).
+    # If True, the rule is breached when the value is at or below the threshold.
+    below: bool = False
+    # None stands for 80 % of the threshold, or 125 % if `below` is set.
+    clear_threshold: float | None = None
     min_samples: int = 0
     no_data: NoData = NoData.OK
     cadence: Cadence = Cadence.MINUTE
-    # The interval between reminders, or None for the interval of the severity.
+    # This is the interval between reminders. None stands for the interval of the severity.
     repeat: timedelta | None = None
     runbook: str = ""
     # This function returns further problems whose orders an alert of this rule affects.
     problems: FindProblems | None = None
-    depends_on: tuple[str, ...] = ()  # The components whose outage explains a breach.
+    depends_on: tuple[str, ...] = ()  # An outage of one of these components explains a breach.
 
 
 alert_rules: Registry[Rule] = Registry("alert_rules")
@@ -178,7 +182,7 @@ def alert_rule(
     problems: FindProblems | None = None,
     depends_on: tuple[str, ...] = (),
 ) -> Callable[[Measure], Measure]:
-    """Register a measure `(since, until) -> Measured`. It breaches when the value exceeds the threshold."""
+    """Register a measure `(since, until) -> Measured`. By default, a value above the threshold is a breach."""
     return alert_rules.decorator(
         name,
         lambda measure: Rule(
@@ -206,7 +210,7 @@ def alert_rule(
 # --- metric readers ----------------------------------------------------------------------------
 
 
-# The function takes the selected name, since and until. It returns the same as the `measure` of a rule.
+# The function takes the selected name and the window. It returns the same types as the `measure` of a rule.
 ReadMetric = Callable[[str, datetime, datetime], Measured]
 
 
@@ -214,7 +218,7 @@ ReadMetric = Callable[[str, datetime, datetime], Measured]
 class MetricReader:
     name: str
     read: ReadMetric
-    names: Callable[[], Iterable[str]]  # The metrics that can be selected.
+    names: Callable[[], Iterable[str]]  # This function lists the metrics that staff can select.
     unit: str = ""
 
 
@@ -224,19 +228,20 @@ metric_readers: Registry[MetricReader] = Registry("metric_readers")
 def metric_reader(
     name: str, *, names: Callable[[], Iterable[str]], unit: str = ""
 ) -> Callable[[ReadMetric], ReadMetric]:
-    """Register a reader under the name that staff select, such as "performance mean, ms"."""
+    """Register a reader under the name that staff select, such as "duration: mean, ms"."""
     return metric_readers.decorator(name, lambda read: MetricReader(name, read, names, unit))
 
 
 # --- instant checks ----------------------------------------------------------------------------
 
 
-InstantCheck = Callable[[datetime], str]  # The function takes `now` and returns a short outcome.
+# The function takes `now` and returns its result as a short text.
+InstantCheck = Callable[[datetime], str]
 instant_checks: Registry[InstantCheck] = Registry("instant_checks")
 
 
 def instant_check(name: str) -> Callable[[InstantCheck], InstantCheck]:
-    """Register a check that returns its outcome in a few words."""
+    """Register a check that users can start with a button. The check returns its result as a short text."""
     return instant_checks.decorator(name, lambda check: check)
 
 
@@ -261,8 +266,8 @@ class DigestItem:
     last_at: datetime
     severity: Severity = Severity.HIGH
     sample: str = ""
-    url: str = ""  # A path within the portal.
-    # If this is set, the item may be listed a second time within a day.
+    url: str = ""  # This is a path within the portal.
+    # If this time is set, the item may be listed a second time within a day.
     regressed_at: datetime | None = None
 
 

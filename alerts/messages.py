@@ -1,4 +1,4 @@
-"""Build the content of notifications at the time of their creation."""
+"""Build the content of notifications when they are created."""
 
 from datetime import datetime
 
@@ -19,10 +19,10 @@ def format_value(value: float | None, unit: str) -> str:
 
 
 def format_clear_condition(rule: AlertRule) -> str:
-    """Return the values that resolve an alert of the rule, such as "≤ 4 %" or "> 100 credits"."""
+    """Return the values at which an alert of the rule resolves, such as "≤ 4 %" or "> 100 credits"."""
     limits = rule.get_limits()
     threshold = limits.effective_clear_threshold()
-    # The threshold itself is a breach if the rule alerts at or below it.
+    # A value equal to the threshold is a breach for a rule that alerts at or below its threshold.
     relation = "≤" if not limits.below else ">" if threshold == limits.threshold else "≥"
     return f"{relation} {format_value(threshold, rule.unit)}"
 
@@ -57,7 +57,7 @@ def to_payload(message: Message) -> dict[str, object]:
 
 
 def _plain_text(value: object) -> str:
-    """Convert a subclass of str, such as a template's SafeString, to a plain str: msgspec refuses subclasses."""
+    """Convert a subclass of str, such as Django's SafeString, to str, because msgspec does not encode subclasses."""
     return value[:] if isinstance(value, str) else str(value)
 
 
@@ -66,7 +66,7 @@ def from_payload(payload: object) -> Message:
 
 
 def for_unannounced_resolution(message: Message) -> Message:
-    """Return the message for a problem that was resolved before its alert could be delivered."""
+    """Return the message about a problem that was resolved before its alert could be delivered."""
     lasted = formats.span(message.at - message.started_at) if message.started_at else "a while"
     title = f"Resolved after {lasted}: {message.bare_title}"
     text = f"It opened and resolved before this message could be delivered.\n{message.text}"
@@ -74,7 +74,7 @@ def for_unannounced_resolution(message: Message) -> Message:
 
 
 def to_event_kind(kind: MessageKind) -> AlertEvent.Kind:
-    """Return the kind of timeline entry for a message of this kind."""
+    """Return the kind of the timeline entry that records a message of this kind."""
     return {
         Kind.ESCALATED: AlertEvent.Kind.ESCALATED,
         Kind.REMINDER: AlertEvent.Kind.REMINDED,

@@ -92,9 +92,9 @@ class ChannelAdmin(PortalAdmin):
     def add_view(
         self, request: HttpRequest, form_url: str = "", extra_context: Any = None
     ) -> HttpResponse:
-        """Let the user choose a kind first.
+        """Show the choice of a kind first, and then the form of this kind.
 
-        A channel is saved only if the settings that its kind needs are complete.
+        The form saves a channel only if it has all settings that its kind requires.
         """
         if request.GET.get("kind") in TRANSPORTS:
             return super().add_view(request, form_url, extra_context)
@@ -172,7 +172,7 @@ class ChannelAdmin(PortalAdmin):
 
     @admin.display(description="alert types")
     def routed_types(self, channel: Channel) -> str:
-        """Return the alert types for users who may only view the channel; other users have the field of the form."""
+        """Return the names of the alert types. Users who may change the channel see a form field instead."""
         return ", ".join(channel.alert_types.order_by("name").values_list("name", flat=True))
 
     @admin.display(description="")
@@ -251,7 +251,7 @@ class ChannelAdmin(PortalAdmin):
         test: ChannelTest | None,
         problems: list[str],
     ) -> HttpResponse:
-        """Show the outcome within the page or, without scripts, on the channel's page."""
+        """Show the result of a test request: for htmx as a part of the page, otherwise on the page of the channel."""
         if "HX-Request" in request.headers or channel is None:
             return self._render_test(request, test, problems)
         for problem in problems:

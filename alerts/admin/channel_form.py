@@ -23,7 +23,7 @@ def form_field_name(field_name: str) -> str:
 
 
 class ChannelForm(forms.ModelForm[Channel]):
-    """The base of the forms of all kinds. A form never shows a saved secret; an empty input keeps its value."""
+    """The base of the forms of all kinds. A form never shows a saved secret; an empty input keeps the secret."""
 
     kind: ClassVar[str]  # `build_form` sets this.
 
@@ -52,7 +52,7 @@ class ChannelForm(forms.ModelForm[Channel]):
                 )
 
     def list_changed_settings(self) -> dict[str, str]:
-        """Return the values in the form that differ from the saved ones. Empty secrets are unchanged."""
+        """Return the settings in the form that differ from the saved ones. An empty secret counts as unchanged."""
         changed = {}
         for field in _shown_fields(self.kind):
             value = str(self.cleaned_data.get(form_field_name(field.name)) or "").strip()
@@ -126,7 +126,7 @@ def _shown_fields(kind: str) -> list[Field]:
 
 
 def build_form(channel: Channel) -> type[ChannelForm]:
-    """Build the form for the kind of a channel, which may be a new one."""
+    """Build the form for the kind of `channel`, which may be unsaved."""
     config = get_config(channel)
     fields: dict[str, Any] = {}
     for field in _shown_fields(channel.kind):
@@ -155,7 +155,7 @@ def build_form(channel: Channel) -> type[ChannelForm]:
 
 
 def describe_kinds() -> list[Mapping[str, str]]:
-    """Return the kinds of channels with what each needs, for the page that adds one."""
+    """Return the kinds of channels with the labels of their settings, for the page that adds a channel."""
     return [
         {
             "kind": transport.kind,

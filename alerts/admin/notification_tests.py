@@ -12,12 +12,12 @@ from django_ratelimit.core import is_ratelimited
 from alerts.models import ChannelTest
 from alerts.queries.channels import describe_tests
 
-MAX_TESTS_PER_MINUTE = 6  # by each member of the staff, of all kinds together
+MAX_TESTS_PER_MINUTE = 6  # The limit counts the tests that one staff member requests on all pages.
 TOO_MANY = f"Limit of {MAX_TESTS_PER_MINUTE} tests per minute reached. Try again shortly."
 
 
 def is_over_limit(request: HttpRequest) -> bool:
-    """Count a test, and return True if the user has sent too many."""
+    """Count the test that the user requests, and return True if the user has requested too many tests."""
     rate = f"{MAX_TESTS_PER_MINUTE}/m"
     return bool(
         is_ratelimited(request, group="alerts.test", key="user_or_ip", rate=rate, increment=True)
@@ -25,7 +25,7 @@ def is_over_limit(request: HttpRequest) -> bool:
 
 
 class NotificationTests:
-    """A mixin for admins of rows whose notifications can be tested."""
+    """Add a test button to the admin of a model, such as alert types or people."""
 
     change_form_template: Any = "admin/alerts/with_test.html"
     test_help = ""
@@ -34,7 +34,7 @@ class NotificationTests:
         raise NotImplementedError
 
     def why_untestable(self, row: Any) -> str:
-        """Return why there was nothing to send."""
+        """Return the reason that `send_tests` sent nothing for this row."""
         raise NotImplementedError
 
     def get_urls(self) -> list[URLPattern]:

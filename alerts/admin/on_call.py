@@ -25,7 +25,7 @@ class ScheduleAdmin(PortalAdmin):
     search_fields = ("name",)
 
     def response_add(self, request: HttpRequest, obj: Schedule, *args: Any) -> HttpResponse:
-        """Show the page of the schedule, on which rotations are added."""
+        """Redirect to the page of the new schedule, on which staff add rotations."""
         super().response_add(request, obj, *args)
         return redirect("alerts:on-call-schedule", obj.pk)
 
@@ -80,7 +80,7 @@ class RotationForm(forms.ModelForm[Rotation]):
 @admin.register(Rotation)
 class RotationAdmin(PortalAdmin):
     section = Section.ALERTING
-    is_listed = False  # The page of the schedule links to this admin.
+    is_listed = False  # The page of the schedule links to this admin instead.
     form = RotationForm
     inlines = (MemberInline,)
     field_labels = {

@@ -10,7 +10,7 @@ from core.lib.forms import SpanField
 
 
 class NotificationRuleInline(PortalInline):
-    """The steps that notify a person when an escalation names this person, or a schedule or team of this person."""
+    """The rules by which a person is notified when an escalation step names the person, a schedule or a team."""
 
     model = NotificationRule
     extra = 1
@@ -28,7 +28,7 @@ class NotificationRuleInline(PortalInline):
 
 @admin.register(NotificationRule)
 class NotificationRuleAdmin(PortalAdmin):
-    """The form for the API and configuration files; people edit the rules on the page of the person."""
+    """An unlisted admin that the API and configuration files use. Staff edit the rules on the page of the person."""
 
     section = Section.ALERTING
     is_listed = False

@@ -143,7 +143,10 @@ class AlertRuleAdmin(PortalAdmin):
         return (*self.readonly_fields, *code)
 
     def get_fieldsets(self, request: HttpRequest, obj: AlertRule | None = None) -> Any:
-        """Add the metric to the form of a rule that staff create. The direction is fixed for rules from code."""
+        """Return the sections for a new rule, for a rule that staff created, or for a rule from code.
+
+        Only rules that staff created have a metric that can be changed. The direction of a rule from code is read-only.
+        """
         if obj is None:
             return NEW_RULE
         if not obj.is_custom:
@@ -156,7 +159,7 @@ class AlertRuleAdmin(PortalAdmin):
     def has_delete_permission(self, request: HttpRequest, obj: AlertRule | None = None) -> bool:
         """Return True only for rules that staff created.
 
-        Rules from code would be created again, so staff disable them.
+        The next start would create a deleted rule from code again, so staff disable such a rule instead.
         """
         return super().has_delete_permission(request, obj) and (obj is None or obj.is_custom)
 

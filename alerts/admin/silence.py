@@ -65,7 +65,8 @@ class SilenceAdmin(PortalAdmin):
         now = timezone.now().replace(second=0, microsecond=0)
         initial: dict[str, Any] = {"starts_at": now, "ends_at": now + timedelta(hours=2)}
         given = super().get_changeform_initial_data(request)
-        if given.get("key"):  # The page of a monitor links here with the problem to silence.
+        # The page of a monitor links to this form and passes the key of the problem.
+        if given.get("key"):
             initial["matchers"] = {"key": given.pop("key")}
         return {**initial, **given}
 

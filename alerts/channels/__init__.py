@@ -42,7 +42,11 @@ def get_transport(channel: "Channel") -> Transport:
 
 
 def get_config(channel: "Channel") -> dict[str, str]:
-    """Return each field's value: the channel's own value, else the portal's setting if it is used, else the default."""
+    """Return the value of each field.
+
+    This is the channel's own value or, if it is empty, the portal's setting if the channel uses it, or else the
+    default.
+    """
     result = {}
     for field in get_transport(channel).fields:
         value = str(channel.config.get(field.name) or "")
@@ -54,13 +58,13 @@ def get_config(channel: "Channel") -> dict[str, str]:
 
 
 def list_missing_settings(channel: "Channel") -> list[str]:
-    """Return the labels of required fields that are still empty. Messages to people need no more than these fields."""
+    """Return the labels of required fields that are empty. A message to a person needs only these fields."""
     config = get_config(channel)
     return [f.label for f in get_transport(channel).fields if f.is_required and not config[f.name]]
 
 
 def list_missing_fields(channel: "Channel") -> list[str]:
-    """Return the fields that routed alerts need and the channel lacks: required fields, and recipients."""
+    """Return the labels of everything that is missing for sending alerts: required fields and recipients."""
     config = get_config(channel)
     transport = get_transport(channel)
     missing = list_missing_settings(channel)

@@ -27,7 +27,7 @@ from alerts.channels.http import GONE_STATUSES, RETRYABLE_STATUSES
 from core.lib.outbound import ForbiddenAddress, guard
 from core.lib.outbound.forward_proxy import ForwardProxy
 
-# This is well below LEASE_DURATION. Starting the process takes about a second.
+# The timeout must be well below LEASE_DURATION. Starting the process takes about a second.
 TIMEOUT_SECONDS = 25.0
 MAX_BODY_CHARACTERS = 4_000
 MIN_SECRET_CHARACTERS = 4
@@ -45,7 +45,10 @@ _TYPES = {
 
 
 def check_apprise_url(url: str) -> None:
-    """Raise ForbiddenAddress for a URL that apprise does not know, or whose server the portal may not connect to."""
+    """Check a URL for apprise.
+
+    Raises ForbiddenAddress if apprise does not support the URL, or if the portal may not connect to its server.
+    """
     with ForwardProxy(TIMEOUT_SECONDS) as proxy:
         found = _run({"url": url, "only_check": True}, proxy)
     if not found.get("is_valid"):
@@ -97,7 +100,10 @@ def build_body(message: Message) -> str:
 
 
 def _run(given: Mapping[str, Any], proxy: ForwardProxy) -> dict[str, Any]:
-    """Run the program once. Raises DeliveryFailed without the program's output, which may contain the URL."""
+    """Run the program once and return its answer.
+
+    Raises DeliveryFailed. The error does not contain the program's output, because the output may contain the URL.
+    """
     environment = {name: os.environ[name] for name in _KEPT_VARIABLES if name in os.environ}
     environment |= {"HOME": "/nonexistent", "NETRC": os.devnull, "PYTHONDONTWRITEBYTECODE": "1"}
     try:
@@ -137,7 +143,7 @@ def _failure(answer: Mapping[str, Any], url: str, proxy: ForwardProxy) -> Delive
 
 
 def _without_secrets(text: str, url: str) -> str:
-    """Replace all parts of the URL except its host, because each part may be a token, depending on the service."""
+    """Replace all parts of the URL except its host and port, because any other part may be a token."""
     parts = urlsplit(url)
     tail = re.split(r"[/?&=@:#]", url.partition("://")[2])
     secrets = {part for raw in tail for part in (raw, unquote(raw))}

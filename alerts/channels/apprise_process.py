@@ -70,7 +70,7 @@ def send(given: Mapping[str, Any], proxy_port: int) -> dict[str, Any]:
     if given.get("only_check"):
         return answer
     restrict_connections(proxy_port)
-    # The proxy takes up to 5 s to connect. With apprise's own limit of 4 s, the reason of a failure would be lost.
+    # The proxy takes up to 5 s to connect. apprise's own limit of 4 s would hide the reason that the proxy reports.
     plugin.socket_connect_timeout = plugin.socket_read_timeout = READ_SECONDS
     title, body = given["title"], given["body"]
     body_limit = int(plugin.body_maxlen) - (0 if plugin.title_maxlen else len(title) + 2)

@@ -19,7 +19,8 @@ class MessageKind(models.TextChoices):
     RAISED = "raised"
     REMINDER = "reminder"
     ESCALATED = "escalated"
-    PAGED = "paged"  # A message to a person, sent according to the person's own notification rules.
+    # The message goes to one person, according to the person's own notification rules.
+    PAGED = "paged"
     ACKNOWLEDGED = "acknowledged"
     FLAPPING = "flapping"
     RESOLVED = "resolved"
@@ -44,11 +45,9 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     url: str = ""
     runbook: str = ""
     facts: list[tuple[str, str]] = []
-    impact: str = (
-        # For example "11 orders, 640.00 EUR at risk, 3 recovered". It is set when the message is first sent.
-        ""
-    )
-    # The estimated cost during the time of the problem, which is never part of `impact`.
+    # This is set when the message is first sent, for example to "11 orders, 640.00 EUR at risk, 3 recovered".
+    impact: str = ""
+    # This is the estimated cost during the problem. It is never part of `impact`.
     estimate: str = ""
     at: datetime
     started_at: datetime | None = None
@@ -57,17 +56,18 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     component: str = ""
     group: str = ""
     recipients: list[str] = []
-    html: str = ""  # This is set for digests and reports, which have templates of their own.
-    # A message to one person has a signed URL at which the person acknowledges without signing in.
+    html: str = ""  # Only digests and reports set this, because they have templates of their own.
+    # This signed URL is set in a message to one person, who can acknowledge the alert there without signing in.
     action_url: str = ""
-    # For example "17.1": the alert and its episode, named by replies and buttons.
+    # The reference, such as "17.1", names the alert and its episode. Replies and buttons contain it.
     alert_ref: str = ""
-    # The references of the related alerts that were merged into this message.
+    # These are the references of related alerts whose messages were merged into this one.
     related_refs: list[str] = []
-    # The hosts, apps and components that the alert is about, such as "host shop.example". Alerts that share one become
-    # one message.
+    # These are the hosts, apps and components that the alert is about, such as "host shop.example". Alerts that have
+    # one in common are merged into one message.
     causes: list[str] = []
-    is_announced: bool = True  # False for a resolution whose alert was never delivered.
+    # It is False if the message is a resolution and the alert was never delivered.
+    is_announced: bool = True
 
     @property
     def body(self) -> str:
@@ -138,13 +138,13 @@ class Field:
     is_secret: bool = False
     is_required: bool = True
     setting: str = ""
-    is_flag: bool = False  # A checkbox, whose value is "True" or empty.
-    is_url: bool = False  # True if staff may not enter a private address.
-    is_shown: bool = True  # False if the value is read from the settings only.
+    is_flag: bool = False  # The input is a checkbox, whose value is "True" or empty.
+    is_url: bool = False  # Staff may not enter a private address.
+    is_shown: bool = True  # If it is False, the value is read only from the settings.
     default: str = ""
     help: str = ""
-    # For an `is_url` field whose value is not http(s), this function raises ForbiddenAddress for each URL that `send()`
-    # would refuse.
+    # This function checks the value of an `is_url` field that is not an HTTP URL. It raises ForbiddenAddress for each
+    # URL that `send()` would refuse.
     check: Callable[[str], None] | None = None
 
 
@@ -155,21 +155,22 @@ class Transport(ABC):
     kind: ClassVar[str]
     label: ClassVar[str]
     fields: ClassVar[tuple[Field, ...]]
-    # This is "email" or "phone" if people can be added as recipients, or "" if the configuration contains the address.
+    # This is "email" or "phone" if people can be recipients, or "" if the configuration contains the address.
     contact_field: ClassVar[str] = ""
-    # True if each address gets a message of its own, because retrying a shared message would reach other people twice.
+    # If True, each address gets its own message. Otherwise, a retry would send the message again to addresses that
+    # already received it.
     sends_individually: ClassVar[bool] = False
     sends_acknowledgments: ClassVar[bool] = False
-    # False if nothing is sent about a problem that was resolved before its alert could be delivered.
+    # If False, nothing is sent about a problem that was resolved before its alert could be delivered.
     sends_unannounced_resolutions: ClassVar[bool] = True
-    # False: the service groups alerts itself, or acts on each of them.
+    # This is False if the service groups alerts itself or needs a separate message for each alert.
     supports_groups: ClassVar[bool] = True
     supports_digests: ClassVar[bool] = False
     max_per_minute: ClassVar[int] = 30
 
     @abstractmethod
     def send(self, message: Message, config: Config, *, idempotency_key: str) -> Receipt:
-        """Send the message to the provider once. Raise DeliveryFailed if the provider does not accept it."""
+        """Send the message to the provider once. Raises DeliveryFailed if the provider does not accept the message."""
 
     def recipients(self, config: Config) -> list[str]:
         """Return the addresses that the configuration itself contains."""

@@ -39,7 +39,7 @@ class Discord(Transport):
     def send(self, message: Message, config: Config, *, idempotency_key: str) -> Receipt:
         # An error text that contains @everyone must not notify people.
         body = {"embeds": [build_embed(message)], "allowed_mentions": {"parse": []}}
-        # With wait=true, Discord returns the message and its id.
+        # With wait=true, Discord returns the created message with its id.
         url = f"{config['webhook_url']}?wait=true"
         response, receipt = post("discord", url, json=body)
         return Receipt(receipt.answer, str(parse_json_object(response).get("id", "")))

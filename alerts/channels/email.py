@@ -56,8 +56,8 @@ class Email(Transport):
         except smtplib.SMTPResponseException as error:
             text = error.smtp_error
             answer = text.decode(errors="replace") if isinstance(text, bytes) else text
-            # Only a refusal of the content concerns this message alone. A refused login or sender concerns all messages
-            # until staff change the settings, so this message is kept.
+            # Only an SMTPDataError concerns this message alone. A refused login or sender concerns all messages until
+            # staff change the settings, so the message is kept.
             raise DeliveryFailed(
                 f"{error.smtp_code} {answer}",
                 is_permanent=isinstance(error, smtplib.SMTPDataError) and error.smtp_code >= 500,

@@ -11,7 +11,7 @@ from alerts.channels.base import DeliveryFailed, Receipt, truncate
 from core.lib import outbound
 from core.lib.outbound.client import retry_after
 
-# This is well below LEASE_DURATION, so a lease never expires during a request.
+# The timeout must be well below LEASE_DURATION, so that a lease never expires during a request.
 TIMEOUT_SECONDS = 10.0
 # After these statuses, the address or the key is no longer valid for any message.
 GONE_STATUSES = frozenset({401, 403, 404, 410})
@@ -42,9 +42,10 @@ def post(
     auth: tuple[str, str] | None = None,
     is_trusted: bool = False,
 ) -> tuple[httpx.Response, Receipt]:
-    """Send one request; the outbox retries. Raise DeliveryFailed unless the provider answers 2xx.
+    """Send one POST request without retrying; the outbox retries failed messages.
 
-    Only public addresses are allowed unless `is_trusted` is set, see `is_from_settings`.
+    Raises DeliveryFailed unless the provider answers with a 2xx status. Only public addresses are allowed unless
+    `is_trusted` is set (see `is_from_settings`).
     """
     try:
         response = get_client(service).request(
@@ -77,12 +78,15 @@ def post(
 
 
 def is_from_settings(address: str, setting: str) -> bool:
-    """Return True if the operator has configured exactly this address, which may therefore be a private one."""
+    """Return True if the operator has configured exactly this address. The operator may configure a private address."""
     return bool(address) and address == getattr(settings, setting)
 
 
 def parse_json_object(response: httpx.Response) -> dict[str, object]:
-    """Return the JSON object in the answer, or an empty object. A 2xx means acceptance, whatever the body contains."""
+    """Return the JSON object in the response, or an empty object if the body contains none.
+
+    A 2xx status means that the provider accepted the message, even if the body is not a JSON object.
+    """
     try:
         found = msgspec.json.decode(response.content)
     except msgspec.DecodeError:

@@ -16,7 +16,7 @@ ACTIONS = {"resolved": "resolve", "acknowledged": "acknowledge"}
 def build_event(message: Message, routing_key: str, *, action: str = "") -> dict[str, object]:
     """Build one event.
 
-    The messages of an episode share a dedup key, so PagerDuty keeps one incident for the episode.
+    All messages of one episode have the same dedup key, so PagerDuty creates only one incident for the episode.
     """
     action = action or ACTIONS.get(message.kind, "trigger")
     body: dict[str, object] = {
@@ -70,7 +70,7 @@ class PagerDuty(Transport):
         is_trusted = is_from_settings(config["api_url"], "PAGERDUTY_API_URL")
         event = build_event(message, config["routing_key"])
         response, receipt = post("pagerduty", url, json=event, is_trusted=is_trusted)
-        # Otherwise, PagerDuty would escalate the incident of the test.
+        # Resolve the test incident immediately, because PagerDuty would escalate it otherwise.
         if message.kind is MessageKind.TEST:
             end = build_event(message, config["routing_key"], action="resolve")
             post("pagerduty", url, json=end, is_trusted=is_trusted)

@@ -1,6 +1,6 @@
 """Add the header by which Resend recognizes a retry to anymail's Resend backend.
 
-Django imports this module only if the settings name it, because it takes 4 MB of memory with `requests`.
+Django imports this module only if the settings select it. With `requests`, the module takes 4 MB of memory.
 """
 
 from collections.abc import Sequence

@@ -88,9 +88,8 @@ def build_blocks(message: Message, *, has_buttons: bool = False) -> list[dict[st
             _button(
                 f"{text} all {count}" if count > 1 else text,
                 action_id=action,
-                value=",".join(
-                    message.alert_refs
-                ),  # up to 101 alerts; Slack allows 2,000 characters
+                # A message names up to 101 alerts, which fit into Slack's limit of 2,000 characters.
+                value=",".join(message.alert_refs),
             )
             for action, text in ACTIONS.items()
         ]

@@ -12,7 +12,7 @@ BASIC = frozenset(
     "@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ !\"#¤%&'()*+,-./0123456789:;<=>?¡ABCDEFGHIJKLMNOPQRSTUVWXYZ"
     "ÄÖÑÜ§¿abcdefghijklmnopqrstuvwxyzäöñüà"
 )
-EXTENDED = frozenset("^{}\\[~]|€")  # Each of these is sent as two characters.
+EXTENDED = frozenset("^{}\\[~]|€")  # GSM-7 transmits each of these characters as two.
 PLAIN = str.maketrans(
     {
         # GSM-7 lacks the non-breaking space. A single one would more than double the number of segments.
@@ -47,14 +47,14 @@ def to_gsm7(text: str) -> str:
 
 
 def count_characters(text: str) -> int:
-    """Return the transmitted length, in which extended characters count twice."""
+    """Return the number of GSM-7 characters that are transmitted. Extended characters count twice."""
     return sum(2 if character in EXTENDED else 1 for character in text)
 
 
 def build_segment(message: Message, *, accepts_replies: bool = False) -> str:
-    """Build one segment: severity and title, as much of the text as fits, and the link if it fits completely.
+    """Build one segment: severity, title, as much of the text as fits, and the link if it fits completely.
 
-    A message to a person keeps the link that acknowledges the alert; the title is shortened instead.
+    A message to a person always contains the link that acknowledges the alert; the title is shortened if necessary.
     """
     hint = ""
     if accepts_replies and message.alert_ref and not message.is_resolved:
@@ -62,7 +62,8 @@ def build_segment(message: Message, *, accepts_replies: bool = False) -> str:
         count = len(message.alert_refs)
         hint = f"\nReply ACK {number} or RES {number}" + (f" for all {count}" if count > 1 else "")
     link = to_gsm7(f"\n{message.action_url or message.url}".rstrip())
-    end = hint + link if message.action_url else hint  # Without the link, the person cannot act.
+    # Without the link, the person could not acknowledge the alert.
+    end = hint + link if message.action_url else hint
     title = to_gsm7(f"{message.state_word.upper()}: {message.bare_title}")
     text = _truncate(title, SEGMENT_CHARACTERS - count_characters(end))
     room = SEGMENT_CHARACTERS - count_characters(text + hint + link)
@@ -101,8 +102,8 @@ class Sms(Transport):
     max_per_minute = 20
 
     def send(self, message: Message, config: Config, *, idempotency_key: str) -> Receipt:
-        # Twilio has no idempotency key. Each recipient gets a message of its own, so a retry does not reach other
-        # people twice.
+        # Twilio has no idempotency key. Each message has only one recipient, so a retry cannot reach other recipients
+        # twice.
         (recipient,) = message.recipients
         body = build_segment(message, accepts_replies=bool(config["accepts_replies"]))
         return twilio.create("Messages", config, {"To": recipient, "Body": body})

@@ -8,7 +8,10 @@ from alerts.channels.slack import format_headline
 
 
 def build_html(message: Message) -> str:
-    """Build the HTML within Telegram's 4,096 characters. Text is truncated before escaping, to keep entities whole."""
+    """Build HTML of at most 4,096 characters, which is Telegram's limit.
+
+    The text is truncated before it is escaped, so that no entity is cut.
+    """
     lines = [f"<b>{escape(truncate(format_headline(message), 250))}</b>"]
     if message.body:
         lines.append(escape(truncate(message.body, 2000)))

@@ -12,9 +12,9 @@ MAX_SPOKEN_CHARS = 400
 
 
 def build_twiml(message: Message) -> str:
-    """Return the TwiML of the call, which says the text twice.
+    """Return the TwiML of the call, in which the text is said twice.
 
-    A call to a person names the keys to acknowledge or resolve.
+    If the call is to a person, the TwiML also names the keys that acknowledge or resolve the alert.
 
     https://www.twilio.com/docs/voice/twiml
     """

@@ -11,9 +11,9 @@ from alerts.channels.http import post
 
 
 def sign(secret: str, timestamp: int, body: bytes) -> str:
-    """Return `t=<unix seconds>,v1=<hex>`, in which the hex is the HMAC-SHA256 of `<t>.<body>`.
+    """Return `t=<unix seconds>,v1=<hex>`, where `hex` is the HMAC-SHA256 of `<t>.<body>`.
 
-    Receivers verify the hash, and check that t is recent.
+    Receivers verify the HMAC and check that the timestamp is recent.
     """
     signed = f"{timestamp}.".encode() + body
     return f"t={timestamp},v1={hmac.new(secret.encode(), signed, hashlib.sha256).hexdigest()}"

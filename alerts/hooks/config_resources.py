@@ -29,7 +29,7 @@ _SETTING = form_field_name("")
 
 @config_resource
 class People(Resource):
-    """Notification rules are objects of their own: they name channels, and channels name people."""
+    """The people whom alerts notify. Their notification rules are separate objects, because the rules name channels."""
 
     kind = "people"
     model = Person
@@ -46,7 +46,7 @@ class Teams(Resource):
 
 @config_resource
 class Schedules(Resource):
-    """The names that escalation steps refer to. Rotations and overrides are objects of their own."""
+    """Schedules, to which escalation steps refer by name. Their rotations and overrides are separate objects."""
 
     kind = "schedules"
     model = Schedule
@@ -55,7 +55,7 @@ class Schedules(Resource):
 
 @config_resource
 class Rotations(Resource):
-    """People who take turns, in the order of `members`."""
+    """The rotations of schedules. The order of `members` is the order in which people take turns."""
 
     kind = "rotations"
     model = Rotation
@@ -70,7 +70,7 @@ class Overrides(Resource):
     key = "reference"
 
     def is_exported(self, row: ScheduleOverride, *, now: datetime) -> bool:
-        """Leave out overrides that are over."""
+        """Return False for overrides that have ended."""
         return row.ends_at > now
 
 
@@ -83,7 +83,7 @@ class NotificationRules(Resource):
 
 @config_resource
 class Channels(Resource):
-    """Channels have the settings of their kind. Which types they get is a member of the types."""
+    """Channels with the settings of their kind. The routes are part of the alert types, not of the channels."""
 
     kind = "channels"
     model = Channel
@@ -179,7 +179,7 @@ class Silences(Resource):
     write_scope = Scope.INCIDENTS_WRITE
 
     def is_exported(self, row: Silence, *, now: datetime) -> bool:
-        """Leave out silences that are over."""
+        """Return False for silences that have ended."""
         is_current = Q(ends_at__gt=now) | ~Q(recurrence="once") & (Q(until=None) | Q(until__gt=now))
         return Silence.objects.filter(is_current, pk=row.pk).exists()
 

@@ -1,4 +1,4 @@
-"""Say how long alerts and notifications are kept."""
+"""Register the retention periods of alerts and notifications."""
 
 from collections.abc import Iterator
 

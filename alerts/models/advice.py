@@ -9,16 +9,16 @@ from alerts.models.rule import AlertRule
 
 
 class RuleAdvice(models.Model):
-    """A noisy rule that the weekly search found. The next search replaces all rows."""
+    """A noisy rule that the weekly search found. The next search replaces all rows of this table."""
 
     rule = models.OneToOneField(AlertRule, models.CASCADE, related_name="advice")
     made_at: "models.DateTimeField[datetime, datetime]" = models.DateTimeField()
     rank = models.PositiveSmallIntegerField()
-    # These counts are of the last week.
+    # These are the numbers of alerts in the last week.
     alert_count = models.PositiveIntegerField()
     acknowledged_count = models.PositiveIntegerField()
     message_count = models.PositiveIntegerField()
-    # The suggestion is based on readings from this time on, which cover up to 30 days.
+    # The suggestion is based on the readings since this time, at most 30 days.
     readings_since = models.DateTimeField(null=True)
     threshold = models.FloatField()
     fired_count = models.PositiveIntegerField()

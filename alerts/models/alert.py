@@ -43,7 +43,7 @@ SEVERITY_RANK = Case(
 
 class SystemAlertQuerySet(models.QuerySet["SystemAlert"]):
     def active(self) -> "SystemAlertQuerySet":
-        """Return open and acknowledged alerts."""
+        """Return the alerts that are open or acknowledged."""
         return self.filter(state__in=ACTIVE_STATES)
 
     def visible(self) -> "SystemAlertQuerySet":
@@ -75,7 +75,7 @@ class SystemAlertQuerySet(models.QuerySet["SystemAlert"]):
 class SystemAlert(models.Model):
     """A problem that people should know about. Only `alerts.services` changes it."""
 
-    # The problem.
+    # The following fields describe the problem.
     key = models.CharField(
         max_length=200, help_text="Identifies the problem: the rule and its labels."
     )
@@ -102,7 +102,7 @@ class SystemAlert(models.Model):
     threshold = models.FloatField(null=True, blank=True)
     unit = models.CharField(max_length=30, blank=True)
 
-    # The state of the alert.
+    # The following fields contain the state of the alert.
     state = models.CharField(max_length=12, choices=AlertState, default=AlertState.OPEN)
     version = models.PositiveIntegerField(default=1, editable=False)
     episode = models.PositiveIntegerField(default=1, editable=False)
@@ -117,7 +117,7 @@ class SystemAlert(models.Model):
     clear_since = models.DateTimeField(null=True, blank=True, editable=False)
     is_flapping = models.BooleanField(default=False)
 
-    # The following fields record what staff did.
+    # The following fields contain what staff did with the alert.
     read_at = models.DateTimeField(null=True, blank=True)
     read_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+"
@@ -135,7 +135,7 @@ class SystemAlert(models.Model):
         settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+"
     )
 
-    # These are about notifications.
+    # The following fields record notifications.
     is_announced = models.BooleanField(default=False)
     notice_count = models.PositiveIntegerField(default=0, editable=False)
     last_notified_at = models.DateTimeField(null=True, blank=True)
@@ -211,7 +211,7 @@ class AlertEvent(models.Model):
     user = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+"
     )
-    # Staff can undo an action: the entries of one click share a `batch`, and `previous` holds the old values.
+    # Staff can undo an action. All entries of one action have the same `batch`, and `previous` contains the old values.
     batch = models.UUIDField(null=True, blank=True, editable=False)
     previous = models.JSONField(null=True, blank=True, editable=False, encoder=DjangoJSONEncoder)
 

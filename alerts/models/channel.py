@@ -40,14 +40,14 @@ class ChannelQuerySet(models.QuerySet["Channel"]):
         return self.filter(is_enabled=True)
 
     def receiving(self) -> "ChannelQuerySet":
-        """Return the channels that get messages: enabled channels, and those that a provider rejected.
+        """Return the channels whose messages are kept: enabled channels, and channels that the provider rejected.
 
-        The messages of a rejected channel are held until staff have repaired it.
+        The messages of a rejected channel wait until staff have fixed the channel.
         """
         return self.filter(Q(is_enabled=True) | ~Q(disabled_reason=""))
 
     def routed(self) -> "ChannelQuerySet":
-        """Return the channels that get the alerts of at least one type, or an escalation step."""
+        """Return the channels to which at least one alert type or escalation step is routed."""
         return self.filter(
             Q(gets_every_type=True)
             | Exists(AlertType.channels.through.objects.filter(channel=OuterRef("pk")))
@@ -56,7 +56,7 @@ class ChannelQuerySet(models.QuerySet["Channel"]):
 
 
 class Channel(QuietHours):
-    """A place where people are notified. `alerts.channels` implements each kind."""
+    """A place to which notifications are sent. `alerts.channels` implements each kind."""
 
     name = models.CharField(max_length=100, unique=True)
     kind = models.CharField(max_length=20)
@@ -90,7 +90,7 @@ class Channel(QuietHours):
 
     disabled_reason = models.TextField(blank=True, editable=False)
     failing_since = models.DateTimeField(null=True, blank=True, editable=False)
-    # All nodes share this circuit breaker. From `retry_at` on, one node probes the channel with one message.
+    # All nodes share this circuit breaker. From `retry_at` on, one node probes the channel with a single message.
     failure_count = models.PositiveIntegerField(default=0, editable=False)
     retry_at = models.DateTimeField(null=True, blank=True, editable=False)
     last_success_at = models.DateTimeField(null=True, blank=True, editable=False)
@@ -108,8 +108,8 @@ class Channel(QuietHours):
 class ChannelTest(models.Model):
     """A test message that a staff member requested.
 
-    It tests a channel, with the saved settings or with those in the form, or one of the ways in which the alerts of a
-    type or to a person are sent.
+    It tests a channel with the saved settings or with those in the form, or it tests one channel through which alerts
+    of a type or alerts to a person are sent.
     """
 
     class State(models.TextChoices):
@@ -123,12 +123,13 @@ class ChannelTest(models.Model):
     )
     name = models.CharField(max_length=100)
     kind = models.CharField(max_length=20)
-    # This contains only settings that differ from the saved ones. They are deleted after the test, because they may
+    # Only settings that differ from the saved ones are stored here. They are deleted after the test, because they may
     # contain secrets.
     config = SealedJSONField(default=dict, blank=True)
     uses_environment = models.BooleanField(default=False)
     recipients = models.JSONField(default=list)
-    # The type or person whose button requested the test, such as "person-3", or "" for a channel.
+    # This names the type or person whose button requested the test, such as "person-3". It is "" for a test of a
+    # channel.
     subject = models.CharField(max_length=40, blank=True, default="", db_default="")
     title = models.CharField(max_length=200, blank=True, default="", db_default="")
     text = models.TextField(blank=True, default="", db_default="")

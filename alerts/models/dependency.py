@@ -1,4 +1,4 @@
-"""Define dependencies: some alerts send no notifications while the alert about their cause is active."""
+"""Define dependencies, which hold the notifications of some alerts back while the alert about their cause is active."""
 
 from typing import ClassVar
 
@@ -7,7 +7,7 @@ from django.db.models import Q
 
 
 class Dependency(models.Model):
-    """Alerts that match `matchers` are held back while an alert that matches `cause` is active and known."""
+    """A dependency. Alerts that match `matchers` are held back while a known alert that matches `cause` is active."""
 
     comment = models.CharField(max_length=300)
     matchers = models.JSONField(default=dict, blank=True)
@@ -18,7 +18,7 @@ class Dependency(models.Model):
         verbose_name_plural = "dependencies"
         ordering = ["comment", "pk"]
         constraints: ClassVar = [
-            # Without matchers, every alert would be the cause of all other alerts.
+            # An empty `cause` would match every alert.
             models.CheckConstraint(condition=~Q(cause={}), name="dependencies_name_a_cause"),
         ]
 

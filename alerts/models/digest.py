@@ -1,4 +1,4 @@
-"""Record the progress of digests, so that no period is covered twice or skipped and no item is repeated too soon."""
+"""Record the progress of digests, so that each period is covered exactly once and items are not repeated too soon."""
 
 from datetime import datetime
 

@@ -14,10 +14,10 @@ from alerts.channels.base import MessageKind
 from alerts.models.alert import ACTIVE_STATES, SystemAlert
 from alerts.models.channel import Channel
 
-# This is longer than an attempt can take (10 s, the HTTP timeout), and short enough to take over quickly from a failed
-# node. A node that restarts releases its own leases immediately.
+# The lease is longer than an attempt, whose HTTP timeout is 10 s. It is short, so that another node soon continues the
+# work of a failed node. A node that restarts releases its own leases immediately.
 LEASE_DURATION = timedelta(minutes=2)
-# If a node fails during an attempt, the notification is sent again up to this number of attempts.
+# A notification whose node failed during an attempt is sent again until it has had this number of attempts.
 MAX_INTERRUPTED_ATTEMPTS = 10
 
 
@@ -42,14 +42,17 @@ class NotificationQuerySet(models.QuerySet["Notification"]):
         return self.filter(state=NotificationState.FAILED)
 
     def due(self, now: datetime) -> "NotificationQuerySet":
-        """Return the notifications that are due or whose node failed.
+        """Return the notifications that can be sent now: those that are due, and those whose node failed.
 
-        Only the first of each stream is returned, to keep the order.
+        Of each stream, only the first notification is returned, to keep the order.
         """
         return self.first_of_their_streams().filter(_is_available(now))
 
     def first_of_their_streams(self) -> "NotificationQuerySet":
-        """Leave out notifications behind an unfinished one. A merged one is unfinished as long as its leader."""
+        """Exclude notifications that follow an unfinished one in their stream.
+
+        A notification that was merged into another one is unfinished until the other one, its leader, is finished.
+        """
         is_unfinished = Q(state__in=UNFINISHED_STATES) | Q(
             state=NotificationState.MERGED, merged_into__state__in=UNFINISHED_STATES
         )
@@ -59,7 +62,7 @@ class NotificationQuerySet(models.QuerySet["Notification"]):
         return self.exclude(Exists(earlier))
 
     def overdue(self, now: datetime) -> "NotificationQuerySet":
-        """Return the notifications that should have been delivered by now, including those that are being sent."""
+        """Return the notifications that are due but not delivered, including those that are being sent."""
         return self.filter(state__in=UNFINISHED_STATES, due_at__lte=now)
 
     def outdated(self, now: datetime) -> "NotificationQuerySet":
@@ -74,7 +77,7 @@ class NotificationQuerySet(models.QuerySet["Notification"]):
         return self.filter(deadline_at__lt=now).exclude(is_current)
 
     def held(self, now: datetime) -> "NotificationQuerySet":
-        """Return the failed notifications that are sent again after their channel works again."""
+        """Return the failed notifications that will be sent again when their channel works again."""
         is_over = Q(kind__in=FIRING_KINDS, alert__isnull=False) & ~Q(alert__state__in=ACTIVE_STATES)
         return (
             self.failed()
@@ -84,10 +87,13 @@ class NotificationQuerySet(models.QuerySet["Notification"]):
         )
 
     def claim(self, pk: int, *, now: datetime, owner: str = "") -> uuid.UUID | None:
-        """Lease a due notification, count the attempt and return the token. Return None if it is not available."""
+        """Lease a due notification, count the attempt, and return the token of the lease.
+
+        Return None if the notification is not due or another node has claimed it.
+        """
         lease = uuid.uuid4()
-        # The state is checked twice. The subquery respects the order within the stream; PostgreSQL checks the outer
-        # condition again after it has waited for another node's update.
+        # The condition is checked twice. The subquery selects only the first notification of a stream. PostgreSQL
+        # checks the outer condition again after it has waited for another node's update.
         taken = (
             self.filter(pk__in=Notification.objects.due(now).filter(pk=pk).values("pk"))
             .filter(_is_available(now))
@@ -103,7 +109,7 @@ class NotificationQuerySet(models.QuerySet["Notification"]):
         return lease if taken else None
 
     def release(self, owner: str, *, now: datetime) -> list[int]:
-        """Requeue the notifications that a failed node was sending. Return the ids of their channels."""
+        """Requeue the notifications that a failed node was sending, and return the ids of their channels."""
         interrupted = self.filter(state=NotificationState.SENDING, lease_owner=owner)
         channel_ids = list(interrupted.values_list("channel_id", flat=True).distinct())
         interrupted.update(
@@ -124,7 +130,7 @@ def _is_available(now: datetime) -> Q:
 
 
 def _attempts_allowed_after_interruption() -> Case:
-    """Allow one more attempt if the last one was interrupted, up to a limit."""
+    """Return an expression that allows one more attempt, up to a limit, if the last attempt was interrupted."""
     return Case(
         When(
             state=NotificationState.SENDING,
@@ -139,7 +145,7 @@ def _attempts_allowed_after_interruption() -> Case:
 class Notification(models.Model):
     """One message to one channel.
 
-    `payload` is fixed on creation, so a late delivery describes the state at that time.
+    `payload` does not change after the creation, so a late delivery describes the state at that time.
     """
 
     alert = models.ForeignKey(
@@ -195,7 +201,7 @@ class Notification(models.Model):
         return f"{self.kind} to {self.channel_id} ({self.state})"
 
 
-# A recipient of a message of any of these kinds is also notified of the resolution.
+# The recipients of these kinds of messages are also notified when the alert is resolved.
 FIRING_KINDS = (
     MessageKind.TRIGGERED,
     MessageKind.REOPENED,
@@ -205,7 +211,7 @@ FIRING_KINDS = (
     MessageKind.PAGED,
     MessageKind.FLAPPING,
 )
-# Messages of these kinds remain valid while the alert fires.
+# Messages of these kinds do not become outdated while the alert is firing.
 LASTING_KINDS = tuple(kind for kind in FIRING_KINDS if kind != MessageKind.REMINDER)
 
 

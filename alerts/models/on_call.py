@@ -45,14 +45,14 @@ def all_weekdays() -> list[int]:
 
 class ScheduleQuerySet(models.QuerySet["Schedule"]):
     def with_people(self) -> "ScheduleQuerySet":
-        """Load everything that `get_plan` and the names of its people need."""
+        """Prefetch the rows that `get_plan` and the names of its people need."""
         return self.prefetch_related(
             "rotations__members__person", "overrides__person", "overrides__instead_of"
         )
 
 
 class Schedule(models.Model):
-    """A role, such as "Primary", that one person has at a time. Escalation steps name schedules."""
+    """A role that one person has at a time, such as "Primary". Escalation steps name schedules."""
 
     name = models.CharField(max_length=100, unique=True)
     description = models.CharField(max_length=300, blank=True)
@@ -62,7 +62,7 @@ class Schedule(models.Model):
         validators=[validate_time_zone],
         help_text="The time zone in which the schedule is shown, for example Europe/Berlin.",
     )
-    # The signature of the calendar's URL includes this number, so a new number makes earlier URLs invalid.
+    # The signature of the calendar's URL includes this number. Increasing it invalidates earlier URLs.
     feed_version = models.PositiveIntegerField(default=1, editable=False)
 
     objects = ScheduleQuerySet.as_manager()
@@ -90,7 +90,7 @@ class Schedule(models.Model):
 class Rotation(models.Model):
     """People who take turns.
 
-    The first rotation of a schedule whose hours include a given time decides who is on call.
+    If the hours of several rotations include a time, the first of these rotations decides who is on call.
     """
 
     schedule = models.ForeignKey(Schedule, models.CASCADE, related_name="rotations")
@@ -193,12 +193,12 @@ class RotationMember(models.Model):
 
 
 class ScheduleOverride(models.Model):
-    """A person who takes over for a time. If overrides overlap, the one that was entered last applies."""
+    """A person who takes over for a time. Where overrides overlap, the one that was entered last applies."""
 
     schedule = models.ForeignKey(Schedule, models.CASCADE, related_name="overrides")
     reference = ReferenceField(source="comment")
     person = models.ForeignKey(Person, models.CASCADE, related_name="+")
-    # If this person is deleted, the override must not apply to everyone.
+    # Deleting this person deletes the override, because an override without `instead_of` applies to everyone.
     instead_of = models.ForeignKey(
         Person,
         models.CASCADE,
@@ -236,7 +236,7 @@ class ScheduleOverride(models.Model):
 
 
 class NotificationRule(models.Model):
-    """A step in which a person wants to be notified: a channel, and the delay after the first message."""
+    """A rule by which a person is notified: the channel, and the delay after an escalation named the person."""
 
     person = models.ForeignKey(Person, models.CASCADE, related_name="notification_rules")
     reference = ReferenceField(source="channel")

@@ -37,14 +37,15 @@ class AlertType(models.Model):
         return self.name
 
     def has_immediate_step(self) -> bool:
-        """Return True if the escalation notifies people or channels as soon as an alert opens."""
+        """Return True if the first escalation step is taken as soon as an alert opens."""
         return self.steps.filter(after=timedelta(0)).exists()
 
 
 class EscalationStep(models.Model):
-    """The channels and people to notify if an alert is not acknowledged in time. The last step is repeated three times.
+    """The channels and people to notify if an alert is not acknowledged in time.
 
-    A schedule stands for the person who is on call when the step is taken. People are notified by their own rules.
+    The last step is repeated three times. A schedule stands for the person who is on call when the step is taken.
+    People are notified according to their own rules.
     """
 
     alert_type = models.ForeignKey(AlertType, models.CASCADE, related_name="steps")
@@ -76,7 +77,7 @@ class AlertRuleQuerySet(models.QuerySet["AlertRule"]):
 
 
 class AlertRule(models.Model):
-    """A rule with its limits and the severity of a breach. Its name identifies the measure in the code."""
+    """A rule with the limits and severity that staff set. The name of the rule selects the measure in the code."""
 
     name = models.CharField(max_length=100, unique=True)
     summary = models.CharField(max_length=200)
@@ -139,7 +140,7 @@ class AlertRule(models.Model):
     )
     is_enabled = models.BooleanField(default=True)
 
-    # For a rule that staff created, this is the recorded metric that it reads. For a rule from code, it is empty.
+    # This selects the recorded metric that a rule of staff reads. It is empty for a rule from code.
     reader = models.CharField(max_length=100, blank=True)
     selector = models.CharField(
         max_length=200, blank=True, help_text="The name of the metric, as it is recorded."
@@ -171,7 +172,7 @@ class AlertRule(models.Model):
 
     @property
     def problem_name(self) -> str:
-        """Return the summary without the details of the rule, such as "…; also …" or "… (gauge x)"."""
+        """Return the summary without additions such as "…; also …" or "… (gauge x)"."""
         return re.split(r"; | \(", self.summary)[0]
 
     @property
@@ -196,7 +197,7 @@ class AlertRule(models.Model):
 
 
 class RuleReading(models.Model):
-    """The value that a rule measured in one minute, for the chart of an alert and the preview of other limits."""
+    """The value that a rule measured in one minute. Charts of alerts and previews of limits read it."""
 
     rule = models.ForeignKey(AlertRule, models.CASCADE, related_name="readings")
     key = models.CharField(max_length=200)

@@ -20,7 +20,7 @@ class Recurrence(models.TextChoices):
 
 class SilenceQuerySet(models.QuerySet["Silence"]):
     def current_or_recurring(self, now: datetime) -> "SilenceQuerySet":
-        """Return the silences that may be active at `now`; `active_until()` decides for recurring ones."""
+        """Return the silences that may be active at `now`. `active_until()` decides for recurring silences."""
         return self.filter(starts_at__lte=now).filter(
             Q(recurrence=Recurrence.ONCE, ends_at__gt=now)
             | (~Q(recurrence=Recurrence.ONCE) & (Q(until=None) | Q(until__gt=now)))
@@ -70,8 +70,7 @@ class Silence(models.Model):
     def active_until(self, now: datetime) -> datetime | None:
         """Return the end of the occurrence that is active at `now`, or None if the silence is not active.
 
-        A recurring silence starts at the same wall-clock time in its time zone all year round. Its length is the same
-        each time.
+        A recurring silence starts at the same wall-clock time all year round and always has the same length.
         """
         length = self.ends_at - self.starts_at
         if self.recurrence == Recurrence.ONCE:
@@ -84,7 +83,7 @@ class Silence(models.Model):
             day = today - timedelta(days=days_back)
             if day < first.date() or (day - first.date()).days % step:
                 continue
-            # The calculation is in UTC, because arithmetic on local times ignores changes of the UTC offset.
+            # Calculate in UTC, because arithmetic on local times ignores changes of the UTC offset.
             start = first.replace(year=day.year, month=day.month, day=day.day, fold=0).astimezone(
                 UTC
             )

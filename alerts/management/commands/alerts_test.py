@@ -49,7 +49,7 @@ class Command(BaseCommand):
     def create(self, key: str) -> str:
         alert = services.report_problem(
             key=key,
-            # This type sends no notifications, and is only listed in the daily digest.
+            # Alerts of this type send no notifications, and are only listed in the daily digest.
             alert_type="high-usage",
             title=f"Test alert {key}",
             message="Created by `manage.py alerts_test`, which also removes it.",
@@ -75,7 +75,7 @@ class Command(BaseCommand):
         return test.answer
 
     def is_shown(self, key: str) -> str:
-        """Load the inbox as the first superuser."""
+        """Load the inbox as the first superuser, and return its URL. Raises CommandError if the alert is missing."""
         user = get_user_model().objects.filter(is_superuser=True, is_active=True).first()
         if user is None:
             raise CommandError("no active superuser exists to load the page")
