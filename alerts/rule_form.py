@@ -1,4 +1,4 @@
-"""Define the form of a rule, in which only the metric and the threshold have no defaults."""
+"""Define the form of a rule. Only the metric and the threshold have no default values."""
 
 import itertools
 import re
@@ -63,7 +63,7 @@ class AlertRuleForm(forms.ModelForm[AlertRule]):
             self.fields["unit"].help_text = "Leave empty for the unit of the metric."
 
     def clean_alert_type(self) -> str:
-        """Refuse a type that does not exist, because its alerts would have neither channels nor a response time."""
+        """Reject an alert type that does not exist, because its alerts would have no channels and no response time."""
         slug = str(self.cleaned_data["alert_type"])
         if slug and not AlertType.objects.filter(slug=slug).exists():
             raise forms.ValidationError(f"There is no alert type with the identifier “{slug}”.")

@@ -1,4 +1,4 @@
-"""Read the data on the page of an alert, except for the alert itself."""
+"""Read the data that the page of an alert shows beside the alert itself."""
 
 from datetime import datetime, timedelta
 
@@ -15,7 +15,7 @@ def find_type(alert: SystemAlert) -> AlertType | None:
 
 
 def list_earlier_episodes(alert: SystemAlert, limit: int = 10) -> list[SystemAlert]:
-    """Return other alerts about the same problem, with the newest first."""
+    """Return the newest `limit` other alerts with the same key, with the newest first."""
     others = SystemAlert.objects.visible().filter(key=alert.key).exclude(pk=alert.pk)
     return list(others.order_by("-opened_at", "-pk")[:limit])
 

@@ -1,4 +1,4 @@
-"""Find the app that an alert concerns, and the people who may learn of it."""
+"""Find the app that an alert concerns, and check who may be notified about it."""
 
 from collections.abc import Mapping
 
@@ -10,7 +10,7 @@ from core.lib.app_access import visible_apps
 
 
 def find_named_apps(labels: Mapping[str, object], metadata: Mapping[str, object]) -> set[int]:
-    """Return the ids of the apps that the labels or the metadata of a problem name, by their name or slug."""
+    """Return the ids of the apps that the labels or the metadata of a problem contain as a name or slug."""
     names = {labels.get("app"), metadata.get("app")} - {None, ""}
     if not names:
         return set()
@@ -19,9 +19,9 @@ def find_named_apps(labels: Mapping[str, object], metadata: Mapping[str, object]
 
 
 def may_be_notified(person: Person, app_id: int | None) -> bool:
-    """Return True if the person may learn of an alert about this app, or about none.
+    """Return True if the person may be notified about an alert of this app. None means that the alert concerns no app.
 
-    A person without an account has no team apps, and is notified of everything that is routed to them.
+    A person without an account belongs to no team with apps, and is notified about everything that is routed to them.
     """
     if app_id is None or person.user is None:
         return True

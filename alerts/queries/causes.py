@@ -1,4 +1,4 @@
-"""Find when and where an alert's problem began, as a basis for the search for its causes."""
+"""Find when and where the problem of an alert began. The search for possible causes starts there."""
 
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -12,8 +12,9 @@ from impact.extension_points import Problem, problem_sources
 from impact.queries.causes import subject
 
 MAX_UNCERTAINTY = timedelta(hours=1)
-MAX_PROBLEMS = 20  # The maximum number of counted problems whose apps and start are read.
-COMPONENT_KEY = "health:"  # The keys of alerts about a component have this prefix.
+# The apps and the onset are read for at most this many of the problems that the rule counted.
+MAX_PROBLEMS = 20
+COMPONENT_KEY = "health:"  # The key of an alert about a component begins with this prefix.
 
 
 def component_subject(name: str) -> str:
@@ -22,10 +23,11 @@ def component_subject(name: str) -> str:
 
 
 def onset_of_alert(alert: SystemAlert) -> Onset:
-    """Return when and where the problem began.
+    """Return when and where the problem of the alert began.
 
-    If the rule counted error groups, and some of them began within its window, the most frequent one determines the
-    onset. Otherwise, the problem began when the alert opened, or earlier in the window.
+    If the rule counted error groups and some of these groups first occurred within the rule's window, the onset is that
+    of the most frequent one. Otherwise, the onset is the opening of the alert, with the length of the window as its
+    uncertainty.
     """
     rule = alert.rule
     window = min(rule.window, MAX_UNCERTAINTY) if rule else timedelta(0)
@@ -69,7 +71,7 @@ def onset_of_alert(alert: SystemAlert) -> Onset:
 
 
 def _first_counted(alert: SystemAlert, *, since: datetime) -> Onset | None:
-    """Return the onset of the most frequent problem that the rule counted and that began during this time."""
+    """Return the onset of the most frequent problem that the rule counted and that began after `since`."""
     problems = describe_alert(alert, now=alert.opened_at).problems
     own = Problem("alert", alert.pk)
     for kind, id in [problem for problem in problems if problem != own][:MAX_PROBLEMS]:

@@ -1,4 +1,4 @@
-"""Describe the state, routes and tests of channels for pages."""
+"""Describe the state, the routes and the tests of channels for the pages."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ TEST_PATIENCE_PERIOD = timedelta(seconds=15)
 
 
 def describe_channel_state(channel: Channel) -> str:
-    """Return the state of the channel, with the start or the reason of a failure."""
+    """Return the state of the channel in words. For a failing or disabled channel, the text contains the reason."""
     if not channel.is_enabled:
         reason = channel.disabled_reason
         return f"disabled: {reason}" if reason else "disabled"
@@ -40,7 +40,7 @@ def describe_routes(channel: Channel) -> str:
 
 
 def list_unrouted_channels() -> list[Channel]:
-    """Return the channels that could deliver alerts but get none, because no type is routed to them."""
+    """Return the configured channels to which neither an alert type nor an escalation step is routed."""
     unrouted = Channel.objects.enabled().exclude(pk__in=Channel.objects.routed().values("pk"))
     return [channel for channel in unrouted.order_by("name") if not list_missing_fields(channel)]
 
@@ -52,13 +52,14 @@ def has_usable_channel() -> bool:
 
 @dataclass(frozen=True)
 class TestLine:
-    """A test of a channel with its outcome as a sentence."""
+    """A test message to a channel, with its result as a sentence."""
 
     test: ChannelTest
     text: str
     tone: str
     is_waiting: bool
-    offers_routes: bool  # True if the channel works but no alert type is routed to it.
+    # If True, the channel works but no alert type is routed to it, so the page offers to route all types.
+    offers_routes: bool
 
 
 def describe_test(test: ChannelTest | None) -> TestLine | None:
@@ -87,7 +88,7 @@ def describe_test(test: ChannelTest | None) -> TestLine | None:
 
 
 def describe_tests(row: AlertType | Person) -> list[TestLine]:
-    """Return the latest tests that the button of an alert type or a person requested, with their outcomes."""
+    """Return the tests that staff requested last for an alert type or a person, with their results."""
     tests = ChannelTest.objects.filter(subject=subject_of(row))
     newest = tests.order_by("-created_at").first()
     if newest is None:
@@ -97,7 +98,7 @@ def describe_tests(row: AlertType | Person) -> list[TestLine]:
 
 
 def subject_of(row: AlertType | Person) -> str:
-    """Return the key of a type or a person in tests."""
+    """Return the value of `ChannelTest.subject` for an alert type or a person."""
     return f"{row._meta.model_name}-{row.pk}"
 
 
@@ -115,13 +116,13 @@ class RoutingRow:
 @dataclass(frozen=True)
 class RoutingCell:
     channel: Channel
-    name: str  # The name of the input: "<type>-<channel>".
+    name: str  # The input of the cell has this name, in the form "<type>-<channel>".
     is_routed: bool
 
 
 @dataclass(frozen=True)
 class RoutingTable:
-    channels: tuple[tuple[Channel, str], ...]  # The channels with their states.
+    channels: tuple[tuple[Channel, str], ...]  # Each channel comes with a description of its state.
     rows: tuple[RoutingRow, ...]
     unrouted: tuple[Channel, ...]
 

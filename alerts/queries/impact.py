@@ -1,4 +1,4 @@
-"""Read the orders that an alert affects, and estimate the cost for the time of the alert."""
+"""Read which orders an alert affects, and estimate the cost of the problem for the time of the alert."""
 
 import dataclasses
 from datetime import datetime, timedelta
@@ -13,7 +13,10 @@ ALERT = "alert"
 
 
 def describe_alert(alert: SystemAlert, *, now: datetime) -> Description:
-    """Return the problems whose orders the alert affects, and the time during which its rule was breached."""
+    """Return the problems whose orders the alert affects, and the time of the alert.
+
+    The time begins before the opening, by the length of the rule's window.
+    """
     window = alert.rule.window if alert.rule else timedelta(0)
     since, until = alert.opened_at - window, alert.resolved_at or now
     problems = [Problem(ALERT, alert.pk)]
@@ -38,9 +41,10 @@ def alert_impact(
     is_estimated: bool = True,
     is_caught_up: bool = False,
 ) -> Summary:
-    """Return the cost of the alert: exact figures from references, and an estimate from its time.
+    """Return the cost of the alert: exact figures from references, and an estimate for its time.
 
-    If several alerts have the same cause, each order counts once, and the time starts with the earliest alert.
+    With `others`, which are alerts with the same cause, each order counts once, and the time begins with the earliest
+    alert.
     """
     description = describe_alert(alert, now=now)
     for other in others:
@@ -57,14 +61,14 @@ def alert_impact(
 
 
 def references_to_json(references: References | None) -> dict[str, object]:
-    """Convert the references to JSON types, as an alert stores them; `references_from_json` reverses it."""
+    """Convert references to the JSON types that the row of an alert contains. `references_from_json` is the inverse."""
     if references is None:
         return {}
     return {name: sorted(value) for name, value in dataclasses.asdict(references).items() if value}
 
 
 def references_from_json(stored: dict[str, object]) -> References:
-    """Return the references that an alert stores. Times are left out; only older alerts contain them."""
+    """Return the references in the row of an alert. Times are ignored; only old rows contain them."""
     return References(
         **{
             name: frozenset(map(str, values))

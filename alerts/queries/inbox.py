@@ -28,15 +28,15 @@ LESSER_SEVERITIES = (Severity.WARNING, Severity.MEDIUM)
 
 @dataclass(frozen=True)
 class ActiveSummary:
-    """The number of active alerts, in total and of each kind."""
+    """The number of active alerts, in total and by severity and state."""
 
     total: int
-    # This contains only severities with active alerts, the highest first.
+    # Only severities with active alerts are present, with the highest first.
     by_severity: dict[Severity, int]
     overdue_count: int
     unread_count: int
     unanswered_count: int
-    # The number of alerts that are dismissed and not resolved, without those of severity info.
+    # This counts the alerts that are dismissed and not resolved, except for those of severity info.
     dismissed_count: int
 
     @property
@@ -45,14 +45,15 @@ class ActiveSummary:
 
     @property
     def is_all_well(self) -> bool:
-        """Return True if no problem persists, that is, no alert above info is active or dismissed."""
+        """Return True if no problem persists, that is, if no alert above severity info is active or dismissed."""
         return not self.dismissed_count and not set(self.by_severity) - {Severity.INFO}
 
     @property
     def headline(self) -> str:
-        """Return the verdict on the alerts as a sentence without a full stop.
+        """Return a summary of the alerts as a sentence without a full stop.
 
-        It says nothing about the systems, because figures may exceed their warning thresholds without an alert.
+        The sentence does not judge the state of the systems, because figures may exceed their warning thresholds
+        without an alert.
         """
         if self.is_all_well:
             return "No open alerts"
@@ -105,7 +106,7 @@ class InboxWarning:
 
 
 def list_warnings(*, unanswered: int) -> list[InboxWarning]:
-    """Return the problems with alerting that may hide alerts, so that an empty inbox is not mistaken for good news."""
+    """Return the problems with alerting that may hide alerts, so that an empty inbox does not mislead its readers."""
     found = []
     if unanswered:
         text = "1 alert was" if unanswered == 1 else f"{unanswered} alerts were"
@@ -145,7 +146,7 @@ def list_types() -> list[tuple[str, str]]:
 
 
 def list_sources() -> list[str]:
-    """Return the apps of all rules and the sources of active alerts, without scanning all alerts."""
+    """Return the sources of all rules and of active alerts. The query does not scan all alerts."""
     of_rules = {name.partition(".")[0] for name in AlertRule.objects.values_list("name", flat=True)}
     of_active = set(limit(SystemAlert.objects.active()).values_list("source", flat=True).distinct())
     return sorted((of_rules | of_active) - {""})

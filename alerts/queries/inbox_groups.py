@@ -1,4 +1,4 @@
-"""Group alerts by type, source or cause, so that three hundred alerts of one family take one row."""
+"""Group alerts by type, source or cause, so that hundreds of similar alerts need only one row."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from alerts.models import AlertRule, AlertState, AlertType
 from alerts.models.alert import SEVERITY_RANK, STATE_RANK
 from alerts.queries.search import Alerts, annotate_family
 
-# The search language finds the alerts of a family by this key.
+# In the search language, these keys find the alerts of a family.
 SEARCH_KEYS = {"type": "type", "source": "source", "cause": "cause"}
 _SEVERITY_OF_RANK = {severity.rank: severity for severity in Severity}
 
@@ -22,18 +22,18 @@ class Family:
 
     value: str
     count: int
-    severity: Severity  # The highest severity in the family.
+    severity: Severity  # This is the highest severity in the family.
     critical_count: int
     open_count: int
     unread_count: int
     occurrence_count: int
     newest_at: datetime
     oldest_at: datetime
-    only_alert: int  # The id of the alert if there is only one, else 0.
+    only_alert: int  # This is the id of the only alert, or 0 if the family has several alerts.
 
 
 def list_families(alerts: Alerts, group_by: str) -> list[Family]:
-    """Return the families of the alerts: those with open alerts first, then by severity, then the newest."""
+    """Return the families of the alerts: families with open alerts first, then by severity, then the newest first."""
     is_open = Q(state=AlertState.OPEN)
     rows = (
         annotate_family(alerts, group_by)
@@ -71,7 +71,7 @@ def list_families(alerts: Alerts, group_by: str) -> list[Family]:
 
 
 def family_names(group_by: str, values: Sequence[str]) -> dict[str, str]:
-    """Return the names that staff gave to types and rules, by the value of the family."""
+    """Return the display names of the alert types or rules that the family values stand for."""
     if group_by == "type":
         return dict(AlertType.objects.filter(slug__in=values).values_list("slug", "name"))
     if group_by == "cause":

@@ -1,4 +1,4 @@
-"""Describe the stored list of noisy rules in words."""
+"""Describe the stored list of noisy rules for the pages and the weekly report."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -19,13 +19,13 @@ class NoisyRule:
 
     @property
     def suggestion(self) -> str:
-        """Return the suggested threshold, such as "> 13 %", or ""."""
+        """Return the suggested condition, such as "> 13 %", or "" without a suggestion."""
         value = self.advice.suggested_threshold
         return "" if value is None else _condition(self.rule, value)
 
     @property
     def is_valid(self) -> bool:
-        """Return False if the threshold was changed after the search."""
+        """Return True if the threshold was not changed after the search."""
         return self.rule.threshold == self.advice.threshold
 
     @property
@@ -42,13 +42,13 @@ class NoisyRule:
 
     @property
     def preview(self) -> str:
-        """Return what the suggested threshold would have done."""
+        """Return the alerts that the suggested threshold would have caused, in words."""
         count = self.advice.suggested_fired_count
         return "" if count is None else _in_words(count, self.advice.suggested_firing_minutes or 0)
 
     @property
     def sentence(self) -> str:
-        """Return the line of the weekly report."""
+        """Return the text for the rule in the weekly report."""
         if not self.suggestion:
             return self.week
         change = f"With {self.suggestion} instead of {self.threshold}"
@@ -56,7 +56,7 @@ class NoisyRule:
 
     @property
     def history(self) -> str:
-        """Return the time that the readings cover, such as "30 days"."""
+        """Return the length of the time that the readings cover, such as "30 days"."""
         since = self.advice.readings_since
         if since is None:
             return ""
@@ -65,7 +65,7 @@ class NoisyRule:
 
 
 def list_noisy_rules(since: datetime | None = None) -> list[NoisyRule]:
-    """Return the rules that the last search found, the noisiest first; none if it was before `since`."""
+    """Return the rules that the last search found, with the noisiest first, or none if it ran before `since`."""
     found = RuleAdvice.objects.select_related("rule")
     if since:
         found = found.filter(made_at__gte=since)

@@ -1,4 +1,4 @@
-"""Read the people on call: now, in a period, or for an escalation step."""
+"""Read who is on call: now, during a period, or for an escalation step."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ class OnCall:
 
     schedule: Schedule
     person: Person | None
-    until: datetime | None  # None if the end is later than `plan.LOOK_AHEAD`.
+    until: datetime | None  # None means that the shift ends later than `plan.LOOK_AHEAD` from now.
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,10 @@ def on_call_now(schedules: Iterable[Schedule], *, now: datetime) -> list[OnCall]
 
 
 def list_shifts(schedule: Schedule, since: datetime, until: datetime) -> list[NamedShift]:
-    """Return the shifts and gaps of a schedule in a period. Consecutive shifts of one person stay separate rows."""
+    """Return the shifts and gaps of a schedule in a period.
+
+    Two consecutive shifts of one person remain separate if their reasons differ.
+    """
     rotations = {one.pk: one for one in schedule.rotations.all()}
     overrides = {one.pk: one for one in schedule.overrides.all()}
     people = {
@@ -70,7 +73,10 @@ def load_schedules() -> list[Schedule]:
 
 
 def find_people(step: EscalationStep, *, now: datetime) -> dict[Person, str]:
-    """Return the active people that a step names, each with the reason: a schedule, a team, or ""."""
+    """Return the active people whom a step notifies, each with the reason, such as "on call: Primary" or "team Shop".
+
+    The reason is "" if the step names the person directly.
+    """
     found: dict[Person, str] = {}
     for schedule in step.schedules.with_people().order_by("name"):
         duty = plan.on_call_at(schedule.get_plan(), now)

@@ -9,14 +9,14 @@ from alerts.queries.on_call import NamedShift, list_shifts
 from alerts.wall_clock import to_instant
 
 WEEKS = 5
-COLORS = 6  # The style sheet has this number of colors for people.
+COLORS = 6  # The style sheet defines this number of colors for people.
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A part of a day: a shift or a gap. A time is empty if the entry starts or ends at midnight."""
+    """A shift or gap on one day. `starts` or `ends` is empty if the entry begins or ends at midnight."""
 
-    name: str  # This is empty for a gap.
+    name: str  # The name is empty for a gap.
     starts: str
     ends: str
     tone: str
@@ -26,7 +26,7 @@ class Entry:
 
     @property
     def override_query(self) -> str:
-        """Return the query string that fills the form of an override with the times of the shift."""
+        """Return a query string that fills the form for an override with the times of the shift."""
         times = {"starts_at": self.shift.starts_at, "ends_at": self.shift.ends_at}
         return "?" + urlencode({name: at.isoformat() for name, at in times.items()})
 

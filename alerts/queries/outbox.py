@@ -1,4 +1,4 @@
-"""Read the backlog of each channel: the number of waiting messages, their age, and the reason for the wait."""
+"""Read the backlog of each channel: the number of waiting messages, their age, and whether the channel works."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -14,14 +14,14 @@ MAX_COUNTED = 20_000
 
 @dataclass(frozen=True)
 class Backlog:
-    """The messages that a channel should already have delivered."""
+    """The messages that a channel should have delivered already."""
 
     channel: Channel
     waiting_count: int
-    oldest_seconds: float  # The age of the oldest due message, or 0 if no message is due.
-    # The number of failed messages, which are sent again after the channel works again.
+    oldest_seconds: float  # This is the age of the oldest due message, or 0 if no message is due.
+    # This counts the failed messages that will be sent again when the channel works again.
     held_count: int
-    is_working: bool  # False if the channel is disabled, failing or not configured.
+    is_working: bool  # This is False if the channel is disabled, failing or not configured.
 
     @property
     def is_late(self) -> bool:
@@ -29,7 +29,7 @@ class Backlog:
 
 
 def list_backlogs(*, now: datetime) -> list[Backlog]:
-    """Return the backlog of every channel, by name."""
+    """Return the backlog of every channel, in the order of their names."""
     unfinished = Notification.objects.overdue(now).order_by().values("channel")
     waiting = {
         row["channel"]: (row["count"], row["oldest"])
@@ -59,7 +59,7 @@ def list_backlogs(*, now: datetime) -> list[Backlog]:
 
 
 def load_backlog_course(*, now: datetime, length: timedelta) -> Points:
-    """Return the number of overdue messages in each minute before `now`, or nothing if none is overdue."""
+    """Return the number of overdue messages at each minute of `length` before `now`, or [] if none is overdue now."""
     if not Notification.objects.overdue(now).exists():
         return []
     sent = Q(state=NotificationState.SENT, sent_at__gt=now - length)

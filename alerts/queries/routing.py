@@ -1,4 +1,4 @@
-"""Select the recipients of a message, and the earliest time of delivery to each of them."""
+"""Select the recipients of a message, and the earliest time at which it may be delivered to them."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -17,16 +17,16 @@ from core.lib.app_access import visible_apps
 
 @dataclass(frozen=True)
 class Destination:
-    """One message to one channel.
+    """The recipients in one channel who get the same message at the same time.
 
-    People with quiet hours, and those who see only some apps, get a message, and so a stream, of their own.
+    A person with quiet hours, or one who sees only some apps, gets a separate message and thus has a separate stream.
     """
 
     channel: Channel
     not_before: datetime
     recipients: tuple[str, ...] = ()
     audience: str = ""
-    # If set, this person is the only recipient, because the person sees only some apps.
+    # If this is set, it is the only recipient, who gets a separate message because this person sees only some apps.
     reader: Person | None = None
 
     @property
@@ -35,9 +35,9 @@ class Destination:
 
 
 def list_channels(owner: AlertType | EscalationStep) -> list[Channel]:
-    """Return the configured channels of an alert type or an escalation step, without those that staff disabled.
+    """Return the configured channels of an alert type or an escalation step. Channels that staff disabled are left out.
 
-    The channels of a type include those that get every type.
+    The channels of an alert type include the channels that get every type.
     """
     routed = Channel.objects.receiving().filter(pk__in=owner.channels.values("pk"))
     if isinstance(owner, AlertType):
@@ -48,7 +48,7 @@ def list_channels(owner: AlertType | EscalationStep) -> list[Channel]:
 def list_destinations(
     channels: Iterable[Channel], *, severity: str, now: datetime, app_id: int | None = None
 ) -> list[Destination]:
-    """Return where a message goes. One about an app does not go to people who may not see that app."""
+    """Return the destinations of a message. People who may not see its app get no message."""
     return [
         destination
         for channel in channels
@@ -96,7 +96,10 @@ def list_people(channel: Channel) -> list[Person]:
 
 
 def skip_quiet_hours(quiet_hours: tuple[time, time, ZoneInfo] | None, now: datetime) -> datetime:
-    """Return `now`, or the end of the quiet hours that are active at `now`, by the wall clock of the time zone."""
+    """Return `now`, or the end of the quiet hours if `now` is within them.
+
+    The hours are wall-clock times in their zone.
+    """
     if quiet_hours is None:
         return now
     start, end, zone = quiet_hours

@@ -13,15 +13,16 @@ from core.lib.charts import Chart, Series, Threshold
 from core.releases.queries import mark_deploys
 
 PREVIEW_DAYS = 7
-# A rule that was never evaluated has no readings, so its metric is measured at points of the last day.
+# A new rule has no readings, so its metric is measured at points in time of the last day.
 TRIAL_SPAN = timedelta(hours=24)
 TRIAL_STEP = timedelta(minutes=30)
 MAX_METRICS = 20
-MetricValue = tuple[str, str]  # The name of a metric, and its latest value as text.
+# The pair contains the name of a metric and its latest value as text.
+MetricValue = tuple[str, str]
 
 
 def preview_rule(rule: AlertRule, *, now: datetime) -> Replay:
-    """Apply the limits of the row, saved or not, to its readings of the last seven days."""
+    """Apply the limits of the rule, which may be unsaved, to the readings of the last seven days."""
     rows = (
         RuleReading.objects.filter(rule_id=rule.pk, at__gte=now - timedelta(days=PREVIEW_DAYS))
         .order_by("key", "at")
@@ -32,21 +33,22 @@ def preview_rule(rule: AlertRule, *, now: datetime) -> Replay:
 
 @dataclass(frozen=True)
 class Trial:
-    """A rule that does not exist yet, measured now and at points of the last day."""
+    """The result of measuring an unsaved rule now and at points in time of the last day."""
 
     preview: Replay
     chart: Chart
     current: list[Reading]
-    state: str  # The verdict on the current value: "breached", "clear" or "no data".
+    state: str  # This is the verdict on the current value: "breached", "clear" or "no data".
 
 
 def try_rule(rule: AlertRule, *, now: datetime) -> Trial:
-    """Measure an unsaved rule. Exceptions of the reader are not caught."""
+    """Measure an unsaved rule. Exceptions of the metric reader reach the caller."""
     count = int(TRIAL_SPAN / TRIAL_STEP)
     times = [now - TRIAL_STEP * ago for ago in reversed(range(count))]
     measured = [measure(rule, now=at) for at in times]
     by_key = [{str(reading.labels): reading for reading in readings} for readings in measured]
-    missing = Reading(None)  # A series without a reading at a point has no data at this point.
+    # A series that has no reading at one of the times has no data at that time.
+    missing = Reading(None)
     rows = [
         (key, at, readings.get(key, missing).value, readings.get(key, missing).samples)
         for key in sorted({key for readings in by_key for key in readings})
@@ -86,7 +88,10 @@ def try_rule(rule: AlertRule, *, now: datetime) -> Trial:
 def list_metrics(
     reader: MetricReader, text: str, *, window: timedelta, now: datetime
 ) -> tuple[list[MetricValue], int]:
-    """Return the recorded metrics whose names contain the text, with their latest values and their total number."""
+    """Return the first recorded metrics whose names contain the text, and the total number of such metrics.
+
+    Each metric comes with its latest values.
+    """
     names = [name for name in reader.names() if text.lower() in name.lower()]
     found = []
     for name in names[:MAX_METRICS]:

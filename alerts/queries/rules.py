@@ -1,4 +1,4 @@
-"""Read the limits of rules."""
+"""Read the limits of alert rules."""
 
 from alerts.evaluation import Limits
 from alerts.extension_points import alert_rules
@@ -6,7 +6,7 @@ from alerts.models import AlertRule
 
 
 def limits_of(name: str) -> Limits:
-    """Return the current limits of a rule from code, for measures whose query depends on the limits."""
+    """Return the current limits of a rule from code. Some measures need the limits for their query."""
     row = AlertRule.objects.filter(name=name).first()
     if row is not None:
         return row.get_limits()

@@ -1,4 +1,7 @@
-"""Find alerts by the URL of the inbox, with its tab, filters and search line. Bulk actions find the same alerts."""
+"""Find alerts by the URL of the inbox, with its tab, its filters and its search line.
+
+Bulk actions use the same code.
+"""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -49,12 +52,12 @@ IS_VALUES = (
     "flapping",
     "mine",
 )
-MAX_LABELED_ALERTS = 500  # Only labels of this many of the newest alerts can be searched.
+MAX_LABELED_ALERTS = 500  # Labels can be searched only in this number of newest alerts.
 
 
 @dataclass
 class FoundAlerts:
-    """The alerts that match a URL, with its valid parameters and the problems in its search line."""
+    """The alerts that match a URL, with the valid parameters of the URL and the errors in its search line."""
 
     alerts: Alerts
     state: str
@@ -64,7 +67,7 @@ class FoundAlerts:
 
 
 def find_alerts(parameters: Mapping[str, str], *, user: Person, now: datetime) -> FoundAlerts:
-    """Return the alerts that match the parameters in the URL of the inbox, or none if its search line is invalid."""
+    """Return the alerts that match the parameters of the inbox's URL, or no alerts if the search line is invalid."""
     state = parameters.get("state", "")
     state = state if state in STATES else ""
     filters = {name: parameters.get(name, "").replace("\0", "").strip()[:500] for name in FILTERS}
@@ -101,7 +104,8 @@ def of_families(alerts: Alerts, group_by: str, families: Sequence[str]) -> Alert
 def annotate_family(alerts: Alerts, group_by: str) -> Alerts:
     """Annotate the alerts with `family`, the value by which they are grouped.
 
-    The cause is the rule, each of whose series has alerts of its own, or else the problem itself.
+    If they are grouped by cause, the value is the name of the rule, or the key of the problem for an alert without a
+    rule.
     """
     expressions = {"type": F("alert_type"), "source": F("source")}
     cause = Coalesce(F("rule__name"), F("key"), output_field=CharField())
@@ -109,7 +113,7 @@ def annotate_family(alerts: Alerts, group_by: str) -> Alerts:
 
 
 def complete(typed: str) -> Completion:
-    """Return suggestions for the part of the search line before the cursor."""
+    """Return suggestions for completing the search line, given the text before the cursor."""
     labels = _load_labels()
     keys = KEYS | {key: "Label" for key in sorted(labels) if key not in KEYS}
 
@@ -186,7 +190,10 @@ def _is(value: str, user: Person, now: datetime) -> Q:
 
 
 def _label(term: Term) -> Q:
-    """Match alerts with this label. Raises ValueError if no recent alert has a label of that name."""
+    """Return the condition for alerts with this label.
+
+    Raises ValueError if none of the newest alerts has a label with this name.
+    """
     names = {name for name in _load_labels() if name.lower() == term.key}
     if not names:
         known = [*KEYS, *_load_labels()]
@@ -200,7 +207,7 @@ def _label(term: Term) -> Q:
 
 
 def _load_labels() -> dict[str, set[str]]:
-    """Return the labels of the newest alerts, each with its values."""
+    """Return the labels of the newest alerts and the values of each label."""
     found: dict[str, set[str]] = {}
     newest = limit(SystemAlert.objects.exclude(labels={})).order_by("-pk")
     for labels in newest.values_list("labels", flat=True)[:MAX_LABELED_ALERTS]:

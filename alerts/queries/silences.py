@@ -12,7 +12,7 @@ MATCHABLE_FIELDS = ("rule", "severity", "alert_type", "source", "key")
 
 
 def get_match_values(alert: SystemAlert) -> dict[str, str]:
-    """Return the values of the alert with which matchers are compared."""
+    """Return the values of the alert that matchers are compared with."""
     return {
         "rule": alert.rule.name if alert.rule else "",
         "severity": alert.severity,
@@ -23,16 +23,16 @@ def get_match_values(alert: SystemAlert) -> dict[str, str]:
 
 
 def matches(matchers: Mapping[str, str], values: Mapping[str, str]) -> bool:
-    """Return True if all matchers match. A matcher for an unknown field never matches."""
+    """Return True if all matchers match the values. A matcher for an unknown field never matches."""
     return all(
         name in values and fnmatchcase(values[name], pattern) for name, pattern in matchers.items()
     )
 
 
 def find_silence(alert: SystemAlert, now: datetime) -> tuple[Silence, datetime] | None:
-    """Return the silence in force that matches the alert, with its end.
+    """Return the silence in force that matches the alert, with the end of the silence.
 
-    If several match, return the one that ends last.
+    If several silences match, the one that ends last is returned.
     """
     values = get_match_values(alert)
     in_force = [
@@ -64,7 +64,7 @@ def silences_in_force(now: datetime) -> list[InForce]:
 def find_matching_alerts(
     matchers: Mapping[str, str], limit: int = 10
 ) -> tuple[int, list[SystemAlert]]:
-    """Return the number of active alerts that match, and the worst of them."""
+    """Return the number of active alerts that the matchers match, and the worst `limit` of these alerts."""
     visible = app_access.limit(SystemAlert.objects.active())
     found = [
         alert

@@ -21,19 +21,19 @@ from alerts.models import (
 
 WEEK = timedelta(days=7)
 HISTORY = timedelta(days=30)
-MIN_ALERTS = 3  # This many alerts in a week are needed for advice.
+MIN_ALERTS = 3  # A rule gets advice if it opened at least this many alerts in a week.
 MAX_RULES = 10
-# A suggestion replays all readings up to 13 times, so a rule with more of them gets none.
+# A suggestion replays all readings up to 13 times, so a rule with more readings gets no suggestion.
 MAX_READINGS = 300_000
 OPENINGS = (AlertEvent.Kind.OPENED, AlertEvent.Kind.REOPENED)
 
 
 class NoSuggestion(Exception):
-    """The rule has no suggestion that is still valid."""
+    """The rule has no suggestion, or its threshold was changed after the search."""
 
 
 def find_noisy_rules(*, now: datetime) -> list[RuleAdvice]:
-    """Replace the stored list of noisy rules, and return it, the noisiest first."""
+    """Replace the stored list of noisy rules, and return the new list with the noisiest rule first."""
     found = [
         _advise(rule, rank, alert_count, now=now)
         for rank, (rule, alert_count) in enumerate(_list_noisiest(now), start=1)
@@ -96,7 +96,7 @@ def _read(rule: AlertRule, now: datetime) -> Iterator[tuning.Row]:
 
 
 def _list_acknowledged(rule: AlertRule, now: datetime) -> list[tuning.Known]:
-    """Return the alerts of the rule that a person worked on."""
+    """Return the alerts of the rule that a person acknowledged or resolved."""
     seen = SystemAlert.objects.filter(
         Q(acknowledged_at__isnull=False) | Q(resolved_by__isnull=False),
         rule=rule,
@@ -107,7 +107,10 @@ def _list_acknowledged(rule: AlertRule, now: datetime) -> list[tuning.Known]:
 
 @transaction.atomic
 def use_suggestion(rule_id: int) -> AlertRule:
-    """Give the rule its suggested threshold. Raises NoSuggestion if the rule was changed since."""
+    """Set the threshold of the rule to the suggested one.
+
+    Raises NoSuggestion if there is no suggestion, or if the threshold was changed after the search.
+    """
     advice = RuleAdvice.objects.select_for_update().filter(rule=rule_id).first()
     if advice is None or advice.suggested_threshold is None:
         raise NoSuggestion

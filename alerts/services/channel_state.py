@@ -1,7 +1,7 @@
 """Maintain the state of channels: working, failing, or disabled because the address is no longer valid.
 
-The state is in the database, so that all nodes honor it. While a channel fails, only one message at a time is sent to
-it, by one node, from `retry_at` on. The other messages wait.
+The state is in the database, so that all nodes respect it. While a channel fails, all nodes together send only one
+message at a time to it, starting at `retry_at`. All other messages to the channel wait.
 """
 
 import random
@@ -20,12 +20,13 @@ from alerts.services.routes import announce_soon
 
 INITIAL_BACKOFF = timedelta(seconds=10)
 MAX_BACKOFF = timedelta(minutes=5)
-# A message that failed more often than this may be the cause itself, so it does not go first when its channel recovers.
+# A message with more failed attempts may itself be the reason for the failures. It therefore does not go first when its
+# channel recovers.
 SUSPICIOUS_ATTEMPT_COUNT = 6
 
 
 def backoff(failure_count: int, retry_after: float | None) -> timedelta:
-    """Return a random delay up to an exponentially growing limit, but at least the delay that the provider requires."""
+    """Return a random delay up to an exponentially growing limit. `retry_after`, in seconds, is the minimum."""
     longest = min(INITIAL_BACKOFF * 2 ** min(failure_count - 1, 10), MAX_BACKOFF)
     asked = timedelta(seconds=min(retry_after or 0, 3600))
     jittered: timedelta = longest * random.random()  # noqa: S311
@@ -33,10 +34,10 @@ def backoff(failure_count: int, retry_after: float | None) -> timedelta:
 
 
 def record_success(channel: Channel, *, started_at: datetime, now: datetime) -> None:
-    """Record a delivery. If the channel had been failing, requeue all messages that it failed to deliver.
+    """Record a delivery. If the channel was failing, requeue all messages that failed.
 
-    A send that started before the first failure does not prove that the channel works again, because the provider may
-    have asked for a delay since then.
+    A send that started before the first failure does not end the failing state, because the provider may have required
+    a delay in the meantime.
     """
     recovered = Channel.objects.filter(pk=channel.pk, failing_since__lte=started_at).update(
         failing_since=None, last_error="", failure_count=0, retry_at=None
@@ -52,8 +53,8 @@ def record_failure(
 ) -> None:
     """Mark the channel as failing and hold its messages back for a while.
 
-    Disable and report the channel if its address or credentials are no longer valid. If the provider refused only this
-    message, no messages are held back.
+    If its address or credentials are no longer valid, disable the channel and report this on another channel. If the
+    provider refused only this message, no other messages are held back.
     """
     text = str(failure)[:2000]
     row = Channel.objects.filter(pk=channel.pk)
@@ -64,7 +65,7 @@ def record_failure(
             _report_through_another_channel(channel, text, now=now)
         return
     if failure.is_permanent:
-        if is_probe:  # The channel responded.
+        if is_probe:  # A probe that is refused still shows that the channel responds.
             row.update(retry_at=None, failure_count=0)
         return
     count = channel.failure_count + 1
@@ -81,7 +82,7 @@ def record_failure(
 def claim_probe(channel: Channel, *, now: datetime) -> bool:
     """Return True if this node may send one message to the failing channel.
 
-    Until the send ends, no other node may send.
+    Until this send has ended, no other node gets permission to send.
     """
     return bool(
         Channel.objects.filter(pk=channel.pk, retry_at=channel.retry_at).update(
@@ -91,27 +92,27 @@ def claim_probe(channel: Channel, *, now: datetime) -> bool:
 
 
 def abandon_probe(channel: Channel, *, now: datetime) -> None:
-    """Let any node probe the channel again, because this node sent nothing."""
+    """Give up the permission to probe the channel, so that any node can probe it."""
     Channel.objects.filter(pk=channel.pk, retry_at=now + LEASE_DURATION).update(retry_at=now)
 
 
 def retry_oldest_failed(channel: Channel, *, now: datetime) -> None:
-    """Requeue the failed message with the fewest attempts, to probe the channel with it."""
+    """Requeue the failed message with the fewest attempts, so that it probes the channel."""
     held = Notification.objects.held(now).filter(channel=channel, is_permanent_failure=False)
     oldest = held.order_by("attempt_count", "pk").values_list("pk", flat=True)[:1]
     _requeue(list(oldest), attempts=1, now=now)
 
 
 def enable_channel(channel: Channel, *, now: datetime) -> None:
-    """Enable a channel that staff have fixed, and send all messages that it failed to deliver."""
+    """Enable a channel that staff have fixed, and requeue all messages that failed."""
     Channel.objects.filter(pk=channel.pk).update(is_enabled=True)
     repair_channel(channel, now=now)
 
 
 def repair_channel(channel: Channel, *, now: datetime) -> None:
-    """Clear past failures because staff changed the channel, and send all messages that it failed to deliver.
+    """Clear the failures of a channel that staff have changed, and requeue all messages that failed.
 
-    This includes messages that the provider refused permanently, because the refusal may have been about the settings.
+    This includes messages that the provider refused permanently, because the settings may have been the reason.
     """
     Channel.objects.filter(pk=channel.pk).update(
         disabled_reason="", failing_since=None, last_error="", failure_count=0, retry_at=None
@@ -134,7 +135,10 @@ def _requeue(pks: list[int], *, attempts: int, now: datetime) -> None:
 
 
 def _report_through_another_channel(channel: Channel, text: str, *, now: datetime) -> None:
-    """Report that this channel was disabled, on the first other configured channel, preferably a working one."""
+    """Report that this channel was disabled.
+
+    The report goes to another configured channel, preferably a working one.
+    """
     others = Channel.objects.enabled().exclude(pk=channel.pk).order_by("failing_since", "pk")
     for other in filter_configured(others)[:1]:
         for destination in routing.list_destinations([other], severity=Severity.CRITICAL, now=now):

@@ -1,6 +1,7 @@
-"""Send test messages to a channel, through the routes of an alert type, and to a person.
+"""Send test messages to a channel, through the routes of an alert type, or to a person.
 
-A channel is tested with its saved settings or with those in a form, a person in the ways of the person's own rules.
+A test of a channel uses its saved settings or the settings in a form. A test to a person uses the channels of the
+person's own notification rules.
 """
 
 import dataclasses
@@ -28,7 +29,8 @@ from alerts.services import channel_state, delivery, paging
 from alerts.services.delivery import Claimed, Result
 from core.lib import formats
 
-EXPIRY = timedelta(minutes=10)  # A test that no worker has sent within this time is given up.
+# A test that no worker has sent within this time is marked as refused.
+EXPIRY = timedelta(minutes=10)
 
 
 def send_test(channel: Channel, *, now: datetime, user_id: int | None = None) -> ChannelTest:
@@ -39,7 +41,7 @@ def send_test(channel: Channel, *, now: datetime, user_id: int | None = None) ->
 def send_tests_of_type(
     alert_type: AlertType, *, now: datetime, user_id: int | None = None
 ) -> list[ChannelTest]:
-    """Request a test message in each channel that gets alerts of the type, regardless of quiet hours."""
+    """Request a test message in each channel that gets alerts of this type, regardless of quiet hours."""
     if alert_type.digest_only:
         return []
     return [
@@ -60,7 +62,7 @@ def send_tests_of_type(
 def send_tests_to_person(
     person: Person, *, now: datetime, user_id: int | None = None
 ) -> list[ChannelTest]:
-    """Request a test message in each way of the person's notification rules: at once, and regardless of quiet hours."""
+    """Request a test message for each of the person's notification rules, without their delays and quiet hours."""
     if not person.is_active:
         return []
     return [
@@ -113,7 +115,10 @@ def send_test_of_form(
     now: datetime,
     user_id: int | None = None,
 ) -> ChannelTest:
-    """Request a test message with the settings in a form. `changed` contains those that are not saved."""
+    """Request a test message with the settings in a form.
+
+    `changed` contains the settings that differ from the saved ones.
+    """
     return ChannelTest.objects.create(
         channel_id=draft.pk,
         name=draft.name or get_transport(draft).label,
@@ -127,7 +132,7 @@ def send_test_of_form(
 
 
 def claim_waiting(*, now: datetime, limit: int) -> list[ChannelTest]:
-    """Claim tests that no process has sent yet, and give up tests that have waited too long."""
+    """Claim the tests that wait to be sent, and mark tests that have waited too long as refused."""
     claimed = []
     available = Q(state=ChannelTest.State.WAITING) | Q(
         state=ChannelTest.State.SENDING, lease_until__lt=now
@@ -149,7 +154,7 @@ def claim_waiting(*, now: datetime, limit: int) -> list[ChannelTest]:
 
 
 def build_claim(test: ChannelTest) -> Claimed:
-    """Return the test message as a claimed notification, which is not stored."""
+    """Return the test message as a claimed notification that is not stored in the outbox."""
     saved = test.channel
     is_draft = bool(test.config) or saved is None
     channel = Channel(
@@ -175,7 +180,7 @@ def build_claim(test: ChannelTest) -> Claimed:
 
 
 def send(claimed: list[Claimed]) -> Result:
-    """Send the test to each recipient, or to all at once, and return the first failure or the last answer."""
+    """Send the test messages one after the other. Return the first failure, or the result of the last send."""
     result = Result(failure=DeliveryFailed("it has no recipients"))
     for one in claimed:
         result = delivery.send(one)
@@ -200,14 +205,14 @@ def record(test: ChannelTest, result: Result, *, now: datetime) -> None:
 
 
 def run_test(test: ChannelTest, *, now: datetime) -> ChannelTest:
-    """Send a test in this process and wait for the answer. For commands."""
+    """Send a test in this process and wait for the answer. Management commands use this function."""
     record(test, send(split(test)), now=now)
     test.refresh_from_db()
     return test
 
 
 def split(test: ChannelTest) -> list[Claimed]:
-    """Return one message per recipient if the service sends to each recipient separately, else a single message."""
+    """Return one message per recipient if the service requires separate messages, or else one message."""
     claimed = build_claim(test)
     if not claimed.transport.sends_individually:
         return [claimed]

@@ -1,4 +1,4 @@
-"""Run all scheduled checks immediately."""
+"""Run all scheduled checks at once."""
 
 import logging
 from dataclasses import dataclass, field
@@ -20,7 +20,7 @@ CHANGE_KINDS = (
 
 @dataclass
 class CheckResult:
-    """The result of running all checks: the changes to alerts, and the number of unread alerts after the run."""
+    """The result of running all checks: the changes of alerts, and the number of alerts that are unread afterwards."""
 
     evaluation: EvaluationResult
     unread_count: int = 0

@@ -10,11 +10,11 @@ from alerts.models import UNFINISHED_STATES, AlertState, Notification, RuleReadi
 
 ALERT_RETENTION = timedelta(days=400)
 NOTIFICATION_RETENTION = timedelta(days=90)
-READING_RETENTION = timedelta(days=8)  # Previews of rules cover seven days.
-# Readings of rules that opened alerts are kept longer, because their thresholds are judged by 30 days.
+READING_RETENTION = timedelta(days=8)  # Previews of rules use the readings of seven days.
+# Rules that opened alerts keep their readings longer, because thresholds are suggested from 30 days.
 NOISY_READING_RETENTION = timedelta(days=31)
 BATCH_SIZE = 2000
-MAX_BATCHES = 50  # The maximum per run; the next run deletes the rest.
+MAX_BATCHES = 50  # One run deletes at most this number of batches. The next run deletes the rest.
 
 
 def clean_up(*, now: datetime) -> dict[str, int]:

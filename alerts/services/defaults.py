@@ -1,4 +1,7 @@
-"""Create the initial alert types and channels, and a row per registered rule. Edits by staff are never overwritten."""
+"""Create the initial alert types and channels, and one row per registered rule.
+
+Changes by staff are never overwritten.
+"""
 
 import re
 from datetime import timedelta
@@ -17,7 +20,8 @@ from alerts.extension_points import (
 )
 from alerts.models import AlertRule, AlertType, Channel, EscalationStep
 
-# These defaults apply to types that define none: response time, channels and escalation by the first alert's severity.
+# A type that defines no response time and no channels gets these values by the severity of its first alert: response
+# time, channels, and channels of the escalation.
 BY_SEVERITY = {
     Severity.CRITICAL: (timedelta(minutes=15), TEAM_CHANNELS, ALL_CHANNELS),
     Severity.HIGH: (timedelta(hours=1), TEAM_CHANNELS, TEAM_CHANNELS),
@@ -28,14 +32,14 @@ BY_SEVERITY = {
 
 
 def sync_defaults() -> None:
-    """Create the channels, types and rules that are missing in the database."""
+    """Create the channels, types and rules that do not exist in the database yet."""
     sync_channels()
     sync_types()
     sync_rules()
 
 
 def sync_channels() -> None:
-    """Create a channel of each kind that the settings configure. Staff add all other channels."""
+    """Create a channel of each kind for which the settings are complete. Staff add all other channels."""
     existing = set(Channel.objects.values_list("name", flat=True))
     for transport in TRANSPORTS.values():
         draft = Channel(
@@ -63,7 +67,7 @@ def add_default_channel(channel: Channel) -> None:
 
 
 def sync_types() -> None:
-    """Create the missing types: those that apps register, and those of rules."""
+    """Create the types that do not exist yet, both types that apps register and types that rules name."""
     existing = set(AlertType.objects.values_list("slug", flat=True))
     severities = {rule.alert_type: Severity(rule.severity) for rule in alert_rules}
     severities |= {default.slug: default.severity for default in alert_types}
@@ -73,7 +77,7 @@ def sync_types() -> None:
 
 
 def sync_rules() -> int:
-    """Create missing rows and return their number. Update what staff cannot edit: summary, unit and direction."""
+    """Create missing rows and return their number. In existing rows, update the fields that staff cannot edit."""
     rows = {rule.name: rule for rule in AlertRule.objects.all()}
     created_count = 0
     for rule in alert_rules:
@@ -109,7 +113,7 @@ def get_or_create_rule(rule: Rule) -> tuple[AlertRule, bool]:
 
 
 def get_or_create_type(slug: str, severity: str) -> AlertType:
-    """Return the alert type with this slug. Create it with defaults for the severity if it does not exist."""
+    """Return the alert type with this slug. If it does not exist, create it with the defaults of the severity."""
     existing = AlertType.objects.filter(slug=slug).first()
     if existing:
         return existing
@@ -117,7 +121,7 @@ def get_or_create_type(slug: str, severity: str) -> AlertType:
 
 
 def _find_defaults(slug: str, severity: Severity) -> TypeDefaults:
-    """Return the defaults of a type: those that an app registered, completed by the defaults of the severity."""
+    """Return the defaults that an app registered for the type. The severity determines what the app left out."""
     name = _build_name(slug)
     if slug in alert_types:
         registered = alert_types.get(slug)
@@ -137,7 +141,7 @@ def _find_defaults(slug: str, severity: Severity) -> TypeDefaults:
 
 
 def _build_name(slug: str) -> str:
-    """Return the summary of the type's only rule or, if the type has no or several rules, the words of the slug."""
+    """Return a name for a type: the summary of its only rule, or else the words of the slug."""
     summaries = {rule.summary for rule in alert_rules if rule.alert_type == slug}
     if len(summaries) == 1:
         return summaries.pop()[:100]

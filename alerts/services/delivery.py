@@ -1,7 +1,7 @@
 """Deliver one notification: claim it, call the provider, and record the result.
 
 The claim is committed before the call, so that two nodes never send the same notification. Only `send` waits for the
-provider, and it uses no database.
+provider; it does not use the database.
 """
 
 import logging
@@ -46,13 +46,13 @@ class DeliveryOutcome(StrEnum):
     SENT = "sent"
     RETRY = "retry"  # The attempt failed, but will be retried.
     FAILED = "failed"
-    GIVEN_UP = "given up"  # The deadline has passed, or the nodes that sent it failed.
+    GIVEN_UP = "given up"  # The notification is past its deadline, or its nodes failed too often.
     SUPERSEDED = "superseded"
 
 
 @dataclass(frozen=True)
 class Claimed:
-    """A notification that this node has claimed, and all that is needed to send it."""
+    """A notification that this node has claimed, with everything that `send` needs."""
 
     notification: Notification
     transport: Transport
@@ -64,7 +64,7 @@ class Claimed:
 
 @dataclass(frozen=True)
 class Result:
-    """The provider's answer to one attempt."""
+    """The result of one call to the provider."""
 
     receipt: Receipt = Receipt()  # noqa: RUF009 - immutable
     failure: DeliveryFailed | None = None
@@ -72,7 +72,7 @@ class Result:
 
 
 def deliver(*, notification_id: int, now: datetime) -> DeliveryOutcome:
-    """Send one notification now if it is due and no other node has claimed it, and wait for the provider's answer."""
+    """Send one notification and wait for the provider, if the notification is due and no other node has claimed it."""
     claimed = claim(notification_id, now=now)
     if isinstance(claimed, DeliveryOutcome):
         return claimed
@@ -82,7 +82,7 @@ def deliver(*, notification_id: int, now: datetime) -> DeliveryOutcome:
 def claim(
     notification_id: int, *, now: datetime, owner: str = "", is_probe: bool = False
 ) -> Claimed | DeliveryOutcome:
-    """Claim a notification that is due, or return the reason that there is nothing to send."""
+    """Claim a notification that is due. If there is nothing to send, return the reason."""
     if Notification.objects.claim(notification_id, now=now, owner=owner) is None:
         return DeliveryOutcome.NOT_DUE
     notification = Notification.objects.select_related("channel", "alert__rule").get(
@@ -110,7 +110,7 @@ def claim(
 
 
 def send(claimed: Claimed) -> Result:
-    """Call the provider once. Raises no exception and uses no database."""
+    """Call the provider once. This function raises no exception and does not use the database."""
     started = time.monotonic()
     try:
         receipt = claimed.transport.send(
@@ -122,7 +122,8 @@ def send(claimed: Claimed) -> Result:
     except DeliveryFailed as error:
         receipt, failure = Receipt(), error
     except Exception as error:
-        # This is a bug in the portal. Record it, so that the notification does not stay claimed.
+        # The exception shows a bug in the portal. Return it as a failure, so that the notification does not stay
+        # claimed.
         log.exception(
             "channel failed unexpectedly", extra={"channel": claimed.notification.channel.name}
         )
@@ -132,7 +133,7 @@ def send(claimed: Claimed) -> Result:
 
 @transaction.atomic
 def record(claimed: Claimed, result: Result, *, now: datetime) -> DeliveryOutcome:
-    """Record the attempt and update the notification and its channel accordingly."""
+    """Store the attempt and its result, and update the notification and its channel."""
     notification = claimed.notification
     DeliveryAttempt.objects.create(
         notification=notification,
@@ -149,7 +150,7 @@ def record(claimed: Claimed, result: Result, *, now: datetime) -> DeliveryOutcom
 
 
 def resend(notification: Notification, *, now: datetime) -> bool:
-    """Send a finished notification again, with three more attempts. Return False if it is not finished."""
+    """Send a finished notification again with three more attempts. Return False if it is not finished."""
     return bool(
         Notification.objects.filter(pk=notification.pk)
         .exclude(state__in=UNFINISHED_STATES)
@@ -166,7 +167,7 @@ def resend(notification: Notification, *, now: datetime) -> bool:
 
 
 def fail(notification: Notification, reason: str, *, now: datetime) -> DeliveryOutcome:
-    """Give a notification up without calling the provider."""
+    """Mark a notification as failed without calling the provider."""
     with transaction.atomic():
         text = f"{reason} (last: {notification.error})" if notification.error else reason
         failed = Notification.objects.filter(pk=notification.pk, lease=notification.lease).update(
@@ -181,7 +182,7 @@ def fail(notification: Notification, reason: str, *, now: datetime) -> DeliveryO
 def _load_message(notification: Notification) -> Message | None:
     """Return the message to send, or None to send nothing.
 
-    A resolution reads differently if its alert was never delivered, and some services do not get it at all.
+    If the alert was never delivered, its resolution has a different text, and some services get no resolution.
     """
     message = messages.from_payload(notification.payload)
     if notification.kind != MessageKind.RESOLVED:
@@ -205,14 +206,14 @@ def _load_message(notification: Notification) -> Message | None:
 
 
 def _add_impact(notification: Notification, message: Message, now: datetime) -> Message:
-    """Add the cost of the alert when its message is sent for the first time. Retries send the same content."""
+    """Add the cost of the alert to a message that is sent for the first time. Retries send the same content."""
     if notification.alert is None or notification.attempt_count != 1 or message.impact:
         return message
     try:
         with transaction.atomic():
             cost = alert_impact(notification.alert, now=now)
     except Exception:
-        # A message without figures is better than none.
+        # Send the message without figures rather than not at all.
         log.exception(
             "the impact of an alert is missing in a message",
             extra={"notification": notification.pk},
@@ -226,13 +227,13 @@ def _add_impact(notification: Notification, message: Message, now: datetime) -> 
 
 
 def _provider_key(notification: Notification) -> str:
-    """Return a key that is the same for every retry, but changes if staff resend a delivered message."""
+    """Return an idempotency key that is the same for all retries. It changes if staff resend a delivered message."""
     again = f":again-{notification.sent_at.timestamp():.0f}" if notification.sent_at else ""
     return f"{notification.idempotency_key}{again}"
 
 
 def _record_success(claimed: Claimed, receipt: Receipt, *, now: datetime) -> DeliveryOutcome:
-    # This does not depend on the lease, because the message was sent even if another node took over.
+    # The update does not check the lease: the message was sent, even if another node has taken over.
     Notification.objects.filter(pk=claimed.notification.pk).exclude(
         state=NotificationState.SENT
     ).update(
@@ -258,7 +259,7 @@ def _record_failure(claimed: Claimed, failure: DeliveryFailed, *, now: datetime)
         or failure.is_gone
         or notification.attempt_count >= notification.attempts_allowed
     )
-    # The next attempt is due immediately, but the state of the channel holds it back.
+    # The next attempt is due immediately, but the state of the channel delays it.
     Notification.objects.filter(pk=notification.pk, lease=notification.lease).update(
         state=NotificationState.FAILED if is_last else NotificationState.WAITING,
         is_permanent_failure=failure.is_permanent,

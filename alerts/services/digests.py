@@ -21,15 +21,17 @@ log = logging.getLogger(__name__)
 
 DIGEST_INTERVAL = timedelta(minutes=15)
 MENTION_INTERVAL = timedelta(days=1)
-MAX_LISTED = 50  # The maximum number of lines in one e-mail; further items are only counted.
+# An e-mail lists at most this number of lines. It gives the number of further items.
+MAX_LISTED = 50
 MENTION_RETENTION = timedelta(days=7)
 NO_CHANNEL = "no channel gets digests"
-Content = tuple[str, dict[str, object]]  # These are the title and the context of the templates.
+# The tuple contains the title and the context for the templates.
+Content = tuple[str, dict[str, object]]
 
 
 @transaction.atomic
 def send_error_digest(*, now: datetime) -> str:
-    """Send new, worsening and regressed error groups.
+    """Send new, worsening and regressed error groups by e-mail.
 
     A late run covers the whole period since the last run in one e-mail.
     """
@@ -77,7 +79,7 @@ def send_error_digest(*, now: datetime) -> str:
 
 @transaction.atomic
 def send_daily_digest(*, now: datetime) -> str:
-    """Send the alerts of types that are only listed in the daily digest."""
+    """Send the alerts that are only listed in the daily digest."""
     channels = _list_channels()
     if not channels:
         return NO_CHANNEL
@@ -127,14 +129,14 @@ def send_weekly_report(*, now: datetime) -> str:
             with transaction.atomic():
                 facts = section.facts(since, now)
         except Exception:
-            # A failing section must not prevent the others from being sent.
+            # A failing section must not prevent the other sections from being sent.
             log.exception("report section failed", extra={"section": section.name})
             facts = [Fact("This section is unavailable", "see the log")]
         if facts:
             sections.append((section.title, facts))
 
     def build() -> Content | None:
-        """Return the report, which has the figures of all apps and so is not for people who see only some."""
+        """Return the report, or None for people who see only some apps, because the figures cover all apps."""
         if not sees_every_app():
             return None
         title = f"Weekly report, {since:%Y-%m-%d} to {now:%Y-%m-%d}"
@@ -152,7 +154,7 @@ def send_weekly_report(*, now: datetime) -> str:
 
 
 def _floor_to_interval(now: datetime) -> datetime:
-    """Return the start of the current interval, calculated in UTC, where no hour occurs twice."""
+    """Return the start of the current interval. It is computed in UTC, because local hours can occur twice."""
     seconds = int(
         now.timestamp() // DIGEST_INTERVAL.total_seconds() * DIGEST_INTERVAL.total_seconds()
     )
@@ -160,7 +162,7 @@ def _floor_to_interval(now: datetime) -> datetime:
 
 
 def _exclude_recently_mentioned(items: Iterable[DigestItem], now: datetime) -> list[DigestItem]:
-    """Drop items that were mentioned within the last day, unless they regressed since."""
+    """Return the items that were not mentioned within the last day or have regressed since their last mention."""
     by_key = {item.key: item for item in items}
     mentioned_at = dict(
         DigestMention.objects.filter(
@@ -185,7 +187,10 @@ def _record_mentions(items: list[DigestItem], *, now: datetime) -> None:
 
 
 def _list_channels() -> list[Channel]:
-    """Return the configured channels that get digests. Without such a channel, a later run covers the period."""
+    """Return the configured channels that get digests.
+
+    If there is none, the caller leaves the period to a later run.
+    """
     channels = Channel.objects.enabled().filter(gets_digests=True).order_by("pk")
     return filter_configured(c for c in channels if get_transport(c).supports_digests)
 
@@ -201,8 +206,8 @@ def _enqueue_email(
 ) -> int:
     """Enqueue the e-mail for each channel, and return the number of messages.
 
-    `build` returns the title and the context of the templates for the present reader, or None if there is nothing to
-    send. It is called once for all recipients who see every app, and once for each of the others.
+    `build` returns the title and the context for the templates, or None if there is nothing to send. It is called once
+    for all recipients who see every app, and once for each recipient who sees only some apps.
     """
     count = 0
     kind = MessageKind.REPORT if name == "weekly" else MessageKind.DIGEST

@@ -1,8 +1,8 @@
-"""Deliver the whole outbox, each channel independently, so that a slow or failing channel delays no other.
+"""Deliver the whole outbox. Each channel is independent, so that a slow or failing channel delays no other.
 
-One thread uses the database: it claims what is due and records the results. Other threads only wait for providers. A
-working channel has up to MAX_SENDS_PER_CHANNEL sends at a time on each node. A failing channel has a single probe on
-all nodes together. Critical messages go first.
+One thread uses the database: it claims due messages and records the results. Other threads only wait for providers. A
+working channel has up to MAX_SENDS_PER_CHANNEL concurrent sends on each node. A failing channel has a single probe at a
+time across all nodes. Critical messages go first.
 """
 
 import logging
@@ -35,18 +35,18 @@ from core.lib.continuous import Control
 log = logging.getLogger(__name__)
 
 MAX_SENDS_PER_CHANNEL = 4
-# The maximum on this node, which is enough for 16 channels that stop responding at the same time.
+# This limit applies to one node. It is enough for 16 channels that stop responding at the same time.
 MAX_SENDS = 64
 POLL_SECONDS = 0.2
 DATABASE_RETRY_SECONDS = 2.0
 HOUSEKEEPING_INTERVAL = timedelta(seconds=5)
-MAX_STEPS = 500  # The maximum in one call of `deliver_waiting`.
+MAX_STEPS = 500  # One call of `deliver_waiting` makes at most this number of steps.
 RATE_WINDOW = timedelta(minutes=1)
 MAX_OUTDATED_PER_STEP = 500
 
 
 class InlineExecutor(Executor):
-    """An executor without threads, which makes each call immediately."""
+    """An executor without threads. `submit` runs the call before it returns."""
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         future: Future[Any] = Future()
@@ -57,7 +57,7 @@ class InlineExecutor(Executor):
 class Dispatcher:
     """The sends of one process.
 
-    `owner` ("<machine>:<pid>") marks its claims, so that its successor can release them.
+    `owner` ("<machine>:<pid>") is stored with each claim. After a crash, the next process releases the claims by it.
     """
 
     def __init__(self, executor: Executor, owner: str = "") -> None:
@@ -86,7 +86,7 @@ class Dispatcher:
                 Channel.objects.filter(pk__in=channel_ids, retry_at__gt=now).update(retry_at=now)
 
     def step(self, *, now: datetime) -> int:
-        """Record finished sends and start due ones. Return the number of each."""
+        """Record finished sends, start due sends, and return their total number."""
         recorded = self.record_finished(now=now)
         if self._housekeeping_at is None or now - self._housekeeping_at >= HOUSEKEEPING_INTERVAL:
             self._housekeeping_at = now
@@ -104,7 +104,7 @@ class Dispatcher:
         return recorded + started
 
     def record_finished(self, *, now: datetime) -> int:
-        """Record finished sends. If the database is unavailable, the results are kept for the next call."""
+        """Record finished sends. A result that cannot be recorded is kept for the next call."""
         count = 0
         for future in [future for future in self._sends if future.done()]:
             outcome = delivery.record(self._sends[future], future.result(), now=now)
@@ -126,7 +126,7 @@ class Dispatcher:
             self.outcomes[outcome.value] += 1
 
     def ensure_probes(self, *, now: datetime) -> None:
-        """If nothing is due for a failing channel, let it be probed with a message that has failed."""
+        """Requeue a failed message for each failing channel that has no due message, so that the channel is probed."""
         failing = Channel.objects.enabled().filter(retry_at__lte=now)
         for channel in failing:
             if not Notification.objects.due(now).filter(channel=channel).exists():
@@ -149,7 +149,7 @@ class Dispatcher:
             return []
         claims: list[Claimed] = []
         with transaction.atomic():
-            for pk in sorted(picked):  # A fixed order prevents deadlocks between nodes.
+            for pk in sorted(picked):  # The sorted order prevents deadlocks between nodes.
                 claimed = delivery.claim(pk, now=now, owner=self._owner, is_probe=pk in probes)
                 if isinstance(claimed, Claimed):
                     claims.append(claimed)
@@ -161,7 +161,7 @@ class Dispatcher:
         return sorted(claims, key=lambda claimed: not claimed.notification.is_critical)
 
     def _find_ready_channels(self, now: datetime) -> list[Channel]:
-        """Return the channels that may get a message now and have a due message."""
+        """Return the channels that have a due message and may send it now."""
         is_ready = Q(retry_at=None) | Q(retry_at__lte=now)
         ready = {
             channel.pk: channel
@@ -186,7 +186,7 @@ class Dispatcher:
         return min(limit - self._in_flight(channel), MAX_SENDS - len(self._sends))
 
     def _pick(self, channel: Channel, now: datetime) -> list[int]:
-        """Return the ids of the messages to send next: critical messages first, others within the channel's limit."""
+        """Return the ids of the messages to send next: critical ones, then others within the channel's rate limit."""
         free = self._free_slots(channel)
         if free <= 0 or not channel.max_per_minute:
             return []
@@ -207,7 +207,7 @@ class Dispatcher:
 def deliver_waiting(*, now: datetime) -> dict[str, int]:
     """Send everything that is due at `now`, one message after the other, and count the outcomes.
 
-    The delivery process sends continuously; this function is for commands and tests.
+    Management commands and tests use this function. The delivery process calls `run`.
     """
     dispatcher = Dispatcher(InlineExecutor())
     for _ in range(MAX_STEPS):
@@ -217,7 +217,7 @@ def deliver_waiting(*, now: datetime) -> dict[str, int]:
 
 
 def run(control: Control) -> None:
-    """Deliver continuously until the process is stopped. Sends in flight are finished and recorded."""
+    """Deliver until the process is stopped, then wait for the sends in progress and record them."""
     with ThreadPoolExecutor(MAX_SENDS, thread_name_prefix="send") as executor:
         dispatcher = Dispatcher(executor, owner=f"{settings.INSTANCE[:50]}:{os.getpid()}")
         is_released = False
@@ -241,7 +241,7 @@ def run(control: Control) -> None:
 
 
 def _wait(futures: Iterable[Future[Result]]) -> None:
-    """Wait until a send has ended, but not longer than until the next poll."""
+    """Wait until a send has ended or the next poll is due."""
     pending = list(futures)
     if pending:
         wait(pending, timeout=POLL_SECONDS, return_when=FIRST_COMPLETED)

@@ -1,6 +1,6 @@
-"""Evaluate rules: measure, judge, and take the resulting step.
+"""Evaluate rules: measure, judge, and change the alerts accordingly.
 
-A failing rule is reported and does not stop the others.
+A rule that fails is reported and does not affect other rules.
 """
 
 import logging
@@ -37,11 +37,12 @@ from core.lib.upsert import upsert
 
 log = logging.getLogger(__name__)
 
-# This is the minimum time between two updates of an open alert, because a rule may be evaluated after every error.
+# This is the minimum time between two updates of an open alert, because some rules are evaluated after every error.
 MIN_UPDATE_INTERVAL = timedelta(seconds=5)
 FAILURES_BEFORE_ALERT = 3
-MAX_READINGS_PER_RULE = 100  # The maximum per minute.
-# Opening 500 alerts takes seconds, and other writers must not wait that long for SQLite's single write lock.
+# This is the maximum number of readings that are stored per rule and minute.
+MAX_READINGS_PER_RULE = 100
+# Opening 500 alerts takes seconds. Other writers must not wait so long for SQLite's single write lock.
 STEPS_PER_TRANSACTION = 25
 Step = tuple[str, Reading | None, SystemAlert | None, Decision]
 STAGES = {
@@ -55,7 +56,7 @@ STAGES = {
 
 @dataclass
 class EvaluationResult:
-    """The number of evaluated rules, those that failed, and the alerts that changed."""
+    """The number of evaluated rules, the names of failed rules, and the numbers of changed alerts."""
 
     rule_count: int = 0
     opened_count: int = 0
@@ -77,7 +78,7 @@ class EvaluationResult:
 
 
 def evaluate_rules(*, now: datetime, cadence: Cadence | None = None) -> EvaluationResult:
-    """Evaluate every enabled rule, or those of one cadence."""
+    """Evaluate every enabled rule, or only the enabled rules of one cadence."""
     defaults.sync_rules()
     rows = AlertRule.objects.enabled().order_by("name")
     if cadence:
@@ -92,7 +93,7 @@ def evaluate_rules(*, now: datetime, cadence: Cadence | None = None) -> Evaluati
 
 
 def _resolve_alerts_of_disabled_rules(now: datetime) -> int:
-    """Resolve alerts whose rule was disabled, and return their number."""
+    """Resolve the alerts whose rule was disabled, and return the number of these alerts."""
     alerts = SystemAlert.objects.unresolved().filter(rule__is_enabled=False)
     ended = 0
     for alert in alerts.select_related("rule").order_by("pk"):
@@ -102,7 +103,7 @@ def _resolve_alerts_of_disabled_rules(now: datetime) -> int:
 
 
 def evaluate_rule(name: str, *, now: datetime) -> EvaluationResult:
-    """Evaluate one rule now. If nothing changes, this only reads. A failing rule raises no exception."""
+    """Evaluate one rule now. An exception from the rule's code is recorded and not raised."""
     row = AlertRule.objects.filter(name=name).first()
     if row is None:
         row = defaults.get_or_create_rule(alert_rules.get(name))[0]
@@ -110,9 +111,9 @@ def evaluate_rule(name: str, *, now: datetime) -> EvaluationResult:
 
 
 def measure(row: AlertRule, *, now: datetime) -> list[Reading]:
-    """Return the current readings of the rule, or none if it has no data.
+    """Return the current readings of the rule, or an empty list if it has no data.
 
-    Exceptions of the rule's code are not caught.
+    Exceptions from the rule's code reach the caller.
     """
     since = now - row.window
     if row.is_custom:
@@ -136,9 +137,10 @@ def to_readings(measured: Measured) -> list[Reading]:
 def _evaluate(row: AlertRule, *, now: datetime) -> EvaluationResult:
     try:
         if transaction.get_connection().in_atomic_block:
-            with transaction.atomic():  # A failing query must not break the caller's transaction.
+            # A query that fails must not abort the caller's transaction.
+            with transaction.atomic():
                 readings = measure(row, now=now)
-        else:  # A transaction on SQLite would take the write lock just to read.
+        else:  # On SQLite, a transaction would take the write lock although the measure only reads.
             readings = measure(row, now=now)
         return _apply_readings(row, readings, now=now)
     except Exception as error:
@@ -158,7 +160,7 @@ def _apply_readings(row: AlertRule, readings: list[Reading], *, now: datetime) -
     if not readings and row.no_data == NoData.ALERT:
         keys |= {problem_key(row.name)}
     steps: list[Step] = []
-    for key in sorted(keys):  # A fixed order prevents deadlocks between workers.
+    for key in sorted(keys):  # The sorted order prevents deadlocks between workers.
         reading, alert = readings_by_key.get(key), alerts_by_key.get(key)
         value = reading.value if reading else None
         verdict = judge_reading(reading, limits, is_excess=key == excess_key(row.name))
@@ -169,7 +171,7 @@ def _apply_readings(row: AlertRule, readings: list[Reading], *, now: datetime) -
         row.last_evaluated_at is None or abs(now - row.last_evaluated_at) >= EVALUATION_SLOT
     )
     result = EvaluationResult(rule_count=1)
-    # Steps are independent of each other: after a crash, the next evaluation takes the remaining ones.
+    # The steps are independent. After a crash, the next evaluation performs the remaining steps.
     for start in range(0, len(steps), STEPS_PER_TRANSACTION):
         _apply_steps(row, steps[start : start + STEPS_PER_TRANSACTION], now=now, result=result)
     if is_new_slot:
@@ -192,7 +194,7 @@ def _apply_steps(
 
 
 def _find_alerts_by_key(row: AlertRule, now: datetime) -> dict[str, SystemAlert]:
-    """Return the unresolved alert of each key, or else the last alert resolved within the reopen window."""
+    """Return the unresolved alert for each key, or else the last alert that was resolved within the reopen window."""
     alerts = (
         SystemAlert.objects.filter(rule=row)
         .filter(
@@ -290,7 +292,7 @@ def _record_evaluation(
     *,
     now: datetime,
 ) -> None:
-    """Store the state of the rule, and its readings for charts and previews, once a minute."""
+    """Store the state of the rule, and its readings for charts and previews. Call this once a minute."""
     values = [value for reading in readings_by_key.values() if (value := reading.value) is not None]
     worst = (min if row.below else max)(values, default=None)
     had_failed = bool(row.last_error)

@@ -1,6 +1,6 @@
-"""Combine the breaching series of a rule beyond a limit in one alert, so that many slow functions make one message.
+"""Combine the breaching series of a rule beyond a limit in one alert, so that many slow functions cause one message.
 
-Series are combined only when alerts are opened. No reading is dropped, so every alert is judged by its own series.
+Series are combined only when alerts open. All readings are kept, so every existing alert is judged by its own series.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,18 +10,21 @@ from alerts.extension_points import Reading
 from alerts.messages import format_value
 from alerts.models import ACTIVE_STATES, AlertRule, AlertState, SystemAlert
 
-# Breaching series beyond this number share one alert, which gives their number.
+# Breaching series beyond this number share one alert, which states how many they are.
 MAX_ALERTS_PER_RULE = 20
 MAX_NAMED = 5  # The text of the shared alert lists this many series.
 
 
 def excess_key(rule_name: str) -> str:
-    """Return the key of the alert that combines all series beyond the number that get alerts of their own."""
+    """Return the key of the alert that combines the series beyond the limit."""
     return f"rule:{rule_name}:more"
 
 
 def judge_reading(reading: Reading | None, limits: Limits, *, is_excess: bool = False) -> Verdict:
-    """Return the verdict on one series. A rule without a reading has no verdict on all excess series together."""
+    """Return the verdict on one series.
+
+    Without a reading, the combined alert is clear. For any other series, the rule decides what a missing reading means.
+    """
     if reading is None:
         return Verdict.CLEAR if is_excess else judge(None, None, limits)
     if reading.value is None:
@@ -35,9 +38,9 @@ def combine_excess(
     alerts_by_key: Mapping[str, SystemAlert],
     limits: Limits,
 ) -> dict[str, Reading]:
-    """Return the readings, with those of breaching series beyond MAX_ALERTS_PER_RULE combined into one.
+    """Return the readings, in which all breaching series beyond MAX_ALERTS_PER_RULE are combined into one reading.
 
-    Series that have an active alert keep it until their own reading is clear. The remaining places go to the worst.
+    A series with an unresolved alert is never combined. The worst of the other series get the remaining alerts.
     """
     combined_key = excess_key(row.name)
     unresolved = {key for key, alert in alerts_by_key.items() if alert.state != AlertState.RESOLVED}
@@ -67,7 +70,7 @@ def badness(reading: Reading, limits: Limits) -> float:
 
 
 def _combine_readings(row: AlertRule, worst_first: Sequence[Reading]) -> Reading:
-    """Return one reading for several breaching series, with the worst value and the number of series."""
+    """Return one reading for several breaching series. It has the worst value and states the number of series."""
     count = len(worst_first)
     named = [
         f"{reading.title or ', '.join(value for _, value in reading.labels)}"

@@ -1,4 +1,4 @@
-"""Take steps that are due by time: held notifications, escalations, reminders, and the end of dismissals."""
+"""Perform the steps that become due: held notifications, escalations, reminders and the ends of dismissals."""
 
 import time
 from collections.abc import Callable
@@ -19,7 +19,8 @@ from alerts.services.transitions import add_timeline_entry, transition
 Kind = AlertEvent.Kind
 
 BATCH_SIZE = 500
-# After this time, the next sweep continues. Evaluation runs in the same thread, which counts as hung after 60 s.
+# The step stops after this time, and the next run continues. Evaluation uses the same thread, which counts as hung
+# after 60 s.
 MAX_SECONDS_PER_STEP = 10.0
 MAX_LAST_STEP_REPEATS = 3
 REMINDER_INTERVALS = {
@@ -31,7 +32,7 @@ REMINDER_INTERVALS = {
 
 
 def follow_up(*, now: datetime) -> dict[str, int]:
-    """Take all steps that are due, and return the number of alerts for each kind of step."""
+    """Perform all steps that are due, and return the number of alerts for each kind of step."""
     grouping.release_forgotten(now=now)
     open_alerts = SystemAlert.objects.filter(state=AlertState.OPEN).select_related("rule")
     unannounced = open_alerts.filter(is_announced=False)
@@ -62,7 +63,7 @@ def _is_reminder_due(now: datetime) -> Q:
 
 
 def _list_types_without_channel(alerts: QuerySet[SystemAlert]) -> list[str]:
-    """Return the alert types that no channel gets. Their alerts, possibly thousands, wait."""
+    """Return the alert types that no channel gets. Possibly thousands of alerts of these types wait for a channel."""
     types = AlertType.objects.filter(slug__in=alerts.values("alert_type"), digest_only=False)
     return [one.slug for one in types if not routing.list_channels(one)]
 
@@ -70,7 +71,7 @@ def _list_types_without_channel(alerts: QuerySet[SystemAlert]) -> list[str]:
 def _apply(
     alerts: QuerySet[SystemAlert], step: Callable[[SystemAlert, datetime], bool], now: datetime
 ) -> int:
-    """Apply the step to all alerts, and return the number of those that it changed."""
+    """Perform the step for all alerts, and return the number of alerts that it changed."""
     count, last = 0, 0
     started = time.monotonic()
     while batch := list(alerts.filter(pk__gt=last).order_by("pk")[:BATCH_SIZE]):
@@ -88,15 +89,17 @@ def _announce(alert: SystemAlert, now: datetime) -> bool:
         return False
     if not transition(alert) or not notifications.announce(alert, now=now):
         return False
-    lifecycle.start_response_clock(alert, now=now)  # People learn of the alert only now.
+    # The response time starts now, because people have just been notified for the first time.
+    lifecycle.start_response_clock(alert, now=now)
     return True
 
 
 def _escalate(alert: SystemAlert, now: datetime) -> bool:
-    """Take the next escalation step. After the last step and its repeats, mark the alert as unanswered.
+    """Take the next escalation step. After the last step and its repetitions, mark the alert as unanswered.
 
-    If no channel was available when the alert opened, the step's channels get the alert itself. If a step reaches no
-    one, for example because its schedule has a gap, the next step follows immediately; the last step waits.
+    If no channel was available when the alert opened, the channels of the step get the first message about the alert.
+    If a step reaches no one, for example because its schedule has a gap, the next step follows immediately. The last
+    step is instead tried again later.
     """
     alert_type = get_or_create_type(alert.alert_type, alert.severity)
     steps = list(alert_type.steps.order_by("after", "pk"))
@@ -115,7 +118,7 @@ def _escalate(alert: SystemAlert, now: datetime) -> bool:
     step = steps[min(number, len(steps) - 1)]
     is_escalation = number > 0 or step.after > timedelta(0)
     channels = routing.list_channels(step)
-    if not is_escalation:  # The channels of the type were notified when the alert opened.
+    if not is_escalation:  # The channels of the type were already notified when the alert opened.
         known = routing.list_channels(alert_type)
         channels = [channel for channel in channels if channel not in known]
     named = on_call.find_people(step, now=now)
@@ -149,7 +152,7 @@ def _escalate(alert: SystemAlert, now: datetime) -> bool:
 def _next_escalation_at(
     alert: SystemAlert, steps: list[EscalationStep], index: int, now: datetime
 ) -> datetime:
-    """Return when the following step is due. Repetitions of the last step use its distance from the step before."""
+    """Return when the following step is due. The last step is repeated at the interval between the last two steps."""
     if index + 1 < len(steps):
         return max(now, alert.opened_at + steps[index + 1].after)
     before = steps[-2].after if len(steps) > 1 else timedelta(0)

@@ -1,7 +1,8 @@
-"""Combine alerts that share a cause into one message: those about one host, app or component to the same recipients.
+"""Combine alerts about one host, app or component into one message to the same recipients.
 
-When a message is sent for the first time, the messages of related alerts that wait as well are merged into it. Messages
-that are not critical wait GROUP_WAIT for each other. Critical ones are sent at once; they take with them what waits.
+When a message is sent for the first time, waiting messages about related alerts are merged into it. Messages that are
+not critical wait GROUP_WAIT for related ones. A critical message is sent at once, together with the related messages
+that wait at that time.
 """
 
 from collections.abc import Collection
@@ -20,20 +21,20 @@ from alerts.models import FIRING_KINDS, Channel, Notification, NotificationState
 GROUP_WAIT = timedelta(seconds=30)
 MAX_MEMBERS = 100
 MAX_LISTED = 10
-# Messages to a person contain a link that acknowledges one alert, so they are sent one by one.
+# A message to a person contains a link that acknowledges only one alert, so such messages are never merged.
 MERGED_KINDS = tuple(kind for kind in FIRING_KINDS if kind != MessageKind.PAGED)
 _WAITING_KINDS = (MessageKind.TRIGGERED, MessageKind.REOPENED, MessageKind.RESOLVED)
 
 
 def merges(channel: Channel) -> bool:
-    """Return True if related alerts become one message of this channel."""
+    """Return True if the channel combines related alerts in one message."""
     return channel.groups_alerts and get_transport(channel).supports_groups
 
 
 def wait_for_related(
     channel: Channel, message: Message, not_before: datetime, now: datetime
 ) -> datetime:
-    """Return the time before which a message is not sent, so that related ones can be merged into it."""
+    """Return the time from which a message may be sent. Until then, related messages can be merged into it."""
     is_urgent = message.severity == Severity.CRITICAL or message.kind not in _WAITING_KINDS
     if is_urgent or not message.causes or not merges(channel):
         return not_before
@@ -41,15 +42,15 @@ def wait_for_related(
 
 
 def is_related(notification: Notification, causes: Collection[str]) -> bool:
-    """Return True if the notification is about one of these causes."""
+    """Return True if the notification and `causes` have a cause in common."""
     return not set(notification.payload.get("causes", ())).isdisjoint(causes)
 
 
 @transaction.atomic
 def merge_related(leader: Notification, message: Message, *, now: datetime) -> Message:
-    """Merge waiting messages of related alerts into this one, which is about to be sent for the first time.
+    """Merge waiting messages about related alerts into this message, which is sent for the first time.
 
-    The content is stored, so that retries send the same.
+    The merged content is stored, so that retries send the same content.
     """
     is_firing = leader.kind in MERGED_KINDS
     if leader.attempt_count != 1 or not (is_firing or leader.kind == MessageKind.RESOLVED):
@@ -58,7 +59,7 @@ def merge_related(leader: Notification, message: Message, *, now: datetime) -> M
         return message
     candidates = _list_candidates(leader, MERGED_KINDS if is_firing else (MessageKind.RESOLVED,))
     related = [one.pk for one in candidates if is_related(one, message.causes)][:MAX_MEMBERS]
-    # Another node may have claimed some of them.
+    # Another node may have claimed some of these messages in the meantime.
     Notification.objects.filter(
         pk__in=related, state=NotificationState.WAITING, attempt_count=0
     ).update(state=NotificationState.MERGED, merged_into=leader)
@@ -89,9 +90,11 @@ def _list_candidates(leader: Notification, kinds: Collection[MessageKind]) -> li
         attempt_count=0,
         kind__in=kinds,
     )
-    if not leader.is_critical:  # A critical message is sent before, with this one in it.
+    # A waiting critical message is sent first and takes this message with it.
+    if not leader.is_critical:
         waiting = waiting.filter(is_critical=False)
-    if leader.kind == MessageKind.RESOLVED:  # Only alerts that people know of need such a message.
+    # People need no message about the resolution of an alert of which they were not notified.
+    if leader.kind == MessageKind.RESOLVED:
         waiting = waiting.filter(alert__notifications__sent_at__isnull=False).distinct()
     return list(waiting.exclude(pk=leader.pk).order_by("-is_critical", "pk")[: 10 * MAX_MEMBERS])
 
@@ -120,19 +123,19 @@ def _add_members(message: Message, members: list[Message]) -> Message:
 
 
 def record_sent(leader: Notification, *, now: datetime) -> None:
-    """Record that the messages merged into this one were sent with it."""
+    """Record that the messages that were merged into this one have been sent."""
     _members_of([leader.pk]).update(sent_at=now)
 
 
 def release(leaders: Collection[int], *, now: datetime) -> int:
-    """Send the messages that were merged into these ones on their own, because these will not be sent."""
+    """Send the messages separately that were merged into `leaders`, because the leaders will not be sent."""
     return _members_of(leaders).update(
         state=NotificationState.WAITING, merged_into=None, next_attempt_at=now
     )
 
 
 def release_forgotten(*, now: datetime) -> int:
-    """Release the messages whose leader ended without being sent, in case a process died before releasing them."""
+    """Release the messages whose leader ended without being sent, in case a process died before it released them."""
     ended = Q(state=NotificationState.SUPERSEDED) | Q(
         state=NotificationState.FAILED, is_permanent_failure=True
     )

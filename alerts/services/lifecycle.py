@@ -1,6 +1,6 @@
-"""Take the steps in the life cycle of an alert: opened, reopened, updated, raised, resolved.
+"""Change the state of an alert: open, reopen, update, raise or resolve it.
 
-Each function takes one step in the caller's transaction, including the timeline entry and the notifications. It
+Each function makes one change in the caller's transaction, including the timeline entry and the notifications. It
 returns False if another worker changed the alert first.
 """
 
@@ -28,7 +28,7 @@ FLAPPING_WINDOW = timedelta(minutes=30)
 
 @dataclass(frozen=True)
 class Problem:
-    """A problem as a rule or a report describes it at this time."""
+    """A problem as a rule or a report describes it now."""
 
     key: str
     alert_type: str
@@ -44,17 +44,20 @@ class Problem:
     metadata: Mapping[str, object] = field(default_factory=dict)
     references: Mapping[str, object] = field(default_factory=dict)
     recent: str = ""
-    # None stands for the app that the labels or the metadata name, if any.
+    # If this is None, the alert concerns the app that the labels or the metadata name.
     app_id: int | None = None
 
     def find_app(self) -> int | None:
-        """Return the app that the problem concerns, or None if it concerns none or several."""
+        """Return the id of the app that the problem concerns, or None.
+
+        If it names several apps, return the lowest id.
+        """
         if self.app_id is not None:
             return self.app_id
         return min(find_named_apps(self.labels, self.metadata), default=None)
 
     def occurrence_fields(self) -> dict[str, object]:
-        """Return the fields that every occurrence updates."""
+        """Return the fields of the alert that every occurrence updates."""
         return {
             "title": self.title[:200],
             "message": self.message,
@@ -69,7 +72,7 @@ class Problem:
 def create_alert(
     problem: Problem, *, now: datetime, is_pending: bool = False
 ) -> SystemAlert | None:
-    """Create an alert for a problem that has none. Return None if another worker created it first."""
+    """Create an alert for a problem that has no unresolved alert. Return None if another worker created one first."""
     episode = SystemAlert.objects.filter(key=problem.key).aggregate(last=Max("episode"))["last"]
     alert = SystemAlert(
         key=problem.key,
@@ -110,7 +113,7 @@ def _opening_fields(alert: SystemAlert, problem: Problem, now: datetime) -> dict
 
 
 def open_pending(alert: SystemAlert, problem: Problem, *, now: datetime) -> bool:
-    """Open a pending alert that now has enough breaches."""
+    """Open a pending alert that has had enough breaches."""
     if not transition(alert, **_opening_fields(alert, problem, now)):
         return False
     _record_opening(alert, Kind.OPENED, now=now)
@@ -134,7 +137,7 @@ def reopen(alert: SystemAlert, problem: Problem, *, now: datetime) -> bool:
         "reopen_count": alert.reopen_count + 1,
     }
     try:
-        # The update fails if another worker created a new alert with this key.
+        # The update fails if another worker has created a new alert with this key.
         with transaction.atomic():
             if not transition(alert, **fields):
                 return False
@@ -146,12 +149,13 @@ def reopen(alert: SystemAlert, problem: Problem, *, now: datetime) -> bool:
 
 
 def add_occurrences(occurrences: Sequence[tuple[SystemAlert, Problem]], *, now: datetime) -> None:
-    """Count one more occurrence of each problem of a rule with few statements.
+    """Count one more occurrence of each problem of a rule, with few statements.
 
-    The state and the version do not change, so there is no conflict if an alert is changed at the same time.
+    State and version do not change, so this does not conflict with a concurrent change of the alert.
     """
     alerts = SystemAlert.objects.unresolved()
-    ordered = sorted(occurrences, key=lambda pair: pair[0].pk)  # A fixed order prevents deadlocks.
+    # The sorted order prevents deadlocks between workers.
+    ordered = sorted(occurrences, key=lambda pair: pair[0].pk)
     alerts.filter(pk__in=[alert.pk for alert, _ in ordered]).update(
         last_seen_at=now,
         clear_since=None,
@@ -168,7 +172,7 @@ def add_occurrences(occurrences: Sequence[tuple[SystemAlert, Problem]], *, now: 
 
 
 def add_occurrence(alert: SystemAlert, problem: Problem, *, now: datetime) -> bool:
-    """Count one more occurrence of a reported problem."""
+    """Count one more occurrence of a problem that code reported."""
     fields: dict[str, object] = problem.occurrence_fields() | {
         "last_seen_at": now,
         "evaluated_at": now,
@@ -231,13 +235,13 @@ def record_verdict(
     value: float | None,
     now: datetime,
 ) -> bool:
-    """Store the recent verdicts and the current value if an evaluation changes nothing else."""
+    """Store the recent verdicts and the current value when an evaluation changes nothing else."""
     current = {} if alert.state == AlertState.RESOLVED else {"value": value}
     return transition(alert, recent=recent, clear_since=clear_since, evaluated_at=now, **current)
 
 
 def discard_pending(alert: SystemAlert) -> bool:
-    """Delete a pending alert whose breaches stopped."""
+    """Delete a pending alert that is no longer breached."""
     deleted, _ = SystemAlert.objects.filter(
         pk=alert.pk, state=AlertState.PENDING, version=alert.version
     ).delete()
@@ -254,7 +258,7 @@ def resolve(
     previous: Mapping[str, object] | None = None,
     **seen: object,
 ) -> bool:
-    """Resolve the alert, automatically or for a user. `seen` holds further fields, such as the last value.
+    """Resolve the alert, automatically or for a user. `seen` contains further fields, such as the last value.
 
     With `batch` and `previous`, the user can undo the resolution.
     """
@@ -296,7 +300,7 @@ def _record_opening(
 
 
 def start_response_clock(alert: SystemAlert, *, now: datetime) -> None:
-    """Restart the response time and the escalation of the alert type."""
+    """Restart the response time and the escalation of the alert, as its type defines them."""
     alert_type = get_or_create_type(alert.alert_type, alert.severity)
     within = alert_type.respond_within
     first = alert_type.steps.order_by("after", "pk").first()
@@ -307,7 +311,7 @@ def start_response_clock(alert: SystemAlert, *, now: datetime) -> None:
         escalate_at=now + first.after if first else None,
         is_unanswered=False,
     )
-    if first and not first.after:  # The first step does not wait for the next minute.
+    if first and not first.after:  # An immediate step must not wait for the next minute.
         queue.enqueue("alerts.tasks.follow_up")
 
 
