@@ -1,4 +1,4 @@
-"""Define the form with which a person takes over a part of an on-call schedule."""
+"""Define the form for an override, with which a person takes over a part of an on-call schedule."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ _LOCAL = "%Y-%m-%dT%H:%M"
 
 
 class LocalDateTimeField(forms.DateTimeField):
-    """A field for a date and time in the time zone of the schedule, with the browser's own input."""
+    """A field for a date and time in the time zone of the schedule. It uses the date and time input of the browser."""
 
     def __init__(self, **options: Any) -> None:
         widget = forms.DateTimeInput(

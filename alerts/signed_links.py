@@ -12,14 +12,14 @@ from django.utils.crypto import constant_time_compare, salted_hmac
 
 from alerts.models import Person, Schedule, SystemAlert
 
-# Each kind of link has a salt of its own, so that its signature is not valid for the other kind.
+# Each kind of link has its own salt, so that a signature is valid only for one kind.
 _ACTION, _FEED = "alerts.action-link", "alerts.on-call-feed"
-_SIGNATURE_BYTES = 15  # 15 bytes are written as 20 characters.
+_SIGNATURE_BYTES = 15  # The Base64 encoding of 15 bytes has 20 characters.
 
 
 @dataclass(frozen=True)
 class Claim:
-    """The person and the alert that a valid link names. This person may act on this alert."""
+    """The person and the alert that a valid link names. The link allows this person to act on this alert."""
 
     alert: SystemAlert
     person: Person
@@ -35,7 +35,7 @@ def build_token(alert: SystemAlert, person: Person) -> str:
 
 
 def read_token(token: str) -> Claim | None:
-    """Return the content of the token, or None if it is not genuine, or its alert or person no longer exists."""
+    """Return the content of the token, or None if its signature is invalid, or its alert or person no longer exists."""
     numbers = _verify(_ACTION, token)
     if numbers is None:
         return None
@@ -52,7 +52,7 @@ def build_feed_url(schedule: Schedule) -> str:
 
 
 def read_feed_token(token: str) -> Schedule | None:
-    """Return the schedule that a calendar's URL names, or None if the URL is not genuine or was replaced."""
+    """Return the schedule that the URL of a calendar names, or None if the URL is invalid or was replaced."""
     numbers = _verify(_FEED, token)
     if numbers is None:
         return None
@@ -61,7 +61,7 @@ def read_feed_token(token: str) -> Schedule | None:
 
 
 def _verify(salt: str, token: str) -> list[int] | None:
-    """Return the numbers in a genuine token, or else None."""
+    """Return the numbers in a token, or None if its signature is invalid."""
     value, _, signature = token.rpartition(".")
     secrets = [settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS]
     if not any(constant_time_compare(signature, _sign(salt, value, one)) for one in secrets):

@@ -1,4 +1,7 @@
-"""Schedule and queue the work of alerts. Every task is safe to run twice, because rows record what was done."""
+"""Define the scheduled and queued tasks of alerts.
+
+Every task can run twice safely, because rows record what was done.
+"""
 
 from contextlib import suppress
 
@@ -80,7 +83,7 @@ def send_weekly_report() -> str:
 
 
 def answer_in_slack(url: str, text: str) -> None:
-    """Show the outcome of a button in Slack. If this task is lost, the portal still shows the outcome."""
+    """Show the result of a button in Slack. If this task is lost, the portal still shows the result."""
     with suppress(DeliveryFailed):
         post(
             "slack",

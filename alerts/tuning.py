@@ -1,6 +1,7 @@
-"""Suggest a threshold for a noisy rule, from what it measured. Pure: no database, no clock.
+"""Suggest a threshold for a noisy rule from its readings. All functions are pure.
 
-The suggestion is the smallest change with at most one alert a week. It never hides an alert that a person acknowledged.
+The suggestion is the smallest change that leaves at most one alert a week. It never hides an alert that a person
+acknowledged.
 """
 
 import math
@@ -19,7 +20,7 @@ from alerts.evaluation import (
     judge,
 )
 
-# A row has the key, the time, the value and the number of samples.
+# The tuple contains the key, the time, the value and the number of samples of a reading.
 Row = tuple[str, datetime, float | None, int | None]
 WANTED_PER_WEEK = 1
 MIN_GAIN = 0.25  # A suggestion must avoid at least this share of the alerts.
@@ -29,7 +30,7 @@ MINUTE = timedelta(minutes=1)
 
 @dataclass(frozen=True)
 class Episode:
-    """One alert that the readings would have opened, with the worst value while it was active."""
+    """An alert that the readings would have opened, with the worst value while it was active."""
 
     key: str
     started_at: datetime
@@ -57,7 +58,7 @@ class Replay:
 
     @property
     def weeks(self) -> float:
-        """Return the length of the readings in weeks, at least one."""
+        """Return the time that the readings cover in weeks, but at least one."""
         if self.first_at is None or self.last_at is None:
             return 1.0
         return max(1.0, (self.last_at - self.first_at) / timedelta(weeks=1))
@@ -65,7 +66,7 @@ class Replay:
 
 @dataclass(frozen=True)
 class Known:
-    """An alert that a person acknowledged, and that must still fire."""
+    """An alert that a person acknowledged. Suggested limits must still open it."""
 
     key: str
     opened_at: datetime
@@ -95,7 +96,8 @@ def replay(readings: Iterable[Row], limits: Limits) -> Replay:
         last_at = at if last_at is None or at > last_at else last_at
         verdict = judge(value, samples, limits)
         if previous is None and verdict is not Verdict.BREACH:
-            continue  # This is the usual case, and skipping it saves two thirds of the time.
+            # Most readings are clear and have no previous state. Skipping them saves two thirds of the time.
+            continue
         decision = decide(verdict, value, previous, limits, at)
         previous = advance(previous, decision, at)
         if decision.action in (Action.OPEN, Action.REOPEN):
@@ -122,7 +124,7 @@ def suggest(
     present: Replay,
     acknowledged: Sequence[Known] = (),
 ) -> Suggestion | None:
-    """Return a better threshold, or None if there is none. `present` is the replay with the limits as they are."""
+    """Return a better threshold, or None if there is none. `present` is the replay with the current limits."""
     best: Suggestion | None = None
     wanted = WANTED_PER_WEEK * present.weeks
     for threshold in _list_candidates(present, limits):
@@ -147,7 +149,7 @@ def with_threshold(limits: Limits, threshold: float) -> Limits:
 
 
 def _list_candidates(present: Replay, limits: Limits) -> list[float]:
-    """Return thresholds at which more and more of the present alerts would not open, in round numbers."""
+    """Return thresholds, in round numbers, that prevent more and more of the alerts in `present`."""
     peaks = sorted({one.peak for one in present.episodes}, reverse=limits.below)
     if len(peaks) > MAX_CANDIDATES:
         step = len(peaks) / MAX_CANDIDATES
@@ -166,7 +168,10 @@ def _list_candidates(present: Replay, limits: Limits) -> list[float]:
 
 
 def _round_beyond(peak: float, *, below: bool) -> float:
-    """Return a number of two digits at which the peak is not a breach: 12.3 becomes 13, or 12 if low values are bad."""
+    """Return a number with two significant digits at which the peak is not a breach.
+
+    12.3 becomes 13, or 12 if low values are bad.
+    """
     if peak == 0:
         return -1.0 if below else 0.0
     size = 10.0 ** (math.floor(math.log10(abs(peak))) - 1)

@@ -9,7 +9,7 @@ MAX_LINE_BYTES = 75
 
 @dataclass(frozen=True)
 class CalendarEvent:
-    uid: str  # This is the same each time the calendar is read.
+    uid: str  # The uid of an entry never changes, so that calendar programs recognize the entry.
     starts_at: datetime
     ends_at: datetime
     summary: str
@@ -36,7 +36,8 @@ def write_calendar(name: str, events: Iterable[CalendarEvent], *, now: datetime)
             f"DTEND:{_stamp(event.ends_at)}",
             f"SUMMARY:{_escape(event.summary)}",
             *([f"DESCRIPTION:{_escape(event.description)}"] if event.description else []),
-            "TRANSP:TRANSPARENT",  # A shift does not make its person appear busy.
+            # Calendar programs do not show the person as busy during a shift.
+            "TRANSP:TRANSPARENT",
             "END:VEVENT",
         ]
     lines.append("END:VCALENDAR")
@@ -53,9 +54,9 @@ def _escape(text: str) -> str:
 
 
 def _fold(line: str) -> str:
-    """Break a line into parts of at most MAX_LINE_BYTES bytes, between characters.
+    """Break a line between characters into parts of at most MAX_LINE_BYTES bytes.
 
-    Each further part begins with a space.
+    Each part after the first one begins with a space, as RFC 5545 requires.
     """
     parts, length = [""], 0
     for character in line:

@@ -1,8 +1,8 @@
-"""Compute the people on call from a schedule and a time, without a database.
+"""Compute who is on call at a time, from the rotations and overrides of a schedule, without a database.
 
-A schedule has an ordered list of rotations, and overrides. At any time, the first rotation whose hours include this
-time determines the person. Overrides then replace the person, the newest override last. All wall-clock times are in the
-time zone of their rotation, so a handover at 09:00 stays at 09:00 when daylight saving begins or ends.
+A schedule has an ordered list of rotations, and overrides. The first rotation whose hours include a given time
+determines the person. Overrides then replace this person, with the newest override last. All wall-clock times are in
+the time zone of their rotation, so a handover at 09:00 stays at 09:00 when daylight saving begins or ends.
 """
 
 import calendar
@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 from alerts.wall_clock import to_instant
 
 MIDNIGHT = time(0)
-LOOK_AHEAD = timedelta(days=60)  # The end of a current shift is searched within this time.
+LOOK_AHEAD = timedelta(days=60)  # The end of the current shift is searched only within this time.
 EVERY_DAY = frozenset(range(1, 8))
 
 
@@ -29,7 +29,7 @@ class TurnUnit(StrEnum):
 class Rotation:
     """People who take turns.
 
-    Before the first turn, on `first_day` at `handover_at`, the rotation puts no one on call.
+    The first turn begins on `first_day` at `handover_at`. Before this time, the rotation puts no one on call.
     """
 
     id: int
@@ -38,10 +38,10 @@ class Rotation:
     handover_at: time
     zone: ZoneInfo
     unit: TurnUnit
-    every: int = 1  # The length of a turn, in units.
-    # None means all day. (22:00, 06:00) ends on the next day.
+    every: int = 1  # A turn has this number of units.
+    # None means all day. (22:00, 06:00) means from 22:00 to 06:00 on the next day.
     hours: tuple[time, time] | None = None
-    weekdays: frozenset[int] = EVERY_DAY  # The hours begin on these days; 1 is Monday.
+    weekdays: frozenset[int] = EVERY_DAY  # The hours begin on these weekdays, where 1 is Monday.
 
     def person_at(self, at: datetime) -> int | None:
         if not self.people or at < self.handover(0) or not self.covers(at):
@@ -49,7 +49,10 @@ class Rotation:
         return self.people[self.turn_at(at) % len(self.people)]
 
     def handover(self, number: int) -> datetime:
-        """Return the start of the turn with this number. A month without the first day's number uses its last day."""
+        """Return the start of a turn.
+
+        In a month that is too short for the day of the first turn, this is the last day.
+        """
         count = number * self.every
         match self.unit:
             case TurnUnit.DAY:
@@ -61,7 +64,7 @@ class Rotation:
         return to_instant(day, self.handover_at, self.zone)
 
     def turn_at(self, at: datetime) -> int:
-        """Return the number of the turn at an instant, which must not be before the first turn."""
+        """Return the number of the turn at a time, which must not be before the first turn."""
         day = at.astimezone(self.zone).date()
         if self.unit is TurnUnit.MONTH:
             passed = (day.year - self.first_day.year) * 12 + day.month - self.first_day.month
@@ -75,13 +78,13 @@ class Rotation:
         return number
 
     def covers(self, at: datetime) -> bool:
-        """Return True if the instant is within the hours and weekdays of the rotation."""
+        """Return True if the time is within the hours and weekdays of the rotation."""
         if self._is_unrestricted:
             return True
         return any(starts <= at < ends for starts, ends in self._windows(at, at))
 
     def boundaries(self, since: datetime, until: datetime) -> Iterator[datetime]:
-        """Yield all instants at which the person of the rotation may change, and some outside of the period."""
+        """Yield all times in the period at which the person may change, and possibly times outside of the period."""
         first = self.handover(0)
         if not self.people or first >= until:
             return
@@ -96,7 +99,7 @@ class Rotation:
         return self.hours is None and self.weekdays == EVERY_DAY
 
     def _windows(self, since: datetime, until: datetime) -> Iterator[tuple[datetime, datetime]]:
-        """Yield the starts and ends of the hours on each day of the period and the day before it."""
+        """Yield the start and end of the hours on each day of the period, and on the day before it."""
         starts_at, ends_at = self.hours or (MIDNIGHT, MIDNIGHT)
         day = since.astimezone(self.zone).date() - timedelta(days=1)
         last = until.astimezone(self.zone).date()
@@ -123,7 +126,7 @@ class Override:
 
 @dataclass(frozen=True)
 class Plan:
-    """A schedule without its names: rotations in order of precedence, and overrides, with the oldest first."""
+    """The rotations of a schedule in order of precedence, and its overrides with the oldest first."""
 
     rotations: tuple[Rotation, ...]
     overrides: tuple[Override, ...] = ()
@@ -131,7 +134,7 @@ class Plan:
 
 @dataclass(frozen=True)
 class Duty:
-    """The person on call at an instant, and the rotation or override that determined the person."""
+    """The person on call at a time, and the rotation or override that put this person on call."""
 
     person: int
     rotation: int | None = None
@@ -140,15 +143,15 @@ class Duty:
 
 @dataclass(frozen=True)
 class Shift:
-    """A period in which one person is on call without interruption, for the same reason."""
+    """A period without interruption in which one person is on call for the same reason."""
 
     starts_at: datetime
     ends_at: datetime
-    duty: Duty | None  # None for a gap, in which no one is on call.
+    duty: Duty | None  # None stands for a gap, in which no one is on call.
 
 
 def on_call_at(plan: Plan, at: datetime) -> Duty | None:
-    """Return the person on call at an instant, or None in a gap."""
+    """Return the person on call at a time, or None in a gap."""
     duty = None
     for rotation in plan.rotations:
         person = rotation.person_at(at)
@@ -166,7 +169,7 @@ def on_call_at(plan: Plan, at: datetime) -> Duty | None:
 def shifts_between(plan: Plan, since: datetime, until: datetime) -> list[Shift]:
     """Return the shifts and gaps of a period in order.
 
-    They leave no time out, and are cut at the ends of the period.
+    Together, the shifts and gaps cover exactly the period.
     """
     instants = {since}
     for rotation in plan.rotations:

@@ -31,8 +31,8 @@ NO_CHANNEL = "no channel of this alert type is configured; it is announced as so
 def announce(alert: SystemAlert, *, now: datetime) -> int:
     """Notify about an open alert that is not announced yet, and return the number of messages.
 
-    If a silence or the cooldown holds it back, or no channel works, it stays unannounced, and the sweep of each minute
-    tries again.
+    If a silence, a dependency or the cooldown holds the alert back, or no channel is configured, it stays unannounced.
+    The sweep of each minute then tries again.
     """
     alert_type = get_or_create_type(alert.alert_type, alert.severity)
     if alert_type.digest_only:
@@ -44,7 +44,7 @@ def announce(alert: SystemAlert, *, now: datetime) -> int:
     hold = find_hold_reason(alert, kind, now)
     if not hold and not channels:
         if alert_type.has_immediate_step():
-            return 0  # The escalation notifies people immediately.
+            return 0  # The immediate escalation step notifies people.
         hold = NO_CHANNEL
     if hold:
         if not alert.events.filter(kind=AlertEvent.Kind.HELD_BACK, text=hold).exists():
@@ -57,7 +57,7 @@ def announce(alert: SystemAlert, *, now: datetime) -> int:
 
 
 def announce_flapping(alert: SystemAlert, *, now: datetime) -> int:
-    """Send one message that the alert is flapping, instead of one for every opening and resolution."""
+    """Send one message that the alert is flapping, instead of a message for every opening and resolution."""
     alert_type = get_or_create_type(alert.alert_type, alert.severity)
     if alert_type.digest_only or dependencies.is_held_back(alert, now):
         return 0
@@ -69,7 +69,7 @@ def choose_first_kind(alert: SystemAlert) -> MessageKind:
 
 
 def choose_kind(alert: SystemAlert) -> MessageKind:
-    """Return the kind of message that fits the messages sent since the alert opened."""
+    """Return the kind of the next message, given the messages that were sent since the alert opened."""
     first = choose_first_kind(alert)
     if not alert.notice_count:
         return first
@@ -85,7 +85,7 @@ def choose_kind(alert: SystemAlert) -> MessageKind:
 
 
 def find_hold_reason(alert: SystemAlert, kind: MessageKind, now: datetime) -> str:
-    """Return the reason to hold the notification back now, or "" if it need not wait."""
+    """Return the reason to hold the notification back, or "" if it can be sent now."""
     silenced = silences.find_silence(alert, now)
     if silenced:
         silence, end = silenced
@@ -109,9 +109,9 @@ def find_hold_reason(alert: SystemAlert, kind: MessageKind, now: datetime) -> st
 def notify(
     alert: SystemAlert, kind: MessageKind, channels: Iterable[Channel], *, now: datetime
 ) -> int:
-    """Enqueue a message of this kind for each channel and return the number of messages.
+    """Enqueue a message of this kind for each channel, and return the number of messages.
 
-    In a storm, the message is only stored, and the channel's storm message includes it in its count.
+    During a storm, a message is stored but not sent, and the storm message of the channel counts it.
     """
     channel_names: list[str] = []
     grouped_names: list[str] = []
@@ -157,7 +157,7 @@ def notify(
 
 
 def notify_acknowledged(alert: SystemAlert, *, now: datetime) -> int:
-    """Notify the services that track acknowledgments themselves, if they were notified of the alert."""
+    """Notify the channels that track acknowledgments, if they were notified of the alert."""
     known = alert.notifications.filter(kind__in=FIRING_KINDS).values("channel")
     channels = [
         channel
@@ -170,14 +170,14 @@ def notify_acknowledged(alert: SystemAlert, *, now: datetime) -> int:
 def notify_resolved(alert: SystemAlert, *, now: datetime) -> int:
     """Notify all recipients of the alert that it is resolved, and return the number of messages.
 
-    Messages about the alert that are still waiting are superseded. Delivery checks whether an earlier one was sent.
+    Messages about the alert that still wait are superseded. The delivery checks whether an earlier message was sent.
     """
     channel_names: list[str] = []
     number = alert.notice_count + 1
     _supersede_unsent_pages(alert)
     firing = (
         alert.notifications.filter(kind__in=FIRING_KINDS, created_at__gte=alert.opened_at)
-        # The storm message gives the number of resolved alerts.
+        # The storm message already states how many of its alerts are still active.
         .exclude(state=NotificationState.GROUPED)
         .exclude(kind=Kind.PAGED, attempt_count=0)
         .select_related("channel")
@@ -200,7 +200,7 @@ def notify_resolved(alert: SystemAlert, *, now: datetime) -> int:
             now=now,
             recipients=tuple(messages.from_payload(last.payload).recipients),
         )
-        # A recipient in quiet hours gets one message about both when the quiet hours end.
+        # A recipient in quiet hours gets one message about the alert and its resolution when the quiet hours end.
         not_before = last.due_at if last.attempt_count == 0 and last.sent_at is None else now
         outbox.enqueue_notification(
             channel=last.channel,
@@ -221,7 +221,7 @@ def notify_resolved(alert: SystemAlert, *, now: datetime) -> int:
 
 
 def _supersede_unsent_pages(alert: SystemAlert) -> None:
-    """Supersede messages to people that have not been tried; these people need not know about the resolution."""
+    """Supersede messages to people that were never tried, because these people need not know of the resolution."""
     alert.notifications.filter(
         kind=Kind.PAGED, state=NotificationState.WAITING, attempt_count=0
     ).update(state=NotificationState.SUPERSEDED, error="resolved before this message was due")
@@ -234,7 +234,7 @@ def _build_stream(alert: SystemAlert, label: str) -> str:
 def _supersede_queued(stream: str, severity: str, due_at: datetime, now: datetime) -> None:
     """Supersede older messages that would delay this one in their stream.
 
-    These are messages held for quiet hours and, before a critical message, all messages that have not been tried yet.
+    These are messages held for quiet hours and, before a critical message, all messages that were never tried.
     """
     queued = Notification.objects.filter(
         stream=stream,

@@ -19,7 +19,10 @@ def add_override(
     comment: str = "",
     user: AbstractBaseUser | None = None,
 ) -> ScheduleOverride:
-    """Let a person take over for a time. Raises ValidationError if the period is empty."""
+    """Let a person take over for a time.
+
+    Raises ValidationError if the end is not after the start, or if `person` is `instead_of`.
+    """
     if ends_at <= starts_at:
         raise ValidationError("The end must be after the start.")
     if instead_of == person:
@@ -36,5 +39,5 @@ def add_override(
 
 
 def renew_feed_address(schedule: Schedule) -> None:
-    """Make the current URL of the calendar invalid; the page shows the new one."""
+    """Replace the URL of the calendar. The previous URL becomes invalid."""
     Schedule.objects.filter(pk=schedule.pk).update(feed_version=F("feed_version") + 1)

@@ -1,6 +1,6 @@
-"""Write to the outbox in the transaction that makes the reported change.
+"""Write notifications to the outbox, in the transaction that makes the reported change.
 
-The delivery process polls the table, so a committed row needs nothing else to be sent.
+The delivery process polls the table, so a committed row is sent without further steps.
 """
 
 from datetime import datetime, timedelta
@@ -17,7 +17,7 @@ from alerts.models import (
     SystemAlert,
 )
 
-# Messages that are not delivered within this time are outdated and shown as failed.
+# A message that is not delivered within this time is marked as failed.
 DELIVERY_DEADLINE = timedelta(hours=24)
 REMINDER_DEADLINE = timedelta(hours=1)
 

@@ -1,7 +1,7 @@
 """Notify a person about an alert through the channels, and with the delays, of the person's own rules.
 
-All messages are written to the outbox at once, each with the time from which it is due. A message that is still waiting
-when the alert is acknowledged is not sent: delivery checks that when it claims the message (`is_obsolete`).
+All messages are written to the outbox at once, each with the time at which it becomes due. If the alert has been
+acknowledged by then, the delivery drops the message when it claims it (`is_obsolete`).
 """
 
 from collections.abc import Mapping
@@ -29,22 +29,22 @@ from alerts.queries.routing import skip_quiet_hours
 from alerts.services import outbox, storms
 from alerts.services.transitions import add_timeline_entry, update_locked
 
-# A person without rules is notified on the first channel of each of these kinds for which an address is known.
+# A person without rules is notified on the first channel of each of these kinds, if the address is known.
 DEFAULT_KINDS = ("email", "sms")
 
 
 @dataclass(frozen=True)
 class Way:
-    """A channel through which a person is notified, and the delay."""
+    """A channel through which a person is notified, and the delay before its message."""
 
     channel: Channel
     after: timedelta
-    rule_id: int  # This is 0 if no rule of the person sets it.
+    rule_id: int  # This is 0 for a default channel that no rule of the person names.
     recipients: tuple[str, ...]
 
 
 def list_ways(person: Person) -> list[Way]:
-    """Return the ways in which the person can be reached, from the person's rules or else from the defaults."""
+    """Return the ways to notify the person: those of the person's rules or, without rules, the default channels."""
     rules = [
         (rule.channel, rule.after, rule.pk)
         for rule in person.notification_rules.select_related("channel").order_by("after", "pk")
@@ -66,9 +66,10 @@ def list_ways(person: Person) -> list[Way]:
 def page(
     alert: SystemAlert, people: Mapping[Person, str], *, is_escalation: bool, now: datetime
 ) -> int:
-    """Enqueue the messages of each person's rules and return the number of people who can be reached.
+    """Enqueue the messages of each person's rules, and return the number of people who can be notified.
 
-    Call it in the transaction that changed the alert. A rule whose message about the alert still waits is skipped.
+    Call this in the transaction that changed the alert. A rule is skipped while its previous message about the alert
+    waits.
     """
     number = alert.notice_count + 1
     texts = []
@@ -100,7 +101,10 @@ def page(
 
 
 def is_obsolete(notification: Notification, *, now: datetime) -> str:
-    """Return the reason not to send a person's message any more, or "". The alert may be in progress, or silenced."""
+    """Return the reason to drop a person's message, or "".
+
+    The alert may be acknowledged or held back in the meantime.
+    """
     alert = notification.alert
     if notification.kind != MessageKind.PAGED or alert is None:
         return ""

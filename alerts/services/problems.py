@@ -15,7 +15,7 @@ from core.clients.models import ClientApp
 from impact.references import References
 
 REOPEN_WINDOW = timedelta(minutes=15)
-# An attempt fails only if another worker changed the same alert, so this is enough for 20 concurrent workers.
+# An attempt fails only if another worker changed the same alert. 20 attempts are enough for 20 concurrent workers.
 MAX_TRIES = 20
 
 
@@ -37,9 +37,9 @@ def report_problem(
     references: References | None = None,
     app: ClientApp | None = None,
 ) -> SystemAlert:
-    """Open, reopen or update the alert with this key and return it. The caller's transaction is used.
+    """Open, reopen or update the alert with this key, and return it. The caller's transaction is used.
 
-    Without `app`, it concerns the app that the labels or the metadata name, if any. A dismissed alert stays dismissed.
+    Without `app`, the alert concerns the app that the labels or the metadata name. A dismissed alert stays dismissed.
     Raises Contended if other workers keep changing the alert.
     """
     problem = Problem(
@@ -72,7 +72,7 @@ def report_problem(
 
 
 def clear_problem(*, key: str, now: datetime, text: str = "") -> bool:
-    """Resolve the alert with this key. Return False if there is none. The caller's transaction is used."""
+    """Resolve the alert with this key, in the caller's transaction. Return False if there is no such alert."""
     for _ in range(MAX_TRIES):
         with transaction.atomic():
             alert = SystemAlert.objects.unresolved().filter(key=key).first()
@@ -87,7 +87,7 @@ def clear_problem(*, key: str, now: datetime, text: str = "") -> bool:
 
 
 def _find_current(key: str, now: datetime) -> SystemAlert | None:
-    """Return the unresolved alert with this key, or an alert that was resolved within the reopen window."""
+    """Return the unresolved alert with this key, or else the one that was resolved within the reopen window."""
     return (
         SystemAlert.objects.unresolved().filter(key=key).first()
         or SystemAlert.objects.filter(key=key, resolved_at__gte=now - REOPEN_WINDOW)

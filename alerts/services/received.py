@@ -1,6 +1,6 @@
 """Store alerts of other systems, such as Alertmanager and Grafana, until these systems report their resolution.
 
-The systems repeat alerts that still fire, so a call that arrives twice or late does no harm.
+The systems repeat alerts that are still firing. Repeated and late calls have no further effect.
 """
 
 import hashlib
@@ -13,7 +13,7 @@ from alerts.services.problems import clear_problem, report_problem
 from core.clients.models import ClientApp
 from core.lib.scrub import scrub_text
 
-# The names of the severities in other systems, in lower case.
+# The keys are the names of severities in other systems, in lower case.
 SEVERITIES = {
     **dict.fromkeys(
         ("critical", "crit", "fatal", "emergency", "page", "disaster", "p1"), Severity.CRITICAL
@@ -23,7 +23,7 @@ SEVERITIES = {
     **dict.fromkeys(("medium", "minor", "low", "p4"), Severity.MEDIUM),
     **dict.fromkeys(("info", "informational", "information", "none", "debug", "p5"), Severity.INFO),
 }
-# The portal uses these labels for other purposes.
+# The portal uses labels with these names for other purposes.
 _RESERVED_LABELS = {"group", "name"}
 MAX_LABELS = 50
 MAX_TEXT_CHARS = 4_000
@@ -31,7 +31,7 @@ MAX_TEXT_CHARS = 4_000
 
 @dataclass(frozen=True)
 class ReceivedAlert:
-    """An alert as its source describes it. All calls about the alert have the same `key`."""
+    """An alert as its source describes it. All calls about one alert have the same `key`."""
 
     key: str
     title: str
@@ -46,7 +46,8 @@ class ReceivedAlert:
 class Received:
     firing: int = 0
     resolved: int = 0
-    unknown: int = 0  # The number of resolved alerts that are not active in the portal.
+    # This counts the alerts that were reported as resolved but are not active in the portal.
+    unknown: int = 0
 
 
 def receive(
@@ -54,7 +55,7 @@ def receive(
 ) -> Received:
     """Open, update or resolve an alert for each received one.
 
-    The text `source` is the part of the type after "received-".
+    `source` is the part of the alert type after "received-".
     """
     counts = Received()
     for one in received:

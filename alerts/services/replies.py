@@ -47,9 +47,9 @@ def act(
     way: str,
     now: datetime,
 ) -> str:
-    """Take the action on all alerts that a message names, and return what happened in words.
+    """Perform the action on all alerts that a message names, and return the result in words.
 
-    Alerts that the person may not act on are skipped. `way` says how, for example "by text message".
+    Alerts on which the person may not act are skipped. `way` is a phrase for the timeline, such as "by text message".
     """
     allowed = [alert for alert in alerts if may_act_on(person, alert)]
     if not allowed:
@@ -95,7 +95,10 @@ def _list_titles(alerts: list[SystemAlert]) -> str:
 
 @dataclass(frozen=True)
 class SentMessage:
-    """A message to a phone number, and the alerts that it names. Its reference is the number of the first alert."""
+    """A message to a phone number, with the alerts that it names.
+
+    The id of the first alert is the reference for replies.
+    """
 
     alerts: tuple[SystemAlert, ...]
 
@@ -110,7 +113,7 @@ class SentMessage:
 
 
 def answer_text(channel: Channel, *, sender: str, text: str, now: datetime) -> str:
-    """Take the action that a text message requests, and return the reply to its sender."""
+    """Perform the action that a text message requests, and return the reply to its sender."""
     person = Person.objects.filter(phone=sender, is_active=True).order_by("pk").first()
     sent = _list_sent(channel, sender)
     if person is None and not sent:
@@ -131,7 +134,11 @@ def answer_text(channel: Channel, *, sender: str, text: str, now: datetime) -> s
 
 
 def _select(sent: Sequence[SentMessage], which: str, *, may_any: bool) -> list[SystemAlert]:
-    """Return the alerts that a reply means: those of a message, one, all that are active, or all that are open."""
+    """Return the alerts that a reply refers to.
+
+    If `which` is a number, these are the alerts of the message with this reference, or the alert with this id. "all"
+    selects all active alerts. Without `which`, the open alerts are selected, or else all active ones.
+    """
     named = {alert.pk: alert for message in sent for alert in message.alerts}
     if which.isdecimal():
         number = int(which)
@@ -149,7 +156,7 @@ def _select(sent: Sequence[SentMessage], which: str, *, may_any: bool) -> list[S
 def _newest_messages(
     sent: Sequence[SentMessage], alerts: Sequence[SystemAlert]
 ) -> list[SentMessage]:
-    """Return the newest message about each of the alerts."""
+    """Return the newest message about each of the alerts, without duplicates."""
     newest: dict[int, SentMessage] = {}
     for message in sent:
         for alert in message.alerts:
@@ -158,7 +165,7 @@ def _newest_messages(
 
 
 def _list_sent(channel: Channel, number: str) -> list[SentMessage]:
-    """Return the messages by which this number was recently notified of alerts, with the newest first."""
+    """Return the recent messages to this phone number about alerts, with the newest first."""
     rows = (
         Notification.objects.filter(
             channel__kind=channel.kind,
@@ -178,6 +185,6 @@ def _list_sent(channel: Channel, number: str) -> list[SentMessage]:
 
 
 def _named_alerts(notification: Notification) -> tuple[SystemAlert, ...]:
-    """Return the alert of a notification, and those whose messages were merged into it."""
+    """Return the alert of a notification, and the alerts whose messages were merged into it."""
     rows = [notification, *sorted(notification.members.all(), key=lambda member: member.pk)]
     return tuple({row.alert.pk: row.alert for row in rows if row.alert is not None}.values())

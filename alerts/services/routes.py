@@ -7,13 +7,13 @@ from django.db import transaction
 from alerts.models import AlertType, Channel
 from core.lib import queue
 
-EVERY_TYPE = 0  # This replaces the type's id in a route of a channel that gets every type.
-Route = tuple[int, int]  # The id of the type, and the id of the channel.
+EVERY_TYPE = 0  # A route with this type id routes every type to its channel.
+Route = tuple[int, int]  # The pair contains the id of the type and the id of the channel.
 
 
 @transaction.atomic
 def change_routes(*, added: Iterable[Route], removed: Iterable[Route]) -> list[AlertType | Channel]:
-    """Add and remove routes, and return the types and channels that changed. Unknown ids are ignored."""
+    """Add and remove routes, and return the changed types and channels. Unknown ids are ignored."""
     changed: dict[tuple[str, int], AlertType | Channel] = {}
     for is_added, routes in ((True, added), (False, removed)):
         for type_id, channel_id in routes:
@@ -37,5 +37,5 @@ def change_routes(*, added: Iterable[Route], removed: Iterable[Route]) -> list[A
 
 
 def announce_soon() -> None:
-    """Announce the alerts that no channel could deliver so far, without waiting for the next minute."""
+    """Announce the alerts that no channel could deliver, without waiting for the next run of the scheduled task."""
     queue.enqueue("alerts.tasks.follow_up")

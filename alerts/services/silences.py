@@ -21,7 +21,10 @@ def silence(
     comment: str,
     batch: uuid.UUID | None = None,
 ) -> int:
-    """Silence the problems of these alerts, even if they return, and return the number of alerts."""
+    """Silence the keys of these alerts until `until`, and return the number of alerts.
+
+    This covers later alerts, too.
+    """
     count = 0
     user_id = user.pk if user else None
     for alert in alerts:

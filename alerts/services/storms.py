@@ -1,8 +1,8 @@
 """Combine many messages to a channel within minutes into a storm message, which is updated while more alerts open.
 
 Messages are counted per destination, so a text message to ten people counts as one. In a storm, a notification is
-stored in the state "grouped" and not sent. The storm message names the most severe alerts and gives their number.
-Critical alerts are sent one by one, up to a limit that protects people's phones.
+stored in the state "grouped" and not sent. The storm message names the most severe alerts and states the number of
+alerts. Critical alerts are still sent separately, up to a limit that protects people's phones.
 """
 
 from collections import Counter
@@ -27,17 +27,17 @@ from core.lib import formats
 STORM_THRESHOLD = 20
 CRITICAL_STORM_THRESHOLD = 100
 STORM_WINDOW = timedelta(minutes=5)
-# The first storm message is sent with the first grouped alert. While more alerts open, further storm messages give
-# their number: often within the first STORM_WINDOW, in which most alerts open, and less often later.
+# The first storm message is sent with the first grouped alert. While more alerts open, further storm messages state
+# their number: often during the first STORM_WINDOW, in which most alerts open, and less often later.
 EARLY_UPDATE_INTERVAL = timedelta(seconds=30)
 UPDATE_INTERVAL = timedelta(minutes=5)
 MAX_LISTED = 5
 
 
 def is_storm(channel: Channel, label: str, message: Message, *, now: datetime) -> bool:
-    """Return True if this destination has been sent so many messages that this one must be held back.
+    """Return True if this destination was sent so many messages that this message must be held back.
 
-    Messages that are merged into one count once, also while they still wait for each other.
+    Messages that were merged count as one message, and so do related messages that still wait to be merged.
     """
     recent = channel.notifications.filter(
         kind__in=FIRING_KINDS, created_at__gt=now - STORM_WINDOW, stream__endswith=f"/{label}"
@@ -54,10 +54,10 @@ def is_storm(channel: Channel, label: str, message: Message, *, now: datetime) -
 
 @dataclass(frozen=True)
 class Storm:
-    """The storm of one destination, from its first to its newest grouped notification."""
+    """A storm at one destination, from its first to its newest grouped notification."""
 
     channel: Channel
-    label: str  # The label of the destination.
+    label: str  # This is the label of the destination.
     started_at: datetime
     alert_count: int
     last_message_at: datetime | None
@@ -73,9 +73,9 @@ class Storm:
 
     @property
     def key(self) -> str:
-        """Return the key of the message about the storm as it is now. Each number of alerts is reported once.
+        """Return the key of the storm message, so that each number of alerts is reported only once.
 
-        A time would not identify the counted alerts, because an alert may be saved after a message with a later time.
+        A time would not identify the counted alerts, because an alert may be committed after a message with a later time.
         """
         return f"{self.thread}:{'over' if self.is_over else self.alert_count}"[:200]
 
@@ -98,7 +98,7 @@ def report_storms(*, now: datetime) -> int:
 
 
 def _find_storm(channel: Channel, label: str, now: datetime) -> Storm | None:
-    """Return the latest storm of a destination. A pause longer than the window separates two storms."""
+    """Return the latest storm of a destination. A pause longer than STORM_WINDOW separates two storms."""
     times = list(
         _list_grouped(channel, label, now - timedelta(days=1))
         .order_by("-created_at")
@@ -142,7 +142,7 @@ def _is_due(storm: Storm, now: datetime) -> bool:
 
 
 def _rank(grouped: Notification) -> tuple[int, int, int]:
-    """Sort by severity, then active alerts first, then by age."""
+    """Return a sort key: the most severe alerts first, then the active ones, then the oldest."""
     is_active = grouped.alert is not None and grouped.alert.is_active
     return -Severity(grouped.payload["severity"]).rank, not is_active, grouped.pk
 

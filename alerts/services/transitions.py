@@ -1,4 +1,4 @@
-"""Change an alert with one conditional update from the state and version that were read, and add a timeline entry."""
+"""Change an alert with an update that is conditional on the state and version read before, and add timeline entries."""
 
 import uuid
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ from alerts.models import AlertEvent, SystemAlert
 
 
 def transition(alert: SystemAlert, **fields: object) -> bool:
-    """Update the alert and lock its row until the commit. Return False if it changed since it was read."""
+    """Update the alert, which locks its row until the commit. Return False if it was changed since it was read."""
     updated = SystemAlert.objects.filter(
         pk=alert.pk, state=alert.state, version=alert.version
     ).update(version=F("version") + 1, **fields)
@@ -23,7 +23,7 @@ def transition(alert: SystemAlert, **fields: object) -> bool:
 
 
 def update_locked(alert: SystemAlert, **fields: object) -> None:
-    """Update more fields in the transaction that called `transition()` and therefore holds the lock of the row."""
+    """Update further fields. The caller's transaction must have called `transition()`, which locks the row."""
     assert transaction.get_connection().in_atomic_block
     SystemAlert.objects.filter(pk=alert.pk).update(**fields)
     for name, value in fields.items():

@@ -1,6 +1,6 @@
-"""Act on alerts for staff.
+"""Change alerts on behalf of staff.
 
-Each function skips alerts whose state does not allow it, and returns the number of others.
+Each function skips alerts whose state does not allow the action, and returns the number of changed alerts.
 """
 
 import uuid
@@ -27,7 +27,7 @@ def acknowledge(
     batch: uuid.UUID | None = None,
     text: str = "",
 ) -> int:
-    """Stop reminders and escalation until the severity rises or the problem returns."""
+    """Acknowledge the alerts. This stops reminders and escalation until the severity rises or the problem returns."""
 
     def step(alert: SystemAlert) -> bool:
         if alert.state != AlertState.OPEN:
@@ -64,9 +64,9 @@ def dismiss(
     until: datetime | None = None,
     batch: uuid.UUID | None = None,
 ) -> int:
-    """Hide the alerts until `until` or their resolution.
+    """Hide the alerts until `until` or, without a time, until they are resolved.
 
-    They keep their keys, so no new alert is opened before that.
+    The alerts keep their keys, so no new alert opens for their problems in the meantime.
     """
 
     def step(alert: SystemAlert) -> bool:
@@ -105,7 +105,7 @@ def resolve(
     batch: uuid.UUID | None = None,
     text: str = "manually",
 ) -> int:
-    """Resolve the alerts manually. A rule that is still breached reopens its alert."""
+    """Resolve the alerts manually. A rule that is still breached reopens the alert."""
 
     def step(alert: SystemAlert) -> bool:
         if alert.state in (AlertState.RESOLVED, AlertState.PENDING):
@@ -127,7 +127,7 @@ def mark_read(
     now: datetime,
     batch: uuid.UUID | None = None,
 ) -> int:
-    """Record the first user who has read each alert."""
+    """Record for each alert that this user has read it, unless another user has read it before."""
 
     def step(alert: SystemAlert) -> bool:
         unread = SystemAlert.objects.filter(pk=alert.pk, read_at=None)
@@ -164,14 +164,14 @@ def _response_fields(
 
 
 class _Conflict(Exception):
-    """The alert was changed after it was read. Reload it and try again."""
+    """The alert was changed after it was read. The caller reloads it and tries again."""
 
 
 def _apply(alerts: Iterable[SystemAlert], step: Callable[[SystemAlert], bool]) -> int:
-    """Apply the step to each alert and return the number of alerts that it changed.
+    """Apply the step to each alert, and return the number of alerts that it changed.
 
-    A transaction covers CHUNK_SIZE alerts: one for each alert would make hundreds of them wait for the disk. The order
-    is fixed, so that two people who act on the same alerts do not deadlock.
+    One transaction covers CHUNK_SIZE alerts, because hundreds of commits would each wait for the disk. The alerts are
+    sorted, so that two people who act on the same alerts cause no deadlock.
     """
     ordered = sorted(alerts, key=lambda alert: alert.pk)
     changed = 0

@@ -1,4 +1,4 @@
-"""Undo an action of staff on alerts by restoring the state that its timeline entries contain."""
+"""Undo an action of staff by restoring the state of the alerts that their timeline entries contain."""
 
 import uuid
 from collections.abc import Mapping
@@ -42,7 +42,7 @@ _FIELDS = (
     "is_unanswered",
     "is_flapping",
 )
-# Each action has the state that follows it, and the time field that shows whether the alert has changed since.
+# For each action, this has the state of the alert after the action, and the time field that shows later changes.
 _LEFT_AS = {
     Kind.ACKNOWLEDGED: (AlertState.ACKNOWLEDGED, "acknowledged_at"),
     Kind.DISMISSED: (AlertState.DISMISSED, "dismissed_at"),
@@ -53,7 +53,7 @@ _LEFT_AS = {
 def snapshot(alert: SystemAlert) -> dict[str, object]:
     """Return the fields that actions of staff change, so that `undo` can restore them.
 
-    Times are strings with microseconds, because the JSON encoder of the model would cut them to milliseconds.
+    Times are strings with microseconds, because the JSON encoder of the model field would cut them to milliseconds.
     """
     values = {name: getattr(alert, name) for name in _FIELDS}
     return {
@@ -63,9 +63,9 @@ def snapshot(alert: SystemAlert) -> dict[str, object]:
 
 
 def undo(batch: uuid.UUID, *, user: AbstractBaseUser, now: datetime) -> int:
-    """Undo the user's action of the last hour and return the number of alerts restored.
+    """Undo the user's action of the last hour, and return the number of restored alerts.
 
-    An alert that was changed again after the action stays as it is.
+    An alert that was changed after the action keeps its current state.
     """
     entries = AlertEvent.objects.filter(
         batch=batch, user_id=user.pk, at__gt=now - UNDO_PERIOD
@@ -104,7 +104,7 @@ def _restore(
             with transaction.atomic():
                 done = transition(alert, **previous)
         except IntegrityError:
-            return False  # The problem has a newer alert.
+            return False  # The problem has a newer alert, which uses the same key.
         if done:
             if state == AlertState.RESOLVED and alert.is_active:
                 _announce_again(alert, now)
@@ -114,7 +114,7 @@ def _restore(
 
 
 def _announce_again(alert: SystemAlert, now: datetime) -> None:
-    """Notify people that the alert is open, because they may have been notified that it is resolved."""
+    """Notify people that the alert is open, because they may have been notified of its resolution."""
     Notification.objects.filter(
         alert=alert,
         kind=MessageKind.RESOLVED,

@@ -17,7 +17,7 @@ client = outbound.Client("watchdog", timeout=10)
 def ping(*, now: datetime) -> str:
     """Call settings.WATCHDOG_URL unless evaluation or delivery has stopped.
 
-    If the call is missing, the watchdog alerts.
+    The watchdog alerts if the calls stop.
     """
     if not settings.WATCHDOG_URL:
         return "off"
@@ -32,7 +32,7 @@ def ping(*, now: datetime) -> str:
 
 
 def find_stall(now: datetime) -> str:
-    """Return the reason that progress has stopped, or "" if all is well."""
+    """Return the reason that evaluation or delivery has stopped, or "" if both make progress."""
     last = AlertRule.objects.enabled().aggregate(last=Max("last_evaluated_at"))["last"]
     if AlertRule.objects.enabled().exists() and (last is None or now - last > MAX_EVALUATION_AGE):
         return "no rule was evaluated recently"

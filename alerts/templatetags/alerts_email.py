@@ -1,4 +1,4 @@
-"""Provide filters for the e-mail templates."""
+"""Provide template filters for e-mails."""
 
 from django import template
 
@@ -6,7 +6,7 @@ from alerts.channels.base import Message
 
 register = template.Library()
 
-# E-mail clients support neither style sheets nor design tokens. These are the severity colors of the light theme.
+# E-mail clients do not reliably support style sheets, so these severity colors of the light theme are repeated here.
 COLORS = {
     "critical": "#b3261e",
     "high": "#c2410c",

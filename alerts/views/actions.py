@@ -35,7 +35,7 @@ class InvalidAction(Exception):
 @require_POST
 @may_change
 def bulk(request: HttpRequest) -> HttpResponse:
-    """Act on the checked alerts and groups of alerts, or on all alerts that match the filters of the list."""
+    """Act on the selected alerts and groups of alerts, or on all alerts that match the filters of the list."""
     return _perform(request, _select(request))
 
 
@@ -95,7 +95,7 @@ def run_checks(request: HttpRequest) -> HttpResponse:
     if is_ratelimited(request, group="alerts.run", key="user", rate="6/m", increment=True):
         messages.warning(request, "Limit of 6 per minute reached; try again shortly.")
         return redirect(get_safe_next_url(request))
-    with reading_as(None):  # The checks concern every app.
+    with reading_as(None):  # The check results concern every app.
         result = services.run_all_checks(now=timezone.now())
     text = f"All checks ran. {result.evaluation}. Unread alerts: {result.unread_count}."
     (messages.warning if result.evaluation.failed else messages.success)(request, text)
@@ -108,7 +108,10 @@ def _find_alert(pk: int) -> Alerts:
 
 
 def _perform(request: HttpRequest, alerts: Alerts, name: str = "") -> HttpResponse:
-    """Perform the action. Report its outcome to htmx as an event that refreshes lists, otherwise on the next page."""
+    """Perform the action.
+
+    For htmx, report the result as an event that refreshes lists; otherwise, show it on the next page.
+    """
     name = name or request.POST.get("action", "")
     assert isinstance(request.user, User)
     batch = uuid.uuid4()
@@ -176,7 +179,7 @@ def _resolve(request: HttpRequest, alerts: Alerts, user: User, now: datetime, ba
 def _resolve_and_list(
     request: HttpRequest, alerts: Alerts, user: User, now: datetime, batch: UUID
 ) -> str:
-    """Resolve the alerts. For each alert, list the buyers whose orders failed because of the problem."""
+    """Resolve the alerts. For each of them, create a list of the buyers whose orders failed because of the problem."""
     descriptions = {
         alert.pk: describe_alert(alert, now=now) for alert in alerts.select_related("rule")
     }

@@ -17,7 +17,7 @@ MAX_RUNS_PER_MINUTE = 6
 
 class Change(msgspec.Struct):
     id: int
-    change: str  # One of "opened", "reopened", "raised" and "resolved".
+    change: str  # The value is "opened", "reopened", "raised" or "resolved".
     title: str
     severity: str
     url: str
@@ -39,7 +39,7 @@ def run_checks(request: HttpRequest, app: ClientApp | None) -> HttpResponse:
         return too_many_requests(
             f"limit of {MAX_RUNS_PER_MINUTE} per minute reached", verdict.retry_after
         )
-    with reading_as(None):  # The checks concern every app.
+    with reading_as(None):  # The check results concern every app.
         result = services.run_all_checks(now=timezone.now())
     visible = set(limit(SystemAlert.objects.filter(pk__in=[one.pk for _, one in result.changes])))
     return json_response(

@@ -47,7 +47,7 @@ log = logging.getLogger(__name__)
 @require_GET
 @may_view
 def rule_preview(request: HttpRequest, pk: int) -> HttpResponse:
-    """Show the number of times the rule would have fired with the values in the form, saved or not."""
+    """Show how often the rule would have fired with the values in the form, which may be unsaved."""
     rule = get_object_or_404(AlertRule, pk=pk)
     context: dict[str, object] = {"days": previews.PREVIEW_DAYS}
     form = LimitsForm(request.GET, instance=rule) if "threshold" in request.GET else None
@@ -64,7 +64,7 @@ def rule_preview(request: HttpRequest, pk: int) -> HttpResponse:
 @require_GET
 @may_view
 def new_rule_preview(request: HttpRequest) -> HttpResponse:
-    """Show the current value and the last day of the metric in the form of a new rule, with its limits."""
+    """Show the current value and the last day of the metric in the form of a new rule, together with its limits."""
     given = {name: value for name, value in request.GET.items() if value != ""}
     form = TrialForm({**DEFAULTS, **given})
     context: dict[str, object] = {}
@@ -83,7 +83,7 @@ def new_rule_preview(request: HttpRequest) -> HttpResponse:
         try:
             trial = previews.try_rule(rule, now=timezone.now())
         except Exception:
-            # The reader belongs to another app, and its failure must not break the form.
+            # The reader belongs to another app. If it fails, the form must still work.
             log.exception("preview failed", extra={"reader": rule.reader})
             context["problem"] = "This metric cannot be measured. See the log."
         else:
@@ -105,7 +105,7 @@ def new_rule_preview(request: HttpRequest) -> HttpResponse:
 @require_GET
 @may_view
 def known_metrics(request: HttpRequest) -> HttpResponse:
-    """Show the recorded metrics of the chosen kind that match the typed text, with their latest values."""
+    """Show the recorded metrics of the chosen kind that match the search text, with their latest values."""
     name, text = request.GET.get("reader", ""), request.GET.get("selector", "").strip()
     context: dict[str, object] = {}
     if name in metric_readers and sees_every_app():
@@ -116,7 +116,8 @@ def known_metrics(request: HttpRequest) -> HttpResponse:
         reader, now = metric_readers.get(name), timezone.now()
         found, total = previews.list_metrics(reader, text, window=window, now=now)
         if [metric for metric, _ in found] == [text]:
-            # The text is the name of the chosen metric. Show all metrics again, so that the user can change the choice.
+            # The text is the name of the chosen metric. Show all metrics again, so that the user can choose another
+            # one.
             found, total = previews.list_metrics(reader, "", window=window, now=now)
         context = {
             "metrics": found,

@@ -1,4 +1,4 @@
-"""Show the inbox: active alerts by severity, and other states in tabs. The URL contains the filters."""
+"""Show the inbox: active alerts by severity, and alerts in other states in tabs. The URL contains the filters."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -103,14 +103,14 @@ def inbox(request: HttpRequest) -> HttpResponse:
 @require_GET
 @may_view
 def complete(request: HttpRequest) -> HttpResponse:
-    """Return suggestions for the search line. `q` is the text before the cursor."""
+    """Return suggestions for the search line. The parameter `q` is the text before the cursor."""
     return json_response(search.complete(request.GET.get("q", "")))
 
 
 def _build_family_rows(
     page: "Page[Any]", group_by: str, given: Mapping[str, str], now: datetime
 ) -> list[dict[str, object]]:
-    """Return a row for each family of alerts. If a family has one alert, its row is that of the alert."""
+    """Return a row for each family of alerts. A family with a single alert is shown as this alert."""
     families = list(page)
     single = {family.only_alert for family in families if family.only_alert}
     alerts = SystemAlert.objects.filter(pk__in=single).select_related("rule", "acknowledged_by")

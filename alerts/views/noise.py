@@ -1,4 +1,4 @@
-"""Show the noisiest rules, with the thresholds that are suggested for them."""
+"""Show the noisiest rules with their suggested thresholds."""
 
 from django.contrib import admin, messages
 from django.contrib.auth.decorators import permission_required
@@ -31,7 +31,7 @@ def page(request: HttpRequest) -> HttpResponse:
 @require_POST
 @permission_required(CHANGE, raise_exception=True)
 def search(request: HttpRequest) -> HttpResponse:
-    """Search now instead of next Monday."""
+    """Search for noisy rules now instead of next Monday."""
     found = advice.find_noisy_rules(now=timezone.now())
     messages.success(request, f"{len(found)} noisy rule{'' if len(found) == 1 else 's'} found.")
     return redirect("alerts:noise")
@@ -40,7 +40,7 @@ def search(request: HttpRequest) -> HttpResponse:
 @require_POST
 @permission_required(CHANGE, raise_exception=True)
 def use(request: HttpRequest, pk: int) -> HttpResponse:
-    """Give a rule the threshold that is suggested for it."""
+    """Set the threshold of a rule to the suggested one."""
     try:
         rule = advice.use_suggestion(pk)
     except advice.NoSuggestion:

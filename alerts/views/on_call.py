@@ -129,7 +129,7 @@ def _render_schedule(
 @require_safe
 @never_cache
 def feed(request: HttpRequest, token: str) -> HttpResponse:
-    """Return the shifts as a calendar, of all people or of the person whose id is in `person`."""
+    """Return the shifts as a calendar, for all people or for the person whose id is in the parameter `person`."""
     schedule = signed_links.read_feed_token(token)
     if schedule is None:
         raise Http404
@@ -161,10 +161,10 @@ class OnCallPerson(msgspec.Struct):
 
 
 class OnCallEntry(msgspec.Struct):
-    id: int  # The id of the schedule.
+    id: int  # This is the id of the schedule.
     schedule: str
-    person: OnCallPerson | None  # Null if no one is on call.
-    until: datetime | None  # Null if the end is later than 60 days from now.
+    person: OnCallPerson | None  # This is null if no one is on call.
+    until: datetime | None  # This is null if the shift ends later than 60 days from now.
 
 
 class OnCallNow(msgspec.Struct):
@@ -207,7 +207,10 @@ class Overrides(msgspec.Struct):
 
 @api(Scope.ON_CALL, "GET", permission="alerts.view_schedule", needs_app=False)
 def api_now(request: HttpRequest, app: ClientApp | None) -> HttpResponse:
-    """Return the person on call at `at` (by default now) in each schedule, or in the one with the name `schedule`."""
+    """Return who is on call at `at`, by default now.
+
+    The response contains every schedule, or only the schedule whose name is in the parameter `schedule`.
+    """
     at = _read_instant(request, "at", timezone.now())
     schedules = on_call.load_schedules()
     name = request.GET.get("schedule", "")
@@ -311,6 +314,7 @@ def _read_instant(request: HttpRequest, name: str, default: datetime) -> datetim
 
 def _parse_instant(text: str) -> datetime | None:
     try:
-        return parse_datetime(text.replace(" ", "+"))  # A client did not escape the plus sign.
+        # Clients may send the plus sign of an offset unescaped, which decodes to a space.
+        return parse_datetime(text.replace(" ", "+"))
     except ValueError:
         return None

@@ -30,7 +30,7 @@ _RESOLVED = {
     "0",
     "false",
 }
-# These are the members of a generic alert. A query parameter of the same name gives the path to use instead.
+# These are the members of a generic alert. A query parameter with the same name contains the path to another member.
 GENERIC_MEMBERS = ("key", "title", "message", "severity", "status", "url", "labels")
 
 
@@ -53,7 +53,7 @@ class PrometheusNotification(msgspec.Struct):
 class AlertsReceived(msgspec.Struct):
     firing: int
     resolved: int
-    # The number of alerts that were reported as resolved but are not active in the portal.
+    # This counts the alerts that were reported as resolved but are not active in the portal.
     unknown: int
 
 
@@ -69,7 +69,7 @@ def grafana(request: HttpRequest, app: ClientApp) -> HttpResponse:
 
 @api(Scope.ALERTS, "POST")
 def generic(request: HttpRequest, app: ClientApp) -> HttpResponse:
-    """Receive one alert as an object, or several alerts as a list or in the member that `each` names."""
+    """Receive one alert as an object, or several as a list or in the member that the parameter `each` names."""
     body = read_json(request, Any)
     each = request.GET.get("each", "")
     found = _find(body, each) if each else body

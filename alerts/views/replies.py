@@ -1,6 +1,6 @@
 """Handle answers to messages: signed links, text messages, keys pressed in a call, and buttons in Slack.
 
-No answer needs a session, because links are secret and signed, and Twilio and Slack sign their requests.
+No answer requires a session: links are secret and signed, and Twilio and Slack sign their requests.
 """
 
 import time
@@ -30,11 +30,12 @@ from core.lib.http import problem
 _KEYS = {"1": Action.ACKNOWLEDGE, "2": Action.RESOLVE}
 
 
-@csrf_exempt  # The URL is the secret. A browser that keeps no cookies must be able to use it.
+# The secret URL authenticates the request, so the page must also work in a browser that rejects cookies.
+@csrf_exempt
 @require_http_methods(["GET", "HEAD", "POST"])
 @never_cache
 def link(request: HttpRequest, token: str) -> HttpResponse:
-    """Show the alert, and act only on POST, because programs that scan messages follow links."""
+    """Show the alert. Only POST changes it, because programs that scan messages follow links."""
     claim = signed_links.read_token(token)
     if claim is None or not may_act_on(claim.person, claim.alert):
         return render(request, "alerts/action_link.html", {"title": "Unknown link"}, status=404)
@@ -65,7 +66,7 @@ def link(request: HttpRequest, token: str) -> HttpResponse:
 @csrf_exempt
 @require_POST
 def sms(request: HttpRequest, pk: int) -> HttpResponse:
-    """Act on a text message that Twilio forwards: https://www.twilio.com/docs/messaging/guides/webhook-request"""
+    """Act on a text message that Twilio forwards. See https://www.twilio.com/docs/messaging/guides/webhook-request"""
     channel = Channel.objects.enabled().filter(pk=pk, kind="sms").first()
     if channel is None or not _is_from_twilio(request, channel):
         return problem(403, "the signature is invalid")
@@ -81,7 +82,7 @@ def sms(request: HttpRequest, pk: int) -> HttpResponse:
 @csrf_exempt
 @require_POST
 def voice(request: HttpRequest, token: str) -> HttpResponse:
-    """Act on the key that was pressed in a call."""
+    """Act on the key that the person pressed during a call."""
     channels = Channel.objects.enabled().filter(kind="voice")
     if not any(_is_from_twilio(request, channel) for channel in channels):
         return problem(403, "the signature is invalid")
@@ -118,7 +119,7 @@ class SlackAction(msgspec.Struct):
 
 
 class SlackPayload(msgspec.Struct):
-    """The payload of a click; see https://api.slack.com/reference/interaction-payloads/block-actions"""
+    """The payload of a click. See https://api.slack.com/reference/interaction-payloads/block-actions"""
 
     user: SlackUser
     actions: list[SlackAction] = []
@@ -128,7 +129,7 @@ class SlackPayload(msgspec.Struct):
 @csrf_exempt
 @require_POST
 def slack_button(request: HttpRequest, pk: int) -> HttpResponse:
-    """Act on a button that was clicked in Slack, and show the outcome in Slack."""
+    """Act on a click on a button in Slack, and show the result in Slack."""
     channel = Channel.objects.enabled().filter(pk=pk, kind="slack").first()
     if channel is None or not slack.is_authentic(
         get_config(channel)["signing_secret"],
