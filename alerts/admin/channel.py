@@ -30,7 +30,7 @@ class ChannelAdmin(PortalAdmin):
         "gets_every_type": "Alerts of every type",
         "groups_alerts": "Related alerts in one message",
         "gets_digests": "Digests and the weekly report",
-        "max_per_minute": "Messages per minute, at most",
+        "max_per_minute": "Maximum messages per minute",
         "uses_environment": "Use the portal's settings",
         "quiet_from": "Quiet from",
         "quiet_until": "Quiet until",

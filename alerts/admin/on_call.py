@@ -108,8 +108,8 @@ class RotationAdmin(PortalAdmin):
         ),
     )
     constraint_messages = {
-        "one_rotation_per_name": ("name", "The schedule has a rotation with this name."),
-        "turns_have_a_length": ("every", "Enter a whole number from 1 on."),
+        "one_rotation_per_name": ("name", "The schedule already has a rotation with this name."),
+        "turns_have_a_length": ("every", "Enter a whole number of at least 1."),
         "hours_have_both_ends": ("on_until", "Enter both times, or leave both empty."),
     }
     list_display = ("name", "schedule", "turns", "hours")

@@ -40,7 +40,7 @@ class NotificationRuleAdmin(PortalAdmin):
 
 @admin.register(Person)
 class PersonAdmin(NotificationTests, PortalAdmin):
-    test_help = "Uses the saved notification rules. Each message is sent at once, and says when it would follow."
+    test_help = "Uses the saved notification rules. Each message is sent immediately and states its usual delay."
     section = Section.ALERTING
     setting_title = "People to notify"
     setting_purpose = "People whom channels notify by e-mail or SMS, with their quiet hours."

@@ -210,9 +210,7 @@ class StepInline(PortalInline):
 
 @admin.register(AlertType)
 class AlertTypeAdmin(NotificationTests, PortalAdmin):
-    test_help = (
-        "Goes to the saved channels of the type and those that get every type, marked as a test."
-    )
+    test_help = "Sends a test message to the saved channels of the type and to channels that get every type."
     section = Section.ALERTING
     setting_purpose = "Response times, channels and escalation of each kind of problem."
     field_labels = {

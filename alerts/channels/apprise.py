@@ -53,7 +53,7 @@ def check_apprise_url(url: str) -> None:
         found = _run({"url": url, "only_check": True}, proxy)
     if not found.get("is_valid"):
         raise ForbiddenAddress(
-            "apprise does not know this URL; the list of services shows the format"
+            "apprise does not support this URL; the list of services shows the format"
         )
     if host := found.get("host"):
         guard.check_host(str(host))
@@ -127,7 +127,7 @@ def _run(given: Mapping[str, Any], proxy: ForwardProxy) -> dict[str, Any]:
 
 def _failure(answer: Mapping[str, Any], url: str, proxy: ForwardProxy) -> DeliveryFailed:
     if not answer.get("is_valid"):
-        return DeliveryFailed("apprise does not know this URL", is_gone=True)
+        return DeliveryFailed("apprise does not support this URL", is_gone=True)
     if proxy.is_forbidden:
         return DeliveryFailed(f"not a public address: {_without_secrets(proxy.problems[-1], url)}")
     if proxy.problems:

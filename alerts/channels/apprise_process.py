@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-NOT_HTTP = "this service does not use HTTP, which is all that this channel supports"
+NOT_HTTP = "this service does not use HTTP, and this channel supports no other protocol"
 READ_SECONDS = 10.0
 FORBIDDEN_EVENTS = frozenset(
     {"subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "os.fork", "socket.bind"}
@@ -61,7 +61,7 @@ def send(given: Mapping[str, Any], proxy_port: int) -> dict[str, Any]:
     )
     plugin = apprise.Apprise.instantiate(given["url"], asset=asset)
     if plugin is None:
-        return {"error": "not a URL that apprise knows", "is_valid": False}
+        return {"error": "apprise does not support this URL", "is_valid": False}
     answer: dict[str, Any] = {
         "is_valid": True,
         "service": str(plugin.service_name),

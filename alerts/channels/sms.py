@@ -93,7 +93,7 @@ class Sms(Transport):
             "Replies acknowledge and resolve",
             is_required=False,
             is_flag=True,
-            help="Messages then say how to reply. The number needs the webhook that this page shows.",
+            help="Messages explain how to reply. At Twilio, enter the webhook for replies that this page shows.",
         ),
         twilio.ACCOUNT_FIELDS[-1],
     )

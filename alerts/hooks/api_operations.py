@@ -22,7 +22,7 @@ for source in ("alertmanager", "grafana"):
         "POST",
         f"Receive alerts from {source.capitalize()}, in the format of its webhooks.",
         notes="A firing alert opens an alert, or updates the open one with the same fingerprint. A"
-        " resolved alert resolves it. Repeated calls do no harm. A call may contain 1,000"
+        " resolved alert resolves it. A repeated call creates no second alert. A call may contain 1,000"
         " alerts; they are counted by result in the response.",
         scope="alerts",
         takes=PrometheusNotification,
@@ -39,7 +39,7 @@ describe(
     " parameter of the same name gives another path, for example `title=event.name`. Alerts"
     " with the same `key` (by default, the title) are one problem. A status such as"
     " `resolved`, `ok` or `normal` resolves the alert; any other status opens or updates it."
-    " Repeated calls do no harm.",
+    " A repeated call creates no second alert.",
     scope="alerts",
     takes=dict[str, Any],
     answers={200: AlertsReceived},
@@ -79,7 +79,7 @@ describe(
 describe(
     "alerts:on-call-overrides",
     "GET",
-    "List the overrides of a schedule that are not over.",
+    "List the overrides of a schedule that have not ended.",
     notes="Overrides that start in the future are included. Use the `id` of an override to delete it.",
     scope="on-call",
     answers={200: Overrides},

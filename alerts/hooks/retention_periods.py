@@ -14,6 +14,8 @@ from core.lib.retention import Kept, keeps
 @keeps("alerts")
 def kept() -> Iterator[Kept]:
     yield Kept("Resolved alerts", ALERT_RETENTION, note="Open alerts are kept.")
-    yield Kept("Notifications", NOTIFICATION_RETENTION, note="Those of open alerts are kept.")
+    yield Kept(
+        "Notifications", NOTIFICATION_RETENTION, note="Notifications about open alerts are kept."
+    )
     yield Kept("Values that alert rules read", READING_RETENTION)
     yield Kept("Values of rules that opened alerts", NOISY_READING_RETENTION)

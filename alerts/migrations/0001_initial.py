@@ -119,7 +119,7 @@ class Migration(migrations.Migration):
             name='SystemAlert',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('key', models.CharField(help_text="Identifies the problem: the rule and its labels.", max_length=200)),
+                ('key', models.CharField(help_text="Identifies the problem by its rule and labels.", max_length=200)),
                 ('alert_type', models.CharField(max_length=100)),
                 ('title', models.CharField(max_length=200)),
                 ('message', models.TextField(blank=True)),
@@ -270,7 +270,7 @@ class Migration(migrations.Migration):
                 ('starts_at', models.DateTimeField()),
                 ('ends_at', models.DateTimeField()),
                 ('recurrence', models.CharField(choices=[('once', 'Once'), ('daily', 'Daily'), ('weekly', 'Weekly')], default='once', max_length=10)),
-                ('until', models.DateTimeField(blank=True, help_text='A recurring silence does not start again from this time on. Leave empty to repeat without end.', null=True)),
+                ('until', models.DateTimeField(blank=True, help_text='A recurring silence does not start again after this time. Leave empty for no end.', null=True)),
                 ('time_zone', models.CharField(default='UTC', max_length=50, validators=[alerts.models.channel.validate_time_zone])),
                 ('created_at', models.DateTimeField(auto_now_add=True)),
                 ('created_by', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL)),

@@ -29,14 +29,14 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('name', models.CharField(max_length=100)),
-                ('position', models.PositiveSmallIntegerField(default=1, help_text='Where the hours of several rotations overlap, the lowest number counts.')),
+                ('position', models.PositiveSmallIntegerField(default=1, help_text='If the hours of several rotations overlap, the rotation with the lowest number applies.')),
                 ('every', models.PositiveSmallIntegerField(default=1, validators=[django.core.validators.MinValueValidator(1), django.core.validators.MaxValueValidator(366)])),
                 ('unit', models.CharField(choices=[('day', 'days'), ('week', 'weeks'), ('month', 'months')], default='week', max_length=10)),
                 ('first_day', models.DateField(help_text='The day of the first handover. Weekly turns change on the weekday of this day.', validators=[django.core.validators.MinValueValidator(datetime.date(2000, 1, 1)), django.core.validators.MaxValueValidator(datetime.date(2100, 1, 1))])),
                 ('handover_at', models.TimeField(default=datetime.time(9, 0))),
                 ('time_zone', models.CharField(default='UTC', max_length=50, validators=[alerts.models.channel.validate_time_zone])),
                 ('on_from', models.TimeField(blank=True, null=True)),
-                ('on_until', models.TimeField(blank=True, help_text='An earlier time than the start is on the next day.', null=True)),
+                ('on_until', models.TimeField(blank=True, help_text='If this is earlier than the start, the hours end on the next day.', null=True)),
                 ('weekdays', models.JSONField(default=alerts.models.on_call.all_weekdays, help_text='The days on which the hours begin.', validators=[alerts.models.on_call.validate_weekdays])),
             ],
             options={

@@ -14,7 +14,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='channel',
             name='groups_alerts',
-            field=models.BooleanField(db_default=True, default=True, help_text='Send alerts about the same host, app or component as one message. All but critical ones wait up to 30 s for each other.', verbose_name='groups related alerts'),
+            field=models.BooleanField(db_default=True, default=True, help_text='Send alerts about the same host, app or component as one message. Alerts that are not critical wait up to 30 s to be combined.', verbose_name='groups related alerts'),
         ),
         migrations.AddField(
             model_name='notification',

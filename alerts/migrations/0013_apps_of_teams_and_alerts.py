@@ -15,11 +15,11 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='systemalert',
             name='app',
-            field=models.ForeignKey(blank=True, help_text='The app that the problem concerns, if it concerns one only', null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to='clients.clientapp'),
+            field=models.ForeignKey(blank=True, help_text='The app that the problem concerns, if it concerns exactly one', null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to='clients.clientapp'),
         ),
         migrations.AddField(
             model_name='team',
             name='apps',
-            field=models.ManyToManyField(blank=True, help_text='The people of the team see only these apps and those of their other teams. None: no limit.', related_name='+', to='clients.clientapp'),
+            field=models.ManyToManyField(blank=True, help_text='The members see only these apps and the apps of their other teams. Leave empty for no limit.', related_name='+', to='clients.clientapp'),
         ),
     ]

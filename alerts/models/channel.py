@@ -82,8 +82,8 @@ class Channel(QuietHours):
         "groups related alerts",
         default=True,
         db_default=True,
-        help_text="Send alerts about the same host, app or component as one message. All but critical ones wait "
-        "up to 30 s for each other.",
+        help_text="Send alerts about the same host, app or component as one message. Alerts "
+        "that are not critical wait up to 30 s to be combined.",
     )
     teams = models.ManyToManyField("alerts.Team", blank=True, related_name="channels")
     people = models.ManyToManyField("alerts.Person", blank=True, related_name="channels")

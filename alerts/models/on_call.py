@@ -98,7 +98,7 @@ class Rotation(models.Model):
     reference = ReferenceField(source="name")
     position = models.PositiveSmallIntegerField(
         default=1,
-        help_text="Where the hours of several rotations overlap, the lowest number counts.",
+        help_text="If the hours of several rotations overlap, the rotation with the lowest number applies.",
     )
     every = models.PositiveSmallIntegerField(
         default=1, validators=[MinValueValidator(1), MaxValueValidator(366)]
@@ -112,7 +112,9 @@ class Rotation(models.Model):
     time_zone = models.CharField(max_length=50, default="UTC", validators=[validate_time_zone])
     on_from = models.TimeField(null=True, blank=True)
     on_until = models.TimeField(
-        null=True, blank=True, help_text="An earlier time than the start is on the next day."
+        null=True,
+        blank=True,
+        help_text="If this is earlier than the start, the hours end on the next day.",
     )
     weekdays = models.JSONField(
         default=all_weekdays,

@@ -48,7 +48,7 @@ class Team(models.Model):
         ClientApp,
         blank=True,
         related_name="+",
-        help_text="The people of the team see only these apps and those of their other teams. None: no limit.",
+        help_text="The members see only these apps and the apps of their other teams. Leave empty for no limit.",
     )
 
     class Meta:

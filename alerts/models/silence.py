@@ -47,7 +47,7 @@ class Silence(models.Model):
     until = models.DateTimeField(
         null=True,
         blank=True,
-        help_text="A recurring silence does not start again from this time on. Leave empty to repeat without end.",
+        help_text="A recurring silence does not start again after this time. Leave empty for no end.",
     )
     time_zone = models.CharField(max_length=50, default="UTC", validators=[validate_time_zone])
     created_by = models.ForeignKey(

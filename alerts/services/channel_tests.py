@@ -73,7 +73,7 @@ def send_tests_to_person(
             user_id=user_id,
             subject=subject_of(person),
             title=f"Test: notifications to {person.name}"[:200],
-            text=f"This is a test of “{way.channel.name}”. Alerts come this way {_describe_delay(way.after)}.",
+            text=f"This is a test of “{way.channel.name}”. Alerts are sent there {_describe_delay(way.after)}.",
         )
         for way in paging.list_ways(person)
     ]

@@ -249,7 +249,7 @@ def _describe_outcome(count: int, alerts: Alerts, word: str) -> str:
     rest = (
         ""
         if len(alerts) < staff_actions.MAX_ROWS
-        else ". One action changes at most this many; repeat it for the rest."
+        else f". One action changes at most {staff_actions.MAX_ROWS} alerts; repeat it for the others."
     )
     return f"{word}: {what}{rest}"
 

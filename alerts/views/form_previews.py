@@ -40,7 +40,7 @@ TrialForm = modelform_factory(
     AlertRule, fields=("reader", "selector", "unit", "below", *LIMITS), field_classes=SPANS
 )
 DEFAULT_WINDOW = timedelta(minutes=15)
-OF_EVERY_APP = "The preview measures every app, and you see only those of your teams."
+OF_EVERY_APP = "No preview is available, because it would contain apps that you may not see."
 log = logging.getLogger(__name__)
 
 

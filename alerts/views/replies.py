@@ -89,7 +89,7 @@ def voice(request: HttpRequest, token: str) -> HttpResponse:
     claim = signed_links.read_token(token)
     action = _KEYS.get(request.POST.get("Digits", ""))
     if claim is None or action is None:
-        return _twiml("<Say>This key has no meaning. Goodbye.</Say>")
+        return _twiml("<Say>No action is assigned to this key. Goodbye.</Say>")
     now = timezone.now()
     text = replies.act([claim.alert], action, person=claim.person, way="by phone", now=now)
     return _twiml(f"<Say>{escape(text)}</Say>")
@@ -143,7 +143,7 @@ def slack_button(request: HttpRequest, pk: int) -> HttpResponse:
     try:
         payload = msgspec.json.decode(form.get("payload", ""), type=SlackPayload)
     except msgspec.DecodeError as error:
-        return problem(400, f"not a payload of Slack: {error}")
+        return problem(400, f"invalid Slack payload: {error}")
     person = Person.objects.filter(slack_id=payload.user.id, is_active=True).exclude(slack_id="")
     for one in payload.actions:
         alerts = _find_alerts(one.value)

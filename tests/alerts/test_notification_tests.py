@@ -113,7 +113,7 @@ def test_a_person_is_tested_by_all_own_notification_rules_at_once(
     press(owner, ann)
     send_tests()
 
-    assert "test of “slack”. Alerts come this way immediately." in str(slack.requests[0].json())
+    assert "test of “slack”. Alerts are sent there immediately." in str(slack.requests[0].json())
     (sms,) = twilio.requests
     assert b"To=%2B15550111" in sms.body
     assert b"3+min+after+the+first+message" in sms.body

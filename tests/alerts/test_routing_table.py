@@ -36,7 +36,7 @@ def test_the_table_has_types_that_no_alert_has_used_yet(owner: Client) -> None:
         "Regressed errors",
     ):
         assert name in page
-    assert "Every type, also new ones" in page
+    assert "Every type, including new ones" in page
 
 
 def test_the_table_saves_only_what_was_changed(owner: Client, slack: FakeHTTP) -> None:

@@ -136,7 +136,7 @@ def test_the_pages_show_the_coming_weeks_and_take_overrides(
 
     page = admin_client.get(url).content.decode()
     assert "daily, at 09:00 (Europe/Berlin); 09:00 to 17:00" in page
-    assert "Nobody is on call" in page
+    assert "No one is on call" in page
     assert "Primary" in admin_client.get(reverse("alerts:on-call")).content.decode()
     form = {"person": bob.pk, "starts_at": "2126-07-01T08:00", "ends_at": "2126-07-02T08:00"}
     added = admin_client.post(f"{url}override/", form)
