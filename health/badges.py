@@ -1,11 +1,14 @@
-"""Draw badges: small SVG images with a name and a status, for README files and other pages. All functions are pure."""
+"""Draw badges, which are small SVG images with a name and a status, for README files and other pages.
+
+All functions are pure.
+"""
 
 from xml.sax.saxutils import escape
 
 from health.verdict import Status
 
 MAX_LABEL_CHARACTERS = 60
-# The text and a background on which white text has a contrast of at least 4.5.
+# Each status has a label and a background color. White text on the color has a contrast of at least 4.5.
 _STATES = {
     Status.HEALTHY.value: ("operational", "#2a7a3f"),
     Status.DEGRADED.value: ("degraded", "#8a5a00"),
@@ -18,7 +21,7 @@ _PADDING = 8
 
 
 def render_badge(label: str, status: str) -> str:
-    """Return an SVG image, 20 pixels high, such as "Checkout | operational"."""
+    """Return an SVG image of 20 pixels height, such as "Checkout | operational"."""
     label = label[:MAX_LABEL_CHARACTERS]
     word, color = _STATES.get(status, _UNKNOWN)
     left, right = _width(label), _width(word)
@@ -35,5 +38,5 @@ def render_badge(label: str, status: str) -> str:
 
 
 def _width(text: str) -> int:
-    """Return the width of a part. The text is stretched to it, so that it fits in every font."""
+    """Return the width of a part in pixels. The text is stretched to this width, so that it fits in every font."""
     return 2 * _PADDING + 7 * max(len(text), 1)

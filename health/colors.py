@@ -1,4 +1,7 @@
-"""Compute the contrast of the status page's colors, and the style sheet that sets them. All functions are pure."""
+"""Compute the contrast of the status page's colors, and write the style sheet that sets these colors.
+
+All functions are pure.
+"""
 
 # These are the values of --surface in portal.css.
 LIGHT_SURFACE, DARK_SURFACE = "#ffffff", "#151920"
@@ -8,9 +11,9 @@ MIN_CONTRAST = 4.5  # WCAG requires this for text: https://www.w3.org/TR/WCAG22/
 
 
 def contrast(one: str, other: str) -> float:
-    """Return the contrast of two colors such as "#1f5fa8", from 1 to 21.
+    """Return the contrast ratio, from 1 to 21, of two colors such as "#1f5fa8".
 
-    https://www.w3.org/TR/WCAG22/#dfn-contrast-ratio
+    See https://www.w3.org/TR/WCAG22/#dfn-contrast-ratio.
     """
     darker, lighter = sorted((_luminance(one), _luminance(other)))
     return (lighter + 0.05) / (darker + 0.05)
@@ -25,7 +28,10 @@ def _luminance(color: str) -> float:
 
 
 def write_style_sheet(light: str, dark: str) -> str:
-    """Return the CSS for the accent colors, each "" for the portal's own. The text on them is black or white."""
+    """Return the CSS that sets the accent colors for the light and the dark theme.
+
+    An empty color stands for the portal's own color. The text on an accent color is black or white.
+    """
     light, dark = light or DEFAULT_ACCENT, dark or DEFAULT_DARK_ACCENT
     accent = f"light-dark({light}, {dark})"
     on_accent = f"light-dark({_text_on(light)}, {_text_on(dark)})"

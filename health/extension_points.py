@@ -33,19 +33,19 @@ from impact.references import References
 
 
 class NotConfigured(Exception):
-    """The dependency is not used in this installation. Pages say so, and this does not count as a failure."""
+    """This installation does not use the dependency. Pages state this, and it does not count as a failure."""
 
 
 class Degraded(Exception):
-    """The dependency works, but poorly. The message is shown to staff."""
+    """The dependency works, but not well. Staff see the message of this exception."""
 
 
-# The function returns a short message for staff, or None. Raises NotConfigured or Degraded; any other exception is a
-# failure.
+# The function returns a short message for staff, or None. It raises NotConfigured or Degraded. Any other exception
+# counts as a failure.
 CheckFunction = Callable[[], str | None]
 
 
-# The portal's own network, on which checks of outside services depend.
+# Checks of outside services depend on this component, which is the portal's own network.
 OWN_NETWORK = "own-network"
 
 
@@ -54,15 +54,16 @@ class Check:
     name: str
     summary: str
     run: CheckFunction
-    critical: bool  # A failure makes the whole portal unhealthy, not just degraded.
-    timeout: float  # In seconds.
-    # The number of consecutive failures after which the component counts as down.
+    # If True, a failure makes the whole portal unhealthy. If False, it makes the portal degraded.
+    critical: bool
+    timeout: float  # The unit is seconds.
+    # The component counts as down after this number of consecutive failures.
     fail_after: int = 2
-    # The number of consecutive successes after which the component counts as up.
+    # The component counts as up after this number of consecutive successes.
     recover_after: int = 2
     # This function returns the orders that a failure affects.
     references: Callable[[], References] | None = None
-    depends_on: tuple[str, ...] = ()  # The components whose outage explains a failure.
+    depends_on: tuple[str, ...] = ()  # An outage of one of these components explains a failure.
 
 
 health_checks: Registry[Check] = Registry("health_checks")
@@ -79,7 +80,7 @@ def health_check(
     references: Callable[[], References] | None = None,
     depends_on: tuple[str, ...] = (),
 ) -> Callable[[CheckFunction], CheckFunction]:
-    """Register a function as a health check; `timeout` is in seconds."""
+    """Register a function as a health check. `timeout` is in seconds."""
     return health_checks.decorator(
         name,
         lambda function: Check(
@@ -104,7 +105,10 @@ WidgetSize = Literal["small", "medium", "wide"]
 
 
 class Tab(StrEnum):
-    """The position of a widget on the system-health page: the top, which wall mode also shows, or one of three tabs."""
+    """The position of a widget on the system-health page: at the top, or in one of three tabs.
+
+    Wall mode shows the top.
+    """
 
     TOP = "top"
     RELIABILITY = "reliability"
@@ -114,7 +118,7 @@ class Tab(StrEnum):
 
 @dataclass(frozen=True)
 class WidgetContext:
-    """The request, the current time and the selected time range (1 h, 24 h, 7 d or 30 d). Each widget receives this."""
+    """The context that each widget receives: the request, the current time and the selected time range."""
 
     request: HttpRequest
     now: datetime
@@ -131,7 +135,10 @@ class WidgetContext:
         return self.request.GET.get("wall", "0") != "0"
 
     def load_once(self, load: Callable[[], T], *, key: object = None) -> T:
-        """Return the result of `load`, calling it only once per `key` (or function) for all widgets of the page."""
+        """Return the result of `load`, which is called only once per `key` for all widgets of the page.
+
+        Without `key`, the function itself is the key.
+        """
         key = key or load
         if key not in self._loaded:
             self._loaded[key] = load()
@@ -139,7 +146,7 @@ class WidgetContext:
         return result
 
 
-# The function returns None if there is nothing to show, in which case the page omits the widget.
+# The function returns None if there is nothing to show. The page then omits the widget.
 WidgetFunction = Callable[[WidgetContext], dict[str, object] | None]
 
 
@@ -149,15 +156,15 @@ class Widget:
     title: str
     template: str
     context: WidgetFunction
-    refresh: int  # In seconds.
-    order: int  # The position on the page, in ascending order.
-    size: WidgetSize  # The widget's share of the page's width.
+    refresh: int  # The unit is seconds.
+    order: int  # Widgets are sorted by this number in ascending order.
+    size: WidgetSize  # This is the share of the page's width that the widget takes.
     tab: Tab
     respects_apps: bool
 
     @property
     def is_visible(self) -> bool:
-        """Return False for a reader who sees only some apps, if the widget shows figures of all."""
+        """Return False if the widget shows figures of all apps and the reader may see only some apps."""
         return self.respects_apps or sees_every_app()
 
 
@@ -175,10 +182,11 @@ def widget(
     tab: Tab = Tab.PLATFORM,
     respects_apps: bool = False,
 ) -> Callable[[WidgetFunction], WidgetFunction]:
-    """Register a widget: a function that takes a WidgetContext and returns the context of its template.
+    """Register a function that takes a WidgetContext and returns the context for the widget's template.
 
-    The widget reloads every `refresh` seconds. Its template context holds values that are ready to display. It is shown
-    to people who see only some apps if it `respects_apps`: it reads all rows of apps through `app_access.limit`.
+    The widget reloads every `refresh` seconds. The template context contains values that are ready to display. Set
+    `respects_apps` if the function reads all rows of apps through `app_access.limit`. Only then is the widget shown to
+    people who see only some apps.
     """
     return dashboard_widgets.decorator(
         name,
@@ -193,15 +201,15 @@ def widget(
 
 @dataclass(frozen=True)
 class Reading:
-    """The content of a figure of the overview: its value in the last hour, the value a week ago, and its chart.
+    """The content of an overview figure: its value in the last hour, the value a week earlier, and a chart.
 
     `chart` covers the selected time range. Its first series is drawn as a sparkline. If the figure is registered with
-    `on_timeline`, the whole chart is in the timeline.
+    `on_timeline`, the timeline shows the whole chart.
     """
 
     value: float | None
     unit: str = ""
-    # This is shown instead of the value and its unit, for example an amount of money.
+    # This text, for example an amount of money, is shown instead of the value and its unit.
     text: str = ""
     note: str = ""
     week_ago: float | None = (
@@ -221,10 +229,10 @@ class OverviewFigure:
     label: str
     read: ReadingFunction
     order: int
-    url_name: str  # The URL name of the page with details.
+    url_name: str  # This is the URL name of the page with details.
     on_timeline: bool
-    is_less_better: bool | None  # None if neither direction is better.
-    # The widget with the details, which is shown on a page of its own instead of the page of `url_name`.
+    is_less_better: bool | None  # None means that neither direction is better.
+    # This widget shows the details. The figure links to the page of the widget instead of `url_name`.
     widget: str
     describe_warning: Callable[[datetime], str] | None
     respects_apps: bool  # This has the same meaning as for widgets.
@@ -255,10 +263,11 @@ def overview_figure(
     describe_warning: Callable[[datetime], str] | None = None,
     respects_apps: bool = False,
 ) -> Callable[[ReadingFunction], ReadingFunction]:
-    """Register a figure of the overview: a function that takes a WidgetContext and returns a Reading.
+    """Register an overview figure: a function that takes a WidgetContext and returns a Reading.
 
-    The figure links to the page of `url_name` or to that of a widget. `describe_warning` returns a sentence without a
-    full stop if the figure exceeds its limit. The verdict on the whole portal then contains this sentence.
+    The figure links to the page `url_name` or to the page of a widget. `describe_warning` returns a sentence without a
+    full stop if the figure exceeds its limit, and "" otherwise. The overall verdict of the portal then contains this
+    sentence.
     """
     return overview_figures.decorator(
         name,
@@ -286,9 +295,9 @@ class IntervalRow:
 
 @dataclass(frozen=True)
 class IntervalSection:
-    """The events of one kind in a part of the time range: their number, the first rows, and a link to all of them."""
+    """The events of one kind in a selected interval: their number, the first rows, and a link to all of them."""
 
-    title: str  # For example "Errors".
+    title: str  # The title names the events, for example "Errors".
     count: int
     rows: list[IntervalRow]
     url: str = ""
@@ -299,9 +308,9 @@ interval_sections: Registry[IntervalFunction] = Registry("interval_sections")
 
 
 def interval_section(name: str) -> Callable[[IntervalFunction], IntervalFunction]:
-    """Register a function that lists what happened from `since` to before `until`; it may return None.
+    """Register a function that lists the events from `since` up to, but not including, `until`.
 
-    It reads rows of apps through `app_access.limit`.
+    The function may return None. It reads rows of apps through `app_access.limit`.
     """
     return interval_sections.decorator(name, lambda function: function)
 
@@ -314,7 +323,7 @@ forecasts: Registry[ForecastFunction] = Registry("forecasts")
 
 
 def forecast_source(name: str) -> Callable[[ForecastFunction], ForecastFunction]:
-    """Register a function that forecasts when limits are reached, with `core.lib.forecasts.forecast`."""
+    """Register a function that forecasts when limits are reached. The function uses `core.lib.forecasts.forecast`."""
     return forecasts.decorator(name, lambda function: function)
 
 

@@ -32,7 +32,7 @@ from health.models.components import having_tag, split_tags
 from health.queries.components import load_groups, silence_url
 from health.services.heartbeats import check_in
 
-MAX_RUNS = 30  # The page of a heartbeat shows this many runs.
+MAX_RUNS = 30  # The page of a heartbeat shows at most this number of runs.
 
 
 class TagFilter(admin.SimpleListFilter):
@@ -116,7 +116,7 @@ class ComponentBase(PortalAdmin):
 
 @admin.register(Component)
 class CheckAdmin(ComponentBase):
-    """The admin of the portal's own checks, which the code defines. Staff can only publish and disable them."""
+    """The admin of the portal's own checks, which the code defines. Staff can only publish or disable them."""
 
     section = Section.MONITORING
     setting_title = "Checks"
@@ -145,7 +145,7 @@ class CheckAdmin(ComponentBase):
 class CertificateAdmin(ComponentBase):
     """The admin of the certificates of https monitors.
 
-    The monitors create and delete them; staff can publish and disable them.
+    The portal creates and deletes the rows. Staff can publish or disable them.
     """
 
     section = Section.MONITORING
@@ -183,7 +183,7 @@ class CertificateAdmin(ComponentBase):
 
 
 class LatestRuns(BaseInlineFormSet):  # type: ignore[type-arg]  # not generic at runtime
-    """The runs that the page of a heartbeat shows: a job that runs every minute has thousands of them."""
+    """The newest runs of a heartbeat, up to MAX_RUNS. A job that runs every minute has thousands of runs."""
 
     def get_queryset(self) -> QuerySet[CheckIn]:
         if not hasattr(self, "_latest"):
@@ -286,7 +286,7 @@ class HeartbeatAdmin(ComponentBase):
         ]
 
     def check_in_now(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """Record a successful run, so that staff see the effect of a check-in."""
+        """Record a successful run, so that staff can see the effect of a check-in."""
         heartbeat = get_object_or_404(self.get_queryset(request), pk=pk)
         if not self.has_change_permission(request, heartbeat):
             return HttpResponse(status=403)

@@ -28,7 +28,7 @@ from impact.queries.causes import find_causes
 
 
 def chosen_template(request: HttpRequest) -> IncidentTemplate | None:
-    """Return the template in the address of the page, if it exists."""
+    """Return the template that the URL of the page names, or None if it does not exist."""
     number = request.GET.get("template", "")
     if not number.isdecimal() or len(number) > 18:
         return None
@@ -37,7 +37,10 @@ def chosen_template(request: HttpRequest) -> IncidentTemplate | None:
 
 class UpdateForm(forms.ModelForm[IncidentUpdate]):
     def has_changed(self) -> bool:
-        """Ignore a new update without a text, but not one whose text is that of a template."""
+        """Return True for a new update only if it has a text or another state than a new update has initially.
+
+        A text that comes from a template counts as a text.
+        """
         if self.instance.pk:
             return super().has_changed()
         state = self["state"].data
@@ -46,7 +49,7 @@ class UpdateForm(forms.ModelForm[IncidentUpdate]):
 
 
 class ComponentChoices:
-    """A mixin for forms with a choice of components, of which there may be thousands."""
+    """Provide form fields for choosing among components, which may be thousands."""
 
     def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         if db_field.related_model is Component:
@@ -124,7 +127,7 @@ class IncidentAdmin(ComponentChoices, PortalAdmin):
         form_url: str = "",
         extra_context: dict[str, Any] | None = None,
     ) -> Any:
-        """Show the form with the templates from which an update can start."""
+        """Show the form with the templates that an update can start from."""
         context = {"templates": IncidentTemplate.objects.all(), **(extra_context or {})}
         return super().changeform_view(request, object_id, form_url, context)
 
@@ -164,7 +167,7 @@ class IncidentAdmin(ComponentChoices, PortalAdmin):
         return initial
 
     def save_formset(self, request: HttpRequest, form: Any, formset: Any, change: bool) -> None:
-        """Save the updates with their author, and set the incident's state to that of the newest published one."""
+        """Save the updates with their author. The newest published update determines the state of the incident."""
         now = timezone.now()
         for update in formset.save(commit=False):
             update.user_id = request.user.pk

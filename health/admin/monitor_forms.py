@@ -25,7 +25,7 @@ MAX_STEPS = 10
 
 
 def check_address(url: str) -> None:
-    """Raise ValidationError for an address that a probe would refuse."""
+    """Raise ValidationError for an address that a probe would reject."""
     if problem := describe_problem(url):
         raise ValidationError(problem)
     kind = type_of(url)
@@ -40,17 +40,18 @@ def check_address(url: str) -> None:
 
 
 class MonitorForm(forms.ModelForm[Monitor]):
-    """The form of a monitor of one type. It never shows the password again; an empty input keeps the password."""
+    """The form of a monitor of one type. It never shows a saved password; an empty input keeps the password."""
 
     monitor_type: MonitorType = MonitorType.HTTP
 
     class Meta:
         model = Monitor
-        fields = ("url",)  # ModelForm requires this; the fieldsets of the admin list the fields.
+        # ModelForm requires this attribute. The fieldsets of the admin define the fields.
+        fields = ("url",)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        if "url" in self.fields:  # Users who may only view the monitor get no fields.
+        if "url" in self.fields:  # Users who may only view the monitor see no inputs.
             self.fields["url"].widget.attrs["placeholder"] = TYPES[self.monitor_type].example
         if "password" in self.fields:
             attributes = {"autocomplete": "new-password", "size": 40}
@@ -64,7 +65,10 @@ class MonitorForm(forms.ModelForm[Monitor]):
         return self.cleaned_data["headers"] or {}
 
     def clean_password(self) -> str:
-        """Keep the stored password unless the server changes: a new server would otherwise receive the old password."""
+        """Keep the stored password if the input is empty. Raises ValidationError if the server has changed.
+
+        Otherwise, the portal would send the stored password to the new server.
+        """
         entered: str = self.cleaned_data["password"]
         stored: str = self.initial.get("password") or ""
         given = add_scheme(str(self.data.get("url", "")), self.monitor_type)
@@ -79,7 +83,7 @@ class MonitorForm(forms.ModelForm[Monitor]):
             raise ValidationError(
                 f"This form is for the type {info.label}. Enter an address such as {info.example}."
             )
-        # Otherwise, the address is known only when the request is sent, and is checked then.
+        # If the address contains variables, it is known only when the request is sent. It is then checked.
         if "{{" not in url:
             check_address(url)
         return url
@@ -109,7 +113,7 @@ class StepForm(forms.ModelForm[MonitorStep]):
 
 class StepFormSet(forms.BaseInlineFormSet[MonitorStep, Monitor, StepForm]):
     def in_order(self) -> list[MonitorStep]:
-        """Return the steps in their order, as they would be saved."""
+        """Return the valid steps in the order in which they would be saved."""
         kept = [
             form.instance
             for form in self.forms
@@ -119,7 +123,7 @@ class StepFormSet(forms.BaseInlineFormSet[MonitorStep, Monitor, StepForm]):
         return sorted(kept, key=lambda step: step.position)
 
     def clean(self) -> None:
-        """Refuse a variable that no earlier step sets."""
+        """Reject a variable that no earlier step sets."""
         super().clean()
         known: set[str] = set()
         steps = self.in_order()

@@ -1,4 +1,4 @@
-"""Create a backup and delete old ones."""
+"""Create backups and delete old ones."""
 
 import hashlib
 import logging
@@ -18,7 +18,7 @@ from health.models.backups import BackupState
 
 log = logging.getLogger(__name__)
 
-# These tables are small or especially important. Their rows are counted before a backup and after a test restore.
+# These tables are small or important. Their rows are counted before a backup and after a test restore.
 COUNTED_TABLES = (
     "clients_clientapp",
     "alerts_alertrule",
@@ -43,7 +43,10 @@ def backup_folder() -> Path:
 
 
 def create_backup(*, now: datetime) -> Backup:
-    """Create a backup and flush it to disk, then delete all but the newest BACKUP_KEEP. Raises BackupFailed."""
+    """Create a backup and flush it to disk, then delete old backups.
+
+    The newest BACKUP_KEEP remain. Raises BackupFailed.
+    """
     database = databases.current_database()
     backup = Backup.objects.create(started_at=now, node=settings.INSTANCE[:100])
     file = backup_folder() / f"opsportal-{now:%Y%m%dT%H%M%SZ}{database.suffix}"
@@ -74,7 +77,10 @@ def create_backup(*, now: datetime) -> Backup:
 
 
 def delete_old_backups() -> list[str]:
-    """Delete all but the newest BACKUP_KEEP backup files. Other files in the folder are left alone."""
+    """Delete all but the newest BACKUP_KEEP backup files, and return the names of the deleted files.
+
+    If BACKUP_KEEP is 0, all files are kept. Files with other names are never deleted.
+    """
     backups = sorted(path for path in backup_folder().iterdir() if _FILE_NAME.fullmatch(path.name))
     old = backups[: -settings.BACKUP_KEEP] if settings.BACKUP_KEEP else []
     for path in old:
@@ -83,7 +89,7 @@ def delete_old_backups() -> list[str]:
 
 
 def sha256_of(file: Path) -> str:
-    """Return the SHA-256 of a file in hex."""
+    """Return the SHA-256 hash of a file in hexadecimal."""
     with file.open("rb") as opened:
         return hashlib.file_digest(opened, "sha256").hexdigest()
 

@@ -17,11 +17,11 @@ from django.db import connection
 
 
 class BackupFailed(Exception):
-    """A dump or restore failed. The message is the error output of the tool."""
+    """A dump or restore failed. The message contains the output of the tool."""
 
 
 class Database(Protocol):
-    suffix: str  # The file name extension of backup files.
+    suffix: str  # Backup files have this suffix.
 
     def dump(self, file: Path) -> None:
         """Write a consistent copy of the database to a file."""
@@ -30,7 +30,7 @@ class Database(Protocol):
         """Return the number of rows in each table."""
 
     def count_restored_rows(self, file: Path, tables: Iterable[str]) -> dict[str, int]:
-        """Restore a dump into a scratch database and return the number of rows in each table there."""
+        """Restore a dump into a scratch database, and return the number of rows in each of its tables."""
 
 
 def current_database() -> "Database":
@@ -50,9 +50,9 @@ class SQLite:
         self.path = path
 
     def dump(self, file: Path) -> None:
-        """Use SQLite's online backup, which reads in one transaction.
+        """Write a copy with SQLite's online backup.
 
-        The copy is consistent, and writers are not blocked.
+        The backup reads in one transaction, so the copy is consistent, and writers are not blocked.
         """
         with tempfile.TemporaryDirectory(dir=file.parent) as folder:
             copy = Path(folder) / "copy.sqlite3"
@@ -101,7 +101,7 @@ class PostgreSQL:
 
     def __init__(self, database: Mapping[str, Any]) -> None:
         self.name = str(database["NAME"])
-        # The password is passed in the environment, because all users of the machine can see command-line arguments.
+        # The password is passed in the environment, because all users of the machine can read command-line arguments.
         self.environment = os.environ | {
             variable: str(value)
             for variable, value in (
@@ -155,7 +155,7 @@ class PostgreSQL:
 def _find_tool(name: str) -> str:
     """Find a PostgreSQL tool in PG_BIN, on PATH, or in Debian's folders.
 
-    Debian's folders are searched from the newest version on, because tools must not be older than the server.
+    In Debian's folders, the newest version is preferred, because a tool must not be older than the server.
     """
     folders = [Path(settings.PG_BIN)] if settings.PG_BIN else []
     on_path = shutil.which(name)

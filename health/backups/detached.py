@@ -1,4 +1,4 @@
-"""Run management commands in the background, because a backup may take longer than the time limit of a task."""
+"""Run management commands in detached processes, because a backup may take longer than the time limit of a task."""
 
 import subprocess
 import sys
@@ -9,13 +9,16 @@ from django.conf import settings
 
 
 def run_command(*arguments: str) -> int:
-    """Start `manage.py …` in a session of its own and return its process id. The command itself stores its result."""
+    """Start `manage.py` with these arguments in a new session, and return the process id.
+
+    The command itself stores its result.
+    """
     process = subprocess.Popen(  # noqa: S603
         [sys.executable, str(Path(settings.BASE_DIR) / "manage.py"), *arguments],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         start_new_session=True,
     )
-    # Without a wait(), the finished process would remain a zombie.
+    # Without wait(), the finished process would remain as a zombie.
     threading.Thread(target=process.wait, daemon=True).start()
     return process.pid

@@ -1,4 +1,4 @@
-"""Verify the newest backup by restoring it. Raise an alert if the backup is missing, stale, too small or broken."""
+"""Verify the newest backup by restoring it. Open an alert if the backup is missing, too old, too small or damaged."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -12,9 +12,9 @@ from health.backups.databases import BackupFailed
 from health.models import Backup
 
 ALERT_KEY = "health:backup-verification"
-STALE_AFTER = timedelta(hours=26)  # A day, plus the time to create the backup.
-MIN_SIZE_RATIO = 0.5  # The ratio to the size of the previous backup.
-# Rows may be deleted between counting and dumping, but only a few.
+STALE_AFTER = timedelta(hours=26)  # A backup is taken every day. Two hours are for creating it.
+MIN_SIZE_RATIO = 0.5  # This is the minimum ratio of the size to the size of the previous backup.
+# A few rows may be deleted between the count and the dump.
 MIN_ROW_RATIO, MAX_LOST_ROWS = 0.9, 10
 
 
@@ -26,7 +26,7 @@ class Finding:
 
 
 def verify_newest_backup(*, now: datetime) -> Finding:
-    """Verify the newest backup, store the finding on it, and raise or clear the alert."""
+    """Verify the newest backup, store the finding, and open or clear the alert."""
     finding = _examine(now)
     if finding.backup:
         Backup.objects.filter(pk=finding.backup.pk).update(

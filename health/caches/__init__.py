@@ -1,4 +1,4 @@
-"""Keep caches per process that answer within a time limit.
+"""Define caches in each process that answer within a time limit.
 
-If the database is unavailable, they return the last state.
+If the database is unavailable, they return the last known state.
 """

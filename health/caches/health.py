@@ -1,7 +1,7 @@
 """Cache the health of the portal in this process.
 
-A scheduled task runs all checks once a minute and stores the results. The cache reads the stored results, and runs the
-checks whose results are older than `max_age` in a background thread. A reader waits at most `timeout` seconds for that
+A scheduled task runs all checks once a minute and stores the results. The cache loads the stored results. If results
+are older than `max_age`, it runs their checks in a background thread. A caller waits at most `timeout` seconds for this
 refresh and then gets the last known results. The cache works without the database.
 """
 
@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 
 DATABASE_CHECK = "database"
 MAX_AGE = timedelta(seconds=settings.HEALTH_FRESH_SECONDS)
-# A critical check without a result for this long counts as down, even if its last result was good.
+# A critical check that had no result for this long counts as down, even if the last result was good.
 STALE_AFTER = timedelta(seconds=60)
 
 
@@ -35,7 +35,7 @@ class ComponentHealth:
     name: str
     title: str
     is_required: bool
-    # True for a check that the code registers, False for a monitor that staff added.
+    # This is True for a check that the code registers, and False for any other component.
     is_check: bool
     state: State
 
@@ -59,7 +59,7 @@ class HealthSnapshot:
 
 class HealthCache:
     def __init__(self, *, names: tuple[str, ...] = (), max_age: timedelta = MAX_AGE) -> None:
-        """Cache the health of all components, or only of the checks in `names`, ignoring stored results."""
+        """Cache the health of all components. With `names`, cache only these checks and ignore stored results."""
         self._names = names
         self._max_age = max_age
         self._lock = threading.Lock()

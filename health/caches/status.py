@@ -27,7 +27,7 @@ def snapshot_path() -> Path:
 
 
 def write_snapshot(status: PublicStatus) -> None:
-    """Write the status to a file, for a process that starts while the database is unavailable.
+    """Write the status to a file for processes that start while the database is unavailable.
 
     The file is replaced atomically.
     """
@@ -41,7 +41,7 @@ def write_snapshot(status: PublicStatus) -> None:
 
 
 def read_snapshot() -> PublicStatus | None:
-    """Return the status from the file, or None if there is no readable file."""
+    """Return the status in the file, or None if no readable file exists."""
     try:
         return msgspec.json.decode(snapshot_path().read_bytes(), type=PublicStatus)
     except (OSError, msgspec.MsgspecError):
@@ -49,7 +49,7 @@ def read_snapshot() -> PublicStatus | None:
 
 
 class StatusCache:
-    """A cache of the newest status, which a background thread refreshes."""
+    """Hold the newest status, which a background thread refreshes."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -60,7 +60,7 @@ class StatusCache:
         self._has_failed = False
 
     def read(self, *, now: datetime) -> tuple[PublicStatus | None, bool]:
-        """Return the last known status and whether it is fresh. Wait at most READ_TIMEOUT_SECONDS for a refresh."""
+        """Return the last known status, and True if it is fresh. Wait at most READ_TIMEOUT_SECONDS for a refresh."""
         with self._lock:
             if self._is_fresh(now):
                 return self._status, True
@@ -80,7 +80,7 @@ class StatusCache:
         if done is not None:
             done.wait(READ_TIMEOUT_SECONDS)
         with self._lock:
-            # A status from the file is never fresh, however new the file is.
+            # A status from the file never counts as fresh, even if the file is new.
             if self._status is None:
                 return read_snapshot(), False
             return self._status, self._is_fresh(now)
@@ -99,7 +99,7 @@ class StatusCache:
         )
 
     def _refresh(self, now: datetime, done: threading.Event, clear_count: int) -> None:
-        """Load the status. One that was read before the last `clear()` is dropped."""
+        """Load the status. The result is dropped if `clear()` was called in the meantime."""
         try:
             status = load_public_status(now=now)
             with self._lock:
@@ -109,7 +109,7 @@ class StatusCache:
             if is_current:
                 write_snapshot(status)
         except Exception as error:
-            # After any database error, the page keeps the last known status.
+            # After any error, the page continues to show the last known status.
             with self._lock:
                 self._has_failed = self._has_failed or clear_count == self._clear_count
             log.warning(

@@ -12,15 +12,15 @@ _IN_HEADER = re.compile(r"charset\s*=\s*[\"']?\s*([\w:.+-]+)", re.IGNORECASE)
 _COMMENT = re.compile(rb"<!--.*?-->", re.DOTALL)
 _META = re.compile(rb"<meta\b[^>]*?\bcharset\s*=\s*[\"']?\s*([\w:.+-]+)", re.IGNORECASE)
 _XML = re.compile(rb"^\s*<\?xml\b[^>]*?\bencoding\s*=\s*[\"']([\w:.+-]+)", re.IGNORECASE)
-# Pages that declare these names use the Windows code page: https://encoding.spec.whatwg.org/#names-and-labels
+# Pages that declare these encodings use the Windows code page. See https://encoding.spec.whatwg.org/#names-and-labels.
 _MEANT = {"iso8859-1": "cp1252", "ascii": "cp1252"}
 MAX_PROLOGUE_BYTES = 4096
 
 
 def decode_body(body: bytes, content_type: str) -> str:
-    """Decode by byte order mark, `Content-Type` header, `<meta>` tag or XML declaration, or else as UTF-8.
+    """Decode a body by its byte order mark, `Content-Type` header, `<meta>` tag or XML declaration, or else as UTF-8.
 
-    Bytes that are invalid in the encoding become U+FFFD.
+    Invalid bytes become U+FFFD.
     """
     return body.decode(_encoding(body, content_type), errors="replace")
 
@@ -39,16 +39,17 @@ def _encoding(body: bytes, content_type: str) -> str:
         return encoding
     for declared in (in_meta, in_xml):
         if declared and (encoding := _known_encoding(declared[1].decode())):
-            # A declaration that was readable as ASCII cannot be in UTF-16.
+            # The declaration itself was readable as ASCII, so the body cannot be in UTF-16 or UTF-32.
             return "utf-8" if encoding.startswith(("utf-16", "utf-32")) else encoding
     return "utf-8"
 
 
 def _known_encoding(label: str) -> str:
-    """Return the name of Python's codec for a label, or "" if there is none."""
+    """Return the name of Python's codec for a label, or "" if Python has no such text encoding."""
     try:
         name = codecs.lookup(label).name
-        b"a".decode(name, errors="replace")  # Not every codec of Python is a text encoding.
+        # Some of Python's codecs are not text encodings and raise LookupError here.
+        b"a".decode(name, errors="replace")
     except (LookupError, UnicodeError):
         return ""
     return _MEANT.get(name, name)

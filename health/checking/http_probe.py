@@ -22,10 +22,10 @@ from health.checking.values import (
 from health.models import Monitor, MonitorStep
 from health.models.monitors import HTTPRequest
 
-MAX_BODY_BYTES = 4 << 20  # The rest of a body is not read.
+MAX_BODY_BYTES = 4 << 20  # A longer body is cut off.
 MAX_REDIRECTS = 5
 _REDIRECTS = (301, 302, 303, 307, 308)
-# A redirect to another server may keep these headers. All others may be credentials.
+# A request that is redirected to another server keeps only these headers, because other headers may be credentials.
 _HARMLESS_HEADERS = ("accept", "accept-language", "user-agent")
 
 
@@ -38,7 +38,10 @@ class _Request:
 
 
 def probe_http(monitor: Monitor, steps: Sequence[MonitorStep] = ()) -> str:
-    """Send the steps and the monitor's request. They share the time limit of the monitor, and cookies."""
+    """Send the steps and then the monitor's request, and return a message.
+
+    The requests share the monitor's time limit and the cookies.
+    """
     ends_at = time.monotonic() + float(monitor.timeout_seconds)
     cookies = httpx.Cookies()
     variables: dict[str, str] = {}
@@ -96,7 +99,7 @@ def _send(
     cookies: httpx.Cookies,
     ends_at: float,
 ) -> httpx.Response:
-    """Send a request and follow its redirects if requested. Raises ProbeFailed after MAX_REDIRECTS."""
+    """Send a request, and follow redirects if `follow_redirects` is set. Raises ProbeFailed after MAX_REDIRECTS."""
     try:
         sent = _Request(
             request.method,
@@ -133,7 +136,7 @@ def _exchange(sent: _Request, cookies: httpx.Cookies, ends_at: float) -> httpx.R
         attempts=1,
         max_bytes=MAX_BODY_BYTES,
         truncate=True,
-        breaker=False,  # A monitor must see each failure and each recovery.
+        breaker=False,  # The monitor must see each failure and each recovery.
     )
     headers = dict(sent.headers)
     if cookies and not any(name.lower() == "cookie" for name in headers):
@@ -151,7 +154,7 @@ def _exchange(sent: _Request, cookies: httpx.Cookies, ends_at: float) -> httpx.R
 def _redirected(sent: _Request, status: int, location: str) -> _Request:
     """Return the request to the target of a redirect, as a browser would send it.
 
-    Source: https://fetch.spec.whatwg.org/#http-redirect-fetch
+    See https://fetch.spec.whatwg.org/#http-redirect-fetch.
     """
     target = urljoin(sent.url, location)
     method, body, headers = sent.method, sent.body, sent.headers

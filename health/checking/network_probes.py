@@ -21,7 +21,7 @@ from health.models import Monitor, RecordType, ValueMatch
 from health.monitor_types import may_use_port
 
 DNS_PORT = 53
-PING_COUNT = 3  # The portal sends this many requests within the time limit, until one is answered.
+PING_COUNT = 3  # The portal sends up to this number of requests within the time limit.
 _ECHO_REQUEST: dict[int, int] = {socket.AF_INET: 8, socket.AF_INET6: 128}
 _ECHO_REPLY: dict[int, int] = {socket.AF_INET: 0, socket.AF_INET6: 129}
 CANNOT_PING = (
@@ -31,14 +31,14 @@ CANNOT_PING = (
 
 
 class CannotPing(ProbeFailed):
-    """The kernel of this machine does not allow the portal to send echo requests."""
+    """The kernel of this machine does not allow the portal to send ICMP echo requests."""
 
     def __init__(self) -> None:
         super().__init__(CANNOT_PING)
 
 
 def check_port(monitor: Monitor) -> None:
-    """Raise ForbiddenAddress if the monitor's port belongs to another protocol (DENIED_PORTS)."""
+    """Raise ForbiddenAddress if DENIED_PORTS contains the port and it does not belong to the monitor's own protocol."""
     if not may_use_port(monitor.type, monitor.port, settings.DENIED_PORTS):
         guard.check_port(monitor.port)
 
@@ -82,7 +82,7 @@ def _ping(address: str, seconds: float) -> str:
 
 
 def _open_icmp_socket(family: int) -> socket.socket:
-    """Open an unprivileged ICMP socket, or else a raw one. Raises CannotPing if the process may open neither."""
+    """Open an unprivileged ICMP socket, or else a raw one. Raises CannotPing if neither is permitted."""
     protocol = socket.getprotobyname("ipv6-icmp" if family == socket.AF_INET6 else "icmp")
     for kind in (socket.SOCK_DGRAM, socket.SOCK_RAW):
         with contextlib.suppress(PermissionError):
@@ -91,7 +91,7 @@ def _open_icmp_socket(family: int) -> socket.socket:
 
 
 def _echo_request(family: int, number: int, payload: bytes) -> bytes:
-    """Return an ICMP echo request: https://www.rfc-editor.org/rfc/rfc792 (the kernel adds the checksum of ICMPv6)."""
+    """Return an ICMP echo request (https://www.rfc-editor.org/rfc/rfc792). For ICMPv6, the kernel adds the checksum."""
     identifier = os.getpid() & 0xFFFF
 
     def pack(checksum: int) -> bytes:
@@ -108,7 +108,10 @@ def _checksum(data: bytes) -> int:
 
 
 def _is_answered(connection: socket.socket, family: int, payload: bytes, seconds: float) -> bool:
-    """Wait for the reply with this payload. A raw socket also receives the packets of other programs."""
+    """Return True if the reply with this payload arrives within `seconds`.
+
+    A raw socket also receives the packets of other programs, which are ignored.
+    """
     ends_at = time.monotonic() + seconds
     while (left := ends_at - time.monotonic()) > 0:
         connection.settimeout(left)
@@ -117,7 +120,8 @@ def _is_answered(connection: socket.socket, family: int, payload: bytes, seconds
         except TimeoutError:
             return False
         if family == socket.AF_INET and connection.type == socket.SOCK_RAW and packet:
-            packet = packet[(packet[0] & 0x0F) * 4 :]  # Skip the IP header.
+            # The packet of a raw socket begins with the IP header.
+            packet = packet[(packet[0] & 0x0F) * 4 :]
         if packet[:1] == bytes([_ECHO_REPLY[family]]) and packet[8:] == payload:
             return True
     return False
@@ -127,7 +131,7 @@ def _is_answered(connection: socket.socket, family: int, payload: bytes, seconds
 
 
 def probe_dns(monitor: Monitor) -> str:
-    """Query the monitor's records, and compare them with the expected ones."""
+    """Query the monitor's DNS records, and compare them with the expected ones."""
     seconds = float(monitor.timeout_seconds)
     try:
         resolver = _resolver(monitor.resolver, seconds)
@@ -157,7 +161,7 @@ def probe_dns(monitor: Monitor) -> str:
 
 
 def _resolver(address: str, seconds: float) -> dns.resolver.Resolver:
-    """Return a resolver that queries the given name server, or those of this machine."""
+    """Return a resolver that queries the name server at `address` or, without an address, those of this machine."""
     if not address:
         resolver = dns.resolver.Resolver()
     else:
@@ -185,7 +189,7 @@ def _name(monitor: Monitor) -> dns.name.Name:
 
 
 def _record_text(record: dns.rdata.Rdata) -> str:
-    """Return a record in its usual notation: the text of a TXT record without quotes, names without the final dot."""
+    """Return a record in its usual notation: a TXT record without quotes, and names without the final dot."""
     strings = getattr(record, "strings", None)
     if strings is not None:
         return str(b"".join(strings).decode(errors="replace"))
@@ -198,7 +202,7 @@ def _normalize(text: str) -> str:
         return str(ipaddress.ip_address(text))
     except ValueError:
         pass
-    # Names are compared without case, other values with case, for example the tag of a CAA record.
+    # Names are compared without regard to case. The case of other values, such as the tag of a CAA record, matters.
     parts = (
         part.rstrip(".").lower() if part.endswith(".") or "." in part else part
         for part in text.split()

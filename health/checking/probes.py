@@ -19,7 +19,8 @@ from health.extension_points import Check, Degraded
 from health.models import Monitor, MonitorStep
 from health.monitor_types import MonitorType
 
-MAX_ADDRESSES = 8  # The maximum number of addresses of a host whose certificates are read.
+# For a host with several addresses, the certificates of at most this number of addresses are read.
+MAX_ADDRESSES = 8
 _PROBES: dict[MonitorType, Callable[[Monitor], str]] = {
     MonitorType.TCP: probe_tcp,
     MonitorType.PING: probe_ping,
@@ -31,9 +32,9 @@ _PROBES: dict[MonitorType, Callable[[Monitor], str]] = {
 
 
 def to_check(monitor: Monitor, steps: Sequence[MonitorStep] | None = None) -> Check:
-    """Return the monitor as a check, with its stored steps or the given ones.
+    """Return the monitor as a check, with the given steps or else its stored ones.
 
-    Its timeout is one second longer, because the probe's own timeout error is more precise.
+    The timeout of the check is one second longer than that of the probe, whose own timeout error is more precise.
     """
     known_steps = list(monitor.steps.all()) if steps is None else steps
     return Check(
@@ -48,16 +49,17 @@ def to_check(monitor: Monitor, steps: Sequence[MonitorStep] | None = None) -> Ch
 
 
 def probe(monitor: Monitor, steps: Sequence[MonitorStep] = ()) -> str:
-    """Return a short message on success. Raises ProbeFailed, Degraded, outbound.OutboundError or OSError.
+    """Probe the address of a monitor and return a short message.
 
-    An inverted monitor succeeds if its address does not respond as expected.
+    Raises ProbeFailed, Degraded, outbound.OutboundError or OSError. An inverted monitor succeeds if its address does
+    not respond as expected.
     """
     if not monitor.is_inverted:
         return _probe(monitor, steps)
     try:
         message = _probe(monitor, steps)
     except (outbound.ForbiddenAddress, CannotPing):
-        raise  # Nothing was probed.
+        raise  # The address was not probed, so even an inverted monitor must fail.
     except Degraded as slow:
         message = str(slow)
     except (ProbeFailed, outbound.OutboundError, OSError) as error:
@@ -78,9 +80,9 @@ def _probe(monitor: Monitor, steps: Sequence[MonitorStep]) -> str:
 
 
 def fetch_certificate_expiry(host: str, port: int, *, timeout: float = 5.0) -> datetime:
-    """Return the earliest expiry of the host's certificates, because its addresses may serve different ones.
+    """Return the earliest expiry of the host's certificates, because its addresses may serve different certificates.
 
-    Addresses that do not respond are left out. Raises OSError if no address responds, or ForbiddenAddress.
+    Addresses that do not respond are ignored. Raises OSError if no address responds, or ForbiddenAddress.
     """
     ends_at = time.monotonic() + timeout
     addresses = guard.resolve(host, port, timeout)
@@ -100,7 +102,7 @@ def fetch_certificate_expiry(host: str, port: int, *, timeout: float = 5.0) -> d
 def _read_expiry(address: str, port: int, host: str, timeout: float) -> datetime:
     context = ssl.create_default_context()
     context.check_hostname = False
-    # Expired certificates must be readable; probes verify them.
+    # The expiry of expired certificates must be readable, too. The probes verify certificates.
     context.verify_mode = ssl.CERT_NONE
     with (
         socket.create_connection((address, port), timeout=timeout) as raw,
@@ -113,7 +115,7 @@ def _read_expiry(address: str, port: int, host: str, timeout: float) -> datetime
 
 
 def is_own_network_down(*, timeout: float = 2.0) -> bool:
-    """Return True if none of NETWORK_PROBES can be reached; False if the setting is empty."""
+    """Return True if no address in NETWORK_PROBES can be reached, and False if the setting is empty."""
     if not settings.NETWORK_PROBES:
         return False
     for address in settings.NETWORK_PROBES:

@@ -36,7 +36,10 @@ def value_at_path(value: object, path: str) -> object:
 
 
 def parse_extractions(text: str) -> dict[str, str]:
-    """Return the path of each variable from lines such as `token = json.access_token`. Raises ValueError."""
+    """Return the path for each variable from lines such as `token = json.access_token`.
+
+    Raises ValueError for other lines.
+    """
     found: dict[str, str] = {}
     for line in text.splitlines():
         if not line.strip():
@@ -56,7 +59,7 @@ def variables_in(texts: Iterable[str]) -> set[str]:
 
 
 def fill_in(text: str, variables: Mapping[str, str]) -> str:
-    """Replace each `{{name}}` with the variable's value. Raises UnknownVariable."""
+    """Replace each `{{name}}` with the value of the variable. Raises UnknownVariable."""
 
     def value_of(match: re.Match[str]) -> str:
         try:

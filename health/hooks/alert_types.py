@@ -9,7 +9,7 @@ SLOW_PERFORMANCE = "slow-performance"
 FAILED_SMS = "failed-sms"
 HIGH_USAGE = "high-usage"
 
-# Even an immediate response needs a time after which it is overdue.
+# An alert that needs an immediate response is overdue after this time.
 IMMEDIATELY = timedelta(minutes=5)
 
 alert_type(
@@ -38,7 +38,7 @@ alert_type(
 )
 alert_type(HIGH_USAGE, name="High usage", severity=Severity.INFO, digest_only=True)
 
-# These types have the response time and the channels of their severity.
+# The following types have the default response time and channels of their severity.
 alert_type("failed-check", name="Failed check", severity=Severity.HIGH)
 alert_type("monitor-down", name="Monitor down", severity=Severity.HIGH)
 alert_type("missed-heartbeat", name="Missed heartbeat", severity=Severity.HIGH)

@@ -1,4 +1,4 @@
-"""Describe the measurement and heartbeat endpoints in OpenAPI; see core.lib.openapi."""
+"""Describe the endpoints for measurements and heartbeats in OpenAPI; see core.lib.openapi."""
 
 from datetime import datetime
 

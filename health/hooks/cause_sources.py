@@ -1,4 +1,4 @@
-"""Contribute outages, maintenance, slow or failing calls, traffic and edited monitors to the causes of a problem."""
+"""Contribute possible causes: outages, maintenance, slow or failing calls, changed traffic and edited monitors."""
 
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -27,7 +27,7 @@ MODELS = {
 
 @cause_source("health.outages")
 def outages(onset: Onset) -> Iterator[Change]:
-    """Yield the incidents, and the degraded components, which have no incident."""
+    """Yield incidents, and degraded components, because these have no incidents."""
     incidents = limit(
         Incident.objects.filter(started_at__gte=onset.since, started_at__lte=onset.until)
     ).select_related("component")
@@ -47,7 +47,7 @@ def outages(onset: Onset) -> Iterator[Change]:
     for incident in found:
         component = incident.component
         if component is None and incident.started_at > onset.at:
-            continue  # Staff opened this incident, probably because of the problem itself.
+            continue  # Staff probably opened this incident because of the problem itself.
         yield Change(
             CauseKind.OUTAGE,
             incident.title,
@@ -113,7 +113,7 @@ def _about(row: Any) -> Iterable[str]:
 
 @cause_source("health.dependencies")
 def dependencies(onset: Onset) -> Iterator[Change]:
-    """Yield the calls that became slower or began to fail."""
+    """Yield the calls that became slower or began to fail shortly before the problem."""
     for step in call_steps.find_slower_calls(onset.at):
         yield Change(
             CauseKind.DEPENDENCY,
@@ -131,7 +131,7 @@ def dependencies(onset: Onset) -> Iterator[Change]:
 
 @cause_source("health.traffic")
 def traffic(onset: Onset) -> Iterator[Change]:
-    """Yield the apps that got many more or many fewer requests than before."""
+    """Yield the apps whose number of requests rose or fell strongly."""
     for step in call_steps.find_traffic_steps(onset.at):
         yield Change(
             CauseKind.TRAFFIC,

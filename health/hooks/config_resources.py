@@ -32,7 +32,7 @@ from health.monitor_types import TYPES
 from health.public_urls import absolute_url
 from health.services.checks import sync_components
 
-# These request headers are not secret. Others may contain credentials.
+# These request headers are not secret. All other headers may contain credentials.
 PLAIN_HEADERS = {
     "accept",
     "accept-encoding",
@@ -58,7 +58,7 @@ class ComponentResource(Resource):
 
 @config_resource
 class Monitors(ComponentResource):
-    """Monitors have the members of all types. Members of types other than the monitor's own have no effect."""
+    """Monitors of all types. A member that the type of a monitor does not use has no effect."""
 
     kind = "monitors"
     model = Monitor
@@ -93,13 +93,13 @@ class Heartbeats(ComponentResource):
 
 @config_resource
 class Checks(ComponentResource):
-    """The portal's own checks, which the code defines. Their place on the status page can be changed."""
+    """The portal's own checks. The code defines them; configuration can change their place on the status page."""
 
     kind = "checks"
     model = Component
 
     def rows(self) -> "QuerySet[Any]":
-        sync_components()  # A new portal has no rows before its first checks.
+        sync_components()  # A new portal has no rows for its checks before they first run.
         return limit(Component.objects.checks())
 
     def shown_types(self) -> dict[str, Any]:
@@ -119,7 +119,7 @@ class Checks(ComponentResource):
 
 @config_resource
 class StatusPages(Resource):
-    """The look of the status page: one object, with the reference "main"."""
+    """The look of the status page. There is only one object, with the reference "main"."""
 
     kind = "status-pages"
     model = StatusPage
@@ -129,7 +129,7 @@ class StatusPages(Resource):
         return {"logo": str}
 
     def extra_values(self, row: StatusPage) -> Values:
-        """Return the logo as a data URL, such as data:image/png;base64,iVBOR…, or "" without one."""
+        """Return the logo as a data URL, such as data:image/png;base64,iVBOR…, or "" without a logo."""
         if not row.logo:
             return {"logo": ""}
         content = base64.b64encode(bytes(row.logo)).decode()
@@ -158,7 +158,7 @@ class StatusPages(Resource):
 
 
 def _decode_data_url(url: str) -> bytes:
-    """Return the content of a data URL: https://www.rfc-editor.org/rfc/rfc2397"""
+    """Return the content of a data URL. See https://www.rfc-editor.org/rfc/rfc2397."""
     head, comma, content = url.partition(",")
     try:
         if not (comma and head.startswith("data:image/") and head.endswith(";base64")):
@@ -178,7 +178,7 @@ class MaintenanceWindows(Resource):
     write_scope = Scope.INCIDENTS_WRITE
 
     def is_exported(self, row: MaintenanceWindow, *, now: datetime) -> bool:
-        """Leave out windows that are over."""
+        """Return False for windows that have ended."""
         return row.ends_at > now
 
 
@@ -191,7 +191,7 @@ class IncidentTemplates(Resource):
 
 @config_resource
 class Incidents(Resource):
-    """Incidents are managed only by the API, because they are records, not configuration."""
+    """Incidents. Only the API manages them, because incidents are records and not configuration."""
 
     kind = "incidents"
     model = Incident

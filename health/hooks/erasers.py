@@ -1,4 +1,4 @@
-"""Erase a person from the subscribers of the status page."""
+"""Erase the subscriptions of a person to the status page."""
 
 from datetime import datetime
 
@@ -8,7 +8,7 @@ from impact.extension_points import Person, eraser
 
 @eraser("subscribers")
 def erase_subscriptions(person: Person, limit: int, now: datetime) -> int:
-    """Delete the subscriptions of the person's e-mail address, with the messages that were sent to it."""
+    """Delete the subscriptions of the person's e-mail address and the messages to it."""
     found = list(Subscriber.objects.filter(address_hash__in=person.addresses)[:limit])
     for subscriber in found:
         subscriber.delete()

@@ -43,7 +43,7 @@ def error_budgets(now: datetime) -> Iterator[Forecast]:
 
 @forecast_source("health.database")
 def database(now: datetime) -> Iterator[Forecast]:
-    """Yield the time when the disk will be full, which is known only if the database is on this machine."""
+    """Yield the time at which the disk will be full. It is known only if the database is on this machine."""
     free, size, course = free_disk_bytes(), database_size_bytes(), load_course(now=now)
     if free is not None:
         trend = forecast_size(course, limit=size + free, now=now)
@@ -93,7 +93,7 @@ def plan_limits(now: datetime) -> Iterator[Forecast]:
 
 
 def _calls_pace(trend: Trend) -> str:
-    """Return how the daily number of calls changes, such as "20,000 more calls each day in the last 13 d"."""
+    """Return the change in the daily number of calls, such as "20,000 more calls each day in the last 13 d"."""
     if not trend.basis:
         return ""
     change = round(abs(trend.rate))
@@ -106,7 +106,7 @@ def _calls_pace(trend: Trend) -> str:
 
 @forecast_source("health.backlogs")
 def backlogs(now: datetime) -> Iterator[Forecast]:
-    """Yield the times when the existing backlogs will be cleared."""
+    """Yield the times at which the existing backlogs will be cleared."""
     rows = Value.objects.filter(
         series__in=Series.objects.filter(kind=SeriesKind.GAUGE, name=QUEUE_BACKLOG),
         tier=Tier.MINUTE,

@@ -1,4 +1,4 @@
-"""Check the portal's own dependencies: first the critical ones, then the optional ones."""
+"""Define the checks of the portal's own dependencies: first the critical checks, then the optional ones."""
 
 import secrets
 import shutil
@@ -24,7 +24,7 @@ from health.models import Backup
     "database", summary="Database", critical=True, timeout=2.0, fail_after=1, recover_after=1
 )
 def database() -> str:
-    """Check the database with a separate connection: the pool would wait and retry, and this check must fail early."""
+    """Check the database with a separate connection, because the pool would wait and retry instead of failing soon."""
     options = {**connection.settings_dict["OPTIONS"]}
     if connection.vendor == "postgresql":
         options |= {"pool": False, "connect_timeout": 2}
@@ -42,10 +42,10 @@ def database() -> str:
 
 @health_check("cache", summary="Cache (Redis)", timeout=2.0)
 def cache() -> str:
-    """Check Redis, which is optional. Without Redis, each process has caches and counters of its own."""
+    """Check Redis, which is optional. Without Redis, each process has its own caches and counters."""
     if not settings.REDIS_URL:
         raise NotConfigured("REDIS_URL is not set; each process uses its own cache")
-    # This bypasses IGNORE_EXCEPTIONS of django-redis, which would turn connection errors into cache misses.
+    # This client ignores django-redis' setting IGNORE_EXCEPTIONS, which turns connection errors into cache misses.
     client = caches["default"].client.get_client(write=True)  # type: ignore[attr-defined]
     key = f"opsportal:health:{secrets.token_hex(4)}"
     client.set(key, b"1", ex=10)
@@ -55,10 +55,10 @@ def cache() -> str:
     return "Redis responds"
 
 
-# Above the first limit, the queue is degraded; above the second limit, it is down.
+# The queue is degraded after the first delay and down after the second.
 TICK_LATE_SECONDS, TICK_MISSING_SECONDS = 150, 300
 LONG_WAIT_SECONDS, MAX_WAIT_SECONDS = 60, 300
-# A due job is queued every 5 s, so a job that waits longer than this finds no free worker.
+# A due job is queued within 5 s. If it waits longer than this, no worker is free.
 JOB_LATE_SECONDS = 30
 MESSAGE_LATE_SECONDS = 60
 
@@ -114,7 +114,7 @@ def notifications() -> str:
 
 
 def _describe_backlog(backlog: Backlog) -> str:
-    """Describe a channel's backlog, such as "Ops Slack: 3 messages wait, the oldest for 4 min (500 no)"."""
+    """Describe the backlog of a channel, such as "Ops Slack: 3 messages wait, the oldest for 4 min (500 no)"."""
     channel = backlog.channel
     count = backlog.waiting_count + backlog.held_count
     parts = []
@@ -130,7 +130,7 @@ def _describe_backlog(backlog: Backlog) -> str:
 
 # --- optional: if these fail, the portal is degraded -------------------------------------------------------
 
-# There is a single attempt and no circuit breaker, because a check must see each failure and each recovery.
+# There is only one attempt and no circuit breaker, because a check must see each failure and each recovery.
 _stripe = outbound.Client("stripe-health", timeout=3, connect=2, attempts=1, breaker=False)
 _resend = outbound.Client("resend-health", timeout=3, connect=2, attempts=1, breaker=False)
 
@@ -148,7 +148,7 @@ def _require_closed_breaker(name: str) -> None:
 def stripe() -> str:
     if not settings.STRIPE_SECRET_KEY:
         raise NotConfigured("STRIPE_SECRET_KEY is not set")
-    # Stripe's public endpoint for connectivity tests; it needs no key.
+    # This public endpoint of Stripe is for connectivity tests and needs no key.
     response = _stripe.request("GET", f"{settings.STRIPE_API_BASE}/healthcheck")
     if response.status_code != 200:
         raise RuntimeError(f"Stripe returned HTTP {response.status_code}")
@@ -187,7 +187,8 @@ def mail() -> str:
     return "the mail server responds"
 
 
-DISK_LOW, DISK_FULL = 0.10, 0.03  # The shares of the disk that are free.
+# If a smaller share of the disk is free, the disk is degraded or down.
+DISK_LOW, DISK_FULL = 0.10, 0.03
 
 
 @health_check("disk", summary="Disk", timeout=2.0)
@@ -202,7 +203,7 @@ def disk() -> str:
     return message
 
 
-MAX_VERIFICATION_AGE = timedelta(days=8)  # The verification runs weekly.
+MAX_VERIFICATION_AGE = timedelta(days=8)  # A backup is verified every week.
 
 
 @health_check("backups", summary="Backups", timeout=2.0)

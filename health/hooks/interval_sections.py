@@ -1,4 +1,4 @@
-"""Show alerts for a selected part of the timeline on the system-health page."""
+"""Show the alerts in a selected interval of the timeline on the system-health page."""
 
 from datetime import datetime
 

@@ -1,4 +1,4 @@
-"""Read any recorded measurement by its name for alert rules that staff define."""
+"""Read recorded measurements by name for the alert rules of staff."""
 
 from collections.abc import Iterator
 from datetime import datetime
@@ -69,7 +69,7 @@ def failures(selector: str, since: datetime, until: datetime) -> Iterator[Readin
 
 
 def _summaries(selector: str, since: datetime, until: datetime) -> list[tuple[str, LatencySummary]]:
-    """Summarize the functions, pages and requests with this name in each app."""
+    """Return a summary of the functions, pages or requests with this name for each app."""
     series = Series.objects.filter(name=selector, kind__in=CALL_KINDS, app__isnull=False)
     return latencies.summarize_by_app(series, since, until)
 

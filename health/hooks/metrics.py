@@ -74,7 +74,7 @@ def components() -> Iterator[Metric]:
 def calls() -> Iterator[Metric]:
     """Yield counts and durations of requests, function calls and page loads, as measured by apps.
 
-    The counters are sums over daily roll-ups. They decrease only when the oldest day is deleted after 400 days, which
+    The counters are sums of daily roll-ups. They decrease only when the oldest day is deleted after 400 days, which
     Prometheus treats as a counter reset.
     """
     total = CounterMetricFamily("opsportal_calls", "Measured calls.", labels=["kind"])
@@ -112,7 +112,7 @@ def _cumulative(buckets: list[int]) -> list[tuple[str, float]]:
 def _by_app() -> Iterator[Metric]:
     """Yield rates per app over the last five full minutes.
 
-    The metrics are gauges, because a counter per app would have to add up every series of every day.
+    These metrics are gauges, because a counter per app would require adding up all days of every series.
     """
     until = Tier.MINUTE.floor(timezone.now())
     since = until - timedelta(minutes=5)
@@ -149,7 +149,7 @@ def _by_app() -> Iterator[Metric]:
 
 @metric_source("health.business")
 def business() -> Iterator[Metric]:
-    """Yield deliveries, counters, gauges and active users, as reported by apps."""
+    """Yield the deliveries, counters, gauges and active users that apps reported."""
     yield from _counters()
     yield _levels()
     yield from _active_users()
@@ -287,7 +287,7 @@ IMPACT_WINDOW = timedelta(days=1)
 
 @metric_source("health.impact")
 def impact() -> Iterator[Metric]:
-    """Yield the orders that problems of the last 24 hours affected. The figures are the same as on the pages."""
+    """Yield the orders that problems of the last 24 hours affected. The pages show the same figures."""
     catch_up()
     now = timezone.now()
     figures = figures_of(None, now=now, since=now - IMPACT_WINDOW)

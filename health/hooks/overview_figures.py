@@ -1,4 +1,4 @@
-"""Show requests, active users and uptime at the top of the system-health page."""
+"""Define overview figures about requests, active users and uptime."""
 
 from datetime import datetime, timedelta
 
@@ -20,7 +20,7 @@ _UPTIME_DAYS = 30
 
 
 def _requests_in_hour(context: WidgetContext, *, week_ago: bool = False) -> LatencySummary:
-    """Return the requests of the last hour, or of the same clock hour a week ago."""
+    """Return the requests of the last hour, or those of the same clock hour a week ago."""
     series = Series.objects.total(SeriesKind.REQUEST)
     if not week_ago:
         return context.load_once(
@@ -86,7 +86,7 @@ def response_time(context: WidgetContext) -> Reading:
 
 @overview_figure("health.active_users", label="Active users", order=40, widget="health.users")
 def active_users(context: WidgetContext) -> Reading:
-    """Count the users of the last 15 minutes."""
+    """Return the number of users who were active in the last 15 minutes."""
     slots = values.level_per_slot(ACTIVE_USERS, context.since, context.now, highest=True)
     return Reading(
         ActiveUser.objects.seen_since(context.now - ACTIVE_WITHIN).user_count(),
@@ -110,9 +110,9 @@ def active_users(context: WidgetContext) -> Reading:
     respects_apps=True,
 )
 def uptime_of_the_month(context: WidgetContext) -> Reading:
-    """Return the uptime of all required components in 30 days as a percentage, and the remaining error budget."""
+    """Return the uptime of all required components in the last 30 days in percent, and the remaining error budget."""
     required = limit(Component.objects.in_use()).filter(is_required=True)
-    # With a subquery, SQLite reads the history of all components instead of using the index.
+    # With a subquery instead of ids, SQLite would read the history of all components instead of using the index.
     ids = list(required.values_list("pk", flat=True))
     today = Tier.DAY.floor(context.now)
     dates = [today - timedelta(days=ago) for ago in reversed(range(_UPTIME_DAYS))]

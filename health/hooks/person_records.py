@@ -1,4 +1,4 @@
-"""Contribute subscriptions to the status page to the data of a person."""
+"""Contribute subscriptions to the status page to the export of a person's data."""
 
 from collections.abc import Iterator
 

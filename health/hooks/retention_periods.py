@@ -1,4 +1,4 @@
-"""Say how long measurements, check-ins and subscribers are kept."""
+"""Register the retention periods of measurements, check-ins and subscribers."""
 
 from collections.abc import Iterator
 from datetime import timedelta

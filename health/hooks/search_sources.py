@@ -1,4 +1,4 @@
-"""Find monitors, heartbeats, checks and incidents in the search of the portal."""
+"""Find monitors, heartbeats, checks and incidents for the portal's search."""
 
 from collections.abc import Iterator
 
@@ -26,7 +26,7 @@ _ADMIN_NAMES = {
     respects_apps=True,
 )
 def find_silences(search: Search) -> Iterator[Hit]:
-    """Find the action "Silence" for the name of a check, monitor or heartbeat."""
+    """Find the page that silences a check, monitor or heartbeat. The search matches the name of the component."""
     if "silence".startswith(search.text.casefold().split()[0][:7]):
         for one in limit(Component.objects.order_by("title", "pk")):
             title = f"Silence {one.title} for two hours"
@@ -42,7 +42,7 @@ def find_silences(search: Search) -> Iterator[Hit]:
     respects_apps=True,
 )
 def find_components(search: Search) -> Iterator[Hit]:
-    # Columns instead of objects: with 5,500 components, this halves the time of a search.
+    # Reading columns instead of objects halves the time of a search among 5,500 components.
     columns = limit(Component.objects.order_by("title", "pk")).values_list(
         "pk", "title", "name", "kind", "status", "is_enabled"
     )

@@ -25,6 +25,7 @@ from health.verdict import State, Status
 
 _RANK = {Status.UNHEALTHY.value: 0, Status.DEGRADED.value: 1}
 
+
 def load_states() -> Mapping[str, tuple[Component, State]]:
     """Return every enabled component that has a state, by name."""
     return {

@@ -1,4 +1,4 @@
-"""Define alert rules about business figures that apps report: credit, gift cards and concurrent users."""
+"""Define alert rules about business figures that apps report: credits, gift cards and concurrent users."""
 
 from datetime import datetime, timedelta
 

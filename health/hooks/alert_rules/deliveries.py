@@ -47,10 +47,13 @@ def failed_emails(since: datetime, until: datetime) -> Measured:
     severity=Severity.MEDIUM,
     alert_type=FAILED_SMS,
     cadence=Cadence.DELIVERY,
-    min_samples=20,  # A few failed test messages are not a meaningful rate.
+    min_samples=20,  # A few failed test messages do not yield a meaningful rate.
 )
 def sms_failure_rate(since: datetime, until: datetime) -> Iterator[Reading]:
-    """Yield the percentage of undelivered SMS for each app, because apps count either attempts or outcomes."""
+    """Yield the percentage of undelivered SMS in each app.
+
+    The apps are separate, because some count attempts and others outcomes.
+    """
     for app, counts in sorted(count_deliveries_by_app("sms", since, until).items()):
         if counts.failure_percent is not None:
             yield Reading(

@@ -11,7 +11,7 @@ from health.queries import latencies
 
 HOUR = timedelta(hours=1)
 VERY_SLOW = "performance.very_slow_response"
-# Faster calls are read only if the limits of the rule are below this value.
+# Faster calls are read only if a limit of the rule is below this duration.
 MIN_SLOW_CALL_MS = 1_000
 
 
@@ -71,7 +71,7 @@ def slow_response(since: datetime, until: datetime) -> Measured:
     cadence=Cadence.PERFORMANCE,
 )
 def very_slow_response(since: datetime, until: datetime) -> Measured:
-    """Return every series that is not clear. A missing series has no call above the clear threshold."""
+    """Return a reading for every series that is not clear. A missing series had no call above the clear threshold."""
     above_ms = min(MIN_SLOW_CALL_MS, limits_of(VERY_SLOW).effective_clear_threshold())
     return list(_slowest((SeriesKind.FUNCTION, SeriesKind.REQUEST), since, until, above_ms))
 

@@ -1,10 +1,10 @@
 """Define alert rules about the error budget of the 99.9 % uptime goal.
 
 The burn rate must exceed the threshold in two windows: the long window shows that the loss is significant, and the
-short window that the loss continues. See https://sre.google/workbook/alerting-on-slos/
+short window shows that it continues. See https://sre.google/workbook/alerting-on-slos/.
 
-An outage already has an alert of its own. The two faster rules therefore leave outages out, and cover components that
-fail intermittently without ever counting as down. The slow rule covers the whole budget, including outages.
+An outage already has its own alert. The two faster rules therefore ignore outages, and cover components that fail
+intermittently but never count as down. The slow rule covers the whole budget, including outages.
 """
 
 from datetime import datetime, timedelta
@@ -19,16 +19,16 @@ from health.verdict import Status
 HOUR = timedelta(hours=1)
 
 
-# With one result per minute, a single failure would already exceed the burn rate.
+# With one result per minute, even a single failure would exceed the burn rate.
 MIN_FAILURES = 3
 
 
 def _burn_rates(
     until: datetime, long: timedelta, short: timedelta, *, exclude_outages: bool = False
 ) -> list[Reading]:
-    """Return each component's burn rate: the factor by which it uses up its error budget faster than allowed.
+    """Return the burn rate of each component, which is the lower of its rates in the two windows.
 
-    The reading is the lower of the rates in the two windows.
+    A burn rate of 2 means that the error budget is used up twice as fast as allowed.
     """
     over_long = uptime.load_recent_availability(
         long, now=until, since_status_change=exclude_outages
@@ -44,7 +44,7 @@ def _burn_rates(
         metadata: dict[str, object] = {"app": app} if app else {}
         labels = (("component", component.name),)
         if component.status == Status.UNHEALTHY:
-            # The outage has an alert of its own. An open alert about the budget does not end before the outage.
+            # The outage has its own alert. An alert about the budget that is already open stays open during the outage.
             readings.append(Reading(None, labels=labels, metadata=metadata))
             continue
         in_long, in_short = over_long.get(component.pk), over_short.get(component.pk)
@@ -97,7 +97,7 @@ def burn_medium(since: datetime, until: datetime) -> Measured:
     severity=Severity.MEDIUM,
     alert_type="uptime-budget",
     cadence=Cadence.PERFORMANCE,
-    min_samples=60,  # A monitor that was added within the last hour has no meaningful history.
+    min_samples=60,  # A monitor that is less than one hour old has no meaningful history.
 )
 def burn_slow(since: datetime, until: datetime) -> Measured:
     return _burn_rates(until, timedelta(days=3), timedelta(hours=6))

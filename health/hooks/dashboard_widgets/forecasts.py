@@ -1,4 +1,4 @@
-"""Show forecasts of the times at which limits are reached."""
+"""Show when limits will be reached."""
 
 import logging
 from datetime import datetime
@@ -33,7 +33,7 @@ def all_forecasts(context: WidgetContext) -> dict[str, object]:
 
 
 def _compute(now: datetime) -> list[Forecast]:
-    """Return all forecasts, with the earliest first. A source that fails is logged and left out."""
+    """Return all forecasts, with the earliest first. A source that fails is logged and skipped."""
     found: list[Forecast] = []
     for source in forecasts:
         try:

@@ -1,4 +1,4 @@
-"""Show the current state: overall status, active alerts, active users."""
+"""Show the current state: the overall status, active alerts and active users."""
 
 from django.urls import reverse
 from django.utils import timezone
@@ -71,7 +71,7 @@ def overall_status(context: WidgetContext) -> dict[str, object]:
 
 
 def _list_on_call(context: WidgetContext, alert: SystemAlert | None) -> list[OnCall]:
-    """Return the people on call for the alert or, without an alert, in every schedule."""
+    """Return who is on call for the alert or, without an alert, in every schedule."""
     if not context.request.user.has_perm("alerts.view_schedule"):
         return []
     found = on_call_for(alert.alert_type, now=context.now) if alert else []
@@ -81,7 +81,7 @@ def _list_on_call(context: WidgetContext, alert: SystemAlert | None) -> list[OnC
 def _tone(
     found: list[problems.Problem], summary: ActiveSummary, warnings: list[tuple[str, str]]
 ) -> Tone:
-    """Return the tone of the card, which is neutral if only minor or dismissed problems persist."""
+    """Return the tone of the card. It is neutral if only minor or dismissed problems persist."""
     if found:
         return problems.worst_tone(found)
     if warnings:
@@ -90,7 +90,7 @@ def _tone(
 
 
 def _list_warnings(context: WidgetContext) -> list[tuple[str, str]]:
-    """Return a sentence and a link for each figure that exceeds its limit without an alert."""
+    """Return a sentence and a URL for each figure that exceeds its limit without an alert."""
     found = []
     for figure in sorted(overview_figures, key=lambda figure: figure.order):
         if figure.describe_warning is None or not figure.is_visible:

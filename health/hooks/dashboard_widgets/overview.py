@@ -1,4 +1,4 @@
-"""Show the six figures and the timeline."""
+"""Show the overview figures and the timeline."""
 
 import logging
 from dataclasses import dataclass, replace
@@ -22,23 +22,23 @@ from health.queries.marks import list_marks
 log = logging.getLogger(__name__)
 
 MAX_LISTED_MARKS = 8
-_MULTIPLE = 3  # A change by this factor or more is given as a multiple instead of a percentage.
-_NOTABLE_CHANGE = 0.2  # Smaller changes are drawn in a neutral color.
+_MULTIPLE = 3  # A change by at least this factor is shown as a multiple instead of a percentage.
+_NOTABLE_CHANGE = 0.2  # A smaller change is shown in a neutral color.
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """The change since the same hour of last week in words, and whether it is an improvement."""
+    """The change since the same hour of last week in words, with the tone of an improvement or a deterioration."""
 
     text: str
     before: str
-    tone: str = ""  # One of "ok", "warning" and "".
+    tone: str = ""  # The tone is "ok", "warning" or "".
 
 
 @dataclass(frozen=True)
 class ShownFigure:
     figure: OverviewFigure
-    reading: Reading | None  # None if the figure could not be read.
+    reading: Reading | None  # None means that reading the figure failed.
     url: str
     value: str
     comparison: Comparison | None
@@ -85,7 +85,7 @@ def overview(context: WidgetContext) -> dict[str, object]:
 
 
 def _read(figure: OverviewFigure, context: WidgetContext) -> Reading | None:
-    """Read a figure. If that fails, it is shown as unavailable and does not hide the others."""
+    """Read a figure. If this fails, return None, so that the page shows the other figures."""
     try:
         return figure.read(context)
     except Exception:
@@ -105,7 +105,7 @@ def _shown(
 
 
 def _in_words(value: float | None, unit: str) -> str:
-    """Format a figure with about two significant digits, because further digits would change at every refresh."""
+    """Format a value with about two significant digits, because more digits would change with every refresh."""
     if value is not None and unit != "ms" and 0 < abs(value) < 1:
         value = float(f"{value:.1g}")
     elif value is not None and abs(value) < 10:
@@ -136,7 +136,7 @@ def compare(figure: OverviewFigure, reading: Reading) -> Comparison | None:
 
 
 def _trend(chart: Chart | None) -> list[float]:
-    """Return the sum of all series per slot, or the first series of a line chart, as a sparkline."""
+    """Return the values of the sparkline: the first series of a line chart, or else the sum of all series per slot."""
     if chart is None or chart.is_empty:
         return []
     if chart.series[0].kind != "bars":

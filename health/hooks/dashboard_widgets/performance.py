@@ -21,7 +21,7 @@ KINDS = {
 def summarize_calls(
     context: WidgetContext, kind: SeriesKind
 ) -> dict[datetime, latencies.LatencySummary]:
-    """Return the calls in each slot of the time range, summed once for the whole page."""
+    """Return the calls in each slot of the time range. They are read only once for the whole page."""
     return context.load_once(
         lambda: latencies.summarize_per_slot(
             Series.objects.total(kind), context.since, context.now
@@ -40,7 +40,7 @@ def summarize_calls(
     tab=Tab.RELIABILITY,
 )
 def response_times(context: WidgetContext) -> dict[str, object]:
-    """Chart the durations of requests or, if none were measured, of the kind with the most calls."""
+    """Chart the durations of requests or, if no requests were measured, of the kind with the most calls."""
     sums = latencies.summarize_by_kind(KINDS, context.since, context.now)
     shown = max(
         sums,
@@ -58,7 +58,7 @@ def response_times(context: WidgetContext) -> dict[str, object]:
             times=list(slots),
             series=lines,
             unit="ms",
-            # A threshold far above all values would only flatten the lines.
+            # A threshold far above all values would flatten the lines of the chart.
             thresholds=[Threshold(SLOW_MS, "slow: 3 s", "warning")]
             if highest > SLOW_MS / 3
             else [],
@@ -112,7 +112,7 @@ def _to_percent(share: float | None) -> float | None:
 
 
 def _state(summary: latencies.LatencySummary) -> str:
-    """Apply the limits of the alert rules: failing above 5 % errors, degraded above SLOW_MS on average."""
+    """Return the state, with the limits of the alert rules: 5 % of failures, or SLOW_MS on average."""
     if (summary.failure_share or 0) > MAX_FAILURE_SHARE:
         return "failing"
     return "degraded" if (summary.mean_ms or 0) > SLOW_MS else "healthy"

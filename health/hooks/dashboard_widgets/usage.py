@@ -1,4 +1,4 @@
-"""Show usage: database size, calls and bandwidth with their limits, and deliveries."""
+"""Show the database size, calls and bandwidth with their limits, and the deliveries of messages."""
 
 from datetime import timedelta
 
