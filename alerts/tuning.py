@@ -178,9 +178,8 @@ def _round_beyond(peak: float, *, below: bool) -> float:
     if not below:
         return float(f"{math.ceil(peak / size - 1e-9) * size:.10g}")
     rounded = float(f"{math.floor(peak / size + 1e-9) * size:.10g}")
-    return (
-        rounded if rounded < peak else float(f"{rounded - size:.10g}")
-    )  # A value equal to the threshold is a breach.
+    # A value equal to the threshold is a breach.
+    return rounded if rounded < peak else float(f"{rounded - size:.10g}")
 
 
 def _hides(found: Replay, present: Replay, acknowledged: Sequence[Known]) -> bool:

@@ -212,9 +212,8 @@ class Reading:
     # This text, for example an amount of money, is shown instead of the value and its unit.
     text: str = ""
     note: str = ""
-    week_ago: float | None = (
-        None  # The same hour one week earlier, or None if nothing is known about it.
-    )
+    # This is the value of the same hour one week earlier, or None if it is unknown.
+    week_ago: float | None = None
     week_ago_text: str = ""
     tone: Tone = Tone.NONE
     chart: Chart | None = None

@@ -1,4 +1,4 @@
-"""Define the types of monitors and the addresses that each type takes. All functions are pure.
+"""Define the types of monitors and their addresses. All functions are pure.
 
 The scheme of a monitor's address determines its type: `https://…`, `dns://shop.example.com`,
 `postgresql://db.example.com`.
@@ -24,7 +24,7 @@ class TypeInfo:
     label: str
     purpose: str
     example: str
-    schemes: tuple[str, ...]  # The first scheme is added to an address without a scheme.
+    schemes: tuple[str, ...]  # If an address has no scheme, the first of these schemes is added.
 
 
 TYPES: dict[MonitorType, TypeInfo] = {
@@ -63,7 +63,8 @@ TYPES: dict[MonitorType, TypeInfo] = {
     ),
 }
 TYPE_OF_SCHEME = {scheme: kind for kind, info in TYPES.items() for scheme in info.schemes}
-TLS_SCHEMES = ("https", "rediss", "smtps")  # For these schemes, the certificate is monitored, too.
+# The portal also monitors the certificates of addresses with these schemes.
+TLS_SCHEMES = ("https", "rediss", "smtps")
 _DEFAULT_PORTS = {
     "https": 443,
     "http": 80,
@@ -74,35 +75,38 @@ _DEFAULT_PORTS = {
     "smtp": 25,
     "smtps": 465,
 }
-# The ports of these protocols are denied to HTTP requests, but a monitor of the protocol may use them.
+# HTTP requests to these ports are denied, but a monitor of this type may use them.
 _OWN_PORTS = {MonitorType.SMTP: (25, 465, 587)}
 _WITH_PATH = (MonitorType.HTTP, MonitorType.POSTGRESQL, MonitorType.REDIS)
 
 
 def type_of(url: str) -> MonitorType:
-    """Return the type of a monitor by its address, or HTTP for an unknown scheme."""
+    """Return the type of the monitor that has this address. An unknown scheme yields HTTP."""
     return TYPE_OF_SCHEME.get(urlsplit(url).scheme, MonitorType.HTTP)
 
 
 def add_scheme(text: str, kind: MonitorType) -> str:
-    """Return an address with the type's scheme if it has none: "gate.example.com" → "ping://gate.example.com"."""
+    """Return an address to which the scheme of the type was added if it had none.
+
+    For example, "gate.example.com" becomes "ping://gate.example.com".
+    """
     text = text.strip()
     return text if "://" in text or not text else f"{TYPES[kind].schemes[0]}://{text}"
 
 
 def port_of(url: str) -> int:
-    """Return the port in an address, or else the protocol's default port, or 0 if the protocol has no ports."""
+    """Return the port in an address, or else the default port of its protocol, or 0 if the protocol has none."""
     parts = urlsplit(url)
     return parts.port or _DEFAULT_PORTS.get(parts.scheme, 0)
 
 
 def may_use_port(kind: MonitorType, port: int, denied: list[int]) -> bool:
-    """Return False for a port in DENIED_PORTS that belongs to a protocol other than the monitor's."""
+    """Return False if DENIED_PORTS contains the port and it is not a port of the monitor's own protocol."""
     return port not in denied or port in _OWN_PORTS.get(kind, ())
 
 
 def describe_problem(url: str) -> str:
-    """Return a description of the problem with an address, or "" for a valid one."""
+    """Return the problem of an invalid address as a sentence, or "" for a valid address."""
     try:
         parts = urlsplit(url)
         port = parts.port

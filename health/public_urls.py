@@ -1,4 +1,4 @@
-"""Build absolute addresses of the status page, which may have a domain of its own."""
+"""Build absolute URLs of the status page, which may have a separate domain."""
 
 from urllib.parse import urlsplit
 
@@ -7,7 +7,7 @@ from django.urls import reverse
 
 
 def absolute_url(name: str, *args: object) -> str:
-    """Return the address of a page of the status page, such as "status-feed", as readers see it."""
+    """Return the URL of a page of the status page, such as "status-feed", for use outside of the portal."""
     path = reverse(f"health:{name}", args=args)
     if not settings.STATUS_PAGE_DOMAIN:
         return f"{settings.BASE_URL}{path}"

@@ -175,9 +175,8 @@ def _resolver(address: str, seconds: float) -> dns.resolver.Resolver:
         resolver.nameservers = addresses
         resolver.port = port
     resolver.lifetime = seconds
-    resolver.timeout = max(
-        seconds / 3, 0.5
-    )  # The timeout of one attempt is short, so that a lost packet does not use up all the time.
+    # One attempt has a short timeout, so that a lost packet does not use up all the time.
+    resolver.timeout = max(seconds / 3, 0.5)
     return resolver
 
 

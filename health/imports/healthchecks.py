@@ -18,7 +18,7 @@ from health.imports.imported import (
 )
 
 PREFIX = "hc"
-# These are features of a check that a heartbeat of the portal does not have.
+# A heartbeat of the portal does not have these features of a check.
 _UNSUPPORTED = {
     "manual_resume": "resuming by hand only",
     "filter_subject": "the filter by subject",
@@ -36,7 +36,7 @@ _UUID = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}")
 
 
 def read_file(path: Path) -> Imported:
-    """Return the content of an export. Raises UnreadableFile."""
+    """Return the content of an exported file. Raises UnreadableFile."""
     try:
         export = json.loads(path.read_text())
     except (OSError, ValueError) as error:
@@ -76,7 +76,7 @@ def _add(imported: Imported, number: int, check: Mapping[str, Any]) -> None:
         "fail_after": 1,
         "recover_after": 1,
         "margin_minutes": grace,
-        # In healthchecks, the grace time is also the time limit of a run that has started.
+        # In healthchecks, the grace time is also the maximum duration of a run.
         "max_runtime_minutes": max(grace, 1),
         **schedule,
     }
@@ -103,7 +103,7 @@ def _seconds(value: Any) -> float:
 
 
 def _ping_key(check: Mapping[str, Any]) -> uuid.UUID | None:
-    """Return the id in the ping URL, which the heartbeat keeps."""
+    """Return the id in the ping URL, or None. The heartbeat keeps this id, so that the URL remains valid."""
     for member in ("uuid", "ping_url", "update_url"):
         if found := _UUID.search(str(check.get(member) or "")):
             return uuid.UUID(found[0])

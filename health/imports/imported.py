@@ -1,4 +1,4 @@
-"""Define the content of another system's file: objects of a configuration file, their history, and the losses."""
+"""Define the content of an import: objects of a configuration file, their history, and notes on what is lost."""
 
 import uuid
 from collections.abc import Callable, Mapping
@@ -20,7 +20,7 @@ class UnreadableFile(Exception):
 
 @dataclass
 class Point:
-    """The results of a component in an hour or a UTC day."""
+    """The results of a component in one hour or UTC day."""
 
     healthy: int = 0
     unhealthy: int = 0
@@ -35,7 +35,7 @@ History = dict[tuple[Tier, datetime], Point]
 @dataclass
 class Imported:
     document: dict[str, list[Values]] = field(default_factory=dict)
-    # These describe what cannot be imported, or only in part.
+    # These sentences name what cannot be imported, or can be imported only in part.
     notes: list[str] = field(default_factory=list)
     # The keys are the names of components.
     history: dict[str, History] = field(default_factory=dict)
@@ -49,12 +49,15 @@ class Imported:
 
 
 def name_of(prefix: str, number: object, title: str) -> str:
-    """Return the key of an object. It contains the other system's number, so a second import finds the object."""
+    """Return the key of an object.
+
+    It contains the number from the other system, so a second import finds the object.
+    """
     return f"{prefix}-{number}-{slugify(title)}"[:100].strip("-")
 
 
 def literal(value: Any) -> Any:
-    """Return a value in which texts are literal, because `${` begins a reference in configuration files."""
+    """Escape `${` in all texts of a value, because it begins a reference in configuration files."""
     if isinstance(value, str):
         return value.replace("${", "$${")
     if isinstance(value, Mapping):
@@ -63,7 +66,7 @@ def literal(value: Any) -> Any:
 
 
 def to_minutes(seconds: float, note: Callable[[str], None], what: str, *, lowest: int = 1) -> int:
-    """Return whole minutes, rounded up, and add a note if the value changed."""
+    """Return the time in whole minutes, rounded up. Add a note if this changes the value."""
     minutes = max(lowest, -int(-seconds // 60))
     if minutes * 60 != seconds:
         note(f"{what} is {minutes} min instead of {seconds:g} s")

@@ -15,7 +15,7 @@ _CONTENT_TYPES = {"xml": "text/xml; charset=utf-8", "form": "application/x-www-f
 
 
 def parse_json(text: Any) -> Any:
-    """Return the value of a column that contains JSON, or an empty object."""
+    """Return the value of a column that contains JSON, or an empty object if the column is empty or invalid."""
     if isinstance(text, dict | list):
         return text
     try:

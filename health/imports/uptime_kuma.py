@@ -1,6 +1,6 @@
-"""Read the database of Uptime Kuma 1 or 2 (`kuma.db`), or a backup of Uptime Kuma 1 (JSON).
+"""Read the database of Uptime Kuma 1 or 2 (`kuma.db`), or a JSON backup of Uptime Kuma 1.
 
-The columns are those in the schemas of versions 1.23 and 2.5. A column that an older version lacks is read as empty.
+The columns are those in the schemas of versions 1.23 and 2.5. If an older version lacks a column, its value is empty.
 """
 
 import json
@@ -31,9 +31,9 @@ PREFIX = "kuma"
 DOWN, UP, MAINTENANCE = 0, 1, 3
 MAX_TIMEOUT_SECONDS = 15
 MAX_INTERVAL_MINUTES = 1_440
-# These names in backups differ from the columns by more than camel case.
+# These names in backups differ from the columns not only by camel case.
 _BACKUP_NAMES = {"accepted_statuscodes": "accepted_statuscodes_json"}
-# By the type of a notification, this has the kind of channel, and its settings by their names in the portal.
+# For each type of notification, this contains the kind of channel and the portal's names of its settings.
 CHANNELS: dict[str, tuple[str, dict[str, str]]] = {
     "slack": ("slack", {"webhook_url": "slackwebhookURL"}),
     "discord": ("discord", {"webhook_url": "discordWebhookUrl"}),
@@ -46,7 +46,7 @@ CHANNELS: dict[str, tuple[str, dict[str, str]]] = {
 
 
 def read_file(path: Path, *, now: datetime) -> Imported:
-    """Return the content of a file. Raises UnreadableFile."""
+    """Return the content of a database or backup. Raises UnreadableFile."""
     try:
         with path.open("rb") as file:
             start = file.read(16)
@@ -103,7 +103,7 @@ def _read_database(path: Path, *, now: datetime) -> Imported:
 def _read_history(
     connection: sqlite3.Connection, tables: set[str], monitor_id: int, now: datetime
 ) -> History:
-    """Return the history by hours and days: from the statistics of version 2, or else from single results."""
+    """Return the history by hours and days. Without the statistics of version 2, it is computed from single results."""
     found: History = {}
     for tier, table in ((Tier.HOUR, "stat_hourly"), (Tier.DAY, "stat_daily")):
         if table not in tables:
@@ -172,13 +172,13 @@ def _read_backup(backup: Any) -> Imported:
 
 
 def _column(name: str) -> str:
-    """Return the column for a name in camel case: `ignoreTls` is `ignore_tls`."""
+    """Return the column for a name in camel case. For example, `ignoreTls` becomes `ignore_tls`."""
     return "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in name)
 
 
 # --- monitors ------------------------------------------------------------------------------------------
 class _Monitors:
-    """A converter that adds the monitors and heartbeats. `names` maps the number of each in Uptime Kuma to its key."""
+    """Convert the monitors to monitors and heartbeats. `names` maps the number of each in Uptime Kuma to its key."""
 
     def __init__(
         self,
@@ -200,7 +200,7 @@ class _Monitors:
             self.imported.notes.append(f"{title}: {text}.")
 
         if kind == "group":
-            return  # The members of the group have its name as their group.
+            return  # A group becomes the group name of its members, not a component.
         if kind != "push" and kind not in READERS:
             note(f"monitors of the type {kind or '?'} are not supported")
             return
@@ -252,7 +252,7 @@ class _Monitors:
         self.imported.add(kind, {name: literal(value) for name, value in values.items()})
 
     def _group(self, row: Row) -> str:
-        """Return the names of the groups that contain a monitor or, without a group, its group on a status page."""
+        """Return the names of all groups that contain a monitor or, without such groups, its group on a status page."""
         names: list[str] = []
         parent, seen = row.get("parent"), {row["id"]}
         while parent in self.rows and parent not in seen:
@@ -268,7 +268,7 @@ class _Monitors:
 
 
 def _timeout(row: Row, note: Note) -> int:
-    """Return the time limit. Without a time limit, Uptime Kuma waits for 80 % of the interval."""
+    """Return the time limit in seconds. Without a time limit, Uptime Kuma waits for 80 % of the interval."""
     given = float(row.get("timeout") or 0) or int(row.get("interval") or 60) * 0.8
     seconds = max(1, min(round(given), MAX_TIMEOUT_SECONDS))
     if seconds != given:
@@ -339,7 +339,7 @@ def _add_maintenance(
 
 
 def _single_window(row: Row) -> Iterator[datetime]:
-    """Yield the start and the end of a maintenance that is not repeated."""
+    """Yield the start and the end of a maintenance that does not recur."""
     if row["strategy"] != "single" or not row["start_date"] or not row["end_date"]:
         return
     zone = row.get("timezone") or "UTC"

@@ -20,7 +20,7 @@ class BackupQuerySet(models.QuerySet["Backup"]):
 
 
 class Backup(models.Model):
-    """A backup file, and the row counts of the database, with which a test restore is compared."""
+    """A backup file, with the row counts of the database, which are compared with those of a test restore."""
 
     started_at = models.DateTimeField()
     finished_at = models.DateTimeField(null=True, blank=True)

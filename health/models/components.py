@@ -32,7 +32,7 @@ _TAG = re.compile(r"[\w.:/-]{1,40}")
 
 
 def split_tags(text: str) -> list[str]:
-    """Return the tags in a text such as "eu, Shop": in lower case, sorted, and without repetitions."""
+    """Return the tags in a text such as "eu, Shop", in lower case, sorted and without duplicates."""
     return sorted({part.strip().lower() for part in text.split(",") if part.strip()})
 
 
@@ -45,7 +45,7 @@ def validate_tags(value: str) -> None:
 
 
 class TagsField(models.CharField):  # type: ignore[type-arg]  # not generic at runtime
-    """A field with several tags in one text, which is in lower case, sorted and without repetitions: "eu, shop"."""
+    """A field that stores tags as one text, such as "eu, shop": in lower case, sorted and without duplicates."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **{"max_length": 300, "validators": [validate_tags], **kwargs})
@@ -55,7 +55,7 @@ class TagsField(models.CharField):  # type: ignore[type-arg]  # not generic at r
 
 
 def having_tag(tag: str) -> Q:
-    """Return the condition that a component has a tag, which is a part of the text in `tags`."""
+    """Return the condition that `tags` contains a tag."""
     return (
         Q(tags=tag)
         | Q(tags__startswith=f"{tag}, ")
@@ -64,7 +64,7 @@ def having_tag(tag: str) -> Q:
     )
 
 
-# The keys of alerts about components: "health:<name>".
+# The key of an alert about a component consists of this prefix and the name of the component.
 KEY_PREFIX = "health:"
 _OWNED_KINDS = ("Monitor", "Heartbeat", "Certificate")
 
@@ -84,7 +84,7 @@ class ComponentQuerySet(models.QuerySet["Component"]):
 
 
 class Component(models.Model):
-    """An object that can be up or down. `status` is the damped status; `last_*` is the newest single result."""
+    """An object that can be up or down. `status` is the damped status; `last_*` describes the newest result."""
 
     kind = models.CharField(max_length=20, choices=ComponentKind)
     name = models.SlugField(max_length=100, unique=True)
@@ -147,15 +147,19 @@ class Component(models.Model):
 
     @classmethod
     def app_condition(cls, apps: Apps) -> Q:
-        """Return the condition for components of these apps, or of none: see core.lib.app_access."""
+        """Return the condition for components that belong to one of these apps, or to no app.
+
+        See core.lib.app_access.
+        """
         owners = cls.load_owners().items()
         return ~Q(pk__in=[pk for pk, owned_by in owners if not owned_by & apps])
 
     @classmethod
     def load_owners(cls) -> dict[int, Apps]:
-        """Return the apps of the components that belong to some, by the component's id.
+        """Return the apps of each component by the component's id. Components without apps are left out.
 
-        A certificate belongs to the apps whose monitors use its address, unless a monitor without an app uses it.
+        A certificate belongs to the apps whose monitors use its address, unless a monitor without an app uses the
+        address.
         """
         kinds = {one: registry.get_model(f"health.{one}")._default_manager for one in _OWNED_KINDS}
         monitors = list(kinds["Monitor"].only("app", "url"))
@@ -178,7 +182,7 @@ class Component(models.Model):
 
     @property
     def state(self) -> State | None:
-        """Return the state as `health.verdict` uses it, or None before the first result."""
+        """Return the state for `health.verdict`, or None before the first result."""
         if self.last_at is None or self.since is None:
             return None
         result = Result(
@@ -198,7 +202,7 @@ RESULT_RETENTION = timedelta(hours=48)
 
 
 class CheckResult(models.Model):
-    """One result of one component. It is deleted after 48 hours; `Uptime` has the roll-up."""
+    """One result of one component. It is deleted after 48 hours; `Uptime` keeps the counts."""
 
     component = models.ForeignKey(Component, models.CASCADE, related_name="results")
     at = models.DateTimeField()
@@ -225,10 +229,10 @@ class UptimeQuerySet(models.QuerySet["Uptime"]):
 
 
 class Uptime(models.Model):
-    """The number of results of a component in one hour or UTC day. Results in maintenance are counted separately."""
+    """The counts of a component's results in one hour or UTC day. Results during maintenance are counted separately."""
 
     component = models.ForeignKey(Component, models.CASCADE, related_name="uptimes")
-    tier = models.PositiveIntegerField()  # Either Tier.HOUR or Tier.DAY.
+    tier = models.PositiveIntegerField()  # The value is Tier.HOUR or Tier.DAY.
     start = models.DateTimeField()
     healthy = models.PositiveIntegerField(default=0)
     degraded = models.PositiveIntegerField(default=0)

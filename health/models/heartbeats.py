@@ -1,4 +1,4 @@
-"""Define heartbeats, which are jobs that must check in, and their runs."""
+"""Define heartbeats, which monitor jobs that must check in, and the runs of these jobs."""
 
 import uuid
 from datetime import datetime, timedelta
@@ -35,7 +35,7 @@ class HeartbeatQuerySet(models.QuerySet["Heartbeat"]):
 
 
 class Heartbeat(Component):
-    """A job that checks in regularly. It is down if it reports an error, misses a check-in, or runs too long."""
+    """A job that must check in regularly. It is down if it reports an error, misses a check-in or runs too long."""
 
     app = models.ForeignKey(
         ClientApp,
@@ -78,7 +78,8 @@ class Heartbeat(Component):
             models.UniqueConstraint(
                 fields=["app", "slug", "environment"], name="one_heartbeat_per_job"
             ),
-            # In a unique constraint, two NULL values count as different.
+            # A unique constraint treats NULL values as different, so the first one does not cover heartbeats without an
+            # app.
             models.UniqueConstraint(
                 fields=["slug", "environment"],
                 condition=models.Q(app=None),
@@ -107,7 +108,7 @@ class Heartbeat(Component):
         return f"{settings.BASE_URL}{self.ping_path}"
 
     def expected_after(self, timestamp: datetime) -> datetime | None:
-        """Return when the first check-in after `timestamp` is due, without the margin; None without a schedule."""
+        """Return the time of the next check-in after `timestamp`, without the margin, or None without a schedule."""
         if self.crontab:
             return next(CronSim(self.crontab, timestamp.astimezone(ZoneInfo(self.time_zone))))
         return (
@@ -124,7 +125,7 @@ class CheckInStatus(models.TextChoices):
 
 
 class CheckIn(models.Model):
-    """One run of a job, as reported by the job or recorded when it was missed. It is deleted after 35 days."""
+    """One run of a job, as the job reported it, or a missed run. It is deleted after 35 days."""
 
     heartbeat = models.ForeignKey(Heartbeat, models.CASCADE, related_name="check_ins")
     check_in_id = models.UUIDField(default=uuid.uuid4)

@@ -1,4 +1,4 @@
-"""Define incidents, which the portal or staff open, with their updates and a post-mortem."""
+"""Define incidents, which the portal or staff open, with their updates and post-mortems."""
 
 from datetime import datetime, timedelta
 from typing import ClassVar
@@ -30,7 +30,7 @@ class IncidentQuerySet(models.QuerySet["Incident"]):
 
 
 class Incident(models.Model):
-    """A failure from start to end. A component has at most one open automatic incident."""
+    """An outage from start to end. A component has at most one open incident that the portal opened."""
 
     title = models.CharField(max_length=200)
     reference = ReferenceField(source="title")
@@ -77,16 +77,16 @@ class Incident(models.Model):
 
 class IncidentUpdateQuerySet(models.QuerySet["IncidentUpdate"]):
     def published(self, now: datetime) -> "IncidentUpdateQuerySet":
-        """Leave out updates that are scheduled for later."""
+        """Exclude updates that are scheduled for a later time."""
         return self.filter(at__lte=now)
 
     def due(self, now: datetime) -> "IncidentUpdateQuerySet":
-        """Return scheduled updates whose time has come."""
+        """Return scheduled updates that are due."""
         return self.published(now).filter(is_scheduled=True)
 
 
 class IncidentUpdate(models.Model):
-    """A message in the timeline of an incident. With a time in the future, it is published then."""
+    """A message in the timeline of an incident. An update with a future time is published at that time."""
 
     incident = models.ForeignKey(Incident, models.CASCADE, related_name="updates")
     at = models.DateTimeField()

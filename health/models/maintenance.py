@@ -58,12 +58,12 @@ class MaintenanceWindow(models.Model):
 
 
 class MaintenanceNotice(models.Model):
-    """A notice to subscribers about a public maintenance window, with its content at that time.
+    """A notice to subscribers about a public maintenance window, with the content of the window at that time.
 
-    It outlives the window, so that the end of a deleted one is reported as well.
+    The notice remains when the window is deleted, so that subscribers are notified of the end in this case, too.
     """
 
-    # The id of the window, which may have been deleted.
+    # The window with this id may have been deleted.
     window_number = models.PositiveBigIntegerField()
     at = models.DateTimeField()
     phase = models.CharField(max_length=15, choices=MaintenancePhase)
@@ -74,7 +74,8 @@ class MaintenanceNotice(models.Model):
     )
     title = models.CharField(max_length=200)
     text = models.TextField(blank=True)
-    components = models.JSONField(default=list, blank=True)  # titles of public components
+    # The list contains the titles of public components.
+    components = models.JSONField(default=list, blank=True)
     starts_at = models.DateTimeField()
     ends_at = models.DateTimeField()
 
@@ -89,7 +90,7 @@ class MaintenanceNotice(models.Model):
 
     @property
     def heading(self) -> str:
-        """Return the news in words, such as "Maintenance in progress", or "New time of the maintenance"."""
+        """Return the heading of the notice, such as "Maintenance in progress" or "New time of the maintenance"."""
         if self.is_new_time:
             return "New time of the maintenance"
         return f"Maintenance {self.get_phase_display().lower()}"

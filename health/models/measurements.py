@@ -1,7 +1,7 @@
-"""Store measurements as roll-ups. A series is one measured quantity; a point is one minute, hour or day of a series.
+"""Store measurements as roll-ups. A series is a measured quantity; a point is one minute, hour or day of a series.
 
-Single measurements are not stored, so years of data take little space, and each number on a page is read from a few
-rows.
+Single measurements are not stored. Therefore, years of data need little space, and each number on a page is read from a
+few rows.
 """
 
 from datetime import datetime, timedelta
@@ -51,7 +51,7 @@ class SeriesKind(models.TextChoices):
 
 class SeriesQuerySet(models.QuerySet["Series"]):
     def total(self, kind: str) -> "SeriesQuerySet":
-        """Select the series with the total of the calls of this kind over all apps."""
+        """Select the series that contain the total of all calls of this kind over all apps."""
         return self.filter(app=None, kind=kind, name="")
 
     def of_apps(self, kind: str) -> "SeriesQuerySet":
@@ -61,7 +61,7 @@ class SeriesQuerySet(models.QuerySet["Series"]):
 class Series(models.Model):
     """A measured quantity: a function, a gauge or a delivery outcome. A series without an app is the total of all apps.
 
-    Calls are kept apart by the environment that the app reports, such as "production".
+    Each environment that an app reports, such as "production", has separate series of calls.
     """
 
     app = models.ForeignKey(ClientApp, models.CASCADE, null=True, blank=True, related_name="series")
@@ -88,7 +88,7 @@ class Series(models.Model):
 
     @classmethod
     def app_condition(cls, apps: Apps) -> Q:
-        """Return the condition for series of these apps, without the totals of all: see core.lib.app_access."""
+        """Return the condition for series of these apps, without the totals of all apps. See core.lib.app_access."""
         return Q(app__in=apps)
 
 
@@ -106,9 +106,9 @@ class Point(models.Model):
 
 
 class Latency(Point):
-    """Calls in one minute, hour or day: counts, and a histogram of the durations in the fields b0, b1, …
+    """The calls in one minute, hour or day: counts, and a histogram of the durations in the fields b0, b1, and so on.
 
-    If an app measures only a sample, `count` and the other values are estimates from `measured` calls.
+    If an app measures only a sample, `count` and the other fields are estimates from `measured` calls.
     """
 
     count = models.BigIntegerField(default=0)
@@ -130,7 +130,7 @@ class Latency(Point):
         return f"{self.series_id} {self.start:%Y-%m-%d %H:%M}: {self.count}"
 
 
-# There is one column per bucket, so adding to a histogram is a single UPDATE without a prior read.
+# With one column per bucket, adding to a histogram is a single UPDATE without reading the row first.
 for _bucket in Latency.BUCKETS:
     Latency.add_to_class(_bucket, models.IntegerField(default=0))
 
@@ -163,13 +163,13 @@ class ActiveUserQuerySet(models.QuerySet["ActiveUser"]):
         return self.values("user_hash").distinct().count()
 
     def by_app(self) -> list[tuple[str, int]]:
-        """Return the number of users of each app, highest first."""
+        """Return the number of users of each app, with the highest number first."""
         rows = self.values_list("app__name").annotate(user_count=Count("pk"))
         return list(rows.order_by("-user_count", "app__name"))
 
 
 class ActiveUser(models.Model):
-    """The time a user was last active in an app. User ids are stored as keyed hashes; rows are deleted after a day."""
+    """The time at which a user was last active in an app. User ids are stored as keyed hashes, and rows for a day."""
 
     app = models.ForeignKey(ClientApp, models.CASCADE, related_name="+")
     user_hash = models.CharField(max_length=32)
@@ -187,7 +187,7 @@ class ActiveUser(models.Model):
 
 
 class SignalBatch(models.Model):
-    """A batch of signals that has been recorded, stored to ignore repetitions. It is deleted after 48 hours."""
+    """A recorded batch of signals. It is stored for 48 hours, so that a repeated batch can be ignored."""
 
     app = models.ForeignKey(ClientApp, models.CASCADE, related_name="+")
     batch_id = models.CharField(max_length=100)

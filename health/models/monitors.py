@@ -1,4 +1,4 @@
-"""Define monitors, which probe external addresses regularly, and the requests that an HTTP monitor sends first."""
+"""Define monitors, which probe addresses regularly, and the requests that an HTTP monitor sends first."""
 
 import re
 from datetime import datetime, timedelta
@@ -68,13 +68,13 @@ class ValueMatch(models.TextChoices):
 
 class MonitorQuerySet(models.QuerySet["Monitor"]):
     def due(self, now: datetime) -> "MonitorQuerySet":
-        # The minute tick is not exact, so a monitor that is due within seconds is checked now.
+        # The scheduled task does not run at exact minutes, so a monitor that is due within seconds is probed now.
         soon = now + timedelta(seconds=5)
         return self.filter(is_enabled=True).filter(Q(next_run_at=None) | Q(next_run_at__lte=soon))
 
 
 class HTTPRequest(models.Model):
-    """A request, and the status of its response. It is the last request of a monitor, or a step before it."""
+    """A request with the expected status of its response: the main request of a monitor, or a step before it."""
 
     METHODS: ClassVar = [
         (m, m) for m in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
@@ -102,7 +102,7 @@ class HTTPRequest(models.Model):
 class Monitor(HTTPRequest, Component):
     """An address that is probed regularly.
 
-    The scheme of the address determines the type, see `health.monitor_types`.
+    The scheme of the address determines the type (see `health.monitor_types`).
     """
 
     url = models.CharField(
@@ -218,7 +218,7 @@ class Monitor(HTTPRequest, Component):
 
     @property
     def is_encrypted(self) -> bool:
-        """Return True if the connection uses TLS in any case."""
+        """Return True if the monitor requires TLS, by its settings or by the scheme of its address."""
         return self.requires_tls or urlsplit(self.url).scheme in TLS_SCHEMES
 
     @property

@@ -1,4 +1,4 @@
-"""Define the appearance of the status page, and the templates of incidents."""
+"""Define the appearance of the status page, and templates for incidents."""
 
 from typing import ClassVar
 
@@ -14,9 +14,9 @@ MAIN_PAGE = "main"
 
 
 class StatusPage(models.Model):
-    """The name and look of the status page. There is one row."""
+    """The name and the look of the status page. The table has at most one row."""
 
-    # The key by which configuration files name the row. It never changes.
+    # Configuration files refer to the row by this key, which never changes.
     reference = models.CharField(
         max_length=20, default=MAIN_PAGE, db_default=MAIN_PAGE, editable=False
     )
@@ -45,7 +45,7 @@ class StatusPage(models.Model):
 
 
 class IncidentTemplate(models.Model):
-    """Texts written in advance, from which staff start an incident or an update of one."""
+    """Prepared texts from which staff start an incident or an update."""
 
     name = models.CharField(max_length=80, unique=True)
     title = models.CharField(max_length=200, blank=True)

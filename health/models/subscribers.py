@@ -1,6 +1,6 @@
-"""Define subscribers to news about incidents and maintenance, by e-mail or webhook, and the messages to them.
+"""Define subscribers who get news about incidents and maintenance, by e-mail or webhook, and the messages to them.
 
-Addresses are personal data: stored encrypted, with a keyed hash for lookups.
+Addresses are personal data. They are stored encrypted, with a keyed hash for lookups.
 """
 
 import secrets
@@ -30,7 +30,7 @@ class SubscriberQuerySet(models.QuerySet["Subscriber"]):
 
 
 class Subscriber(models.Model):
-    """An address that requested updates. It is deleted after two days unless it is confirmed."""
+    """An address that subscribed to updates. It is deleted after two days unless it is confirmed."""
 
     kind = models.CharField(
         max_length=10,
@@ -42,7 +42,7 @@ class Subscriber(models.Model):
     address_hash = models.CharField(max_length=64, unique=True, editable=False)
     sealed_address = models.TextField(editable=False)
     token = models.CharField(max_length=40, unique=True, default=new_token, editable=False)
-    # The portal signs the calls of a webhook with this key.
+    # The portal signs its calls to a webhook with this secret.
     secret = SealedTextField(blank=True, default="", db_default="", editable=False)
     asked_at = models.DateTimeField()
     confirmed_at = models.DateTimeField(null=True, blank=True)
@@ -64,14 +64,14 @@ class StatusMailQuerySet(models.QuerySet["StatusMail"]):
         return self.filter(state=MailState.WAITING, next_attempt_at__lte=now)
 
     def claim(self, pk: int, *, now: datetime, until: datetime) -> bool:
-        """Claim a due message: count the attempt, and keep other workers from sending it before `until`."""
+        """Claim a due message and count the attempt. Other workers cannot claim it before `until`."""
         return bool(
             self.due(now).filter(pk=pk).update(attempts=F("attempts") + 1, next_attempt_at=until)
         )
 
 
 class StatusMail(models.Model):
-    """A message to one subscriber: about an incident update, about maintenance, or to confirm the subscription."""
+    """A message to one subscriber: an incident update, a maintenance notice, or the confirmation of the subscription."""
 
     subscriber = models.ForeignKey(Subscriber, models.CASCADE, related_name="mails")
     update = models.ForeignKey(
@@ -110,6 +110,6 @@ class StatusMail(models.Model):
 
     @property
     def written_at(self) -> datetime:
-        """Return the time of the news, or of the subscription that is to be confirmed."""
+        """Return the time of the news or, for a confirmation, the time of the subscription."""
         news = self.update or self.notice
         return news.at if news else self.subscriber.asked_at

@@ -1,4 +1,4 @@
-"""Forecast when the error budgets of components are used up."""
+"""Forecast when the error budgets of components will be used up."""
 
 from collections import defaultdict
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from health.verdict import Status
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 WINDOW = WINDOWS["30 d"]
 BASES = (timedelta(minutes=12), HOUR, 6 * HOUR, DAY, 7 * DAY)
-# The results of this time are read one by one, so that an outage shows within minutes.
+# For this length of time, single results are counted instead of hours, so that an outage shows within minutes.
 RAW = 6 * HOUR
 STEP = timedelta(minutes=2)
 
@@ -26,10 +26,10 @@ class Budget:
 
 
 def forecast_budgets(*, now: datetime) -> list[Budget]:
-    """Return when the budgets of components that failed in the last week are used up, with the earliest first.
+    """Return the budgets of components that failed in the last week, with the time at which each will be used up.
 
-    A budget covers the last 30 days. The forecast does not consider that old failures leave this period, so the budget
-    may last longer.
+    The earliest is first. A budget covers the last 30 days. The forecast ignores that old failures leave this period,
+    so a budget may last longer.
     """
     week = Uptime.objects.filter(tier=Tier.HOUR, start__gte=now - 7 * DAY, unhealthy__gt=0)
     components = list(Component.objects.in_use().filter(pk__in=week.values("component")))
@@ -57,7 +57,7 @@ def forecast_budgets(*, now: datetime) -> list[Budget]:
 
 
 def _courses(components: list[Component], now: datetime) -> dict[int, list[tuple[datetime, float]]]:
-    """Return the number of failed results per hour of the last week, and per two minutes of the last hours."""
+    """Return the cumulative number of failed results: per hour for the last week, per two minutes for the last hours."""
     raw_since = Tier.HOUR.floor(now - RAW)
     by_hour: dict[int, dict[datetime, int]] = defaultdict(dict)
     rows = Uptime.objects.filter(

@@ -1,6 +1,6 @@
-"""Find calls that became slower or began to fail, and apps with more or fewer requests, just before a time.
+"""Find calls that became slower or began to fail, and apps with more or fewer requests, just before a given time.
 
-The data comes from the minutes of the roll-ups, which are kept for 48 hours.
+The data comes from the minute roll-ups, which are kept for 48 hours.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,23 +15,24 @@ from core.lib.steps import Step, find_step
 from health.models import Latency, Series, SeriesKind, Tier
 
 MINUTE = timedelta(minutes=1)
-USUAL = timedelta(minutes=75)  # The length of the earlier time that shows the usual level.
-# The length of the time afterwards, because measurements arrive in batches.
+# The usual level is measured from this time before the given time on.
+USUAL = timedelta(minutes=75)
+# This much time after the given time is included, because measurements arrive in batches.
 AFTERWARDS = timedelta(minutes=6)
-# Each of these parts of the last minutes is compared with the earlier time to select the series for examination.
+# Series are examined if one of these parts, in minutes before the given time, differs from the usual level.
 PARTS = ((15, 10), (10, 5), (5, -6))
 MIN_SLOWER = 2.0
 MIN_SLOWER_MS = 50.0
-MIN_FAILING = 0.2  # The minimum increase in the share of failing calls.
-MIN_REQUESTS = 10.0  # The minimum change in requests per minute.
-# The minimum number of minutes after the step, because a single slow minute is not a step.
+MIN_FAILING = 0.2  # The share of failing calls must rise by at least this value.
+MIN_REQUESTS = 10.0  # The number of requests per minute must change by at least this value.
+# At least this number of minutes must follow the step, because a single slow minute is not a step.
 MIN_AFTERWARDS = 2
 MAX_SERIES = 12
 
 
 @dataclass(frozen=True)
 class CallStep:
-    """A change of level in the calls of an app."""
+    """A sudden change in the calls of an app."""
 
     at: datetime
     text: str
@@ -42,7 +43,7 @@ class CallStep:
 
 
 def find_slower_calls(at: datetime) -> list[CallStep]:
-    """Return the functions that took at least twice as long, or began to fail, in the minutes before `at`."""
+    """Return the functions that became at least twice as slow, or began to fail, shortly before `at`."""
     minutes = _minutes(at)
     found = []
     for series in _suspicious(at):
@@ -105,7 +106,7 @@ def _times(factor: float) -> str:
 
 
 def _suspicious(at: datetime) -> list[Series]:
-    """Return the functions that were slower or failed more often in a part of the last minutes than before."""
+    """Return the functions that were slower or failed more often in one of the PARTS than usual."""
     sums: dict[str, Any] = {}
     spans = [
         (USUAL, PARTS[0][0] * MINUTE),
@@ -141,7 +142,7 @@ def _suspicious(at: datetime) -> list[Series]:
 
 
 def _part(row: Mapping[str, Any], number: int) -> tuple[float, float] | None:
-    """Return the mean duration and the share of failures in a part of the time, or None if there were no calls."""
+    """Return the mean duration in ms and the share of failures in a part of the time, or None without calls."""
     count = row[f"count_{number}"]
     if not count:
         return None
@@ -149,7 +150,7 @@ def _part(row: Mapping[str, Any], number: int) -> tuple[float, float] | None:
 
 
 def find_traffic_steps(at: datetime) -> Iterator[CallStep]:
-    """Yield the apps whose requests at least doubled or halved in the last minutes before `at`."""
+    """Yield the apps whose requests at least doubled or halved shortly before `at`."""
     minutes = [minute for minute in _minutes(at) if minute + MINUTE <= at]
     rows = (
         Latency.objects.filter(
@@ -169,7 +170,7 @@ def find_traffic_steps(at: datetime) -> Iterator[CallStep]:
     for (app_id, name, environment), values in sorted(counts.items()):
         step = find_step(values, min_change=MIN_REQUESTS, min_after=MIN_AFTERWARDS)
         if step is None or not step.before:
-            continue  # The app has just begun to report, which is not a change in traffic.
+            continue  # The app began to report at this time, which is not a change in traffic.
         amount = f"{step.before:,.0f} to {step.after:,.0f} a minute"
         what = "rose" if step.after > step.before else "fell"
         yield CallStep(

@@ -27,7 +27,7 @@ _RANK = {Status.UNHEALTHY.value: 0, Status.DEGRADED.value: 1}
 
 
 def load_states() -> Mapping[str, tuple[Component, State]]:
-    """Return every enabled component that has a state, by name."""
+    """Return the component and the state of every enabled component that has a state, by name."""
     return {
         component.name: (component, state)
         for component in Component.objects.filter(is_enabled=True)
@@ -36,16 +36,17 @@ def load_states() -> Mapping[str, tuple[Component, State]]:
 
 
 def silence_url(component: Component) -> str:
-    """Return the URL of a form that silences the component's alerts, by default for two hours."""
+    """Return the URL of the form that silences the component's alerts. The form proposes two hours."""
     query = {"key": component.alert_key, "comment": component.title}
     return f"{reverse('admin:alerts_silence_add')}?{urlencode(query)}"
 
 
 def list_worst_first(components: QuerySet[Component], *, at_least: int | None = None) -> list[int]:
-    """Return ids by status, then required and public ones first, then by kind and title; of all, or the first ones.
+    """Return the ids of components by status, then required and public ones first, then by kind and title.
 
-    Numbers in titles sort by value, which a database cannot do. Of thousands of components, a page shows few, so only
-    what the order depends on is read, and healthy components only if too few others were found.
+    With `at_least`, the list ends when it has this length. Titles are sorted in Python, because numbers in titles sort
+    by value. A page shows only a few of thousands of components, so only the columns for sorting are read, and healthy
+    components only if too few failing ones were found.
     """
     found: list[int] = []
     failing = components.filter(status__in=_RANK)
@@ -78,7 +79,7 @@ def _by_title(row: tuple[str, int]) -> tuple[object, ...]:
 
 
 def load_in_order(ids: Sequence[int]) -> list[Component]:
-    """Return the components with these ids, in this order."""
+    """Return the components with these ids in the order of the ids."""
     found = Component.objects.in_bulk(ids)
     return [found[pk] for pk in ids if pk in found]
 
@@ -101,7 +102,7 @@ class Group:
 
 
 def load_groups(components: QuerySet[Component]) -> list[Group]:
-    """Return the groups of the enabled components by title. Components without a group are left out."""
+    """Return the groups of the enabled components, sorted by title. Components without a group are left out."""
     statuses: dict[str, list[str]] = {}
     rows = components.filter(is_enabled=True).exclude(group="").order_by()
     for group, status in rows.values_list("group", "status"):
@@ -126,13 +127,13 @@ def _group(title: str, statuses: Sequence[str]) -> Group:
 
 
 def load_failing() -> dict[str, Component]:
-    """Return the enabled components that are down or degraded by name, with the required ones first."""
+    """Return the enabled components that are down or degraded, by name, with the required ones first."""
     return {one.name: one for one in limit(Component.objects.failing()).in_order()}
 
 
 @dataclass(frozen=True)
 class InUse:
-    """The number of enabled components that are configured, and the time of their newest result."""
+    """The number of components that are enabled and configured, and the time of their newest result."""
 
     count: int
     checked_at: datetime | None
@@ -144,7 +145,7 @@ def count_in_use() -> InUse:
 
 
 def apps_of(component: Component) -> list[ClientApp]:
-    """Return the apps that the component belongs to. Only a certificate can belong to several."""
+    """Return the apps that the component belongs to. Only a certificate can belong to several apps."""
     match component.kind:
         case ComponentKind.MONITOR:
             owned = ClientApp.objects.filter(monitors=component.pk)
@@ -159,7 +160,10 @@ def apps_of(component: Component) -> list[ClientApp]:
 
 
 def app_ids_of_components(among: Collection[Component] | None = None) -> dict[int, int]:
-    """Return the apps of the components that belong to a single one, by the component's id: of all, or of these."""
+    """Return the app of each component that belongs to exactly one app, by the component's id.
+
+    With `among`, the result contains at least these components.
+    """
     if among is None or any(one.kind == ComponentKind.CERTIFICATE for one in among):
         return {pk: min(apps) for pk, apps in Component.load_owners().items() if len(apps) == 1}
     ids = [one.pk for one in among]
@@ -171,7 +175,10 @@ def app_ids_of_components(among: Collection[Component] | None = None) -> dict[in
 
 
 class ComponentsUnderMaintenance:
-    """A set of the components that a running maintenance window covers. A window without components covers all."""
+    """The set of components that current maintenance windows cover.
+
+    A window without components covers all components.
+    """
 
     def __init__(self, now: datetime) -> None:
         self._covers_all = False
@@ -195,18 +202,18 @@ _JOB_FAILURES = {
 def headline(title: str, status: Status) -> str:
     """Return a failure as a headline, such as "Payments down".
 
-    It has no verb, because the names of components are in the singular or in the plural.
+    The headline has no verb, because the titles of components may be singular or plural.
     """
     return f"{title} {StatusChoice(status).label.lower()}"
 
 
 def describe_failure(component: Component) -> str:
-    """Return the problem of a failing component in a few words, such as "Nightly import missed a check-in"."""
+    """Return the failure of a component in a few words, such as "Nightly import missed a check-in"."""
     return describe_failures([component])[component.pk]
 
 
 def describe_failures(components: Sequence[Component]) -> dict[int, str]:
-    """Return the problems of failing components in a few words, by the component's id."""
+    """Return the failures of components in a few words, by the component's id."""
     jobs = [
         one.pk
         for one in components

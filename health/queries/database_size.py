@@ -1,4 +1,4 @@
-"""Read the size of the database on disk, and forecast when it reaches a limit."""
+"""Read the size of the database, and forecast when it will reach a limit."""
 
 import shutil
 from datetime import datetime, timedelta
@@ -25,14 +25,14 @@ def database_size_bytes() -> int:
 
 
 def free_disk_bytes() -> int | None:
-    """Return the number of bytes by which the database can grow, or None if its disk belongs to another machine."""
+    """Return the number of bytes by which the database can grow, or None if the database is on another machine."""
     if connection.vendor == "postgresql":
         return None
     return shutil.disk_usage(Path(str(connection.settings_dict["NAME"])).absolute().parent).free
 
 
 def load_course(*, now: datetime) -> Points:
-    """Return the size at the end of each hour of the last month, oldest first."""
+    """Return the size in bytes at the end of each hour of the last month, oldest first."""
     rows = Value.objects.filter(
         series__in=Series.objects.filter(kind=SeriesKind.GAUGE, name=SIZE_GAUGE),
         tier=Tier.HOUR,
@@ -43,5 +43,5 @@ def load_course(*, now: datetime) -> Points:
 
 
 def forecast_size(course: Points, *, limit: float, now: datetime) -> Trend:
-    """Forecast when the database reaches a size in bytes."""
+    """Forecast when the size of the database will reach `limit` bytes."""
     return forecast(course, limit=limit, now=now, bases=BASES)

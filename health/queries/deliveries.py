@@ -1,4 +1,4 @@
-"""Read the numbers of delivered SMS and e-mails."""
+"""Read the numbers of SMS and e-mails that apps sent."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,7 +10,7 @@ from health.signals import DELIVERY_OUTCOMES
 
 @dataclass(frozen=True)
 class DeliveryCounts:
-    """The number of messages of one channel by outcome."""
+    """The numbers of messages of one channel, by outcome."""
 
     sent: float = 0
     delivered: float = 0
@@ -23,7 +23,10 @@ class DeliveryCounts:
 
     @property
     def total(self) -> float:
-        """Return the number of attempts ("sent") or of outcomes, whichever is larger. Some apps report no attempts."""
+        """Return the number of attempts ("sent") or of outcomes.
+
+        The larger number counts, because some apps report no attempts.
+        """
         return max(self.sent, self.delivered + self.undelivered)
 
     @property
@@ -32,12 +35,12 @@ class DeliveryCounts:
 
 
 def series_name(channel: str, outcome: str) -> str:
-    """Return the name of the series that counts an outcome of a channel."""
+    """Return the name of the series that counts this outcome of a channel."""
     return f"{channel}.{outcome}"
 
 
 def count_deliveries(channel: str, since: datetime, until: datetime) -> DeliveryCounts:
-    """Return the number of messages of the channel, over all apps."""
+    """Return the numbers of messages of the channel over all apps."""
     names = {outcome: series_name(channel, outcome) for outcome in DELIVERY_OUTCOMES}
     sums = sum_values(SeriesKind.DELIVERY, names.values(), since, until)
     return DeliveryCounts(**{outcome: sums[name] for outcome, name in names.items()})
@@ -46,7 +49,7 @@ def count_deliveries(channel: str, since: datetime, until: datetime) -> Delivery
 def count_deliveries_by_app(
     channel: str, since: datetime, until: datetime
 ) -> dict[str, DeliveryCounts]:
-    """Return the number of messages of the channel in each app that reported any."""
+    """Return the numbers of messages of the channel for each app that reported any."""
     outcomes = {series_name(channel, outcome): outcome for outcome in DELIVERY_OUTCOMES}
     found: dict[str, dict[str, float]] = {}
     for app, name, total in sum_values_by_app(SeriesKind.DELIVERY, outcomes, since, until):

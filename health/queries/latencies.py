@@ -1,4 +1,4 @@
-"""Read durations and failures from roll-ups, for a whole time span or per slot of a chart."""
+"""Read durations and failures from roll-ups, for a whole period or for each slot of a chart."""
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -15,7 +15,7 @@ from health.queries.resolutions import resolution_for, tier_for
 
 @dataclass
 class LatencySummary:
-    """The totals and the histogram of some calls. They are estimates if fewer calls were `measured`."""
+    """The totals and the histogram of calls. They are estimates if fewer than `count` calls were `measured`."""
 
     count: int = 0
     measured: int = 0
@@ -54,7 +54,8 @@ class LatencySummary:
 
 Key = TypeVar("Key")
 _TOTALS = ("count", "measured", "failed", "total_ms")
-_COLUMNS = (*_TOTALS, "highest_ms", *Latency.BUCKETS)  # LatencySummary.of expects these columns.
+# LatencySummary.of expects the columns in this order.
+_COLUMNS = (*_TOTALS, "highest_ms", *Latency.BUCKETS)
 _SUMS = {name: Sum(name) for name in _TOTALS}
 _BUCKETS = {f"sum_{name}": Sum(name) for name in Latency.BUCKETS}
 
@@ -68,7 +69,7 @@ def latency_rows(
 
 
 def summarize(series: QuerySet[Series], since: datetime, until: datetime) -> LatencySummary:
-    """Summarize all calls of the series in the period. See `tier_for` for the precision of its ends."""
+    """Return a summary of all calls of the series in the period. `tier_for` determines the precision of its ends."""
     rows = latency_rows(series, since, until, tier_for(until - since)).aggregate(
         **_SUMS, highest=Max("highest_ms"), **_BUCKETS
     )
@@ -76,7 +77,10 @@ def summarize(series: QuerySet[Series], since: datetime, until: datetime) -> Lat
 
 
 def summarize_hour(series: QuerySet[Series], timestamp: datetime) -> LatencySummary:
-    """Summarize the calls in the clock hour that contains `timestamp`. Its minutes may no longer be stored."""
+    """Return a summary of the calls in the clock hour that contains `timestamp`.
+
+    It is read from the hourly roll-up, because the minutes may already have been deleted.
+    """
     rows = Latency.objects.filter(
         series__in=series, tier=Tier.HOUR, start=Tier.HOUR.floor(timestamp)
     )
@@ -86,7 +90,7 @@ def summarize_hour(series: QuerySet[Series], timestamp: datetime) -> LatencySumm
 def summarize_by_kind(
     kinds: Collection[SeriesKind], since: datetime, until: datetime
 ) -> dict[SeriesKind, LatencySummary]:
-    """Summarize the calls of all apps in the period by kind."""
+    """Return a summary of the calls of all apps in the period for each kind."""
     series = Series.objects.filter(app=None, kind__in=kinds, name="")
     rows = latency_rows(series, since, until, tier_for(until - since))
     return _summarize_by(rows, "series__kind", kinds)
@@ -95,7 +99,7 @@ def summarize_by_kind(
 def summarize_by_app(
     series: QuerySet[Series], since: datetime, until: datetime
 ) -> list[tuple[str, LatencySummary]]:
-    """Summarize the calls of the series in the period for each app that has any, sorted by the app's name."""
+    """Return a summary for each app that has calls of the series in the period, sorted by the name of the app."""
     rows = latency_rows(series, since, until, tier_for(until - since))
     apps = sorted(set(series.values_list("app__name", flat=True)))
     summaries = _summarize_by(rows, "series__app__name", apps)
@@ -105,9 +109,9 @@ def summarize_by_app(
 def _summarize_by(
     rows: QuerySet[Latency], by: str, keys: Iterable[Key]
 ) -> dict[Key, LatencySummary]:
-    """Summarize rows by a column.
+    """Return a summary of the rows for each value of a column.
 
-    The sums are computed in Python, because for some hundred rows this is cheaper than a query with thirty sums.
+    The sums are computed in Python: for a few hundred rows, this is cheaper than a query with thirty sums.
     """
     found: dict[Key, list[Sequence[Any]]] = {key: [] for key in keys}
     for key, *figures in rows.values_list(by, *_COLUMNS):
@@ -118,13 +122,13 @@ def _summarize_by(
 def summarize_per_slot(
     series: QuerySet[Series], since: datetime, until: datetime
 ) -> dict[datetime, LatencySummary]:
-    """Return every slot of the period in order, with a summary of its calls."""
+    """Return every slot of the period in order, with a summary of the calls in the slot."""
     resolution = resolution_for(until - since)
     slots = resolution.slots(since, until)
     rows_of: list[list[Sequence[float]]] = [[] for _ in slots]
     rows = latency_rows(series, since, until, resolution.tier).values_list("start", *_COLUMNS)
     slot_number = 0
-    # The rows are sorted in Python. With ORDER BY, SQLite would scan all series of that time by the index on `start`.
+    # The rows are sorted in Python. With ORDER BY, SQLite would use the index on `start` and scan all series.
     for start, *figures in sorted(rows, key=itemgetter(0)):
         while slot_number + 1 < len(slots) and start >= slots[slot_number + 1]:
             slot_number += 1
@@ -144,7 +148,7 @@ def rank_series(
 ) -> list[SeriesLatency]:
     """Return the series of a kind, sorted by the number of failures and then by the total duration, highest first.
 
-    The environments of an app count together.
+    The environments of an app are combined.
     """
     tier = tier_for(until - since)
     series = Series.objects.of_apps(kind)
@@ -175,14 +179,14 @@ def rank_series(
 class SlowSeries:
     app: str
     name: str
-    measured: int  # The number of calls in the minutes that contain a slow call.
+    measured: int  # This is the number of calls in the minutes that contain a slow call.
     highest_ms: float
 
 
 def find_slowest(
     kinds: Iterable[SeriesKind], since: datetime, until: datetime, *, above_ms: float
 ) -> list[SlowSeries]:
-    """Return all series with a call that took longer than `above_ms`, with the slowest first."""
+    """Return all series with a call that took longer than `above_ms`, with the slowest series first."""
     rows = (
         Latency.objects.filter(
             series__in=Series.objects.filter(kind__in=list(kinds), app__isnull=False),

@@ -20,7 +20,10 @@ _CHANGES = {"alerts.alertrule changed": "changed", "alerts.alertrule added": "ad
 
 
 def list_marks(since: datetime, until: datetime) -> list[Mark]:
-    """Return the marks of all kinds in order of time. Each kind has at most its newest MAX_OF_A_KIND marks."""
+    """Return the marks of all kinds in the order of time.
+
+    Of each kind, only the newest MAX_OF_A_KIND marks are returned.
+    """
     marks = [
         *deploy_marks(since, until, limit=MAX_OF_A_KIND),
         *_alerts(since, until),
@@ -32,7 +35,7 @@ def list_marks(since: datetime, until: datetime) -> list[Mark]:
 
 
 def _alerts(since: datetime, until: datetime) -> Iterable[Mark]:
-    """List only alerts of severity high and critical, because marks for all others would hide these."""
+    """Return only alerts of severity high or critical, because marks for all other alerts would hide these."""
     alerts = limit(
         SystemAlert.objects.filter(
             opened_at__gte=since, opened_at__lt=until, severity__in=_ALERT_TONES

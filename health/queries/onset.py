@@ -1,4 +1,4 @@
-"""Find when and where an incident or an outage began, as a basis for the search for its causes."""
+"""Find when and where an incident or an outage began. The search for possible causes starts there."""
 
 from datetime import datetime
 
@@ -9,7 +9,7 @@ from impact.causes import Onset
 
 
 def onset_of_component(component: Component, *, at: datetime, text: str = "") -> Onset:
-    """Return when and where the component's outage began, which started at `at`."""
+    """Return when and where the outage of the component began. The outage started at `at`."""
     name = component_subject(component.name)
     return Onset(
         at=at,
@@ -29,7 +29,7 @@ def onset_of_incident(incident: Incident) -> Onset:
 
 
 def incident_identity(incident: Incident) -> str:
-    """Return the identity of an outage among changes: its component, or the incident that staff opened."""
+    """Return the name of an outage among possible causes: its component, or the incident that staff opened."""
     if incident.component is None:
         return f"incident {incident.pk}"
     return component_subject(incident.component.name)

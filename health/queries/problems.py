@@ -1,7 +1,7 @@
-"""Describe current problems, most severe first: failing components and active alerts.
+"""Describe current problems, with the most severe first: failing components and active alerts.
 
-Each cause is one line. An alert or check whose `depends_on` names a component that is down is a consequence of that
-outage. Alerts of the same type share one line, which gives their number.
+Each cause is one problem. If the `depends_on` of an alert or check names a component that is down, the alert or check
+is a consequence of that outage. Alerts of the same type form one problem, which states their number.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -28,29 +28,29 @@ from impact.queries.summary import Summary
 from impact.services.catch_up import catch_up
 
 _RANK = {Tone.CRITICAL: 0, Tone.WARNING: 1}
-# An alert that opens this soon after an outage began may be its consequence, so the outage is named first.
+# An alert that opens within this time after an outage began may be its consequence, so the outage is listed first.
 CONSEQUENCE_WINDOW = timedelta(hours=1)
 MAX_CONSEQUENCES = 3
 
 
 @dataclass(frozen=True)
 class Problem:
-    """A failing component or active alerts with one cause, ready to display."""
+    """A failing component, or active alerts with one cause. All fields are ready to display."""
 
-    tone: Tone  # CRITICAL or WARNING.
+    tone: Tone  # The tone is CRITICAL or WARNING.
     title: str
     message: str
     since: datetime | None
     url: str = ""
     consequences: str = ""
     is_outage: bool = False
-    alerts: tuple[SystemAlert, ...] = ()  # The worst alert comes first.
+    alerts: tuple[SystemAlert, ...] = ()  # The worst alert is the first.
     component: Component | None = None
-    cost: Summary | None = None  # The cost of the alerts, if they affect orders.
+    cost: Summary | None = None  # This is the cost of the alerts if they affect orders.
 
 
 def load_urgent_alerts() -> list[SystemAlert]:
-    """Return all active alerts of severity high or critical, worst first."""
+    """Return all active alerts of severity high or critical, with the worst first."""
     urgent = limit(SystemAlert.objects.active()).filter(
         severity__in=(Severity.CRITICAL, Severity.HIGH)
     )
@@ -58,9 +58,9 @@ def load_urgent_alerts() -> list[SystemAlert]:
 
 
 def list_problems(failing: Iterable[Component], alerts: Iterable[SystemAlert]) -> list[Problem]:
-    """Return one problem per failing component that is a cause, and one per type of the remaining urgent alerts.
+    """Return one problem for each failing component that is a cause, and one for each type of the other urgent alerts.
 
-    A failing component and the alert about it are the same problem.
+    A failing component and the alert about it are one problem.
     """
     failing = list(failing)
     texts = describe_failures(failing)
@@ -106,7 +106,7 @@ def _find_cause(depends_on: Iterable[str], causes: Collection[str]) -> str:
 
 
 def _find_keys_of_components(alerts: Iterable[SystemAlert]) -> set[str]:
-    """Return the keys of those alerts that are about a component in use, whatever its status is now."""
+    """Return the keys of the alerts that are about a component in use, whatever the status of the component is."""
     names = {
         alert.key.removeprefix(KEY_PREFIX) for alert in alerts if alert.key.startswith(KEY_PREFIX)
     }
@@ -161,7 +161,7 @@ def _join(titles: Sequence[str]) -> str:
 
 
 def _order(problem: Problem, others: Iterable[SystemAlert]) -> tuple[object, ...]:
-    """Return the sort key: by severity, with an outage before the alerts that may be its consequences."""
+    """Return the sort key: by severity, with an outage before alerts that may be its consequences."""
     rank = _RANK[problem.tone]
     since = problem.since
     if problem.is_outage and since is not None:
@@ -172,14 +172,14 @@ def _order(problem: Problem, others: Iterable[SystemAlert]) -> tuple[object, ...
 
 
 def worst_tone(problems: Iterable[Problem]) -> Tone:
-    """Return the tone of the worst problem, or OK without problems."""
+    """Return the tone of the worst problem, or OK if there is no problem."""
     return min((one.tone for one in problems), key=_RANK.__getitem__, default=Tone.OK)
 
 
 def add_costs(problems: Sequence[Problem], *, now: datetime) -> list[Problem]:
-    """Return the problems with the cost of their alerts, the same figures as on the pages of the alerts.
+    """Return the problems with the cost of their alerts. The pages of the alerts show the same figures.
 
-    Only the first problem gets an estimate, because several estimates of the same time would look like different
+    Only the first problem gets an estimate, because several estimates for the same time would look like different
     losses.
     """
     is_caught_up = catch_up()
@@ -197,7 +197,7 @@ def add_costs(problems: Sequence[Problem], *, now: datetime) -> list[Problem]:
 
 
 def find_cause(problem: Problem) -> Cause | None:
-    """Return the most likely cause of the problem, the same as on the page of its first alert."""
+    """Return the most likely cause of the problem, which is also the first cause on the page of its first alert."""
     if problem.alerts:
         onset: Onset | None = onset_of_alert(problem.alerts[0])
     elif problem.component is not None and problem.since is not None:

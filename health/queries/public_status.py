@@ -35,7 +35,7 @@ INCIDENT_HISTORY = timedelta(days=14)
 MAX_INCIDENTS = 20
 HISTORY_PAGE_SIZE = 20
 MAX_MAINTENANCE_WINDOWS = 10
-# The time of a feed without entries must not change, because feed readers would then expect new entries.
+# A feed without entries must have a constant time, because feed readers would otherwise expect new entries.
 NEVER = datetime(2000, 1, 1, tzinfo=UTC)
 _RANK = {"unhealthy": 0, "degraded": 1, "unknown": 2, "maintenance": 3}
 
@@ -48,10 +48,10 @@ class DayBar(msgspec.Struct):
 
 class PublicComponent(msgspec.Struct):
     title: str
-    status: str  # A verdict.Status, or "maintenance".
-    uptime_percent: float | None  # None while there is less than a day of results.
+    status: str  # The value is that of a verdict.Status, or "maintenance".
+    uptime_percent: float | None  # It is None in the first day of results.
     days: list[DayBar]
-    # None means that it has been measured for more than 90 days.
+    # None means that the component has been measured for more than 90 days.
     measured_since: datetime | None = None
     group: str = ""
     position: int = 0
@@ -79,7 +79,10 @@ class PublicComponent(msgspec.Struct):
 
 
 class PublicGroup(msgspec.Struct):
-    """Components that are shown together: by position, the worst first, then by title. The first has no title."""
+    """Components that are shown together, sorted by position, then the worst first, then by title.
+
+    Components without a group form a group without a title.
+    """
 
     title: str
     components: list[PublicComponent]
@@ -94,7 +97,7 @@ class PublicGroup(msgspec.Struct):
 
     @property
     def summary(self) -> str:
-        """Return the number of components, or of those with a problem, such as "2 of 12 down"."""
+        """Return the number of components or, if some have a problem, a text such as "2 of 12 down"."""
         count = len(self.components)
         down = sum(one.status == Status.UNHEALTHY for one in self.components)
         affected = sum(not one.is_operational for one in self.components)
@@ -133,11 +136,11 @@ class PublicMaintenance(msgspec.Struct):
 
 
 class PublicPage(msgspec.Struct):
-    """The name and look of the page."""
+    """The name and the look of the status page."""
 
     name: str = DEFAULT_NAME
     home_url: str = ""
-    logo_version: str = ""  # The version changes with the logo, and is "" without one.
+    logo_version: str = ""  # The version changes with the logo. It is "" without a logo.
     accent_color: str = ""
     dark_accent_color: str = ""
 
@@ -148,13 +151,13 @@ class PublicStatus(msgspec.Struct):
     components: list[PublicComponent] = []
     incidents: list[PublicIncident] = []
     maintenance: list[PublicMaintenance] = []
-    # The time of the last public change of any incident, shown or not.
+    # This is the time of the last public change of any incident, including those that are not listed.
     incidents_changed_at: datetime = NEVER
     page: PublicPage = msgspec.field(default_factory=PublicPage)
 
     @property
     def groups(self) -> list[PublicGroup]:
-        """Return the components by group: first those without a group, then the groups by title."""
+        """Return the components by group: first those without a group, then the groups in their order."""
         return group_components(self.components)
 
     @property
@@ -171,7 +174,7 @@ def group_components(components: Sequence[PublicComponent]) -> list[PublicGroup]
 
 
 def load_public_status(*, now: datetime) -> PublicStatus:
-    """Load the public status. It contains titles and states only, no messages and no addresses."""
+    """Load the public status. It contains titles and states, but no messages of checks and no addresses."""
     components = sorted(
         Component.objects.in_use().filter(is_public=True).order_by("pk"),
         key=lambda one: natural_key(one.title),
@@ -190,7 +193,8 @@ def load_public_status(*, now: datetime) -> PublicStatus:
     )
     statuses = [one.status for one in components if one not in under_maintenance]
     if 2 * statuses.count(Status.UNHEALTHY) > len(statuses):
-        overall = Status.UNHEALTHY  # Most public components are down, required or not.
+        # If most public components are down, the portal counts as down, even if these components are not required.
+        overall = Status.UNHEALTHY
     return PublicStatus(
         made_at=now,
         status=str(overall),
@@ -217,9 +221,9 @@ def load_public_status(*, now: datetime) -> PublicStatus:
 
 
 def _maintenance_silences(now: datetime) -> list[PublicMaintenance]:
-    """Return the alert silences in force that announce planned work.
+    """Return the current silences that announce planned work, as maintenance.
 
-    Negative ids distinguish them from maintenance windows.
+    Their ids are negative, to distinguish them from maintenance windows.
     """
     return [
         PublicMaintenance(
@@ -279,7 +283,7 @@ def _public_component(line: uptime.UptimeLine, *, is_under_maintenance: bool) ->
 
 @dataclass(frozen=True)
 class IncidentPage:
-    """One page of the resolved public incidents, the newest first."""
+    """One page of the resolved public incidents, with the newest first."""
 
     incidents: list[PublicIncident]
     number: int
@@ -287,7 +291,7 @@ class IncidentPage:
 
 
 def load_incident_history(number: int, *, now: datetime) -> IncidentPage:
-    """Load a page of the resolved public incidents. A number outside of the range gives the nearest page."""
+    """Load a page of the resolved public incidents. A number out of range selects the nearest page."""
     pages = Paginator(_public_incidents(now).filter(resolved_at__isnull=False), HISTORY_PAGE_SIZE)
     page = pages.get_page(number)
     return IncidentPage([_public_incident(one) for one in page], page.number, pages.num_pages)

@@ -1,4 +1,4 @@
-"""Choose the roll-ups and the slot length for reading and drawing a period. All functions are pure."""
+"""Choose the roll-ups and the slot length for reading or drawing a period. All functions are pure."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -8,7 +8,7 @@ from health.models import Tier
 
 @dataclass(frozen=True)
 class Resolution:
-    """The roll-ups that a chart is drawn from, and the length of its slots."""
+    """The roll-ups from which a chart is drawn, and the length of its slots."""
 
     tier: Tier
     slot: timedelta
@@ -27,7 +27,7 @@ class Resolution:
 
 
 def resolution_for(span: timedelta) -> Resolution:
-    """Return the resolution for charts of durations."""
+    """Return the resolution for a chart of durations."""
     if span <= timedelta(hours=2):
         return Resolution(Tier.MINUTE, timedelta(minutes=1))
     if span <= timedelta(hours=24):
@@ -40,7 +40,7 @@ def resolution_for(span: timedelta) -> Resolution:
 
 
 def value_resolution_for(span: timedelta) -> Resolution:
-    """Return the resolution for charts of counters and gauges, which is coarser because there are many more series."""
+    """Return the resolution for a chart of counters or gauges. It is coarser, because many more series are read."""
     if span <= timedelta(hours=2):
         return Resolution(Tier.MINUTE, timedelta(minutes=1))
     if span <= timedelta(days=8):
@@ -49,7 +49,7 @@ def value_resolution_for(span: timedelta) -> Resolution:
 
 
 def tier_for(span: timedelta) -> Tier:
-    """Return the roll-ups for totals over `span`: few rows, with a negligible error at both ends."""
+    """Return the roll-ups for totals over `span`, which yield few rows and a negligible error at both ends."""
     if span <= timedelta(hours=3):
         return Tier.MINUTE
     return Tier.HOUR if span <= timedelta(days=8) else Tier.DAY

@@ -1,6 +1,6 @@
-"""Read the uptime of components from hourly and daily roll-ups, and from single results for recent hours.
+"""Read the uptime of components from hourly and daily roll-ups and, for the last hours, from single results.
 
-Degraded counts as up. Results during maintenance and time without results are not counted.
+Degraded results count as up. Results during maintenance and times without results do not count.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -22,9 +22,9 @@ WINDOWS: dict[str, timedelta] = {
     "30 d": timedelta(days=30),
     "90 d": timedelta(days=90),
 }
-# The minimum time for a percentage. In a shorter time, one short failure would distort the percentage too much.
+# No percentage is shown for a shorter time, because a short failure would distort it too much.
 MIN_MEASURED = timedelta(hours=24)
-# Longer windows are read from hourly roll-ups.
+# A longer window is read from hourly roll-ups instead of single results.
 MAX_RAW_WINDOW = timedelta(hours=12)
 
 
@@ -49,14 +49,17 @@ class Availability:
 
     @property
     def tone_class(self) -> str:
-        """Return the CSS class of the percentage."""
+        """Return the CSS class for the percentage."""
         if self.percent is None:
             return "quiet"
         return "" if self.meets_goal else "tone-warning strong"
 
     @property
     def budget_left(self) -> float | None:
-        """Return the remaining share of the error budget, which is 1 if unused and negative if overspent."""
+        """Return the remaining share of the error budget.
+
+        It is 1 if the budget is unused, and negative if it is overspent.
+        """
         return 1 - self.down / self.total / (1 - GOAL) if self.total else None
 
     @property
@@ -72,7 +75,7 @@ def _tier(window: timedelta) -> Tier:
 def load_availability(
     components: Iterable[Component], window: timedelta, *, now: datetime
 ) -> dict[int, Availability]:
-    """Return the availability of each component in the window that ends now, by component id."""
+    """Return the availability of each component in the window that ends at `now`, by the component's id."""
     tier = _tier(window)
     rows = (
         Uptime.objects.filter(
@@ -86,7 +89,7 @@ def load_availability(
 
 @dataclass(frozen=True)
 class Day:
-    """One UTC day of a component's history, drawn as one bar."""
+    """One UTC day in the history of a component, which is drawn as a bar."""
 
     date: datetime
     availability: Availability
@@ -104,7 +107,7 @@ class Day:
 
 
 def day_in_words(day: Day) -> str:
-    """Return the text of a bar, such as "3 Mar 2026: 99.95 % up"."""
+    """Return the text of a day's bar, such as "3 Mar 2026: 99.95 % up"."""
     date, percent = _date_in_words(day.date), day.availability.percent
     if percent is None:
         return f"{date}: {'maintenance' if day.was_maintained else 'no data'}"
@@ -112,13 +115,13 @@ def day_in_words(day: Day) -> str:
     return f"{date}: {percent_in_words(percent)} up{maintained}"
 
 
-@lru_cache(maxsize=200)  # All components share the same ninety days.
+@lru_cache(maxsize=200)  # All components show the same ninety days.
 def _date_in_words(date: datetime) -> str:
     return f"{date.day} {date:%b %Y}"
 
 
 def percent_in_words(value: float | None) -> str:
-    """Format 99.95 as "99.95 %". Values below 100 are never rounded up to 100."""
+    """Format a percentage, such as 99.95 as "99.95 %". A value below 100 is never rounded up to 100."""
     if value is None:
         return formats.NONE
     return "100 %" if value == 100 else f"{min(value, 99.99):.2f} %"
@@ -127,7 +130,7 @@ def percent_in_words(value: float | None) -> str:
 def load_days(
     components: Iterable[Component], *, now: datetime, count: int = 90
 ) -> dict[int, list[Day]]:
-    """Return the last `count` UTC days of each component, oldest first, including days without results."""
+    """Return the last `count` UTC days of each component, with the oldest first. Days without results are included."""
     components = list(components)
     today = Tier.DAY.floor(now)
     dates = [today - timedelta(days=ago) for ago in reversed(range(count))]
@@ -139,7 +142,7 @@ def load_days(
         found[pk, start] = Day(
             start,
             Availability(healthy + degraded, unhealthy),
-            # Up to 1 % of degraded results do not change the color of a day.
+            # If at most 1 % of the results are degraded, the color of the day does not change.
             was_degraded=degraded * 100 > healthy + degraded,
             was_maintained=maintenance > 0,
         )
@@ -153,19 +156,22 @@ def load_days(
 
 @dataclass(frozen=True)
 class UptimeLine:
-    """A component with its history and its availability in each of WINDOWS."""
+    """A component with its history, and its availability in each of WINDOWS."""
 
     component: Component
     days: list[Day]
-    availabilities: list[Availability]  # There is one entry for each of WINDOWS, in the same order.
-    measured_since: (
-        datetime | None
-    )  # The time of the first result, or None if that is before the longest window.
+    # The list has one entry for each of WINDOWS, in the same order.
+    availabilities: list[Availability]
+    # This is the time of the first result, or None if the first result is older than the longest window.
+    measured_since: datetime | None
     now: datetime
 
     @property
     def by_window(self) -> list[tuple[str, Availability]]:
-        """Return the availability of each window, which is empty if the measurements do not cover the window."""
+        """Return the availability in each window.
+
+        It is empty if the component was not measured during the whole window.
+        """
         return [
             (name, availability if self.covers(window) else Availability())
             for (name, window), availability in zip(
@@ -180,9 +186,9 @@ class UptimeLine:
 
     @property
     def lifetime_percent(self) -> float | None:
-        """Return the uptime in the longest window or, if later, since the first result.
+        """Return the uptime in the longest window or, if this is shorter, since the first result.
 
-        Return None in the first day.
+        Return None during the first day.
         """
         since = self.measured_since
         if since is not None and self.now - since < MIN_MEASURED:
@@ -191,7 +197,7 @@ class UptimeLine:
 
     @property
     def budget_left_percent(self) -> float | None:
-        """Return the remaining error budget of the last 30 days, or None if the component is newer than that."""
+        """Return the rest of the error budget of the last 30 days in percent, or None if the component is newer."""
         left = dict(self.by_window)["30 d"].budget_left
         return None if left is None else 100 * left
 
@@ -213,7 +219,7 @@ class UptimeLine:
 
 
 def load_lines(components: Iterable[Component], *, now: datetime) -> list[UptimeLine]:
-    """Return the uptime line of each component."""
+    """Return an uptime line for each component."""
     components = list(components)
     history = load_days(components, now=now, count=max(WINDOWS.values()).days)
     by_window = [
@@ -236,7 +242,7 @@ def load_lines(components: Iterable[Component], *, now: datetime) -> list[Uptime
 
 
 def _measured_since(history: Mapping[int, list[Day]], now: datetime) -> dict[int, datetime | None]:
-    """Return when each component's results begin, to the hour in the first days and to the day later.
+    """Return the time of each component's first result: the hour for recent results, else the day.
 
     The value is None for a component that was measured on all days of the history, and `now` for one without results.
     """
@@ -262,10 +268,10 @@ def _sum_of(days: Sequence[Day]) -> Availability:
 def load_recent_availability(
     window: timedelta, *, now: datetime, since_status_change: bool = False
 ) -> dict[int, Availability]:
-    """Return the availability of every component in the window, by component id.
+    """Return the availability of every component in the window, by the component's id.
 
-    Windows up to MAX_RAW_WINDOW are exact; longer windows are precise to the hour. `since_status_change` counts only
-    results since the component's last status change. This excludes past outages, which had alerts of their own.
+    Windows up to MAX_RAW_WINDOW are exact; longer ones have a precision of an hour. With `since_status_change`, only
+    results since the last status change of a component count. This excludes past outages, which had their own alerts.
     """
     if window > MAX_RAW_WINDOW:
         hours = (

@@ -14,7 +14,7 @@ from health.queries.latencies import latency_rows
 from health.queries.resolutions import tier_for
 from health.queries.values import sum_values
 
-# The usage rules warn at 80 % of a plan's limit, so the limit is computed from the threshold of the rule.
+# The usage rules warn at 80 % of a plan's limit. The limit is therefore computed from the rule's threshold.
 WARNING_SHARE = 0.8
 FUNCTION_CALLS = "function_calls"
 BANDWIDTH = "bandwidth_bytes"
@@ -23,7 +23,7 @@ HOUR = timedelta(hours=1)
 
 
 def load_thresholds() -> dict[str, float]:
-    """Return the thresholds of the usage rules, as set by staff or by default."""
+    """Return the thresholds of the usage rules, which staff may have changed."""
     names = ("usage.database_size", "usage.function_calls", "usage.bandwidth")
     found = {name: alert_rules.get(name).threshold for name in names}
     found.update(AlertRule.objects.filter(name__in=names).values_list("name", "threshold"))
@@ -31,7 +31,7 @@ def load_thresholds() -> dict[str, float]:
 
 
 def month_of(now: datetime) -> datetime:
-    """Return the start of the month for which bandwidth is counted."""
+    """Return the start of the month that contains `now`. Bandwidth is counted by month."""
     return now.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
 
 
@@ -55,7 +55,7 @@ class RequestCount:
 
 
 def request_counts(since: datetime, until: datetime) -> list[RequestCount]:
-    """Return the requests of each app and environment. Apps that measured none are missing."""
+    """Return the requests of each app and environment. Apps that measured no requests are left out."""
     series = Series.objects.of_apps(SeriesKind.REQUEST)
     owner_of = {
         pk: (app, environment)
@@ -75,7 +75,7 @@ def request_counts(since: datetime, until: datetime) -> list[RequestCount]:
 
 
 def function_call_count(since: datetime, until: datetime) -> float:
-    """Return the number of function calls: the measured ones plus those in the counter function_calls."""
+    """Return the number of function calls: measured calls, and those that apps count in `function_calls`."""
     rows = latency_rows(
         Series.objects.total(SeriesKind.FUNCTION), since, until, tier_for(until - since)
     )
@@ -90,10 +90,10 @@ def bandwidth_bytes(since: datetime, until: datetime) -> float:
 
 
 def call_count_by_app(since: datetime, until: datetime) -> list[tuple[str, int]]:
-    """Return the number of requests, function calls and page loads that each app measured, highest first."""
+    """Return the number of requests, function calls and page loads that each app measured, highest number first."""
     series = Series.objects.filter(app__isnull=False)
     app_of = dict(series.values_list("pk", "app__name"))
-    # The rows are summed by series first, because joining the app's name to every row would cost twice as much.
+    # The rows are first summed by series, because joining the app's name to every row would cost twice as much.
     rows = (
         latency_rows(series, since, until, tier_for(until - since))
         .values_list("series_id")
@@ -107,7 +107,7 @@ def call_count_by_app(since: datetime, until: datetime) -> list[tuple[str, int]]
 
 
 def forecast_function_calls(*, limit: float, now: datetime) -> Trend:
-    """Return when the number of calls in 24 hours reaches the limit, from the daily sums of the last weeks."""
+    """Forecast when the number of calls in 24 hours reaches the limit, from the hours of the last two weeks."""
     since = Tier.HOUR.floor(now - 15 * DAY)
     measured = latency_rows(Series.objects.total(SeriesKind.FUNCTION), since, now, Tier.HOUR)
     calls = Counter(dict(measured.values_list("start").annotate(sum=Sum("count")).order_by()))
@@ -126,11 +126,11 @@ def forecast_function_calls(*, limit: float, now: datetime) -> Trend:
 
 
 def forecast_bandwidth(*, limit: float, now: datetime) -> Trend:
-    """Return when the bytes of this month reach the limit, or None if they do not."""
+    """Forecast whether and when the bytes of this month reach the limit before the month ends."""
     month = month_of(now)
     counted = _counted_by_hour(BANDWIDTH, month - 2 * DAY, now)
     sent = {start: bytes_ for start, bytes_ in counted.items() if start >= month}
-    # Before the first report, nothing was measured.
+    # If the first report was made during the month, the measurement begins there.
     first = max(month, min(counted, default=month))
     points, total = [(first, 0.0)], 0.0
     for hour in range(int((now - first) / HOUR) + 1):
@@ -147,7 +147,7 @@ def forecast_bandwidth(*, limit: float, now: datetime) -> Trend:
 
 
 def _counted_by_hour(name: str, since: datetime, until: datetime) -> dict[datetime, float]:
-    """Return the sum of a counter over all apps by clock hour. Hours without values are left out."""
+    """Return the sum of a counter over all apps for each clock hour. Hours without values are left out."""
     rows = Value.objects.filter(
         series__in=Series.objects.filter(kind=SeriesKind.COUNTER, name=name),
         tier=Tier.HOUR,

@@ -1,4 +1,4 @@
-"""Read counters, delivery outcomes and gauges from roll-ups, for a whole period or per slot of a chart."""
+"""Read counters, delivery outcomes and gauges from roll-ups, for a whole period or for each slot of a chart."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ def _values(
 def sum_values(
     kind: SeriesKind, names: Iterable[str], since: datetime, until: datetime
 ) -> dict[str, float]:
-    """Return the sum of each counter or delivery outcome over all apps by name, or 0 if nothing was reported."""
+    """Return the sum of each counter or delivery outcome over all apps, by name. It is 0 if no app reported a value."""
     names = list(names)
     series = Series.objects.filter(kind=kind, name__in=names)
     rows = (
@@ -35,7 +35,7 @@ def sum_values(
 def sum_values_by_app(
     kind: SeriesKind, names: Iterable[str], since: datetime, until: datetime
 ) -> list[tuple[str, str, float]]:
-    """Return app, name and sum for each series that was reported. The app is given by its name."""
+    """Return the name of the app, the name of the series, and the sum for each series with values in the period."""
     series = Series.objects.of_apps(kind).filter(name__in=list(names))
     rows = (
         _values(series, since, until, tier_for(until - since))
@@ -48,7 +48,7 @@ def sum_values_by_app(
 def sum_values_per_slot(
     kind: SeriesKind, names: Iterable[str], since: datetime, until: datetime
 ) -> dict[datetime, dict[str, float]]:
-    """Return the sums over all apps in each slot of the period, by name."""
+    """Return the sums over all apps in each slot of the period, by the name of the series."""
     names = list(names)
     resolution = value_resolution_for(until - since)
     slots = {slot: dict.fromkeys(names, 0.0) for slot in resolution.slots(since, until)}
@@ -72,7 +72,7 @@ class Level:
 
 
 def latest_levels(name: str, *, since: datetime, until: datetime) -> list[Level]:
-    """Return the latest level of a gauge in each app that has reported it in the period."""
+    """Return the latest level of a gauge for each app that reported the gauge in the period."""
     latest: dict[int, Level] = {}
     rows = (
         _values(
@@ -92,7 +92,7 @@ def latest_levels(name: str, *, since: datetime, until: datetime) -> list[Level]
 def level_per_slot(
     name: str, since: datetime, until: datetime, *, highest: bool = False
 ) -> dict[datetime, float | None]:
-    """Return the last (or highest) level of a gauge in each slot, summed over apps, or None without reports."""
+    """Return the last or the highest level of a gauge in each slot, summed over apps. It is None without reports."""
     resolution = value_resolution_for(until - since)
     slots: dict[datetime, float | None] = dict.fromkeys(resolution.slots(since, until))
     rows = (
@@ -113,9 +113,9 @@ def level_per_slot(
 
 
 def first_recorded_at() -> datetime | None:
-    """Return the start of the first hour with a value.
+    """Return the start of the first hour for which values are stored.
 
-    This shows for how long the portal has been running, up to 35 days.
+    This shows how long the portal has been running, up to 35 days.
     """
     return (
         Value.objects.filter(tier=Tier.HOUR)
