@@ -13,14 +13,14 @@ Name = Annotated[str, Meta(min_length=1, max_length=200)]
 Count = Annotated[int, Meta(ge=1, le=1_000_000)]
 Instant = Annotated[datetime, Meta(tz=True)]
 DeliveryOutcome = Literal["sent", "delivered", "failed", "bounced"]
-MAX_WEIGHT = 1_000  # This is a sample rate of 0.1 %.
+MAX_WEIGHT = 1_000  # A weight of 1,000 corresponds to a sample rate of 0.1 %.
 DELIVERY_OUTCOMES: tuple[str, ...] = get_args(DeliveryOutcome)
 
 
 class Performance(msgspec.Struct, tag="performance", frozen=True):
-    """A function call, page load or request, or `count` of them with about the same duration.
+    """A function call, page load or request, or `count` of them with similar durations.
 
-    If only a sample is measured, `weight` is the number of calls that each measured call represents.
+    If an app measures only a sample, `weight` is the number of calls that each measured call represents.
     """
 
     name: Name
@@ -34,7 +34,7 @@ class Performance(msgspec.Struct, tag="performance", frozen=True):
 
 
 class Delivery(msgspec.Struct, tag="delivery", frozen=True):
-    """The outcome of one or more SMS or e-mails."""
+    """The outcome of sending one or more SMS or e-mails."""
 
     channel: Literal["sms", "email"]
     outcome: DeliveryOutcome
@@ -43,14 +43,14 @@ class Delivery(msgspec.Struct, tag="delivery", frozen=True):
 
 
 class Activity(msgspec.Struct, tag="activity", frozen=True):
-    """A report that a user is active. `user` is any stable id, of which only a keyed hash is stored, for a day."""
+    """A report that a user is active. `user` is any stable id. Only its keyed hash is stored, for one day."""
 
     user: Name
     at: Instant | None = None
 
 
 class Gauge(msgspec.Struct, tag="gauge", frozen=True):
-    """A level that goes up and down, such as a credit balance or a queue length. The latest value counts."""
+    """A level that rises and falls, such as a credit balance or the length of a queue. The latest value counts."""
 
     name: Name
     value: float

@@ -1,4 +1,7 @@
-"""Map the URLs of the status page: on the portal's host below /status/, and the only ones on a domain of its own."""
+"""Map the URLs of the status page.
+
+They are below /status/ on the portal's host, and the only URLs on its own domain.
+"""
 
 from django.urls import include, path
 

@@ -1,4 +1,4 @@
-"""Render an uptime history as inline SVG without scripts and inline styles. All functions are pure."""
+"""Render an uptime history as inline SVG, without scripts and inline styles. All functions are pure."""
 
 from collections.abc import Sequence
 from itertools import groupby
@@ -8,15 +8,15 @@ from django.utils.safestring import SafeString, mark_safe
 
 from health.verdict import Tone
 
-# This includes a gap of one unit. portal.css uses the same width for the dashes of runs.
+# The width includes a gap of one unit. portal.css uses the same width for the dashed lines.
 BAR_WIDTH = 4
 
 
 def render_bars(days: Sequence[tuple[str, str]], *, title: str) -> SafeString:
-    """Render one bar per (tone, text) pair, oldest first. The label summarizes the bars for screen readers.
+    """Render one bar per (tone, text) pair, with the oldest first. The label summarizes the bars for screen readers.
 
-    Days with a problem or maintenance are rectangles with a tooltip. A run of other days is one dashed line: a page may
-    have two hundred components, and 90 rectangles for each of them are 1.9 MB.
+    Days with a problem or maintenance are rectangles with a tooltip. Consecutive other days are one dashed line,
+    because a page may show two hundred components, whose 90 rectangles each would take 1.9 MB.
     """
     known = [tone for tone, _ in days if tone != Tone.NONE]
     imperfect = [tone for tone in known if tone != Tone.OK]
@@ -45,8 +45,7 @@ def render_bars(days: Sequence[tuple[str, str]], *, title: str) -> SafeString:
         '<svg class="uptime-bars" viewBox="0 0 {} 32" preserveAspectRatio="none" role="img" aria-label="{}">{}</svg>',
         len(days) * BAR_WIDTH,
         label,
-        # This is not escaped, because tones and texts are our own words and numbers, and escaping hundreds of them is
-        # slow.
+        # The tones and texts are the portal's own words and numbers. Escaping hundreds of them would be slow.
         mark_safe("".join(shapes)),  # noqa: S308
     )
 

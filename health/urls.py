@@ -13,7 +13,7 @@ urlpatterns = [
     path("api/v1/signals/", signals.signals, name="signal-post"),
     path("api/v1/heartbeats/<uuid:key>/", heartbeats.ping, name="heartbeat-ping"),
     path("api/v1/heartbeats/<uuid:key>/<str:step>/", heartbeats.ping, name="heartbeat-step"),
-    # Some clients do not follow the redirect with which Django adds a missing slash, so both forms are valid URLs.
+    # Some clients do not follow the redirect by which Django adds a missing slash, so both forms are valid URLs.
     path("ping/<uuid:key>", pings.ping, name="ping"),
     path("ping/<uuid:key>/", pings.ping),
     path("ping/<uuid:key>/<str:step>", pings.ping, name="ping-step"),

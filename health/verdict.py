@@ -45,24 +45,28 @@ class Result:
     at: datetime
     duration_ms: float = 0.0
     message: str = ""
-    # There was no response at all, which may be a failure of the portal's own network.
+    # Nothing responded at all, which may be a failure of the portal's own network.
     is_unreachable: bool = False
 
 
 @dataclass(frozen=True)
 class State:
-    """The status of a component, the time it took effect, and the number of consecutive results that contradict it."""
+    """The status of a component, its start, the newest result, and the number of results that contradict the status."""
 
     status: Status
     since: datetime
     result: Result
-    against: int = 0  # The number of consecutive worse results; negative for better ones.
+    # This counts consecutive worse results as positive, and consecutive better results as negative.
+    against: int = 0
 
 
 def next_state(
     state: State | None, result: Result, *, fail_after: int = 2, recover_after: int = 2
 ) -> State:
-    """Return the state after `result`. The first result sets the status directly; late results are ignored."""
+    """Return the state after `result`.
+
+    The first result sets the status immediately. Results that arrive late are ignored.
+    """
     if state is None or state.status is Status.UNKNOWN:
         return State(result.status, result.at, result)
     if result.at < state.result.at:
@@ -83,7 +87,7 @@ def next_state(
 
 
 def is_undecided(state: State) -> bool:
-    """Return True if the last result contradicts the status, so that the check should be repeated soon."""
+    """Return True if the last result contradicts the status. The check should then be repeated soon."""
     return state.against != 0
 
 

@@ -1,4 +1,4 @@
-"""Read the certificates of monitors whose connections begin with TLS, and record the remaining validity of each."""
+"""Read the certificates of monitors whose connections begin with TLS, and record how long each remains valid."""
 
 import logging
 import uuid
@@ -17,15 +17,15 @@ log = logging.getLogger(__name__)
 
 REREAD_AFTER = timedelta(hours=6)
 WARNING_PERIOD = timedelta(days=14)
-# There are many threads, which only wait, so that unresponsive hosts do not use up the time limit of the job.
+# The threads mostly wait. With many threads, unresponsive hosts do not use up the time limit of the job.
 MAX_THREADS = 64
 
 
 def check_certificates(*, now: datetime) -> int:
-    """Read the certificates that are due, and record a result for each one. Return the number of certificates read.
+    """Read the certificates that are due, record a result for every certificate, and return the number of those read.
 
     A certificate that expires soon is read each time, so that its renewal is noticed immediately. If a host does not
-    respond, the last known expiry time counts, and its monitor reports the failure.
+    respond, its last known expiry time counts, and the monitor of the host reports the failure.
     """
     certificates = sync_certificates()
     due = [
@@ -55,7 +55,7 @@ def check_certificates(*, now: datetime) -> int:
 
 
 def sync_certificates() -> list[Certificate]:
-    """Create and delete rows so that each TLS address of an enabled monitor has a row. Return the enabled rows."""
+    """Create and delete rows, so that each TLS address of an enabled monitor has one row. Return the enabled rows."""
     wanted = {
         address
         for monitor in Monitor.objects.filter(is_enabled=True)

@@ -15,15 +15,15 @@ from health.verdict import Result, State, Status
 RETRY_PAUSE_SECONDS = 4.0
 MAX_THREADS = 128
 MAX_ROUNDS = 4
-# No further round starts after this time, because the job itself has a time limit, and one check may take 15 s.
+# No further round starts after this time, because the job has a time limit and a single check may take 15 s.
 MAX_RETRY_SECONDS = 25.0
 
 
 def run_checks(*, now: datetime, pause: float = RETRY_PAUSE_SECONDS) -> dict[str, Status]:
     """Run all due checks and record the results. Return the new status of each component.
 
-    A check whose result contradicts its status is repeated after `pause` seconds. A real failure therefore changes the
-    status within the minute, and a single slow response never does.
+    If the result of a check contradicts its status, the check is repeated after `pause` seconds. A real failure
+    therefore changes the status within the minute, while a single slow response does not.
     """
     components: dict[str, Component] = dict(sync_components())
     monitors = list(Monitor.objects.due(now).prefetch_related("steps"))
@@ -33,10 +33,11 @@ def run_checks(*, now: datetime, pause: float = RETRY_PAUSE_SECONDS) -> dict[str
     results = run_until_decided(due, states, now, pause)
     external = {monitor.name for monitor in monitors}
     inverted = {monitor.name for monitor in monitors if monitor.is_inverted}
-    # The expected failure of an inverted monitor looks like an unreachable network, and the other way round.
+    # Inverted monitors are left out, because they fail when their address responds, and succeed when it does not.
     external_results = [results[monitor.name] for monitor in monitors if not monitor.is_inverted]
     is_cut_off = looks_cut_off(external_results) and probes.is_own_network_down()
-    if is_cut_off:  # An address that the portal cannot reach may still be up.
+    # A result from an address that the portal cannot reach says nothing about the address.
+    if is_cut_off:
         results = {
             name: [
                 r
@@ -61,7 +62,10 @@ def run_checks(*, now: datetime, pause: float = RETRY_PAUSE_SECONDS) -> dict[str
 def run_until_decided(
     due: Sequence[Check], known: Mapping[str, State | None], now: datetime, pause: float
 ) -> dict[str, list[Result]]:
-    """Run checks, and repeat those whose last result contradicts their status. Return the results by name."""
+    """Run checks, and repeat those whose last result contradicts their status.
+
+    Return all results by the name of the check.
+    """
     states = dict(known)
     results: dict[str, list[Result]] = {check.name: [] for check in due}
     rounds = max((max(check.fail_after, check.recover_after) for check in due), default=0)
@@ -90,12 +94,12 @@ def _is_undecided(state: State | None) -> bool:
 
 
 def looks_cut_off(results: Sequence[Sequence[Result]]) -> bool:
-    """Return True if at least two external addresses were probed and none of them was reachable."""
+    """Return True if at least two external addresses were probed and none of them responded."""
     return len(results) >= 2 and all(found and found[-1].is_unreachable for found in results)
 
 
 def sync_components() -> dict[str, Component]:
-    """Create or update the row of each registered check. Return the rows by name."""
+    """Create or update the row of each registered check, and return the rows by name."""
     known = {component.name: component for component in Component.objects.checks()}
     for check in health_checks:
         fields = {

@@ -1,8 +1,8 @@
 """Send and record alerts about an outage of the database itself.
 
-While the database is down, alerts cannot be stored in the outbox. One web process per host therefore sends a message to
-all configured channels directly. The channels are read from the settings, because their rows are unavailable. When the
-database is available again, the missing results, an incident and an alert are recorded.
+While the database is down, alerts cannot be stored in the outbox. Therefore, one web process per host sends a message
+to all configured channels directly. It reads the channels from the settings, because their rows are unavailable. When
+the database is available again, the missing results, an incident and an alert are recorded.
 """
 
 import logging
@@ -47,7 +47,7 @@ class Outage(msgspec.Struct):
 
 @dataclass(frozen=True)
 class Direct:
-    """A message to one destination that is read from the settings."""
+    """A message to one destination, which the settings configure."""
 
     transport: Transport
     config: dict[str, str]
@@ -60,7 +60,7 @@ _unsent: list[Direct] = []
 
 @background.chore("health.database_outage", seconds=INTERVAL_SECONDS)
 def watch() -> None:
-    """Check the database. Notify if it stays down, and record the outage when the database is available again."""
+    """Check the database. Send a message if it stays down, and record the outage when it is available again."""
     global _failures
     if DATABASE_CHECK not in health_checks:
         return
@@ -82,7 +82,10 @@ def outage_path() -> Path:
 
 
 def _begin(outage: Outage) -> None:
-    """Send the message unless another process of this host already has. The process that creates the file sends it."""
+    """Create the file about the outage, and send the message if this process created the file.
+
+    Otherwise, another process of this host has sent the message.
+    """
     try:
         handle = os.open(outage_path(), os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:
@@ -111,15 +114,14 @@ def _begin(outage: Outage) -> None:
 def send_directly(message: Message) -> None:
     """Send the message to all channels that the settings configure, at the same time.
 
-    At each further check, the message is sent again to channels that did not accept it, until the database is
-    available.
+    While the database is unavailable, each further check sends the message again to channels that did not accept it.
     """
     _unsent[:] = _address(message)
     send_unsent()
 
 
 def send_unsent() -> None:
-    """Send the messages that their channels have not accepted yet. A slow channel delays no other channel."""
+    """Send each message that its channel has not accepted yet. A slow channel delays no other channel."""
     if not _unsent:
         return
     with ThreadPoolExecutor(len(_unsent)) as executor:
@@ -144,7 +146,7 @@ def _address(message: Message) -> list[Direct]:
 
 
 def _send(direct: Direct) -> bool:
-    """Return True if the message was accepted or permanently refused."""
+    """Return True if the channel accepted the message or refused it permanently."""
     try:
         direct.transport.send(direct.message, direct.config, idempotency_key=direct.key)
     except (DeliveryFailed, OSError) as error:
@@ -157,7 +159,7 @@ def _send(direct: Direct) -> bool:
 
 
 def config_from_settings(transport: Transport) -> dict[str, str] | None:
-    """Return the channel's configuration from the settings, or None if they do not configure this kind of channel."""
+    """Return the configuration of a channel from the settings, or None if they configure no such channel."""
     config: dict[str, str] = {}
     for field in transport.fields:
         value = getattr(settings, field.setting, "") if field.setting else ""
@@ -169,7 +171,10 @@ def config_from_settings(transport: Transport) -> dict[str, str] | None:
 
 
 def _end(now: datetime) -> None:
-    """Record the outage unless another process already does. The process that renames the file records it."""
+    """Rename the file about the outage, and record the outage if this process renamed the file.
+
+    Otherwise, another process of this host records the outage.
+    """
     claimed = outage_path().with_suffix(f".{os.getpid()}")
     try:
         outage_path().rename(claimed)
@@ -181,14 +186,15 @@ def _end(now: datetime) -> None:
     except msgspec.MsgspecError:
         log.warning("the file about the database outage is unreadable")
     except Exception:
-        claimed.rename(outage_path())  # The database is down again, so the next run tries again.
+        # The database is unavailable again. The next run repeats the attempt.
+        claimed.rename(outage_path())
         raise
     claimed.unlink()
 
 
 @transaction.atomic
 def record_outage(outage: Outage, *, now: datetime) -> None:
-    """Record a failed result per minute, a resolved incident and a resolved alert, which notifies of the recovery."""
+    """Record a failed result per minute, a resolved incident and a resolved alert, which announces the recovery."""
     component = sync_components()[DATABASE_CHECK]
     minutes = min(int((now - outage.since) / timedelta(minutes=1)) + 1, MAX_RECORDED_MINUTES)
     missed = [

@@ -1,4 +1,4 @@
-"""Record gauges about the portal itself: database size, active users and the backlog of the queue."""
+"""Record gauges about the portal itself: the size of the database, active users and the backlog of the task queue."""
 
 from datetime import datetime, timedelta
 
@@ -16,7 +16,7 @@ ACTIVE_WITHIN = timedelta(minutes=15)
 
 
 def record_gauges(*, now: datetime) -> dict[str, float]:
-    """Measure and record all gauges. Return their levels by name."""
+    """Measure and record all gauges, and return their levels by name."""
     levels: dict[str, float] = {
         DATABASE_SIZE: database_size_bytes(),
         ACTIVE_USERS: ActiveUser.objects.seen_since(now - ACTIVE_WITHIN).user_count(),

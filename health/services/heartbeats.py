@@ -18,7 +18,7 @@ from health.verdict import Result, Status
 MAX_PER_APP = 200
 MAX_OUTPUT_CHARS = 10_000
 DAY_MINUTES, HOUR_MINUTES = 1_440, 60
-MAX_SMALL_INTEGER = 32_000  # fail_after and recover_after are stored in two bytes.
+MAX_SMALL_INTEGER = 32_000  # The database stores fail_after and recover_after in two bytes.
 _MINUTES_PER_UNIT = {
     "minute": 1,
     "hour": 60,
@@ -30,7 +30,7 @@ _MINUTES_PER_UNIT = {
 
 
 class TooManyHeartbeats(Exception):
-    """The app has reached MAX_PER_APP, for example by generating a new name for each run."""
+    """The app has reached MAX_PER_APP, for example because it generates a new name for each run."""
 
 
 @transaction.atomic
@@ -47,9 +47,9 @@ def record_check_in(
 ) -> CheckIn:
     """Record that a job has started ("in_progress") or ended ("ok", "error"), and create or update its heartbeat.
 
-    `duration` is in seconds. `monitor_config` has Sentry's format; without it, a new heartbeat has no schedule, so that
-    runs can fail but cannot be missed. Its invalid settings are ignored and described in the heartbeat's
-    `config_problem`. Raises TooManyHeartbeats, or ValueError for an unknown status.
+    `duration` is in seconds. `monitor_config` has Sentry's format. Without it, a new heartbeat has no schedule, so its
+    runs can fail but cannot be missed. Invalid settings are ignored and described in the field `config_problem` of the
+    heartbeat. Raises TooManyHeartbeats, or ValueError for an unknown status.
     """
     slug = slugify(slug)[:50] or "job"
     heartbeat = Heartbeat.objects.filter(app=app, slug=slug, environment=environment[:64]).first()
@@ -80,7 +80,7 @@ def check_in(
     message: str = "",
     output: str = "",
 ) -> CheckIn:
-    """Record a check-in. The end of a run is matched with its start by id or, without an id, with the latest one.
+    """Record a check-in. The end of a run belongs to the start with the same id or, without an id, to the latest start.
 
     `output` is the text that the job printed, without personal data. It is stored with the run.
     """
@@ -92,7 +92,7 @@ def check_in(
         ):  # In Sentry's protocol, the nil UUID stands for the latest run.
             run.check_in_id = check_in_id
     elif status is CheckInStatus.RUNNING and run.finished_at:
-        return run  # The start is a duplicate or arrived out of order.
+        return run  # The message about the start was repeated or arrived after the end of the run.
     run.status = status
     run.output = "\n".join(part for part in (run.output, output) if part)[:MAX_OUTPUT_CHARS]
     if status is not CheckInStatus.RUNNING:
@@ -104,7 +104,7 @@ def check_in(
     expected_at, margin = heartbeat.expected_at, timedelta(minutes=heartbeat.margin_minutes)
     base = now
     if expected_at and expected_at - margin <= now < expected_at:
-        base = expected_at  # A slightly early check-in counts for the expected run.
+        base = expected_at  # A check-in that is slightly early counts for the expected run.
     heartbeat.expected_at = heartbeat.expected_after(base)
     heartbeat.started_at = now if status is CheckInStatus.RUNNING else None
     heartbeat.last_check_in_at = now
@@ -129,7 +129,7 @@ def _find_run(heartbeat: Heartbeat, check_in_id: uuid.UUID | None) -> CheckIn | 
 
 
 def sweep_heartbeats(*, now: datetime) -> int:
-    """Record missed check-ins and runs that exceed their maximum run time. Return their total number."""
+    """Record missed check-ins, and runs that exceed their maximum duration. Return the number of both."""
     enabled = Heartbeat.objects.enabled()
     missed = [
         heartbeat
@@ -157,7 +157,7 @@ def _record_missed(heartbeat: Heartbeat, now: datetime) -> None:
         expected_at=heartbeat.expected_after(now)
     )
     if not updated or due is None:
-        return  # The job has checked in since.
+        return  # The job has checked in in the meantime.
     CheckIn.objects.create(
         heartbeat=heartbeat, status=CheckInStatus.MISSED, at=due, finished_at=now
     )
@@ -180,9 +180,9 @@ def _record_timeout(heartbeat: Heartbeat, now: datetime) -> None:
 
 
 def create_daily_heartbeat(app: ClientApp, slug: str) -> Heartbeat:
-    """Return the app's heartbeat with this slug. If it is missing, create it with one run per day and an hour of grace.
+    """Return the app's heartbeat with this slug.
 
-    Raises TooManyHeartbeats.
+    If it does not exist, create it with a daily schedule and a margin of an hour. Raises TooManyHeartbeats.
     """
     schedule = {"interval_minutes": DAY_MINUTES, "margin_minutes": HOUR_MINUTES}
     return _new_heartbeat(app, slug[:50], "", schedule)
@@ -213,7 +213,8 @@ def _new_heartbeat(
 def parse_config(config: object) -> tuple[dict[str, object], dict[str, str]]:
     """Convert Sentry's monitor_config to field values, and describe each invalid setting by its name.
 
-    Invalid settings are left out. Their description is the field `config_problem`, which is empty if there are none.
+    Invalid settings are left out of the values. The field `config_problem` describes them; it is empty if there are
+    none.
     """
     fields: dict[str, object] = {}
     problems: dict[str, str] = {}
@@ -235,7 +236,7 @@ def parse_config(config: object) -> tuple[dict[str, object], dict[str, str]]:
 
 
 def _parse_schedule(schedule: object) -> tuple[dict[str, object], str]:
-    """Return the fields of a schedule, or no fields and the reason."""
+    """Return the field values of a schedule, or no values and the reason."""
     if not isinstance(schedule, Mapping):
         return {}, "missing" if schedule is None else f"{_shown(schedule)} is not an object"
     kind, value, unit = schedule.get("type"), schedule.get("value"), schedule.get("unit")

@@ -1,4 +1,4 @@
-"""Save the parts of an import that are not objects: the history of components and the addresses of heartbeats."""
+"""Save the parts of an import that are not objects: the history of components, and the ping URLs of heartbeats."""
 
 import uuid
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ BATCH_SIZE = 1_000
 
 
 def add_history(histories: Mapping[str, History]) -> int:
-    """Add hours and days to components by name, and return their number. Existing points of the portal are kept."""
+    """Add hours and days to components by name, and return the number of added rows. Existing rows are kept."""
     components = dict(Component.objects.filter(name__in=histories).values_list("name", "pk"))
     points = [
         Uptime(
@@ -33,7 +33,7 @@ def add_history(histories: Mapping[str, History]) -> int:
 
 
 def keep_ping_keys(keys: Mapping[str, uuid.UUID]) -> list[str]:
-    """Give heartbeats the ping URLs from the other system. Return the names of those whose URL is already used."""
+    """Give heartbeats the ping URLs of the other system. Return the names of heartbeats whose URL is already in use."""
     taken = []
     for name, key in keys.items():
         owner = Heartbeat.objects.filter(ping_key=key).first()

@@ -12,7 +12,7 @@ from health.verdict import Status
 
 @transaction.atomic
 def sync_with_updates(incident: Incident, *, now: datetime) -> None:
-    """Set the incident's state to that of its newest published update; without one it is being investigated."""
+    """Give the incident the state of its newest published update. Without an update, the state is "investigating"."""
     newest = incident.updates.published(now).order_by("-at", "-pk").first()
     state = IncidentState(newest.state) if newest else IncidentState.INVESTIGATING
     is_resolved = state is IncidentState.RESOLVED
@@ -21,7 +21,10 @@ def sync_with_updates(incident: Incident, *, now: datetime) -> None:
 
 
 def publish_scheduled_updates(*, now: datetime) -> int:
-    """Give incidents the state of their scheduled updates whose time has come. Return the number of updates."""
+    """Publish the scheduled updates that are due, and return their number.
+
+    Each incident gets the state of its update.
+    """
     count = 0
     for update in IncidentUpdate.objects.due(now).select_related("incident").order_by("at", "pk"):
         with transaction.atomic():
@@ -32,7 +35,7 @@ def publish_scheduled_updates(*, now: datetime) -> int:
 
 
 def open_incident(component: Component, *, now: datetime) -> None:
-    """Open an automatic incident for a component that is down, unless it has an open one."""
+    """Open an automatic incident for a component that is down, unless it already has an open automatic incident."""
     started_at = component.since or now
     incident, created = Incident.objects.get_or_create(
         component_id=component.pk,
@@ -55,7 +58,7 @@ def open_incident(component: Component, *, now: datetime) -> None:
 
 
 def resolve_incidents_of(component: Component, *, now: datetime) -> None:
-    """Resolve the component's open automatic incident at the time the component recovered."""
+    """Resolve the open automatic incident of a component at the time at which the component recovered."""
     _resolve(
         Incident.objects.filter(component_id=component.pk),
         at=component.since or now,
@@ -95,7 +98,7 @@ def _resolve(incidents: QuerySet[Incident], *, at: datetime, text: str) -> None:
     for incident in incidents.filter(is_automatic=True, resolved_at=None):
         incident.updates.filter(
             is_scheduled=True
-        ).delete()  # A scheduled update would open it again.
+        ).delete()  # A scheduled update would reopen the incident.
         Incident.objects.filter(pk=incident.pk).update(state=IncidentState.RESOLVED, resolved_at=at)
         IncidentUpdate.objects.create(
             incident=incident, at=at, state=IncidentState.RESOLVED, text=text

@@ -1,4 +1,4 @@
-"""Record the notices about maintenance windows that subscribers of the status page get."""
+"""Record the notices about maintenance windows that are sent to subscribers of the status page."""
 
 from datetime import datetime, timedelta
 
@@ -13,14 +13,15 @@ NOTICE_RETENTION = timedelta(days=30)
 
 @transaction.atomic
 def record_notices(*, now: datetime) -> int:
-    """Record what is new about public windows: their phase, or another time. Return the number of notices."""
+    """Record a notice for each public window whose phase or time has changed. Return the number of notices."""
     newest = _newest_notices()
     count = 0
     windows = MaintenanceWindow.objects.select_for_update().filter(is_public=True)
     known = windows.filter(pk__in=list(newest)) | windows.filter(ends_at__gt=now)
     for window in known.order_by("starts_at", "pk"):
         count += _record_news(window, newest.pop(window.pk, None), now)
-    for last in newest.values():  # Their windows were deleted, or are no longer public.
+    # The remaining notices belong to windows that were deleted or are no longer public.
+    for last in newest.values():
         if last.phase == Phase.SCHEDULED:
             _record_end(last, Phase.CANCELED, now)
             count += 1
@@ -31,7 +32,7 @@ def record_notices(*, now: datetime) -> int:
 
 
 def prune_notices(*, now: datetime) -> int:
-    """Delete the notices about windows that have been over for long. Return the number of deleted rows."""
+    """Delete the notices about windows that ended more than NOTICE_RETENTION ago. Return the number of deleted rows."""
     before = now - NOTICE_RETENTION
     recent = MaintenanceNotice.objects.filter(at__gte=before).values("window_number")
     old = MaintenanceNotice.objects.filter(at__lt=before, ends_at__lt=before)
@@ -39,7 +40,7 @@ def prune_notices(*, now: datetime) -> int:
 
 
 def _newest_notices() -> dict[int, MaintenanceNotice]:
-    """Return the newest notice about each window, by the window's id."""
+    """Return the newest notice about each window, by the id of the window."""
     numbers = MaintenanceNotice.objects.values("window_number")
     newest = numbers.annotate(last=Max("pk")).values("last")
     return {one.window_number: one for one in MaintenanceNotice.objects.filter(pk__in=newest)}
@@ -69,7 +70,7 @@ def _record_news(window: MaintenanceWindow, last: MaintenanceNotice | None, now:
 
 
 def _record_end(last: MaintenanceNotice, phase: Phase, now: datetime) -> None:
-    """Record that a window that was deleted or hidden is over, with what was told about it."""
+    """Record that a deleted or hidden window has ended, with the title and times of its last notice."""
     MaintenanceNotice.objects.create(
         window_number=last.window_number,
         at=now,

@@ -15,13 +15,14 @@ from health.models import ActiveUser, Latency, Series, SeriesKind, Tier, Value
 from health.queries.deliveries import series_name
 from health.signals import Activity, Counter, Delivery, Gauge, Measurement, Performance
 
-# An app that puts ids into names would create a series per id. Further measurements are recorded under OTHER.
+# An app that puts ids into names would create a series per id. Above this limit, measurements are recorded under OTHER.
 MAX_SERIES_PER_APP = 2_000
 OTHER = "(other)"
 NAMES_PER_QUERY = 400
 MAX_AGE = timedelta(hours=24)
 
-SeriesKey = tuple[int | None, str, str, str]  # The app id, kind, name and environment.
+# The key contains the id of the app, the kind, the name and the environment.
+SeriesKey = tuple[int | None, str, str, str]
 PointKey = tuple[SeriesKey, datetime]
 
 
@@ -127,7 +128,7 @@ def _merge(into: dict[str, float], point: dict[str, float]) -> None:
 def _roll_up(
     minutes: dict[PointKey, dict[str, float]], series: dict[SeriesKey, int]
 ) -> Iterable[dict[str, object]]:
-    """Return the points of each minute, and of the hour and the day to which the minute belongs."""
+    """Return the points of each minute, and of the hours and days that contain these minutes."""
     merged: dict[tuple[int, int, datetime], dict[str, float]] = {}
     for (key, minute), point in sorted(minutes.items(), key=lambda entry: entry[0][1]):
         for tier in Tier:
@@ -143,7 +144,7 @@ def _roll_up(
 
 
 def _series_ids(wanted: set[SeriesKey], *, app: ClientApp) -> dict[SeriesKey, int]:
-    """Return the id of each series, and create missing series. Series beyond the app's limit map to OTHER."""
+    """Return the id of each series. Missing series are created; series beyond the limit of the app map to OTHER."""
     found = _load_ids(wanted, app=app)
     missing = sorted(wanted - found.keys(), key=str)
     if missing:

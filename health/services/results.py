@@ -1,4 +1,4 @@
-"""Record check results: raw rows, component states, hourly and daily uptime, alerts and incidents."""
+"""Record check results: single results, states of components, hourly and daily uptime, alerts and incidents."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -13,16 +13,17 @@ from health.services.status_changes import update_alert_and_incident
 from health.verdict import Result, Status
 
 COUNTS = ("healthy", "degraded", "unhealthy", "maintenance")
-PointKey = tuple[int, int, datetime]  # The component id, tier and start.
+# The key contains the id of the component, the tier and the start.
+PointKey = tuple[int, int, datetime]
 
 
 @transaction.atomic
 def record_results(
     results_by_component: Sequence[tuple[Component, Sequence[Result]]], *, now: datetime
 ) -> None:
-    """Record the results of each component, oldest first, in one transaction.
+    """Record the results of each component, with the oldest first, in one transaction.
 
-    Results without information (not configured, unknown) update the state only.
+    A result that is "not configured" or "unknown" changes only the state of the component.
     """
     rows: list[CheckResult] = []
     points: dict[PointKey, dict[str, float]] = {}

@@ -1,4 +1,4 @@
-"""Delete old rows in small batches, so that no other writer waits for a long transaction."""
+"""Delete old rows in small batches, so that no other writer has to wait for a long transaction."""
 
 from datetime import datetime, timedelta
 
@@ -23,7 +23,7 @@ BATCH_ID_RETENTION = timedelta(hours=48)
 
 
 def prune(*, now: datetime, limit: int = 20 * BATCH_SIZE) -> int:
-    """Delete up to `limit` rows past their retention. Return their number."""
+    """Delete up to `limit` rows that are past their retention period, and return their number."""
     old: list[QuerySet] = [  # type: ignore[type-arg]
         CheckResult.objects.filter(at__lt=now - RESULT_RETENTION),
         ActiveUser.objects.filter(seen_at__lt=now - ACTIVITY_RETENTION),
@@ -40,7 +40,7 @@ def prune(*, now: datetime, limit: int = 20 * BATCH_SIZE) -> int:
         while removed < limit:
             ids = list(rows.values_list("pk", flat=True)[:BATCH_SIZE])
             if ids:
-                # No foreign key refers to these rows, so a single statement is enough.
+                # No foreign keys refer to these rows, so a single statement can delete them.
                 removed += rows.model._default_manager.filter(pk__in=ids).delete()[0]
             if len(ids) < BATCH_SIZE:
                 break

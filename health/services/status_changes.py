@@ -13,7 +13,7 @@ from health.verdict import Status
 from impact.references import References
 
 FAILING = (Status.DEGRADED, Status.UNHEALTHY)
-# The alert types of components that have types of their own; all others use the type of their kind.
+# These components have their own alert types. All other components have the alert type of their kind.
 DATABASE_DOWN = "database-down"
 ALERT_TYPES = {"database": DATABASE_DOWN}
 _KIND_ALERT_TYPES = {
@@ -28,10 +28,10 @@ _OWN_NETWORK_KEY = f"health:{OWN_NETWORK}"
 def update_alert_and_incident(
     component: Component, *, status_before: Status, now: datetime
 ) -> None:
-    """Report a failing component, or clear the alert of one that recovered. Call it inside a transaction.
+    """Report a failing component, or resolve the alert of a component that recovered. Call this inside a transaction.
 
-    Each failing result reports the problem again, not only the first one after a status change. A failure that began
-    during maintenance therefore raises its alert as soon as the maintenance window has ended.
+    Each failing result reports the problem, not only the first one after a status change. Therefore, a failure that
+    began during maintenance opens its alert as soon as the maintenance window has ended.
     """
     status = Status(component.status)
     if status in FAILING:
@@ -70,7 +70,7 @@ def _app(component: Component) -> dict[str, str]:
 
 
 def _host(component: Component) -> dict[str, str]:
-    """Return the host that a monitor calls."""
+    """Return the host of a monitor as metadata of the alert."""
     if component.kind != ComponentKind.MONITOR:
         return {}
     monitor = Monitor.objects.filter(pk=component.pk).only("url").first()
@@ -78,7 +78,7 @@ def _host(component: Component) -> dict[str, str]:
 
 
 def _references(component: Component) -> References:
-    """Return the orders that a failing check affects, as far as the check knows them."""
+    """Return the orders that a failing check affects. Only some checks can find them."""
     if component.kind != ComponentKind.CHECK or component.name not in health_checks:
         return References()
     find = health_checks.get(component.name).references
@@ -101,7 +101,7 @@ def resolve_unmonitored(*, now: datetime) -> int:
 
 
 def report_own_network(is_cut_off: bool, *, now: datetime) -> None:
-    """Raise or clear a single alert for the portal's own network, instead of one alert per external monitor."""
+    """Open or resolve one alert for the portal's own network, instead of one alert for each external monitor."""
     if not is_cut_off:
         clear_problem(key=_OWN_NETWORK_KEY, now=now)
         return

@@ -1,4 +1,4 @@
-"""Deliver messages to subscribers of the status page: e-mails, and signed calls of webhooks, with retries."""
+"""Deliver messages to subscribers of the status page, as e-mails or as signed calls of webhooks, with retries."""
 
 import logging
 import smtplib
@@ -31,9 +31,9 @@ log = logging.getLogger(__name__)
 
 RETRY_PAUSE = timedelta(minutes=5)
 SEND_LEASE = timedelta(minutes=2)
-MAX_ATTEMPTS = 3  # This limits an e-mail that is refused, and the first call of a webhook.
+MAX_ATTEMPTS = 3  # A refused e-mail, or the first call of a webhook, is tried this many times.
 BATCH_SIZE = 100
-MAX_SECONDS = 30.0  # A run occupies a worker, so it takes at most this time.
+MAX_SECONDS = 30.0  # A run occupies a worker, so it ends after this time.
 WEBHOOK_TIMEOUT_SECONDS = 5.0
 
 _webhooks = outbound.Client(
@@ -42,20 +42,20 @@ _webhooks = outbound.Client(
 
 
 class _MailServerFailed(Exception):
-    """The mail server does not work at the moment, so that sending other e-mails would fail as well."""
+    """The mail server does not work at the moment, so other e-mails would fail as well."""
 
 
 def send_pending(*, now: datetime) -> dict[str, int]:
     """Send the e-mails that are due.
 
-    A refused e-mail is sent up to MAX_ATTEMPTS times. While the mail server does not work, each run tries one e-mail,
-    until they are older than MAX_UPDATE_AGE.
+    A refused e-mail is tried up to MAX_ATTEMPTS times. While the mail server does not work, each run tries only one
+    e-mail. An e-mail fails when its news is older than MAX_UPDATE_AGE.
     """
     return _send_due(SubscriberKind.EMAIL, _send_mail, now=now)
 
 
 def call_webhooks(*, now: datetime) -> dict[str, int]:
-    """Call the webhooks that are due. A failing one is called again until its update is older than MAX_UPDATE_AGE."""
+    """Call the webhooks that are due. A failed call is repeated until its news is older than MAX_UPDATE_AGE."""
     return _send_due(SubscriberKind.WEBHOOK, _call_webhook, now=now)
 
 
@@ -115,10 +115,10 @@ def _links(subscriber: Subscriber) -> dict[str, str]:
 
 
 def _send_mail(mail: StatusMail, address: str, now: datetime) -> bool:
-    """Send one e-mail. Raise _MailServerFailed if sending another one makes no sense."""
+    """Send one e-mail and return True on success. Raises _MailServerFailed if further e-mails would fail as well."""
     try:
         _build_message(mail, address).send()
-    except Exception as error:  # An e-mail backend may raise anything.
+    except Exception as error:  # An e-mail backend may raise any exception.
         log.warning("status mail failed", extra={"mail": mail.pk, "error": type(error).__name__})
         is_refused = _is_refused(error)
         is_last = mail.attempts >= MAX_ATTEMPTS if is_refused else _is_too_old(mail, now)
@@ -130,7 +130,7 @@ def _send_mail(mail: StatusMail, address: str, now: datetime) -> bool:
 
 
 def _is_refused(error: Exception) -> bool:
-    """Return True if the mail server refused this e-mail for good, but may accept others."""
+    """Return True if the mail server permanently refused this e-mail, but may accept others."""
     match error:
         case DeliveryFailed():
             return error.is_permanent
@@ -154,7 +154,7 @@ def _build_message(mail: StatusMail, address: str) -> EmailMessage:
         subject = f"[{mail.update.get_state_display()}] {mail.update.incident.title}"
         body = render_to_string("emails/status_update.txt", context)
     headers = {
-        # One-click unsubscription: https://www.rfc-editor.org/rfc/rfc8058
+        # These headers allow unsubscribing with one click: https://www.rfc-editor.org/rfc/rfc8058.
         "List-Unsubscribe": f"<{links['leave_url']}>",
         "List-Unsubscribe-Post": "List-Unsubscribe=One-Click",
         "Auto-Submitted": "auto-generated",
@@ -166,7 +166,7 @@ def _build_message(mail: StatusMail, address: str) -> EmailMessage:
 
 
 def _call_webhook(mail: StatusMail, url: str, now: datetime) -> bool:
-    """Call one webhook. A webhook that answers 410 Gone is unsubscribed."""
+    """Call one webhook and return True on success. The answer 410 Gone deletes the subscription."""
     body = msgspec.json.encode(_payload(mail))
     headers = {
         "Content-Type": "application/json",
@@ -193,7 +193,7 @@ def _call_webhook(mail: StatusMail, url: str, now: datetime) -> bool:
 def _payload(mail: StatusMail) -> dict[str, object]:
     links = _links(mail.subscriber)
     common = {
-        "id": f"status-{mail.pk}",  # Every attempt has the same id.
+        "id": f"status-{mail.pk}",  # All attempts have the same id.
         "page": {"name": StatusPage.current().name, "url": links["status_url"]},
         "unsubscribe_url": links["leave_url"],
     }

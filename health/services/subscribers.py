@@ -1,4 +1,4 @@
-"""Manage subscriptions to news about incidents and maintenance: double opt-in, queue of messages, unsubscription."""
+"""Manage subscriptions to news about incidents and maintenance: confirm them, queue messages, and end subscriptions."""
 
 import base64
 import hashlib
@@ -24,7 +24,7 @@ MAX_UPDATE_AGE = timedelta(hours=6)
 
 
 def _cipher() -> MultiFernet:
-    """Return a cipher that encrypts with the current secret key and also decrypts with its fallbacks."""
+    """Return a cipher that encrypts with the current secret key, and decrypts also with the fallback keys."""
     keys = [settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS]
     return MultiFernet(
         [
@@ -39,7 +39,7 @@ def _encrypt(address: str) -> str:
 
 
 class CannotDecrypt(Exception):
-    """SECRET_KEY changed without a fallback, so the address is lost."""
+    """SECRET_KEY was changed without a fallback, so the address is lost."""
 
 
 def decrypt_address(subscriber: Subscriber) -> str:
@@ -51,13 +51,13 @@ def decrypt_address(subscriber: Subscriber) -> str:
 
 
 def hash_address(address: str) -> str:
-    """Return a keyed hash by which an encrypted address can be found."""
+    """Return a keyed hash of an address. It finds the row of an encrypted address."""
     return address_hashes(address)[0]
 
 
 @transaction.atomic
 def subscribe(address: str, *, now: datetime) -> None:
-    """Queue a confirmation e-mail, unless the address is confirmed or got such an e-mail within CONFIRMATION_PAUSE."""
+    """Queue a confirmation e-mail, unless the address is confirmed or was sent one within CONFIRMATION_PAUSE."""
     subscriber, is_new = Subscriber.objects.get_or_create(
         address_hash=hash_address(address),
         defaults={"sealed_address": _encrypt(address.strip()), "asked_at": now},
@@ -74,7 +74,7 @@ def subscribe(address: str, *, now: datetime) -> None:
 def subscribe_webhook(url: str, *, now: datetime) -> str:
     """Queue the call that confirms a webhook, and return the secret that signs its calls.
 
-    Each subscription has its own secret, so that a second one of the same address reveals nothing about the first.
+    Each subscription has its own secret, so that a second subscription of the same URL reveals nothing about the first.
     """
     secret = secrets.token_urlsafe(24)
     subscriber = Subscriber.objects.create(
@@ -89,19 +89,19 @@ def subscribe_webhook(url: str, *, now: datetime) -> str:
 
 
 def confirm(token: str, *, now: datetime) -> bool:
-    """Confirm a subscription. Return False for an unknown token."""
+    """Confirm a subscription. Return False if the token is unknown."""
     Subscriber.objects.filter(token=token, confirmed_at=None).update(confirmed_at=now)
     return Subscriber.objects.confirmed().filter(token=token).exists()
 
 
 def unsubscribe(token: str) -> None:
-    """Delete the subscriber together with all queued messages."""
+    """Delete the subscriber and all messages to this address."""
     Subscriber.objects.filter(token=token).delete()
 
 
 @transaction.atomic
 def queue_updates(*, now: datetime) -> int:
-    """Queue one message per subscriber and recent news. Return the number of new messages."""
+    """Queue a message to each subscriber about each recent update or notice. Return the number of new messages."""
     is_recent = {"at__gt": now - MAX_UPDATE_AGE, "at__lte": now}
     count = 0
     for update in IncidentUpdate.objects.filter(incident__is_public=True, **is_recent):
@@ -112,7 +112,7 @@ def queue_updates(*, now: datetime) -> int:
 
 
 def _queue(at: datetime, now: datetime, **news: IncidentUpdate | MaintenanceNotice) -> int:
-    """Queue the messages about one update or notice to those who had subscribed before it."""
+    """Queue the messages about one update or notice to the subscribers who confirmed their subscription before it."""
     about = {f"mails__{name}": value for name, value in news.items()}
     missing = Subscriber.objects.confirmed().filter(confirmed_at__lte=at).exclude(**about)
     mails = [

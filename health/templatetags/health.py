@@ -1,4 +1,4 @@
-"""Provide `{% load health %}` with uptime bars and percentages."""
+"""Provide template tags and filters for uptime bars and percentages."""
 
 from collections.abc import Sequence
 
@@ -13,11 +13,11 @@ register = template.Library()
 
 @register.simple_tag
 def uptime_bars(days: Sequence[Day], title: str = "") -> SafeString:
-    """Render one bar per day, oldest first."""
+    """Render an uptime history with one bar per day, with the oldest day first."""
     return render_bars([(day.tone, day_in_words(day)) for day in days], title=title)
 
 
 @register.filter
 def percent(value: float | None) -> str:
-    """Format an uptime percentage without rounding it up to 100."""
+    """Format an uptime percentage. A value below 100 is never rounded up to 100."""
     return percent_in_words(value)

@@ -1,4 +1,4 @@
-"""Answer probes, load balancers and programs at /livez, /readyz and /health."""
+"""Answer health requests of load balancers and programs at /livez, /readyz and /health."""
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
@@ -17,10 +17,10 @@ from health.caches.health import (
 )
 from health.verdict import Status
 
-# /health must respond within 200 ms in total. The remaining 80 ms are for the rest of the request.
+# /health must respond within 200 ms. This leaves 80 ms for the rest of the request.
 HEALTH_TIMEOUT_SECONDS = 0.12
 READINESS_TIMEOUT_SECONDS = 1.0
-# The format follows the RFC draft "Health Check Response Format for HTTP APIs": draft-inadarei-api-health-check
+# The format follows the RFC draft "Health Check Response Format for HTTP APIs" (draft-inadarei-api-health-check).
 HEALTH_JSON = "application/health+json"
 _HEALTH_JSON_STATUS = {
     Status.HEALTHY: "pass",
@@ -34,14 +34,17 @@ _HEALTH_JSON_STATUS = {
 @never_cache
 @require_safe
 def livez(request: HttpRequest) -> HttpResponse:
-    """Respond while the process runs. No dependency is used, so a failing dependency never restarts the portal."""
+    """Return 200 while the process runs.
+
+    The view uses no dependency, so a failing dependency does not restart the portal.
+    """
     return json_response({"status": "alive"})
 
 
 @never_cache
 @require_safe
 def readyz(request: HttpRequest) -> HttpResponse:
-    """Respond with 200 if the portal can take traffic, that is, if the database and a configured Redis work."""
+    """Return 200 if the portal can serve requests: if the database works, and Redis, if it is configured."""
     snapshot = readiness_cache.read(now=timezone.now(), timeout=READINESS_TIMEOUT_SECONDS)
     failing = [
         component.name
@@ -55,9 +58,9 @@ def readyz(request: HttpRequest) -> HttpResponse:
 
 @require_safe
 def health(request: HttpRequest) -> HttpResponse:
-    """Return the overall status and every check, with 200 if healthy or degraded and 503 if unhealthy.
+    """Return the overall status and every check, with 200 if healthy or degraded, and 503 if unhealthy.
 
-    Messages and monitors are included only for staff and for keys with the admin scope.
+    Only staff and keys with the admin scope get messages and monitors.
     """
     snapshot = health_cache.read(now=timezone.now(), timeout=HEALTH_TIMEOUT_SECONDS)
     is_detailed = snapshot.is_database_up and _may_see_details(request)
@@ -81,7 +84,7 @@ def _may_see_details(request: HttpRequest) -> bool:
 
 
 def _visible(snapshot: HealthSnapshot, is_detailed: bool) -> list[ComponentHealth]:
-    """Return the components to show. Monitors carry the names of internal systems, so the public does not see them."""
+    """Return the components to show. The public does not see monitors, because their names reveal internal systems."""
     return [component for component in snapshot.components if is_detailed or component.is_check]
 
 

@@ -1,4 +1,4 @@
-"""Handle `/api/v1/heartbeats/<key>/`, a plain URL for cron jobs. The key in the URL is the only authentication."""
+"""Handle `/api/v1/heartbeats/<key>/`, a simple URL for cron jobs. The key in the URL is the only authentication."""
 
 import uuid
 
@@ -25,9 +25,9 @@ _STATUS_OF_STEP = {
 @never_cache
 @require_http_methods(["GET", "HEAD", "POST"])
 def ping(request: HttpRequest, key: uuid.UUID, step: str = "") -> HttpResponse:
-    """Record a check-in: `start/` before the work, no suffix after it, `fail/` after a failure.
+    """Record a check-in: `start/` before the work, no suffix after success, or `fail/` after a failure.
 
-    GET is accepted for curl.
+    GET is accepted because curl sends it by default.
     """
     if step not in _STATUS_OF_STEP:
         raise Http404(step)

@@ -1,4 +1,4 @@
-"""Serve `/metrics` to Prometheus. A token or an allowed client address is required."""
+"""Serve `/metrics` to Prometheus. The client needs a token or an allowed address."""
 
 import hmac
 import ipaddress
@@ -25,7 +25,7 @@ from health.extension_points import metrics as metric_sources
 
 log = logging.getLogger(__name__)
 
-# Several scrapers, or a scraper with a short interval, share one collection.
+# Scrapes within this time share one collection.
 CACHE_SECONDS = 5.0
 HEALTH_TIMEOUT_SECONDS = 1.0
 _lock = threading.Lock()
@@ -43,7 +43,7 @@ def metrics(request: HttpRequest) -> HttpResponse:
 
 
 def may_read(request: HttpRequest) -> bool:
-    """Return True for METRICS_TOKEN, for a key with the admin scope, and, without a key, for an allowed address."""
+    """Return True for METRICS_TOKEN, for a key with the admin scope or, without a key, for an allowed address."""
     key = key_of(request)
     if key:
         if settings.METRICS_TOKEN and hmac.compare_digest(
@@ -61,7 +61,7 @@ def may_read(request: HttpRequest) -> bool:
 
 
 def render_metrics() -> bytes:
-    """Return all metrics in Prometheus' text format, at most CACHE_SECONDS old."""
+    """Return all metrics in the text format of Prometheus. They are at most CACHE_SECONDS old."""
     global _cached
     with _lock:
         rendered_at, body = _cached
@@ -79,10 +79,10 @@ def clear_cache() -> None:
 
 
 class _PortalCollector(Collector):
-    """A collector of the metrics of every source. A failing source is reported and does not affect the others."""
+    """A collector of the metrics from every source. A failing source is logged and does not affect the others."""
 
     def collect(self) -> Iterable[Metric]:
-        # While the database is down, all sources are skipped, because each would wait for its own connection timeout.
+        # While the database is down, no source is called, because each one would wait for a connection timeout.
         snapshot = health_cache.read(now=timezone.now(), timeout=HEALTH_TIMEOUT_SECONDS)
         is_up = snapshot.is_database_up
         yield GaugeMetricFamily(

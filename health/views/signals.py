@@ -1,4 +1,4 @@
-"""Handle `POST /api/v1/signals/`: apps post measurements, deliveries, activity, gauges and counters in batches."""
+"""Handle `POST /api/v1/signals/`, with which apps send batches of measurements, deliveries, gauges and so on."""
 
 import re
 
@@ -31,7 +31,7 @@ _decoder = msgspec.json.Decoder(Batch)
 
 @api(Scope.METRICS, "POST")
 def signals(request: HttpRequest, app: ClientApp) -> HttpResponse:
-    """Record a batch completely or not at all. A batch whose `batch_id` is already known is not recorded again."""
+    """Record all measurements of a batch or none. A batch whose `batch_id` is already known is not recorded again."""
     refuse_nul(request.body)
     try:
         batch = _decoder.decode(request.body)
@@ -54,7 +54,7 @@ def signals(request: HttpRequest, app: ClientApp) -> HttpResponse:
 
 
 def _record(batch: Batch, app: ClientApp) -> bool:
-    """Record the batch together with its id, in one transaction. Return False if the id is already known."""
+    """Record the batch together with its id in one transaction. Return False if the id is already known."""
     now = timezone.now()
     try:
         with transaction.atomic():

@@ -1,4 +1,4 @@
-"""Serve the public status page, which needs no sign-in, script or session, nor the database."""
+"""Serve the public status page. It requires no sign-in, scripts or session, and no database."""
 
 import gzip
 import hashlib
@@ -32,7 +32,7 @@ from health.verdict import Status, Tone
 CACHE_SECONDS = 30
 CACHE_SECONDS_WHEN_STALE = 5
 LOGO_CACHE_SECONDS = 86400
-# The number of components without a group on the page; further working components are folded.
+# If more components than this have no group, the page folds the working ones.
 MAX_UNGROUPED = 12
 HEADLINES = {
     Status.HEALTHY.value: (Tone.OK, "All systems operational"),
@@ -44,7 +44,7 @@ PARTIAL_OUTAGE = (Tone.WARNING, "Partial outage")
 
 @dataclass(frozen=True)
 class _Body:
-    """The body of a response, which is compressed when the first client requests compression."""
+    """The body of a response. It is compressed when a client first requests compression."""
 
     plain: bytes
 
@@ -57,7 +57,7 @@ class _Body:
         return hashlib.sha256(self.plain).hexdigest()[:24]
 
 
-# This has each response as this process last rendered it, with the status that it shows.
+# For each response, this contains the last rendered body and the status that the body shows.
 _rendered: dict[str, tuple[tuple[object, bool], _Body]] = {}
 
 
@@ -89,13 +89,13 @@ def feed(request: HttpRequest) -> HttpResponse:
 
 
 def badge_slug(title: str) -> str:
-    """Return the part of a badge's address that stands for a component: "Ticket shop" becomes "ticket-shop"."""
+    """Return the part of a badge's URL that stands for a component. "Ticket shop" becomes "ticket-shop"."""
     return slugify(title, allow_unicode=True)
 
 
 @require_safe
 def badge(request: HttpRequest, slug: str = "") -> HttpResponse:
-    """Return the state of everything, or of the public component whose title has this slug, as an image."""
+    """Return a badge with the overall status or, with a slug, the status of the public component with this title."""
     status, is_fresh = status_cache.read(now=timezone.now())
     label, shown = "status", status.status if status else ""
     if slug:
@@ -113,7 +113,7 @@ def badge(request: HttpRequest, slug: str = "") -> HttpResponse:
 
 @require_safe
 def history(request: HttpRequest) -> HttpResponse:
-    """Show all resolved public incidents, by pages."""
+    """Show all resolved public incidents in pages."""
     number = request.GET.get("page", "1")
     try:
         page = load_incident_history(
@@ -131,7 +131,7 @@ def history(request: HttpRequest) -> HttpResponse:
 
 @require_safe
 def colors(request: HttpRequest) -> HttpResponse:
-    """Return the style sheet with the colors of the page."""
+    """Return the style sheet with the colors of the status page."""
     status, is_fresh = status_cache.read(now=timezone.now())
     body = _render("colors", status, is_fresh, _render_colors)
     return _respond(request, body, "text/css; charset=utf-8", is_fresh)
@@ -139,7 +139,7 @@ def colors(request: HttpRequest) -> HttpResponse:
 
 @require_safe
 def logo(request: HttpRequest) -> HttpResponse:
-    """Return the logo. Its address has a version, so that it can be cached for long."""
+    """Return the logo. Its URL contains a version, so that browsers can cache the logo for a long time."""
     try:
         page = StatusPage.current()
     except DatabaseError:
@@ -148,14 +148,14 @@ def logo(request: HttpRequest) -> HttpResponse:
         return HttpResponse("There is no logo.\n", "text/plain", status=404)
     response = HttpResponse(bytes(page.logo), content_type=page.logo_type)
     response["Cache-Control"] = f"public, max-age={LOGO_CACHE_SECONDS}, stale-if-error=86400"
-    # An SVG image that is opened on its own must not run scripts.
+    # If an SVG image is opened as a page, it must not run scripts.
     response["Content-Security-Policy"] = "default-src 'none'; style-src 'unsafe-inline'; sandbox"
     response["X-Content-Type-Options"] = "nosniff"
     return response
 
 
 def _brand(status: PublicStatus | None) -> dict[str, object]:
-    """Return the context of the page's header."""
+    """Return the template context for the header of the page."""
     return {"brand": status.page if status else PublicPage()}
 
 
@@ -172,7 +172,7 @@ def _render(
     is_fresh: bool,
     render: Callable[[PublicStatus | None, bool], bytes],
 ) -> _Body:
-    """Render the status once, for all requests until it changes."""
+    """Render the status once, and return this body for all requests until the status changes."""
     key = (status.made_at if status else None, is_fresh)
     known = _rendered.get(name)
     if known is None or known[0] != key:
@@ -228,10 +228,10 @@ def _context(status: PublicStatus | None, is_fresh: bool) -> dict[str, object]:
 
 
 def _context_of_group(group: PublicGroup) -> dict[str, object]:
-    """Return the components that the page shows immediately, and those that it folds.
+    """Return the components that the page shows, and those that it folds.
 
-    A titled group is folded as a whole while all of its components work. Without a title, only the working components
-    beyond MAX_UNGROUPED are.
+    If more than MAX_UNGROUPED components have no group, the working ones are folded. The template folds a titled group
+    as a whole while all of its components work.
     """
     shown, folded = group.components, group.components[:0]
     if not group.title and len(shown) > MAX_UNGROUPED:
@@ -241,7 +241,10 @@ def _context_of_group(group: PublicGroup) -> dict[str, object]:
 
 
 def _respond(request: HttpRequest, body: _Body, content_type: str, is_fresh: bool) -> HttpResponse:
-    """Return the body, compressed if the client accepts that, with caching headers; or a 304 if the client has it."""
+    """Return the body with caching headers, or a 304 if the client has this body.
+
+    It is compressed if the client accepts that.
+    """
     is_packed = accepts_gzip(request.headers.get("Accept-Encoding", ""))
     response = HttpResponse(body.compressed if is_packed else body.plain, content_type=content_type)
     if is_packed:

@@ -1,4 +1,4 @@
-"""Subscribe to incidents and maintenance by e-mail or webhook, and unsubscribe. These pages need no sign-in."""
+"""Subscribe to incidents and maintenance by e-mail or webhook, and end subscriptions. These pages need no sign-in."""
 
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
@@ -15,10 +15,10 @@ from health.services import subscribers
 
 MAX_ADDRESS_LENGTH = 254
 MAX_URL_LENGTH = 500
-MAX_REQUESTS_PER_HOUR = 5  # The maximum per client network.
+MAX_REQUESTS_PER_HOUR = 5  # The limit applies to each client network.
 
 
-# The status page is cached and shared, so it cannot contain a token; the client is never signed in here.
+# The status page is cached and shared, so it cannot contain a CSRF token. The client is never signed in here.
 @csrf_exempt
 @require_POST
 @never_cache
@@ -44,7 +44,7 @@ def subscribe(request: HttpRequest) -> HttpResponse:
 @require_POST
 @never_cache
 def subscribe_webhook(request: HttpRequest) -> HttpResponse:
-    """Call the address with a confirmation link, and show the secret with which its calls are signed."""
+    """Queue a call to the URL with a confirmation link, and show the secret that signs the calls."""
     url = request.POST.get("url", "").strip()
     try:
         if len(url) > MAX_URL_LENGTH:
@@ -66,7 +66,7 @@ def subscribe_webhook(request: HttpRequest) -> HttpResponse:
 
 
 def _may_subscribe(request: HttpRequest) -> bool:
-    """Count a request against the limit of its client's network."""
+    """Count the request, and return True if the network of the client is within the limit."""
     key = f"status-subscribe:{network_of(address_of(request))}"
     return ratelimit.acquire(key, MAX_REQUESTS_PER_HOUR, 3600).allowed
 
@@ -75,7 +75,7 @@ def _may_subscribe(request: HttpRequest) -> bool:
 @require_http_methods(["GET", "HEAD", "POST"])
 @never_cache
 def confirm(request: HttpRequest, token: str) -> HttpResponse:
-    """Confirm only on POST, because e-mail scanners follow links automatically."""
+    """Show the confirmation page. Only POST confirms, because e-mail scanners follow links automatically."""
     if request.method != "POST":
         return _message(
             "Subscribe to updates about incidents and maintenance?", button="Confirm subscription"
@@ -96,7 +96,7 @@ def confirm(request: HttpRequest, token: str) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 @never_cache
 def leave(request: HttpRequest, token: str) -> HttpResponse:
-    """Unsubscribe only on POST, because e-mail scanners follow links automatically."""
+    """Show the page that unsubscribes. Only POST unsubscribes, because e-mail scanners follow links automatically."""
     if request.method != "POST":
         return _message(
             "Unsubscribe from updates about incidents and maintenance?", button="Unsubscribe"

@@ -31,10 +31,11 @@ from health.queries.components import list_worst_first, load_in_order
 log = logging.getLogger(__name__)
 
 DEFAULT_RANGE = "24h"
-NEW_PORTAL_RANGE = "1h"  # The range in the first hours, when all other ranges are nearly empty.
+# In its first hours, a new portal shows this range, because longer ranges are nearly empty.
+NEW_PORTAL_RANGE = "1h"
 NEW_PORTAL_AGE = timedelta(hours=3)
 TABS = {Tab.RELIABILITY: "Reliability", Tab.BUSINESS: "Business", Tab.PLATFORM: "Platform"}
-# Widgets that are not rendered within this time load separately or, without JavaScript, through a link.
+# Widgets that are not rendered within this time are loaded separately or, without JavaScript, through a link.
 RENDER_BUDGET_SECONDS = 0.5
 SLOW_WIDGET_SECONDS = 0.25
 MAX_INTERVAL = timedelta(days=31)
@@ -66,7 +67,7 @@ def selected_tab(request: HttpRequest) -> Tab:
 @admin.site.admin_view
 @require_safe
 def page(request: HttpRequest) -> HttpResponse:
-    """Return the whole page, or only the widget that an htmx request targets after posting its form."""
+    """Return the whole page, or only the widget that htmx targets when it follows a redirect after posting a form."""
     now = timezone.now()
     span = selected_range(request, now)
     target = request.htmx.target  # type: ignore[attr-defined]
@@ -85,8 +86,8 @@ def page(request: HttpRequest) -> HttpResponse:
         "tabs": [TabLink(key, label, key == tab) for key, label in TABS.items()],
         "tab": tab,
         "is_wall": is_wall,
-        # The cards are rendered here instead of inside the template. Deep in the template's call stack, a function call
-        # can take ten times as long, because Python allocates a new stack chunk for its frame and frees it on return.
+        # The cards are rendered here and not in the template. Deep in the template's call stack, a function call can
+        # take ten times as long, because Python allocates a new stack chunk for each frame and frees it on return.
         "top": list(render_cards(widget_context, span, tabs=[Tab.TOP], is_complete=True)),
         "widgets": list(render_cards(widget_context, span, tabs=shown, is_complete=is_complete)),
         "zone": settings.TIME_ZONE,
@@ -99,7 +100,7 @@ def page(request: HttpRequest) -> HttpResponse:
 @admin.site.admin_view
 @require_safe
 def widget(request: HttpRequest, name: str) -> HttpResponse:
-    """Return one widget: as a fragment for htmx, or otherwise on a page of its own."""
+    """Return one widget: for htmx as a fragment, otherwise on a separate page."""
     if name not in dashboard_widgets or not dashboard_widgets.get(name).is_visible:
         raise Http404(name)
     now = timezone.now()
@@ -137,7 +138,7 @@ def dismiss_first_steps(request: HttpRequest) -> HttpResponse:
 @admin.site.admin_view
 @require_safe
 def uptime_page(request: HttpRequest) -> HttpResponse:
-    """Show the uptime of every component; the widget shows only the first few."""
+    """Show the uptime of every component. The widget shows only the first components."""
     pages = Paginator(list_worst_first(limit(Component.objects.in_use())), UPTIME_PAGE_SIZE)
     page = pages.get_page(request.GET.get("page", "1")[:9])
     context = {
@@ -154,7 +155,7 @@ def uptime_page(request: HttpRequest) -> HttpResponse:
 @admin.site.admin_view
 @require_safe
 def interval(request: HttpRequest) -> HttpResponse:
-    """Show the errors, alerts and orders in a part of the timeline, from `since` to `until` in seconds since 1970."""
+    """Show the errors, alerts and orders in a part of the timeline. `since` and `until` are in seconds since 1970."""
     try:
         since, until = (
             datetime.fromtimestamp(float(request.GET[name]), UTC) for name in ("since", "until")
@@ -204,7 +205,10 @@ def render_cards(
 
 
 def render_card(found: Widget, context: WidgetContext, span: TimeRange) -> SafeString:
-    """Render the card of the widget. It is "" if there is nothing to show, and retries if the data is unavailable."""
+    """Render the card of a widget.
+
+    Return "" if there is nothing to show; if the data is unavailable, the card retries.
+    """
     started = time.perf_counter()
     try:
         content = found.context(context)
@@ -212,7 +216,7 @@ def render_card(found: Widget, context: WidgetContext, span: TimeRange) -> SafeS
             return mark_safe("")
         card = _card(found.template, found, context, span, _mark_charts(content, context))
     except Exception:
-        # A broken widget must not break the page.
+        # A widget that fails must not prevent the page from being shown.
         log.exception("widget failed", extra={"widget": found.name})
         return _card("health/_widget_failed.html", found, context, span, {})
     seconds = time.perf_counter() - started
@@ -222,7 +226,7 @@ def render_card(found: Widget, context: WidgetContext, span: TimeRange) -> SafeS
 
 
 def _mark_charts(values: dict[str, object], context: WidgetContext) -> dict[str, object]:
-    """Return a widget's values with the deploys of the time range in its charts."""
+    """Return the values of a widget, with the deploys of the time range added to its charts."""
     marked = {
         name: replace(value, marks=context.load_once(lambda: _deploys(context), key=_deploys))
         for name, value in values.items()
