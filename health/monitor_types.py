@@ -30,7 +30,7 @@ class TypeInfo:
 TYPES: dict[MonitorType, TypeInfo] = {
     MonitorType.HTTP: TypeInfo(
         "Web address",
-        "HTTP(S): status code, text, JSON values and response time, after further requests if it needs them",
+        "HTTP(S): status code, text, JSON values and response time, optionally after other requests",
         "https://shop.example.com/health",
         ("https", "http"),
     ),
@@ -41,7 +41,7 @@ TYPES: dict[MonitorType, TypeInfo] = {
         "Ping", "A host that answers ICMP echo requests", "ping://gate.example.com", ("ping",)
     ),
     MonitorType.DNS: TypeInfo(
-        "DNS record", "A name with the records that it should have", "dns://example.com", ("dns",)
+        "DNS record", "A name that has the expected records", "dns://example.com", ("dns",)
     ),
     MonitorType.POSTGRESQL: TypeInfo(
         "PostgreSQL",
@@ -57,7 +57,7 @@ TYPES: dict[MonitorType, TypeInfo] = {
     ),
     MonitorType.SMTP: TypeInfo(
         "Mail server (SMTP)",
-        "A server that greets, with STARTTLS or TLS (smtps://) and a sign-in if needed",
+        "A server that sends its greeting, with STARTTLS or TLS (smtps://) and a sign-in if required",
         "smtp://mail.example.com:587",
         ("smtp", "smtps"),
     ),
@@ -125,16 +125,16 @@ def describe_problem(url: str) -> str:
     if kind is MonitorType.TCP and not port:
         return "Add a port, such as tcp://db.example.com:5432."
     if kind in (MonitorType.DNS, MonitorType.PING) and port:
-        return f"Leave out the port: {TYPES[kind].example}."
+        return f"Remove the port, as in {TYPES[kind].example}."
     return _describe_rest(kind, parts)
 
 
 def _describe_rest(kind: MonitorType, parts: SplitResult) -> str:
     path = parts.path.strip("/")
     if kind is not MonitorType.HTTP and (parts.query or parts.fragment):
-        return f"Leave out what follows the host: {TYPES[kind].example}."
+        return f"Remove the part after the host, as in {TYPES[kind].example}."
     if path and kind not in _WITH_PATH:
-        return f"Leave out what follows the host: {TYPES[kind].example}."
+        return f"Remove the part after the host, as in {TYPES[kind].example}."
     if kind is MonitorType.REDIS and path and not path.isdecimal():
         return "The part after the host is the number of a database, such as redis://cache.example.com/0."
     return ""

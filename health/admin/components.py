@@ -291,7 +291,7 @@ class HeartbeatAdmin(ComponentBase):
         if not self.has_change_permission(request, heartbeat):
             return HttpResponse(status=403)
         check_in(heartbeat, status=CheckInStatus.OK, now=timezone.now())
-        log_change(request, heartbeat, "checked in by hand")
+        log_change(request, heartbeat, "checked in manually")
         self.message_user(request, "Check-in recorded.")
         return redirect("admin:health_heartbeat_change", pk)
 

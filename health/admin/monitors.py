@@ -146,7 +146,7 @@ class MonitorAdmin(ComponentBase):
         "recover_after": "Up after (successes)",
         "expected_status": "Status code",
         "follow_redirects": "Follow redirects",
-        "latency_limit_ms": "Slow from (ms)",
+        "latency_limit_ms": "Slow above (ms)",
         "contains": "Body contains",
         "json_path": "JSON value at",
         "json_value": "JSON value is",

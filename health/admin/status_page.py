@@ -153,7 +153,7 @@ class StatusPageAdmin(PortalAdmin):
 @admin.register(IncidentTemplate)
 class IncidentTemplateAdmin(ComponentChoices, PortalAdmin):
     section = Section.STATUS_PAGE
-    setting_purpose = "Texts written in advance, from which an incident or an update starts."
+    setting_purpose = "Prepared texts from which staff start an incident or an update."
     field_labels = {
         "title": "Title of the incident",
         "component": "Affected component",

@@ -208,7 +208,7 @@ def _ask_redis(connection: socket.socket, replies: BinaryIO, *command: str) -> s
     if line[:1] == b"-":
         raise ProbeFailed(f"the server refused {command[0]}: {text[:200]}")
     if line[:1] != b"+":
-        raise ProbeFailed("the server does not speak the Redis protocol")
+        raise ProbeFailed("the server does not use the Redis protocol")
     return text
 
 

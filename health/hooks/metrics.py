@@ -301,7 +301,11 @@ def impact() -> Iterator[Metric]:
         "Amounts of the orders that errors and alerts of the last 24 hours affected, in the currency's smallest unit.",
         labels=["state", "currency"],
     )
-    seats = GaugeMetricFamily("opsportal_impact_seats", "Their seats.", labels=["state"])
+    seats = GaugeMetricFamily(
+        "opsportal_impact_seats",
+        "Seats of the orders that errors and alerts of the last 24 hours affected, by state.",
+        labels=["state"],
+    )
     for state in SHOWN_STATES:
         orders.add_metric([state.value], figures.orders.get(state, 0))
         seats.add_metric([state.value], figures.seats.get(state, 0))

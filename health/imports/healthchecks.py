@@ -20,7 +20,7 @@ from health.imports.imported import (
 PREFIX = "hc"
 # A heartbeat of the portal does not have these features of a check.
 _UNSUPPORTED = {
-    "manual_resume": "resuming by hand only",
+    "manual_resume": "the manual resumption",
     "filter_subject": "the filter by subject",
     "filter_body": "the filter by body",
     "filter_http_body": "the filter by body",

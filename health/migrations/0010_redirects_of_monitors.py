@@ -1,6 +1,6 @@
 from django.db import migrations, models
 
-HELP_TEXT = "Follow up to 5 redirects, except to a status that is itself expected, and judge the last response"
+HELP_TEXT = "Follow up to 5 redirects and judge the last response. A redirect whose status is expected is not followed"
 
 
 class Migration(migrations.Migration):

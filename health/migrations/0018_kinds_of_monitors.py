@@ -15,7 +15,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='component',
             name='tags',
-            field=health.models.components.TagsField(blank=True, db_default='', default='', help_text='With commas between them, for example eu, shop. The list can be filtered by them', max_length=300, validators=[health.models.components.validate_tags]),
+            field=health.models.components.TagsField(blank=True, db_default='', default='', help_text='Separate tags by commas, for example eu, shop. Lists can be filtered by tags', max_length=300, validators=[health.models.components.validate_tags]),
         ),
         migrations.AddField(
             model_name='monitor',
@@ -50,7 +50,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='monitor',
             name='resolver',
-            field=models.CharField(blank=True, db_default='', default='', help_text='The name server to ask, for example 9.9.9.9. Leave empty for the one of this machine', max_length=255, validators=[health.models.monitors.validate_resolver]),
+            field=models.CharField(blank=True, db_default='', default='', help_text='The name server to query, for example 9.9.9.9. Leave empty for that of this machine', max_length=255, validators=[health.models.monitors.validate_resolver]),
         ),
         migrations.AddField(
             model_name='monitor',

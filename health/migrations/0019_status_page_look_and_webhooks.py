@@ -16,12 +16,12 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='component',
             name='position',
-            field=models.PositiveSmallIntegerField(db_default=0, default=0, help_text='Lower numbers come first, and their groups as well', verbose_name='position on the status page'),
+            field=models.PositiveSmallIntegerField(db_default=0, default=0, help_text='Components with lower numbers come first, and so do their groups', verbose_name='position on the status page'),
         ),
         migrations.AddField(
             model_name='incidentupdate',
             name='is_scheduled',
-            field=models.BooleanField(db_default=False, default=False, editable=False, help_text='Its state is not yet that of the incident, because its time was in the future.'),
+            field=models.BooleanField(db_default=False, default=False, editable=False, help_text='The update has a future time, so the incident does not have the state of the update yet.'),
         ),
         migrations.AddField(
             model_name='subscriber',

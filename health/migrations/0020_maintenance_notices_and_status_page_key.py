@@ -23,7 +23,7 @@ class Migration(migrations.Migration):
                 ('window_number', models.PositiveBigIntegerField()),
                 ('at', models.DateTimeField()),
                 ('phase', models.CharField(choices=[('scheduled', 'Scheduled'), ('in_progress', 'in progress'), ('completed', 'Completed'), ('canceled', 'Canceled')], max_length=15)),
-                ('is_new_time', models.BooleanField(db_default=False, default=False, help_text='It reports another time of a window in the same phase.')),
+                ('is_new_time', models.BooleanField(db_default=False, default=False, help_text='The notice reports a new time of the window; the phase has not changed.')),
                 ('title', models.CharField(max_length=200)),
                 ('text', models.TextField(blank=True)),
                 ('components', models.JSONField(blank=True, default=list)),

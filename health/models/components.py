@@ -102,13 +102,13 @@ class Component(models.Model):
         "position on the status page",
         default=0,
         db_default=0,
-        help_text="Lower numbers come first, and their groups as well",
+        help_text="Components with lower numbers come first, and so do their groups",
     )
     tags = TagsField(
         blank=True,
         default="",
         db_default="",
-        help_text="With commas between them, for example eu, shop. The list can be filtered by them",
+        help_text="Separate tags by commas, for example eu, shop. Lists can be filtered by tags",
     )
     is_enabled = models.BooleanField("enabled", default=True)
     fail_after = models.PositiveSmallIntegerField(

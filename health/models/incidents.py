@@ -96,7 +96,7 @@ class IncidentUpdate(models.Model):
         default=False,
         db_default=False,
         editable=False,
-        help_text="Its state is not yet that of the incident, because its time was in the future.",
+        help_text="The update has a future time, so the incident does not have the state of the update yet.",
     )
     user = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+"

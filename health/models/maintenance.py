@@ -70,7 +70,7 @@ class MaintenanceNotice(models.Model):
     is_new_time = models.BooleanField(
         default=False,
         db_default=False,
-        help_text="It reports another time of a window in the same phase.",
+        help_text="The notice reports a new time of the window; the phase has not changed.",
     )
     title = models.CharField(max_length=200)
     text = models.TextField(blank=True)

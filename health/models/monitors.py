@@ -112,7 +112,8 @@ class Monitor(HTTPRequest, Component):
     )
     follow_redirects = models.BooleanField(
         default=True,
-        help_text="Follow up to 5 redirects, except to a status that is itself expected, and judge the last response",
+        help_text="Follow up to 5 redirects and judge the last response. "
+        "A redirect whose status is expected is not followed",
     )
     contains = models.CharField(
         "body contains",
@@ -133,7 +134,7 @@ class Monitor(HTTPRequest, Component):
         default="",
         db_default="",
         validators=[validate_resolver],
-        help_text="The name server to ask, for example 9.9.9.9. Leave empty for the one of this machine",
+        help_text="The name server to query, for example 9.9.9.9. Leave empty for that of this machine",
     )
     expected_value = models.TextField(
         blank=True,

@@ -60,7 +60,7 @@ def subscribe_webhook(request: HttpRequest) -> HttpResponse:
     return _message(
         "Confirm the webhook",
         "Within a minute, we call the address. Open the confirm_url in the body of this call to start the "
-        "subscription. Store this secret, by which you can verify our calls; it is shown only once.",
+        "subscription. Store this secret to verify our calls. It is shown only once.",
         code=secret,
     )
 

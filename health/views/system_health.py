@@ -164,7 +164,7 @@ def interval(request: HttpRequest) -> HttpResponse:
             raise ValueError
     except (KeyError, ValueError, OverflowError, OSError):
         return HttpResponse(
-            "Give the interval as `since` and `until`, in seconds since 1970, of at most 31 days.",
+            "Enter `since` and `until` in seconds since 1970, at most 31 days apart.",
             status=400,
             content_type="text/plain",
         )

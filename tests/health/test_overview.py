@@ -83,7 +83,7 @@ def test_requests_that_failed_and_their_response_time() -> None:
     assert read("health.failed_requests").value == 10
     assert read("health.failed_requests").note == "1 of 10 requests"
     assert comparison("health.failed_requests") == "-60 % on last week"
-    assert comparison("health.p95") == "as last week"
+    assert comparison("health.p95") == "same as last week"
 
 
 def test_without_requests_nothing_is_claimed() -> None:
@@ -239,7 +239,7 @@ def test_last_week_is_not_mentioned_before_there_was_one(staff: Client) -> None:
     assert "last week" not in staff.get(PAGE).content.decode()
 
     record_measurements([Gauge("size", 1)], app=make_app(), now=NOW - timedelta(days=8))
-    assert "as last week" in staff.get(PAGE).content.decode()
+    assert "same as last week" in staff.get(PAGE).content.decode()
 
 
 @pytest.mark.parametrize("url", ["javascript:alert(1)", "data:text/html,x", ""])

@@ -256,12 +256,12 @@ def test_headline_names_the_responder_and_offers_one_action(staff: Client) -> No
     alert = make_alert(title="Checkout is down", severity=Severity.CRITICAL, now=now)
     alert.respond_by = now + timedelta(minutes=10)
     alert.save()
-    assert "Responder Nobody yet, due in" in headline(staff)
+    assert "Responder No one yet, due in" in headline(staff)
     assert "Acknowledge" in headline(staff)
 
     alert.respond_by = now - timedelta(minutes=1)
     alert.save()
-    assert "Nobody has responded. Due 1 min ago" in headline(staff)
+    assert "No one has responded. Due 1 min ago" in headline(staff)
 
     staff.post(reverse("alerts:alert-acknowledge", args=[alert.pk]), {"next": PAGE})
     assert "Responder owner, just now" in headline(staff)

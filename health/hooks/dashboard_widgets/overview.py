@@ -120,7 +120,7 @@ def compare(figure: OverviewFigure, reading: Reading) -> Comparison | None:
         return None
     before_text = reading.week_ago_text or _in_words(before, reading.unit)
     if value == before:
-        return Comparison("as last week", before_text)
+        return Comparison("same as last week", before_text)
     if not before:
         return Comparison(f"{before_text} last week", before_text)
     change = (value - before) / before

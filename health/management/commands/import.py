@@ -27,7 +27,9 @@ class Command(BaseCommand):
             system.add_argument("file", type=Path, help=what)
             mode = system.add_mutually_exclusive_group()
             mode.add_argument("--dry-run", action="store_true", help="only show what would be done")
-            mode.add_argument("--yes", action="store_true", help="import without asking")
+            mode.add_argument(
+                "--yes", action="store_true", help="import without asking for confirmation"
+            )
 
     def handle(self, *args: Any, **options: Any) -> None:
         imported = self.read(options["system"], options["file"])
