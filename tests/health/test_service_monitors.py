@@ -119,7 +119,7 @@ def test_server_that_does_not_answer_blocks_no_thread(scheme: str) -> None:
 
 
 def test_server_of_another_protocol_is_down(mail_server: MailServer) -> None:
-    with pytest.raises(ProbeFailed, match="does not speak the Redis protocol"):
+    with pytest.raises(ProbeFailed, match="does not use the Redis protocol"):
         probes.probe(make_monitor(f"redis://127.0.0.1:{mail_server.port}"))
 
 
