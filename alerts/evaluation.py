@@ -15,7 +15,7 @@ EVALUATION_SLOT = timedelta(seconds=50)
 
 
 class Verdict(StrEnum):
-    """The result of one evaluation. Each has a single letter, because recent verdicts are stored as a string."""
+    """The result of one evaluation. Each member is a single letter, because recent verdicts are stored as a string."""
 
     BREACH = "b"
     BETWEEN = "n"  # The value is between the threshold and the clear threshold.

@@ -149,7 +149,7 @@ def with_threshold(limits: Limits, threshold: float) -> Limits:
 
 
 def _list_candidates(present: Replay, limits: Limits) -> list[float]:
-    """Return thresholds, in round numbers, that prevent more and more of the alerts in `present`."""
+    """Return thresholds in round numbers, each of which prevents more of the present alerts than the one before."""
     peaks = sorted({one.peak for one in present.episodes}, reverse=limits.below)
     if len(peaks) > MAX_CANDIDATES:
         step = len(peaks) / MAX_CANDIDATES

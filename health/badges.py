@@ -21,7 +21,7 @@ _PADDING = 8
 
 
 def render_badge(label: str, status: str) -> str:
-    """Return an SVG image of 20 pixels height, such as "Checkout | operational"."""
+    """Return an SVG image that is 20 pixels high, such as "Checkout | operational"."""
     label = label[:MAX_LABEL_CHARACTERS]
     word, color = _STATES.get(status, _UNKNOWN)
     left, right = _width(label), _width(word)

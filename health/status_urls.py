@@ -1,6 +1,6 @@
 """Map the URLs of the status page.
 
-They are below /status/ on the portal's host, and the only URLs on its own domain.
+On the portal's host, they are below /status/. A separate domain of the status page has no other URLs.
 """
 
 from django.urls import include, path

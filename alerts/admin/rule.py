@@ -80,7 +80,7 @@ class AlertRuleAdmin(PortalAdmin):
     more_links = (
         SettingLink(
             "Noisy rules",
-            "See which rules opened the most alerts in a week, with thresholds that would have been quieter.",
+            "See which rules opened the most alerts in a week, with thresholds that would have opened fewer.",
             "alerts:noise",
             "alerts.view_alertrule",
         ),

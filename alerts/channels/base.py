@@ -76,7 +76,7 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def alert_refs(self) -> list[str]:
-        """Return the references of all alerts that the message is about, on which its buttons act."""
+        """Return the references of all alerts that the message is about. Its buttons act on these alerts."""
         return [self.alert_ref, *self.related_refs] if self.alert_ref else []
 
     @property
@@ -110,9 +110,9 @@ class Receipt:
 class DeliveryFailed(Exception):
     """The provider did not accept the message.
 
-    `is_permanent`: the provider will not accept this message, but may accept others. `is_gone`: the channel's address
-    or credentials are no longer valid, so the message waits until staff have fixed the channel. Otherwise, the channel
-    is unavailable at the moment, and the message is retried.
+    With `is_permanent`, the provider refused this message, but may accept other messages. With `is_gone`, the channel's
+    address or credentials are no longer valid, so the message waits until staff have fixed the channel. With neither,
+    the channel is unavailable at the moment, and the message is retried.
     """
 
     def __init__(

@@ -13,14 +13,17 @@ from core.lib.outbound.client import retry_after
 
 # The timeout must be well below LEASE_DURATION, so that a lease never expires during a request.
 TIMEOUT_SECONDS = 10.0
-# After these statuses, the address or the key is no longer valid for any message.
+# These statuses mean that the address or the key is no longer valid for any message.
 GONE_STATUSES = frozenset({401, 403, 404, 410})
 RETRYABLE_STATUSES = frozenset({408, 425, 429})
 
 
 @cache
 def get_client(service: str) -> outbound.Client:
-    """Return the client of a service, without a circuit breaker: each channel has its own, in the database."""
+    """Return the client of a service, without a circuit breaker.
+
+    The circuit breaker of a channel is in the database.
+    """
     return outbound.Client(
         service,
         timeout=TIMEOUT_SECONDS,

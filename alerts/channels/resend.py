@@ -1,4 +1,4 @@
-"""Add the header by which Resend recognizes a retry to anymail's Resend backend.
+"""Extend anymail's Resend backend with the header by which Resend recognizes a retry.
 
 Django imports this module only if the settings select it. With `requests`, the module takes 4 MB of memory.
 """

@@ -1,4 +1,4 @@
-"""Describe alerts as problems, which affect orders through their references."""
+"""Describe alerts as problems. Their references name the affected orders."""
 
 from django.utils import timezone
 

@@ -1,4 +1,4 @@
-"""Find the apps to which the teams of a user are limited."""
+"""Find the apps to which a user is limited by teams."""
 
 from collections.abc import Iterable
 

@@ -1,4 +1,4 @@
-"""Set the app of the alerts whose labels or metadata name it, as new alerts have it."""
+"""Set the app of the existing alerts whose labels or metadata name an app."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Store the noisiest rules of a week, each with a threshold that would have been quieter."""
+"""Store the noisiest rules of a week, each with a threshold that would have caused fewer alerts."""
 
 from datetime import datetime
 from typing import ClassVar
@@ -14,7 +14,7 @@ class RuleAdvice(models.Model):
     rule = models.OneToOneField(AlertRule, models.CASCADE, related_name="advice")
     made_at: "models.DateTimeField[datetime, datetime]" = models.DateTimeField()
     rank = models.PositiveSmallIntegerField()
-    # These are the numbers of alerts in the last week.
+    # The following counts cover the last week.
     alert_count = models.PositiveIntegerField()
     acknowledged_count = models.PositiveIntegerField()
     message_count = models.PositiveIntegerField()

@@ -121,7 +121,10 @@ def get_or_create_type(slug: str, severity: str) -> AlertType:
 
 
 def _find_defaults(slug: str, severity: Severity) -> TypeDefaults:
-    """Return the defaults that an app registered for the type. The severity determines what the app left out."""
+    """Return the defaults that an app registered for the type.
+
+    The severity determines the values that the app left out.
+    """
     name = _build_name(slug)
     if slug in alert_types:
         registered = alert_types.get(slug)

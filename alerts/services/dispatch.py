@@ -57,7 +57,8 @@ class InlineExecutor(Executor):
 class Dispatcher:
     """The sends of one process.
 
-    `owner` ("<machine>:<pid>") is stored with each claim. After a crash, the next process releases the claims by it.
+    `owner` ("<machine>:<pid>") is stored with each claim, so that the next process can release the claims after a
+    crash.
     """
 
     def __init__(self, executor: Executor, owner: str = "") -> None:

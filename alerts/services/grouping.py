@@ -93,7 +93,7 @@ def _list_candidates(leader: Notification, kinds: Collection[MessageKind]) -> li
     # A waiting critical message is sent first and takes this message with it.
     if not leader.is_critical:
         waiting = waiting.filter(is_critical=False)
-    # People need no message about the resolution of an alert of which they were not notified.
+    # People who were not notified of an alert need no message about its resolution.
     if leader.kind == MessageKind.RESOLVED:
         waiting = waiting.filter(alert__notifications__sent_at__isnull=False).distinct()
     return list(waiting.exclude(pk=leader.pk).order_by("-is_critical", "pk")[: 10 * MAX_MEMBERS])
@@ -128,7 +128,7 @@ def record_sent(leader: Notification, *, now: datetime) -> None:
 
 
 def release(leaders: Collection[int], *, now: datetime) -> int:
-    """Send the messages separately that were merged into `leaders`, because the leaders will not be sent."""
+    """Send each message that was merged into one of the leaders separately, because the leaders will not be sent."""
     return _members_of(leaders).update(
         state=NotificationState.WAITING, merged_into=None, next_attempt_at=now
     )

@@ -21,7 +21,7 @@ def page(request: HttpRequest) -> HttpResponse:
     context = {
         **admin.site.each_context(request),
         "title": "Noisy rules",
-        "lead": "The rules that opened the most alerts in a week, and thresholds that would have been quieter.",
+        "lead": "The rules that opened the most alerts in a week, and thresholds that would have opened fewer.",
         "rules": list_noisy_rules(),
         "may_change": request.user.has_perm(CHANGE),
     }

@@ -37,7 +37,7 @@ def chosen_template(request: HttpRequest) -> IncidentTemplate | None:
 
 class UpdateForm(forms.ModelForm[IncidentUpdate]):
     def has_changed(self) -> bool:
-        """Return True for a new update only if it has a text or another state than a new update has initially.
+        """Return False for a new update that has no text and whose state is "investigating".
 
         A text that comes from a template counts as a text.
         """

@@ -12,8 +12,8 @@ from health.backups.databases import BackupFailed
 from health.models import Backup
 
 ALERT_KEY = "health:backup-verification"
-STALE_AFTER = timedelta(hours=26)  # A backup is taken every day. Two hours are for creating it.
-MIN_SIZE_RATIO = 0.5  # This is the minimum ratio of the size to the size of the previous backup.
+STALE_AFTER = timedelta(hours=26)  # A backup is created every day, within two hours at most.
+MIN_SIZE_RATIO = 0.5  # A backup must have at least this share of the previous backup's size.
 # A few rows may be deleted between the count and the dump.
 MIN_ROW_RATIO, MAX_LOST_ROWS = 0.9, 10
 

@@ -1,4 +1,4 @@
-"""Define caches in each process that answer within a time limit.
+"""Define the caches of a process, which answer within a time limit.
 
 If the database is unavailable, they return the last known state.
 """

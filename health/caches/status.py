@@ -49,7 +49,7 @@ def read_snapshot() -> PublicStatus | None:
 
 
 class StatusCache:
-    """Hold the newest status, which a background thread refreshes."""
+    """A cache of the newest status. A background thread refreshes it."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

@@ -22,7 +22,7 @@ from health.checking.values import (
 from health.models import Monitor, MonitorStep
 from health.models.monitors import HTTPRequest
 
-MAX_BODY_BYTES = 4 << 20  # A longer body is cut off.
+MAX_BODY_BYTES = 4 << 20  # The rest of a longer body is not read.
 MAX_REDIRECTS = 5
 _REDIRECTS = (301, 302, 303, 307, 308)
 # A request that is redirected to another server keeps only these headers, because other headers may be credentials.

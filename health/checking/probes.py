@@ -19,7 +19,7 @@ from health.extension_points import Check, Degraded
 from health.models import Monitor, MonitorStep
 from health.monitor_types import MonitorType
 
-# For a host with several addresses, the certificates of at most this number of addresses are read.
+# If a host has more addresses, the certificates of the others are not read.
 MAX_ADDRESSES = 8
 _PROBES: dict[MonitorType, Callable[[Monitor], str]] = {
     MonitorType.TCP: probe_tcp,

@@ -55,7 +55,7 @@ def cache() -> str:
     return "Redis responds"
 
 
-# The queue is degraded after the first delay and down after the second.
+# If the last tick is older than the first value, the queue is degraded. If it is older than the second, it is down.
 TICK_LATE_SECONDS, TICK_MISSING_SECONDS = 150, 300
 LONG_WAIT_SECONDS, MAX_WAIT_SECONDS = 60, 300
 # A due job is queued within 5 s. If it waits longer than this, no worker is free.

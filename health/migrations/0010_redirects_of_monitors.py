@@ -4,7 +4,7 @@ HELP_TEXT = "Follow up to 5 redirects and judge the last response. A redirect wh
 
 
 class Migration(migrations.Migration):
-    """Monitors that exist keep treating a redirect as the response; new ones follow it."""
+    """Keep treating a redirect as the response for existing monitors. New monitors follow redirects."""
 
     dependencies = [("health", "0009_heartbeats_without_app")]
 

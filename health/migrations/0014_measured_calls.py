@@ -4,7 +4,7 @@ from django.db.backends.base.schema import BaseDatabaseSchemaEditor
 
 
 def count_as_measured(apps: Apps, schema_editor: BaseDatabaseSchemaEditor) -> None:
-    """Take the calls counted so far as measured ones: how many of them were extrapolated is not known."""
+    """Count all existing calls as measured, because the number of extrapolated calls is unknown."""
     apps.get_model("health", "Latency").objects.update(measured=models.F("count"))
 
 

@@ -169,7 +169,10 @@ class ActiveUserQuerySet(models.QuerySet["ActiveUser"]):
 
 
 class ActiveUser(models.Model):
-    """The time at which a user was last active in an app. User ids are stored as keyed hashes, and rows for a day."""
+    """The time at which a user was last active in an app.
+
+    It has a keyed hash of the user id, and is deleted after a day.
+    """
 
     app = models.ForeignKey(ClientApp, models.CASCADE, related_name="+")
     user_hash = models.CharField(max_length=32)

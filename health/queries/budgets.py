@@ -28,8 +28,8 @@ class Budget:
 def forecast_budgets(*, now: datetime) -> list[Budget]:
     """Return the budgets of components that failed in the last week, with the time at which each will be used up.
 
-    The earliest is first. A budget covers the last 30 days. The forecast ignores that old failures leave this period,
-    so a budget may last longer.
+    The budget that is used up first comes first. A budget covers the last 30 days. The forecast ignores that old
+    failures leave this period, so a budget may last longer.
     """
     week = Uptime.objects.filter(tier=Tier.HOUR, start__gte=now - 7 * DAY, unhealthy__gt=0)
     components = list(Component.objects.in_use().filter(pk__in=week.values("component")))
@@ -57,7 +57,7 @@ def forecast_budgets(*, now: datetime) -> list[Budget]:
 
 
 def _courses(components: list[Component], now: datetime) -> dict[int, list[tuple[datetime, float]]]:
-    """Return the cumulative number of failed results: per hour for the last week, per two minutes for the last hours."""
+    """Return the cumulative number of failed results: per hour for the last week, every two minutes for recent hours."""
     raw_since = Tier.HOUR.floor(now - RAW)
     by_hour: dict[int, dict[datetime, int]] = defaultdict(dict)
     rows = Uptime.objects.filter(

@@ -15,9 +15,9 @@ from core.lib.steps import Step, find_step
 from health.models import Latency, Series, SeriesKind, Tier
 
 MINUTE = timedelta(minutes=1)
-# The usual level is measured from this time before the given time on.
+# The usual level is measured during this time before the given time.
 USUAL = timedelta(minutes=75)
-# This much time after the given time is included, because measurements arrive in batches.
+# Measurements up to this time after the given time are included, because they arrive in batches.
 AFTERWARDS = timedelta(minutes=6)
 # Series are examined if one of these parts, in minutes before the given time, differs from the usual level.
 PARTS = ((15, 10), (10, 5), (5, -6))

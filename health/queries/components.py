@@ -162,7 +162,7 @@ def apps_of(component: Component) -> list[ClientApp]:
 def app_ids_of_components(among: Collection[Component] | None = None) -> dict[int, int]:
     """Return the app of each component that belongs to exactly one app, by the component's id.
 
-    With `among`, the result contains at least these components.
+    With `among`, the result is complete only for these components.
     """
     if among is None or any(one.kind == ComponentKind.CERTIFICATE for one in among):
         return {pk: min(apps) for pk, apps in Component.load_owners().items() if len(apps) == 1}

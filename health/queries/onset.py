@@ -9,7 +9,7 @@ from impact.causes import Onset
 
 
 def onset_of_component(component: Component, *, at: datetime, text: str = "") -> Onset:
-    """Return when and where the outage of the component began. The outage started at `at`."""
+    """Return the onset of the component's outage, which began at `at`."""
     name = component_subject(component.name)
     return Onset(
         at=at,

@@ -130,7 +130,7 @@ def forecast_bandwidth(*, limit: float, now: datetime) -> Trend:
     month = month_of(now)
     counted = _counted_by_hour(BANDWIDTH, month - 2 * DAY, now)
     sent = {start: bytes_ for start, bytes_ in counted.items() if start >= month}
-    # If the first report was made during the month, the measurement begins there.
+    # If the first report was made during the month, the measurement begins with this report.
     first = max(month, min(counted, default=month))
     points, total = [(first, 0.0)], 0.0
     for hour in range(int((now - first) / HOUR) + 1):
