@@ -57,7 +57,7 @@ def forecast_budgets(*, now: datetime) -> list[Budget]:
 
 
 def _courses(components: list[Component], now: datetime) -> dict[int, list[tuple[datetime, float]]]:
-    """Return the cumulative number of failed results: per hour for the last week, every two minutes for recent hours."""
+    """Return the cumulative number of failed results: per hour for the last week, per 2 min for recent hours."""
     raw_since = Tier.HOUR.floor(now - RAW)
     by_hour: dict[int, dict[datetime, int]] = defaultdict(dict)
     rows = Uptime.objects.filter(
