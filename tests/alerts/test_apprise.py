@@ -243,7 +243,7 @@ def test_program_that_is_run_imports_nothing_of_the_portal() -> None:
 @pytest.mark.parametrize(
     ("url", "problem"),
     [
-        ("bogus://service/token", "apprise does not know this URL"),
+        ("bogus://service/token", "apprise does not support this URL"),
         ("ntfy://10.0.0.1/topic", "not a public address"),
         ("ntfy://127.0.0.1/topic", ""),
     ],
