@@ -75,7 +75,7 @@ class Storm:
     def key(self) -> str:
         """Return the key of the storm message, so that each number of alerts is reported only once.
 
-        A time would not identify the counted alerts, because an alert may be committed after a message with a later time.
+        A time would not identify the counted alerts: an alert may be committed after a message with a later time.
         """
         return f"{self.thread}:{'over' if self.is_over else self.alert_count}"[:200]
 

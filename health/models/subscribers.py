@@ -71,7 +71,7 @@ class StatusMailQuerySet(models.QuerySet["StatusMail"]):
 
 
 class StatusMail(models.Model):
-    """A message to one subscriber: an incident update, a maintenance notice, or the confirmation of the subscription."""
+    """A message to one subscriber: an incident update, a maintenance notice, or the request to confirm."""
 
     subscriber = models.ForeignKey(Subscriber, models.CASCADE, related_name="mails")
     update = models.ForeignKey(
