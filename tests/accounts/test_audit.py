@@ -1,4 +1,4 @@
-"""Every write by a signed-in user is audited once, with the request id and without personal data."""
+"""Test that every write by a signed-in user is audited once, with the request id and without personal data."""
 
 import csv
 import io

@@ -1,4 +1,4 @@
-"""The middleware reports the user of a request without loading it."""
+"""Test that the middleware reports the user of a request without loading it."""
 
 import pytest
 from django.contrib.auth.models import User

@@ -62,7 +62,7 @@ class Provider:
 class Reported:
     title: str
     is_critical: bool
-    at: float  # As given by time.time().
+    at: float  # The alert opened at this value of time.time().
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""Test services behind apprise, each in its own protocol on loopback, and what apprise may not do."""
+"""Test notification services through apprise, each with its protocol on loopback, and the limits of apprise."""
 
 import base64
 import json
@@ -23,7 +23,7 @@ TITLE = "[high] Gate <north> is slow & sad"
 
 
 def text_of(received: Received) -> str:
-    """Return the texts of a body, whatever its fields are called: JSON and forms escape characters."""
+    """Return all texts of a JSON or form body without escapes, because each service names its fields differently."""
     try:
         content = json.loads(received.body)
     except ValueError:

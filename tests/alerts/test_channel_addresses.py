@@ -1,4 +1,4 @@
-"""The portal trusts some addresses of channels, and disables a channel whose address the provider no longer accepts."""
+"""Test which channel addresses the portal trusts, and when it disables a channel because of its address."""
 
 import msgspec
 import pytest

@@ -64,7 +64,7 @@ def test_all_messages_follow_once_a_probe_is_accepted(slack: FakeHTTP) -> None:
     assert (slack_channel().failing_since, slack_channel().retry_at) == (None, None)
 
 
-def test_of_two_nodes_one_probes_a_failing_channel(slack: FakeHTTP) -> None:
+def test_only_one_of_two_nodes_probes_a_failing_channel(slack: FakeHTTP) -> None:
     Channel.objects.filter(name="slack").update(failing_since=NOON, retry_at=NOON)
     alerts(2)
 

@@ -1,4 +1,4 @@
-"""Messages that a channel refused or could not deliver are sent after the repair."""
+"""Test that messages that a channel refused or could not deliver are sent after the repair."""
 
 from datetime import timedelta
 

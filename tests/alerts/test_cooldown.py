@@ -1,4 +1,4 @@
-"""A cooldown delays the second announcement of a problem, but not more severe news or resolutions."""
+"""Test that a cooldown delays the second announcement of a problem, but not more severe news or resolutions."""
 
 from datetime import datetime, timedelta
 

@@ -113,7 +113,8 @@ def test_a_notification_is_delivered_after_a_500_and_a_429(gauge: Gauge, slack: 
 
     deliver(NOON)
     deliver(NOON + MINUTE)
-    deliver(NOON + 2 * MINUTE)  # This is too early, because Retry-After is 90 s.
+    # A retry after two minutes is too early, because Retry-After is 90 s after the second attempt.
+    deliver(NOON + 2 * MINUTE)
     assert len(slack.requests) == 2
     deliver(NOON + 3 * MINUTE)
 
@@ -200,7 +201,7 @@ def test_a_permanent_smtp_failure_is_not_retried(gauge: Gauge, mail: MailServer)
 def test_another_worker_takes_over_when_the_lease_expires(gauge: Gauge, slack: FakeHTTP) -> None:
     gauge.evaluate(6, now=NOON)
     notification = Notification.objects.get(channel__kind="slack")
-    assert Notification.objects.claim(notification.pk, now=NOON)  # The worker dies after this.
+    assert Notification.objects.claim(notification.pk, now=NOON)  # The worker dies after the claim.
 
     deliver(NOON + MINUTE)
     assert slack.requests == []

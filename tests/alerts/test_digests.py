@@ -1,4 +1,4 @@
-"""Digests cover every period exactly once and do not repeat items."""
+"""Test that digests cover every period exactly once and do not repeat items."""
 
 import itertools
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""The pure evaluation functions are tested with generated values, because all other code depends on them."""
+"""Test the pure evaluation functions with generated values, because all other code of alerts depends on them."""
 
 from datetime import UTC, datetime, timedelta
 

@@ -1,4 +1,4 @@
-"""A rule with many series: an alert resolves only by its own series, and the excess shares one alert."""
+"""Test rules with many series: an alert resolves only by its own series, and all series over the limit share one."""
 
 from datetime import timedelta
 
@@ -88,7 +88,7 @@ def test_each_of_27_breaching_series_is_announced_alone_or_counted(gauge: Gauge)
     alerts = gauge.alerts()
     assert len(alerts) == MAX_ALERTS_PER_RULE + 1
     (excess,) = [alert for alert in alerts if alert.key == excess_key(gauge.name)]
-    # The worst have alerts of their own, and the combined one has the value of the worst of the others.
+    # The 20 worst series have alerts of their own. The shared alert has the value of the worst of the other series.
     assert (excess.title, excess.value) == ("Test gauge: 7 more", 16)
     assert excess.message == (
         "7 more, besides those with alerts of their own: f06 (16 errors), f05 (15 errors), f04 (14 errors), "

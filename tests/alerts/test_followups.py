@@ -362,7 +362,7 @@ def test_every_delivered_alert_is_followed_by_its_resolution(
         now += minutes * MINUTE
 
     answer_with(server, 200)
-    for _ in range(30):  # This is long enough for a flapping alert to resolve.
+    for _ in range(30):  # Thirty steps are enough for a flapping alert to resolve.
         gauge.evaluate(0, now=now)
         run(now)
         now += 6 * MINUTE

@@ -1,4 +1,4 @@
-"""Alerts that share a cause become one message; critical ones do not wait for it."""
+"""Test that alerts with the same cause become one message, and that critical alerts are sent without waiting for it."""
 
 from datetime import timedelta
 

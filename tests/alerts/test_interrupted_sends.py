@@ -1,4 +1,4 @@
-"""Sends are neither lost nor repeated when a node, a process or the database stops."""
+"""Test that messages are neither lost nor sent twice when a node, a process or the database stops."""
 
 import os
 import threading
@@ -17,7 +17,7 @@ from tests.factories import make_alert
 from tests.servers.fake_http import FakeHTTP
 
 pytestmark = pytest.mark.django_db
-DEAD_PID = 2**22 + 1  # This is above the largest id that Linux gives.
+DEAD_PID = 2**22 + 1  # Linux never gives a process an id above 2**22.
 
 
 def test_a_restarted_node_sends_what_its_predecessor_had_claimed_at_once(
@@ -25,7 +25,8 @@ def test_a_restarted_node_sends_what_its_predecessor_had_claimed_at_once(
 ) -> None:
     gauge.evaluate(6, now=NOON)
     (notification,) = Notification.objects.all()
-    for _ in range(5):  # This is more often than the three attempts that a failing provider gets.
+    # A failing provider gets three attempts; five failures of the portal must not use them up.
+    for _ in range(5):
         assert Notification.objects.claim(notification.pk, now=NOON, owner=f"node:{DEAD_PID}")
         Dispatcher(dispatch.InlineExecutor(), f"node:{os.getpid()}").release_own(now=NOON)
 

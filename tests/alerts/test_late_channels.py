@@ -1,4 +1,4 @@
-"""Alerts that open while no channel works are announced as soon as one does."""
+"""Test that alerts opened while no channel works are announced as soon as one works."""
 
 import pytest
 

@@ -215,7 +215,7 @@ def test_an_immediate_evaluation_without_changes_writes_nothing(
 ) -> None:
     gauge.evaluate(6, now=NOON)
 
-    # Two queries for the rule and its alerts, and two for the savepoint, because the test runs in a transaction.
+    # The rule and its alerts need two queries. The savepoint needs two more, because the test runs in a transaction.
     with django_assert_num_queries(4):  # type: ignore[operator]
         gauge.evaluate(7, now=NOON + timedelta(seconds=1))
 

@@ -1,4 +1,4 @@
-"""Messages contain the cost of their alert at the time when they are first sent."""
+"""Test that messages contain the cost of their alert at the time when they are first sent."""
 
 import pytest
 from django.utils import timezone

@@ -1,4 +1,4 @@
-"""The button "Send a test notification" of alert types and people."""
+"""Test the button "Send a test notification" of alert types and people."""
 
 from datetime import timedelta
 

@@ -29,7 +29,7 @@ def rotation(**changes: object) -> Rotation:
     given = {
         "id": 7,
         "people": (ANN, BOB, CY),
-        "first_day": date(2026, 3, 2),  # This is a Monday.
+        "first_day": date(2026, 3, 2),  # The first day is a Monday.
         "handover_at": time(9),
         "zone": BERLIN,
         "unit": TurnUnit.WEEK,
@@ -145,7 +145,7 @@ def test_the_first_rotation_whose_hours_include_the_instant_decides() -> None:
     assert on_call_at(plan, berlin(2026, 3, 3, 9)) == Duty(BOB, rotation=1)
     assert on_call_at(plan, berlin(2026, 3, 3, 17)) == Duty(ANN, rotation=2)
     assert person(plan, berlin(2026, 3, 3, 8, 59)) == ANN
-    assert person(plan, berlin(2026, 3, 7, 12)) == ANN  # This is a Saturday.
+    assert person(plan, berlin(2026, 3, 7, 12)) == ANN  # On a Saturday, Ann is on call.
 
 
 def test_hours_over_midnight_belong_to_the_weekday_on_which_they_begin() -> None:
@@ -162,7 +162,7 @@ FOLLOW_THE_SUN = Plan(
         rotation(id=1, people=(ANN,), zone=ZoneInfo("Asia/Tokyo"), hours=(time(9), time(17))),
         rotation(id=2, people=(BOB,), zone=BERLIN, hours=(time(9), time(17))),
         rotation(id=3, people=(CY,), zone=ZoneInfo("America/New_York"), hours=(time(11), time(19))),
-        # This rotation covers what daylight saving time leaves open.
+        # Bob's rotation covers the hours that daylight saving time leaves open.
         rotation(id=4, people=(BOB,), zone=UTC_ZONE),
     )
 )
@@ -194,7 +194,7 @@ def test_the_newest_override_counts_and_may_replace_one_person_only() -> None:
 
     found = [person(plan, since + hours * HOUR) for hours in range(6)]
     assert found == [ANN, CY, CY, CY, CY, ANN]
-    assert person(plan, since + 8 * DAY) == CY  # This day is in Bob's week.
+    assert person(plan, since + 8 * DAY) == CY  # Cy takes over a day in Bob's week.
     assert on_call_at(plan, since + 14 * DAY - MINUTE) == Duty(CY, override=3)
 
 

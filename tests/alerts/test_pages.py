@@ -286,7 +286,7 @@ def test_an_open_alert_shows_its_current_value_and_when_it_resolves(
     now = timezone.now()
     gauge.row(clear_after=3)
     gauge.evaluate(5.8, now=now - 2 * MINUTE)
-    # This value is between the threshold of 5 and the 4 that resolve it.
+    # The value 4.55 is below the threshold of 5, but above 4, at which the alert resolves.
     gauge.evaluate(4.55, now=now - MINUTE)
 
     page = text_of(html(owner, f"{INBOX}{gauge.alert().pk}/"))

@@ -41,7 +41,7 @@ def test_quiet_hours_delay_all_but_critical_messages(gauge: Gauge, twilio: FakeH
         quiet_until=time(7),
     )
     channel.people.set([bo])
-    night = NOON + timedelta(hours=11)  # This is midnight in Berlin.
+    night = NOON + timedelta(hours=11)  # NOON + 11 hours is midnight in Berlin.
     gauge.row(severity="warning", critical_threshold=100)
 
     gauge.evaluate(6, now=night)
@@ -66,7 +66,7 @@ def test_an_alert_resolved_during_quiet_hours_is_one_message_afterwards(
     )
     made.people.set([sleeper])
     gauge.row(severity="warning")
-    night = NOON + timedelta(hours=11)  # This is midnight in Berlin.
+    night = NOON + timedelta(hours=11)  # NOON + 11 hours is midnight in Berlin.
 
     gauge.evaluate(6, now=night)
     deliver(night)

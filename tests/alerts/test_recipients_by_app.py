@@ -1,4 +1,4 @@
-"""People who see only the apps of their teams are not notified of problems in other apps."""
+"""Test that people who see only the apps of their teams are not notified of problems in other apps."""
 
 from datetime import timedelta
 from typing import Any

@@ -1,4 +1,4 @@
-"""Routing selects the channels, people and time of a message."""
+"""Test that routing selects the channels, people and time of a message."""
 
 from datetime import datetime, time, timedelta
 from typing import Any
@@ -12,8 +12,8 @@ from tests.alerts.conftest import NOON
 from tests.factories import make_alert
 
 pytestmark = pytest.mark.django_db
-NIGHT = NOON + timedelta(hours=11)  # This is 23:00 in UTC.
-MORNING = NOON + timedelta(hours=19)  # This is 07:00 in UTC.
+NIGHT = NOON + timedelta(hours=11)  # NIGHT is 23:00 in UTC.
+MORNING = NOON + timedelta(hours=19)  # MORNING is 07:00 in UTC.
 LATE_MORNING = NOON + timedelta(hours=21)
 Way = tuple[tuple[str, ...], datetime]
 

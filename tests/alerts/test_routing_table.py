@@ -46,7 +46,8 @@ def test_the_table_saves_only_what_was_changed(owner: Client, slack: FakeHTTP) -
     untouched.channels.add(channel)
     untouched_route = f"{untouched.pk}-{channel.pk}"
     removed_route = f"{removed.pk}-{channel.pk}"
-    untouched.channels.remove(channel)  # Another user did this after the page was loaded.
+    # Another user removed the channel after the page was loaded.
+    untouched.channels.remove(channel)
 
     owner.post(
         "/admin/alerts/routing/",

@@ -68,7 +68,7 @@ def test_staff_create_a_rule_on_a_recorded_gauge(owner: Client, only_test_rules:
     assert alert.state == "resolved"
 
 
-def test_a_rule_on_the_duration_of_a_function(only_test_rules: None) -> None:
+def test_a_rule_can_watch_the_duration_of_a_function(only_test_rules: None) -> None:
     AlertRule.objects.create(
         name="custom.refund_slow",
         summary="Refunds take long",

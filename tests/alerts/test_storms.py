@@ -220,7 +220,8 @@ def test_the_inbox_is_fast_with_two_thousand_open_alerts(
         )
         for number in range(2000)
     )
-    client.get("/admin/alerts/")  # This request compiles the templates before the measurement.
+    # The first request compiles the templates, so that the measured request does not.
+    client.get("/admin/alerts/")
 
     with django_assert_max_num_queries(20):  # type: ignore[operator]
         started = time.perf_counter()
@@ -236,7 +237,7 @@ def test_the_inbox_is_fast_with_two_thousand_open_alerts(
 def test_a_notification_is_sent_again_if_the_worker_dies_before_recording_it(
     gauge: Gauge, slack: FakeHTTP, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Delivery is at least once, under the same idempotency key, because the result of the first call is unknown."""
+    """Test that a message is sent at least once: the result of the first call is unknown, so it is repeated."""
 
     class Killed(BaseException):
         pass

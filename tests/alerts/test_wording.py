@@ -1,4 +1,4 @@
-"""The wording of messages has no repetitions, and plurals are right."""
+"""Test that the texts of messages repeat nothing, and that their plurals are right."""
 
 import pytest
 

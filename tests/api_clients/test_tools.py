@@ -1,4 +1,4 @@
-"""The tools that developers use with an OpenAPI document accept the served one without a warning."""
+"""Test that the tools for OpenAPI documents accept the portal's document without a warning."""
 
 import os
 import subprocess
@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tests.servers.portal import Portal
 
-# The operations that the fuzzer calls in the suite. `docs/api.md` has the command for the whole API, which takes
+# The fuzzer calls only these operations in the suite. `docs/api.md` has the command for the whole API, which takes
 # minutes.
 PATHS = "^/api/v1/((payments|reservations|waiting-list|availability)/|webhooks/stripe/$)"
 CHECKS = (
@@ -16,7 +16,7 @@ CHECKS = (
     "response_headers_conformance",
     "response_schema_conformance",
 )
-# Otherwise, every field with a default is required in the body of a request.
+# Without this option, the generated types require every field that has a default in the body of a request.
 OPTIONS = ("--default-non-nullable", "false")
 
 USAGE = """

@@ -10,7 +10,7 @@ from playwright.sync_api import Page
 from tests.browser.support import settled
 
 STARTS = ["/admin/", "/admin/system-health/?all=1", "/admin/errors/", "/admin/alerts/", "/status/"]
-# Sign-out, files and redirects.
+# The crawler does not follow links to the sign-out, to files, and to redirects.
 _EXCLUDED = re.compile(
     r"/(?:logout|jsi18n|json|export|static|api)/|\.(?:csv|json|svg|txt|xml)$|/csv/(?:\?|$)"
 )
@@ -18,7 +18,7 @@ _EXCLUDED = re.compile(
 
 def crawl(page: Page, base_url: str, *, without: str = "$^", most: int = 200) -> Iterator[str]:
     """Visit one page of each kind and yield its path once it has loaded."""
-    page.set_default_navigation_timeout(60_000)  # In milliseconds.
+    page.set_default_navigation_timeout(60_000)  # The timeout is in milliseconds.
     waiting = list(STARTS)
     seen: set[str] = set()
     kinds: Counter[str] = Counter()

@@ -16,10 +16,11 @@ MAX_TABS = 40
 @dataclass
 class Effort:
     clicks: int = 0
-    keys: int = 0  # These are presses of Tab, Enter, arrows and shortcuts.
-    letters: int = 0  # These have to be typed in any case, such as a password.
+    keys: int = 0  # The count includes Tab, Enter, arrows and shortcuts.
+    # Both people must type these letters, for example in a password.
+    letters: int = 0
     steps: int = 0
-    changes: int = 0  # These are moves of the hand between the mouse and the keyboard.
+    changes: int = 0  # A hand moves between the mouse and the keyboard this often.
 
     @property
     def seconds(self) -> float:
@@ -30,7 +31,7 @@ class Effort:
 
 
 class Mouse:
-    """Points and clicks; types only text."""
+    """A person with a mouse, who points and clicks, and types only text."""
 
     def __init__(self, page: Page) -> None:
         self.page = page
@@ -54,7 +55,7 @@ class Mouse:
     def fill(self, target: Locator, text: str) -> None:
         """Replace the text of a field."""
         self.effort.clicks += 1
-        target.click(click_count=3)  # This selects the present text.
+        target.click(click_count=3)  # A triple click selects the present text.
         self._type(text)
 
     def save(self, button: str = "Save") -> None:
@@ -67,7 +68,7 @@ class Mouse:
 
 
 class Keyboard:
-    """Never touches the mouse."""
+    """A person who uses only the keyboard."""
 
     def __init__(self, page: Page) -> None:
         self.page = page
@@ -119,7 +120,7 @@ class Keyboard:
     def _reach(self, target: Locator) -> None:
         expect(target).to_be_visible()
         if self.page.evaluate("document.activeElement === document.body"):
-            self._key("Tab")  # This moves the focus to "Skip to main content".
+            self._key("Tab")  # The first Tab moves the focus to "Skip to main content".
             self._key("Enter")
         for _ in range(MAX_TABS):
             if target.evaluate("element => element === document.activeElement"):

@@ -23,7 +23,7 @@ class Watch:
     def __init__(self, context: BrowserContext) -> None:
         self.faults: list[str] = []
         self._allowed: list[re.Pattern[str]] = []
-        # Not context.route(), which would disable the browser's cache: every page would load all scripts again.
+        # Do not use context.route(): it disables the browser's cache, so that every page loads all scripts again.
         context.on("request", self._request)
         context.on("page", self._page)
 
@@ -66,7 +66,7 @@ def settled(page: Page) -> None:
 
 @contextmanager
 def look(page: Page, name: str) -> Iterator[None]:
-    """Show the page in one of LOOKS inside the block."""
+    """Show the page in one of the LOOKS until the end of the `with` block."""
     scheme, width, height = LOOKS[name]
     before = page.viewport_size
     page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")

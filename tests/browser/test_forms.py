@@ -1,4 +1,4 @@
-"""The forms that staff use most are checked while they are filled in, accessible, and usable on any screen."""
+"""Test that staff's most used forms check the input while it is typed, are accessible, and fit every screen."""
 
 import re
 

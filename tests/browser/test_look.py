@@ -1,4 +1,4 @@
-"""The frame of every page supports themes, a menu on phones, keyboard navigation, and accessibility."""
+"""Test that the frame of every page supports themes, a menu on phones, keyboard navigation, and accessibility."""
 
 import httpx
 import pytest
@@ -87,7 +87,7 @@ def owner_page(module_portal: Portal, page: Page) -> Page:
     return page
 
 
-# The rules that depend on the look. All other rules are checked once.
+# These rules of axe depend on the look. All other rules are checked once.
 CHANGES_BY_LOOK = {"dark": ["color-contrast"], "phone": ["scrollable-region-focusable"]}
 
 

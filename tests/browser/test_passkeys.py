@@ -1,4 +1,4 @@
-"""A passkey is added and used in a real browser, whose authenticator is Chromium's virtual one."""
+"""Test adding and using a passkey in a real browser, whose authenticator is Chromium's virtual one."""
 
 from collections.abc import Callable
 

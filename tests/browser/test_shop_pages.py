@@ -1,4 +1,4 @@
-"""An owner sets up an event, watches it sell, and resolves a payment without a seat."""
+"""Test that an owner can set up an event, watch it sell, and resolve a payment without a seat."""
 
 from collections.abc import Callable, Iterator
 

@@ -1,7 +1,7 @@
-"""Input from apps and users is shown as text on every page; it is neither executed nor rendered as markup.
+"""Test that every page shows input from apps and users as text, and neither executes it nor renders it as markup.
 
-The content security policy blocks injected scripts, and the browser reports them as violations, which fail the test. So
-do violations by our own pages.
+The content security policy blocks injected scripts, and the browser reports each violation, which fails the test.
+Violations by the portal's own pages fail the test, too.
 """
 
 import subprocess

@@ -1,4 +1,4 @@
-"""The list of registered apps shows when each last called the portal."""
+"""Test that the list of registered apps shows when each app last called the portal."""
 
 from datetime import timedelta
 from typing import Any

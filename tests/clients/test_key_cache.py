@@ -1,4 +1,4 @@
-"""Views that are called hundreds of times per second cache valid keys for five seconds."""
+"""Test that views that are called hundreds of times per second cache valid keys for five seconds."""
 
 from collections.abc import Iterator
 from types import SimpleNamespace

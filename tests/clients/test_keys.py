@@ -1,4 +1,4 @@
-"""Keys are issued, rotated with a grace period, revoked, and limited to their scopes."""
+"""Test that keys are issued, rotated with a grace period, revoked, and limited to their scopes."""
 
 from datetime import timedelta
 

@@ -1,4 +1,4 @@
-"""Every URL of the API requires a key with the right scope."""
+"""Test that every URL of the API requires a key with the right scope."""
 
 import uuid
 from collections.abc import Iterator
@@ -88,7 +88,7 @@ READ_AND_WRITE = {
     }.items()
     for suffix in ("", "-object")
 }
-# These are public, signed by Stripe, or have a secret in the URL.
+# These addresses need no key: they are public, signed by Stripe, or have a secret in the URL.
 WITHOUT_A_KEY = {
     "clients:openapi",
     "payments:webhook-receive",

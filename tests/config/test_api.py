@@ -118,7 +118,8 @@ def test_each_change_is_in_the_audit_log_without_values(api: Client, kind: str) 
     url = f"{BASE}/{kind}/{created['id']}/"
 
     api.patch(url, OBJECTS[kind][1], "application/json")
-    api.patch(url, OBJECTS[kind][1], "application/json")  # This changes nothing.
+    # The second, equal request changes nothing.
+    api.patch(url, OBJECTS[kind][1], "application/json")
     api.delete(url)
 
     events = list(AuditEvent.objects.order_by("pk"))[earlier:]
@@ -166,7 +167,8 @@ def test_the_logo_of_the_status_page_is_a_data_url_and_the_domain_is_shown(
     changed = api.patch(url, {"logo": large}, "application/json")
 
     assert changed.status_code == 200, changed.content
-    assert changed.json()["logo"] == large.replace("image/png", "image/gif")  # as the content says
+    # The content is a GIF.
+    assert changed.json()["logo"] == large.replace("image/png", "image/gif")
     assert StatusPage.objects.get().logo_type == "image/gif"
     kept = api.patch(url, {"name": "Other"}, "application/json").json()
     assert kept["logo"] == changed.json()["logo"]

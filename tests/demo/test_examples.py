@@ -1,4 +1,4 @@
-"""The examples of docs/api.md and docs/checkout.md run as printed against `make demo`."""
+"""Test that the examples of docs/api.md and docs/checkout.md run as printed against `make demo`."""
 
 import json
 import os

@@ -63,7 +63,7 @@ def test_errors_of_the_checkout_name_orders_that_the_portal_knows(
 ) -> None:
     demo, portal = shop
     sentry_sdk.init(dsn=demo.shop.dsn, auto_enabling_integrations=False)
-    # This sets the time to an outage of the payment provider.
+    # After 7.5 minutes, the demo simulates an outage of the payment provider.
     demo.started = time.monotonic() - 7.5 * 60
 
     for _ in range(3):

@@ -73,7 +73,7 @@ def test_every_number_of_the_story_agrees_with_the_database(
     finally:
         control.close()
         story.close()
-        shop.close()  # Nothing changes from here on.
+        shop.close()  # Closing the shop stops all changes, so that figures can be compared.
 
     group = running.value(
         "SELECT id FROM errors_errorgroup WHERE severity = 'critical' AND title LIKE 'TypeError%'"

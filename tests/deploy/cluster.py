@@ -20,7 +20,7 @@ from tests.servers.redis_server import RedisServer
 
 NAMES = ["db", "cache", "web1", "web2", "worker1", "worker2", "proxy"]
 WEB, WORKERS = ("web1", "web2"), ("worker1", "worker2")
-# These two use the database through pgbouncer, the others directly. Both ways must work at the same time.
+# These two nodes reach the database through pgbouncer, and all other nodes directly. Both must work together.
 POOLED = ("web2", "worker2")
 PORT = 8000
 

@@ -25,7 +25,8 @@ class Drill:
         self.ha, self.load = ha, load
         self.outages: dict[str, list[float]] = defaultdict(list)
         self.split_brains: list[str] = []
-        self.copied_again: list[str] = []  # These nodes could not join again automatically.
+        # These nodes could not join again automatically.
+        self.copied_again: list[str] = []
 
     def round(self, action: str) -> tuple[str, str, float, float]:
         """Break the primary and repair it. Return the old and new primary, the outage, and the time to repair."""
@@ -78,7 +79,8 @@ class Drill:
 
     def _wait_for_acknowledgments(self) -> None:
         """Wait until each kind of request that was sent from now on, or again, is acknowledged."""
-        time.sleep(3)  # This is longer than a request that the old primary may still answer.
+        # The old primary may still answer a request that began before; such a request takes less than 3 s.
+        time.sleep(3)
         before = {path: len(ids) for path, ids in self.load.acknowledged.items()}
 
         def are_back() -> bool:

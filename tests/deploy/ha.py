@@ -29,7 +29,7 @@ FILES = ROOT / "deploy" / "ha"
 DATABASES = ("db1", "db2", "db3")
 NAMES = [*DATABASES, "app"]
 PROGRAMS = ("etcd", "haproxy", "pgbouncer", "ip")
-FIRST_SAFE_PATRONI = (3, 0, 3)  # deploy/ha/README.md
+FIRST_SAFE_PATRONI = (3, 0, 3)  # The reason is in deploy/ha/README.md.
 DISK_MB = 640
 PORT = 8000
 PASSWORD = "change-me"  # The password is that of deploy/ha/patroni.yml.
@@ -52,7 +52,7 @@ def patroni() -> str:
 
 
 def missing_programs() -> list[str]:
-    """Return what is not installed."""
+    """Return the names of the required programs that are not installed."""
     missing = [name for name in PROGRAMS if not _path(name)]
     if not patroni():
         missing.append("patroni from requirements/patroni.txt (its path in $PATRONI)")
@@ -192,7 +192,7 @@ class HighAvailability:
             # The disk is small, and Patroni keeps the slots of absent members for half an hour.
             "max_slot_wal_keep_size": "96MB",
             "wal_keep_size": "64MB",
-            "fsync": "off",  # No test cuts the power.
+            "fsync": "off",  # The tests cut no power, so no data has to reach the disk.
         }
         path = disk / "patroni.yml"
         path.write_text(yaml.safe_dump(config))
@@ -413,7 +413,7 @@ class HighAvailability:
             return list(connection.execute(sql.encode()).fetchall())
 
     def write_on(self, name: str) -> str:
-        """Try to commit on a host from the host itself. Return "acknowledged", or why not."""
+        """Try to commit on a host from the host itself. Return "acknowledged" or the error."""
         script = (
             "import psycopg, sys\n"
             f"c = psycopg.connect({self.superuser_url(name, 'opsportal')!r}, autocommit=True)\n"

@@ -31,7 +31,8 @@ class Network:
         if os.geteuid() == 0 and sys.platform == "linux" and shutil.which("ip"):
             try:
                 self._create_namespaces()
-            except subprocess.CalledProcessError:  # Some containers do not permit this.
+            # Some containers do not permit network namespaces.
+            except subprocess.CalledProcessError:
                 self._remove_namespaces()
         if not self.hosts:
             second = 16 + secrets.randbelow(200)

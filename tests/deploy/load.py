@@ -28,9 +28,10 @@ class Load:
         self.url, self.ticket_type, self.timeout_seconds = url, ticket_type, timeout_seconds
         self.headers = {"Authorization": f"Bearer {api_key}"}
         self.acknowledged: dict[str, list[str]] = defaultdict(list)
-        # As given by time.monotonic().
+        # The times are values of time.monotonic().
         self.acknowledged_at: dict[str, list[float]] = defaultdict(list)
-        self.refused: list[str] = []  # An outage does not explain these responses.
+        # An outage of the database does not explain the responses in this list.
+        self.refused: list[str] = []
         self._ending = threading.Event()
         kinds = [self.error, self.error, self.reservation, self.signals]
         if has_payments:
@@ -89,9 +90,8 @@ class Load:
     # --- posting -------------------------------------------------------------------------------------------
 
     def _work(self, make: Callable[[str], Posted]) -> None:
-        waiting: list[
-            tuple[str, Posted]
-        ] = []  # Another attempt with the same id is still being processed.
+        # An item waits here while an earlier attempt with the same id is still being processed.
+        waiting: list[tuple[str, Posted]] = []
         with httpx.Client(
             base_url=self.url, headers=self.headers, timeout=self.timeout_seconds
         ) as client:
@@ -106,7 +106,7 @@ class Load:
                     waiting = [item for item in waiting if item[0] != key]
                     if answer is Answer.BUSY:
                         waiting.append((key, posted))
-                # These are 300 requests per minute, and the limit of an app is 600.
+                # A pause of 0.2 s allows 300 requests per minute; the limit of an app is 600.
                 time.sleep(0.2)
 
     def _post(

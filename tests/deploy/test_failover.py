@@ -1,4 +1,4 @@
-"""The primary of deploy/ha is killed and separated under load: no acknowledged write is lost or stored twice."""
+"""Test that no acknowledged write is lost or stored twice when the primary of deploy/ha is killed or disconnected."""
 
 import tempfile
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""The commands, options, settings, paths, ports and files named in deploy/ exist."""
+"""Test that the commands, options, settings, paths, ports and files named in deploy/ exist."""
 
 import configparser
 import re
@@ -25,7 +25,8 @@ SETTINGS = set(
     re.findall(r"env\.\w+\(\s*\"(\w+)\"", (ROOT / "opsportal" / "settings.py").read_text())
 )
 KUBERNETES_VERSION = "1.31"
-OTHER_VARIABLES = {"PYTHONUNBUFFERED", "POD_IP"}  # Python and Kubernetes read these.
+# Python and Kubernetes, not the portal, read these variables.
+OTHER_VARIABLES = {"PYTHONUNBUFFERED", "POD_IP"}
 
 
 def parse_options(arguments: list[str]) -> dict[str, Any]:
@@ -47,7 +48,8 @@ def test_compose_files_name_existing_files_settings_and_options(file: str) -> No
     for name, service in services.items():
         for volume in service.get("volumes", []):
             source = volume.partition(":")[0]
-            in_repository = source.startswith("./") and source != "./tls"  # Owners add ./tls.
+            # Owners of a portal create the folder ./tls.
+            in_repository = source.startswith("./") and source != "./tls"
             assert not in_repository or (folder / source).exists(), (name, source)
             assert source.startswith("./") or source in composed["volumes"], (name, source)
         assert set(service.get("depends_on", {})) <= set(services), name
@@ -213,13 +215,8 @@ def test_nginx_accepts_its_configuration(tmp_path: Path) -> None:
         assert original in site
         site = site.replace(original, str(replacement))
     config = tmp_path / "nginx.conf"
-    kinds = (
-        "client_body",
-        "proxy",
-        "fastcgi",
-        "uwsgi",
-        "scgi",
-    )  # Their default folders belong to root.
+    # The default folders for temporary files belong to root.
+    kinds = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
     folders = " ".join(f"{kind}_temp_path {tmp_path / kind};" for kind in kinds)
     config.write_text(
         f"pid {tmp_path}/pid; events {{}} http {{ access_log off; {folders} {site} }}"

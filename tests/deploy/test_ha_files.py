@@ -1,4 +1,4 @@
-"""The files of deploy/ha are valid, and keep their promises: no acknowledged write exists only once."""
+"""Test that the files of deploy/ha are valid, and that each acknowledged write is on two hosts."""
 
 import importlib.util
 import re
@@ -39,7 +39,7 @@ def test_the_outage_is_shorter_than_30_seconds_by_its_settings() -> None:
         yaml.safe_load((FILES / "etcd.conf.yml").read_text())["election-timeout"] / 1000
     )
     dcs = patroni()["bootstrap"]["dcs"]
-    # etcd may elect a leader after twice the timeout. The new one renews the key, and adds the timeout to it.
+    # An election of etcd may take twice its timeout. The new leader then adds the timeout to the lifetime of the key.
     key_seconds = 3 * election_seconds + dcs["ttl"]
 
     # The standby is promoted, HAProxy notices, and the pool tries to connect every second.
@@ -49,7 +49,7 @@ def test_the_outage_is_shorter_than_30_seconds_by_its_settings() -> None:
 
 
 def test_patroni_allows_the_time_to_live() -> None:
-    assert patroni()["bootstrap"]["dcs"]["ttl"] >= 20  # It would use 20 instead.
+    assert patroni()["bootstrap"]["dcs"]["ttl"] >= 20  # Patroni replaces smaller values by 20.
 
 
 def test_the_locked_patroni_never_overwrites_the_key_of_another_primary() -> None:

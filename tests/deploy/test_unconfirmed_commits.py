@@ -1,4 +1,4 @@
-"""While no standby confirms commits, the portal acknowledges nothing, not even what it can already read."""
+"""Test that the portal acknowledges no request, not even a repeated one, while no standby confirms commits."""
 
 import uuid
 from collections.abc import Iterator
@@ -63,7 +63,7 @@ def own_portal(
         replace(portal_template, postgres_url=server.url("template")),
         tmp_path_factory.mktemp("portal"),
         environment={
-            "SELF_MONITORING": "false",  # it would store events, too
+            "SELF_MONITORING": "false",  # Self-monitoring would store events, too.
             "STRIPE_API_BASE": stripe.base,
             "STRIPE_SECRET_KEY": "sk_test_double",
             "STRIPE_WEBHOOK_SECRETS": stripe.secret,
@@ -104,7 +104,7 @@ def test_only_what_a_standby_has_is_acknowledged(
     after = [post(item) for item in [*items, paid]]
 
     assert first == [503] * 4
-    # The primary has them, so that each repeated request finds what the first one wrote.
+    # The primary has the rows, so each repeated request finds the rows that the first request wrote.
     assert on_primary == dict.fromkeys(STORED, 1) | {"/api/v1/payments/": 2}
     assert repeated == [503] * 4
     assert [status // 100 for status in after] == [2] * 4

@@ -20,7 +20,7 @@ def _text(data: bytes) -> str:
 
 
 class Authenticator:
-    """`origin`, `rp_id`, `flags` and `counter` can be set to those of an attacker or a broken device."""
+    """A device with one passkey. Tests set its attributes to simulate attackers and broken devices."""
 
     def __init__(self, origin: str = "http://localhost:8000") -> None:
         self.origin = origin
@@ -31,7 +31,7 @@ class Authenticator:
         self.key = ec.generate_private_key(ec.SECP256R1())
 
     def create(self, options: dict[str, Any]) -> str:
-        """Answer the options of a registration."""
+        """Create a passkey for the options of a registration, and return the browser's response as JSON."""
         public = ES256.from_cryptography_key(self.key.public_key())  # type: ignore[no-untyped-call]
         credential = AttestedCredentialData.create(b"\0" * 16, self.credential_id, public)
         data = AuthenticatorData.create(
@@ -46,7 +46,7 @@ class Authenticator:
         )
 
     def get(self, options: dict[str, Any]) -> str:
-        """Answer the options of a sign-in."""
+        """Sign the challenge in the options of a sign-in, and return the browser's response as JSON."""
         client_data = self._client_data("webauthn.get", options)
         data = AuthenticatorData.create(self._rp_hash(), FLAG(self.flags), self.counter)
         signed = bytes(data) + hashlib.sha256(client_data).digest()

@@ -1,4 +1,4 @@
-"""A forgotten password is replaced through a link that is e-mailed."""
+"""Test that a forgotten password is replaced through a link that is e-mailed."""
 
 import re
 

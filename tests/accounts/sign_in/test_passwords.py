@@ -1,4 +1,4 @@
-"""The right name and password sign staff in."""
+"""Test that the right name and password sign staff in."""
 
 import pytest
 from django.contrib.auth.models import User

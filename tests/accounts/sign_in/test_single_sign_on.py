@@ -173,7 +173,7 @@ def test_roles_follow_the_groups_at_every_sign_in(
     client.logout()
     double.person.groups = []
     sign_in_by_provider(client)
-    assert roles(user) == {Role.STAFF}  # This is the default role.
+    assert roles(user) == {Role.STAFF}  # Users without a matching group get the default role.
 
     client.logout()
     IdentityProvider.objects.update(default_role=None)

@@ -1,4 +1,4 @@
-"""Test the settings of single sign-on: in the admin, in the environment, and in the access policy."""
+"""Test the settings of single sign-on in the admin, in the environment, and in the access policy."""
 
 import html
 import re

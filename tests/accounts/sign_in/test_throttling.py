@@ -1,4 +1,4 @@
-"""Guessing passwords is throttled, and never locks an owner out."""
+"""Test that guessing passwords is throttled, and that throttling never locks an owner out."""
 
 import pytest
 from django.contrib.auth.models import User

@@ -1,4 +1,4 @@
-"""Create schedules, escalation steps and notification rules for the tests about on call."""
+"""Create schedules, escalation steps and notification rules for the tests of on-call duty."""
 
 from datetime import date, time, timedelta
 from typing import Any

@@ -85,7 +85,7 @@ def twilio_signature(path: str, data: dict[str, str], token: str) -> str:
 
 
 def test_the_signature_is_the_one_of_twilios_documentation() -> None:
-    """https://www.twilio.com/docs/usage/security has this example."""
+    """Test the example of https://www.twilio.com/docs/usage/security."""
     data = {
         "CallSid": "CA1234567890ABCDE",
         "Caller": "+14158675309",
@@ -266,7 +266,7 @@ def test_a_button_in_slack_acts_on_all_alerts_that_the_message_names(
     (message,) = slack.requests
     buttons = message.json()["attachments"][0]["blocks"][-1]["elements"]
     assert [b["text"]["text"] for b in buttons[:2]] == ["Acknowledge all 3", "Resolve all 3"]
-    # One of them is in progress already, and another problem is not named by the message.
+    # One alert of the message is in progress already, and one alert is not named by the message.
     services.resolve([second], user=None, now=NOON)
     make_alert(title="D", now=NOON)
     payload = {
@@ -311,7 +311,7 @@ def test_buttons_with_unknown_alerts_change_nothing(
 
 @pytest.fixture
 def sms_of_team(sent_sms: Channel) -> Channel:
-    """Text messages about all alerts go to Ann's number, as to a team: related alerts are merged."""
+    """Send text messages about all alerts to Ann as a recipient of the channel, which merges related alerts."""
     sent_sms.people.set(Person.objects.all())
     sent_sms.config = {**sent_sms.config, "recipients": ""}
     sent_sms.save()
