@@ -17,7 +17,7 @@ ID = "0123456789abcdef0123456789abcdef"
 CONTEXT = IngestContext(received_at=AT, event_id=ID)
 WITH_WRONG_CLOCK = IngestContext(received_at=AT, event_id=ID, sent_at=AT - timedelta(hours=2))
 PLAIN = Scrubber()
-# These are names of the containers of a frame, of its members, and of other members of an event.
+# The scrubbers match the containers of a frame, members of a frame, and other members of an event.
 SCRUBBERS = [
     PLAIN,
     Scrubber(["message", "vars", "order_id", "module", "django"], ["password"]),
@@ -100,7 +100,7 @@ EVENTS = st.fixed_dictionaries(
 def accepted(
     payload: bytes, scrubber: Scrubber = PLAIN, context: IngestContext = CONTEXT
 ) -> dict[str, Any]:
-    """Accept an event with the cache, empty and then filled, and without. Assert that the three are equal."""
+    """Accept an event without a cache, with an empty and with a filled cache. Assert that the results are equal."""
     given: dict[str, Any] = {"app_id": 1, "scrubber": scrubber, "context": context}
     without_cache = build_event(json_codec.decode(payload), **given, size=len(payload))
     for _ in range(2):

@@ -1,4 +1,4 @@
-"""Event ids are generated without coordination, so processes must start at different numbers."""
+"""Test that processes, which generate event ids without coordination, start at different numbers."""
 
 import os
 from datetime import UTC, datetime

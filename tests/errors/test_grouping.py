@@ -167,7 +167,7 @@ def test_messages_that_differ_only_in_values_belong_to_one_group(one: str, other
 
 
 def test_browsers_different_names_of_a_function_are_equal() -> None:
-    """The names are those of Chrome and Edge, Firefox, and Safari. tests/sdks has real stack traces."""
+    """Compare the names that Chrome, Edge, Firefox and Safari use. tests/sdks has real stack traces."""
     assert len({hash_of(script("setup", name)) for name in (
         "Cart.total", "Object.total", "total", "new total", "get total", "Cart.get total [as total]", "setup/total",
     )}) == 1  # fmt: skip

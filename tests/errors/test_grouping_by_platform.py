@@ -282,5 +282,5 @@ def test_text_with_lone_surrogates_can_be_grouped() -> None:
     ],
 )
 def test_hashes_of_this_version_never_change(event: Event, expected: str) -> None:
-    """Hashes are stored: a changed algorithm needs a new VERSION, and the current one becomes an EARLIER one."""
+    """Test that stored hashes stay valid. A changed algorithm needs a new VERSION and an entry in EARLIER."""
     assert fingerprint(event) == expected

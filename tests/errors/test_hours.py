@@ -1,4 +1,4 @@
-"""Hourly roll-ups return the same counts as the minutes."""
+"""Test that hourly roll-ups return the same counts as the minutes."""
 
 from datetime import UTC, datetime, timedelta
 

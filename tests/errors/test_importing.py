@@ -39,7 +39,7 @@ def test_envelopes_and_event_json_are_imported_once(tmp_path: Path) -> None:
 
 
 def test_an_event_exported_by_sentrys_api_is_converted_back(tmp_path: Path) -> None:
-    """The API lists the interfaces as entries and spells their members differently from SDKs."""
+    """Test an event of Sentry's API, which lists interfaces as entries and spells members differently from SDKs."""
     frame = {"filename": "shop/cart.py", "absPath": "/app/shop/cart.py", "module": "shop.cart", "function": "total",
              "lineNo": 12, "inApp": True, "context": [[11, "def total():"], [12, "    raise SoldOut"], [13, ""]]}  # fmt: skip
     exported = {
@@ -91,7 +91,7 @@ def test_a_file_over_the_size_limit_is_read_line_by_line(
 
 
 def test_a_stopped_import_can_be_continued(tmp_path: Path) -> None:
-    """Events that are already stored are skipped, so none is lost or counted twice."""
+    """Test that a second import skips stored events, so that no event is lost or counted twice."""
     app, lines = make_app(), [json.dumps(raised(value=str(n))) for n in range(30)]
     (tmp_path / "a.jsonl").write_text("\n".join(lines[:12]))
     call_command("import_errors", app.slug, str(tmp_path))

@@ -1,4 +1,4 @@
-"""The Sentry endpoints accept all encodings and framings that SDKs use."""
+"""Test that the Sentry endpoints accept all encodings and framings that SDKs use."""
 
 import base64
 import gzip

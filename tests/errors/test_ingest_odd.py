@@ -1,4 +1,4 @@
-"""The Sentry endpoints store odd input with a note or refuse it, and never respond with a 5xx."""
+"""Test that the Sentry endpoints store odd input with a note or refuse it, and never respond with a 5xx."""
 
 import json
 import uuid

@@ -1,4 +1,4 @@
-"""The Sentry endpoints refuse invalid requests and those over a quota, with responses for SDKs and browsers."""
+"""Test how the Sentry endpoints refuse invalid requests, and those over a quota, for SDKs and for browsers."""
 
 import gzip
 import zlib

@@ -1,4 +1,4 @@
-"""Hosts in the locations of an event are kept, even if they are IP addresses, because they are servers of the app."""
+"""Test that hosts in the locations of an event are kept, even IP addresses, because they are servers of the app."""
 
 import json
 from datetime import UTC, datetime

@@ -1,4 +1,4 @@
-"""Acknowledged events survive killed processes and full disks, and ingestion recovers automatically."""
+"""Test that acknowledged events survive killed processes and full disks, and that ingestion then recovers."""
 
 import os
 import pwd
@@ -138,7 +138,7 @@ def on_postgresql(
     portal.start()
     yield portal
     if own_postgres.process.poll() is not None:
-        own_postgres.start()  # Stopping drops a database.
+        own_postgres.start()  # To stop the portal, the fixture drops its database.
     portal.stop()
 
 
@@ -146,7 +146,7 @@ def on_postgresql(
 def test_acknowledged_events_survive_a_kill_of_postgresql(
     on_postgresql: Portal, own_postgres: PostgresServer
 ) -> None:
-    """All PostgreSQL processes get SIGKILL under load; the portal keeps running."""
+    """Kill all processes of PostgreSQL under load, while the portal keeps running."""
     load = Load(on_postgresql)
     try:
         load.wait_for_more()
@@ -296,7 +296,7 @@ def small_disk(own_postgres: PostgresServer) -> Iterator[Path]:
 def test_a_full_disk_of_postgresql_causes_503_and_loses_no_acknowledged_event(
     on_postgresql: Portal, own_postgres: PostgresServer, small_disk: Path
 ) -> None:
-    """Without room for its WAL, PostgreSQL shuts down, and its supervisor must start it again."""
+    """Fill the disk until PostgreSQL shuts down without room for its WAL, then start it again as a supervisor does."""
     acknowledged = fill(on_postgresql)
 
     (small_disk / "ballast").unlink()

@@ -338,7 +338,8 @@ def test_pages_need_a_limited_number_of_queries(
     for number in range(15):
         event = make_error(shop, group="g", user_key=f"u-{number}", order_ref=f"o-{number}")
 
-    browse.get(group_url(event))  # This request applies the changes above to the orders.
+    # Each request for the page first applies waiting changes to the orders.
+    browse.get(group_url(event))
 
     with django_assert_max_num_queries(34):  # type: ignore[attr-defined]
         browse.get(group_url(event))

@@ -116,7 +116,7 @@ def test_each_filter_finds_the_group_and_not_the_other(
 def test_a_merged_group_is_found_as_the_kept_group(
     browse: Client, shop: ClientApp, query: str
 ) -> None:
-    """Each filter and word that matched it before the merge finds the kept group."""
+    """Test that filters and words that matched a group before its merge find the kept group."""
     make_error(make_app("gate"), title="other", culprit="", type="")
     kept = make_error(shop, title="kept", culprit="", type="")
     merged = make_error(
@@ -223,7 +223,7 @@ def test_the_number_of_queries_does_not_grow_with_the_list(
 ) -> None:
     for _ in range(30):
         make_error(shop)
-    titles(browse)  # This request applies the changes above to the orders.
+    titles(browse)  # Each request for the page first applies waiting changes to the orders.
 
     with django_assert_max_num_queries(13):  # type: ignore[attr-defined]
         assert len(titles(browse)) == 30

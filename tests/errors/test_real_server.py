@@ -27,7 +27,7 @@ def post(portal: Portal, body: bytes, **headers: str) -> httpx.Response:
 
 
 def test_a_chunked_body_without_length_or_type_is_stored(portal: Portal) -> None:
-    """The Node SDK sends such bodies. Django's test client cannot send them."""
+    """Send a body as the Node SDK sends it, which Django's test client cannot do."""
     event_id = uuid.uuid4().hex
     body = gzip.compress(envelope(raised(event_id=event_id)))
     head = (
@@ -64,7 +64,7 @@ def test_the_server_and_the_view_respond_alike(portal: Portal) -> None:
 
 
 def test_concurrent_events_are_stored_grouped_and_counted_exactly(portal: Portal) -> None:
-    """Forty senders send each event twice: new groups, duplicates and counts meet in one commit."""
+    """Send each event twice with forty senders, so that one commit has new groups, duplicates and counts."""
     events = [raised(event_id=uuid.uuid4().hex, function=f"f{n % 3}") for n in range(60)] * 2
 
     with ThreadPoolExecutor(40) as pool:

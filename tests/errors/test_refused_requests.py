@@ -1,4 +1,4 @@
-"""The endpoints beside the envelope refuse requests that are too large, empty or of the wrong form."""
+"""Test that the endpoints beside the envelope refuse requests that are too large, empty or of the wrong form."""
 
 import json
 from typing import Any

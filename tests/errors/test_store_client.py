@@ -1,4 +1,4 @@
-"""The web process commits a batch itself while the store process is unavailable, and reconnects later."""
+"""Test that the web process commits batches itself while the store process is unavailable, and then reconnects."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence

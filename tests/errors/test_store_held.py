@@ -1,6 +1,6 @@
-"""Another process locks the database: requests with events wait or get a 503, and all others are answered as usual.
+"""Test requests while another process locks the database: those with events wait or get a 503, others are answered.
 
-An unavailable PostgreSQL is tested where it is killed, in test_loss.
+The file test_loss.py tests an unavailable PostgreSQL.
 """
 
 import select
@@ -51,7 +51,7 @@ def test_a_locked_database_causes_503_and_afterwards_200(portal: Portal) -> None
 
 
 def test_requests_that_wait_for_the_store_occupy_no_thread(portal: Portal) -> None:
-    """Pages need one of the 16 threads, and are answered while 40 errors wait."""
+    """Request pages, which need one of the 16 threads, while 40 errors wait."""
     assert post(portal)[1].status_code == 200
     with ExitStack() as open_ones:
         with held(portal):

@@ -45,9 +45,8 @@ def wait_for_lock_waiter() -> None:
 def test_a_batch_with_an_uncached_group_locks_its_groups_in_order() -> None:
     group_cache.clear()
     app = make_app()
-    unknown = make_error(
-        app, group="unknown"
-    ).group_id  # This is the lower id, so writers lock this group first.
+    # Writers lock groups in the order of their ids, and the group "unknown" has the lower id.
+    unknown = make_error(app, group="unknown").group_id
     known = make_error(app, group="known").group_id
     group_cache.remove([(app.pk, "unknown".ljust(32, "0"))])
 
@@ -72,8 +71,7 @@ def test_a_batch_is_written_again_after_a_deadlock() -> None:
             ErrorGroup.objects.select_for_update().get(pk=second)
             batch = pool.submit(write_in_a_thread, app, "first", "second")
             wait_for_lock_waiter()
-            # PostgreSQL aborts the transaction that has waited longer, which is the one that checks for deadlocks
-            # first.
+            # PostgreSQL aborts the batch, which has waited longer and is therefore the first to check for deadlocks.
             ErrorGroup.objects.select_for_update().get(pk=first)
 
         assert batch.result(10) == 2

@@ -1,4 +1,4 @@
-"""An erased person is replaced by a pseudonym in stored errors; orders, messages and counts stay."""
+"""Test that a pseudonym replaces an erased person in stored errors, and that orders, messages and counts stay."""
 
 from datetime import timedelta
 from typing import Any

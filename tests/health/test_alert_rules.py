@@ -1,4 +1,4 @@
-"""Alert rules of health: below its threshold a rule raises no alert, above it the rule raises one."""
+"""Test the alert rules of health: a value below the threshold raises no alert, and a value above it raises one."""
 
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
@@ -128,7 +128,7 @@ def test_sms_failure_rate_is_undefined_without_messages() -> None:
 def test_sms_failure_rate_is_judged_for_each_app() -> None:
     attempts = [Delivery("sms", "sent", 1_000), Delivery("sms", "delivered", 1_000)]
     record_measurements(attempts, app=make_app("crm"), now=NOON)
-    # This app reports only outcomes. Over both apps together, 3 % of the messages failed.
+    # The second app reports only outcomes. Over both apps together, 3 % of the messages failed.
     outcomes = [Delivery("sms", "delivered", 70), Delivery("sms", "failed", 30)]
     record_measurements(outcomes, app=make_app("shop"), now=NOON)
 

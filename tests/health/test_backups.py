@@ -1,4 +1,4 @@
-"""Creation, rotation and verification of backups, on the database the suite runs with."""
+"""Test creating, rotating and verifying backups, on the database that the suite runs with."""
 
 import gzip
 from datetime import timedelta

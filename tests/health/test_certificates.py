@@ -136,7 +136,7 @@ def test_the_earliest_expiry_among_all_addresses_of_a_name_counts(
 ) -> None:
     good = make_server(90)
     stale = make_server(5, host="127.0.0.2", port=good.port)
-    addresses = ["127.0.0.3", good.host, stale.host]  # Nothing listens on the first one.
+    addresses = ["127.0.0.3", good.host, stale.host]  # No server listens on the first address.
     monkeypatch.setattr(guard, "resolve", lambda host, port, timeout: addresses)
 
     expires_at = probes.fetch_certificate_expiry("shop.example.com", good.port)

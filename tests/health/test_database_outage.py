@@ -78,7 +78,7 @@ def test_a_channel_that_fails_does_not_keep_the_message_from_the_others(
 ) -> None:
     settings.ALERT_EMAILS = ["ops@example.com"]
     settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
-    settings.EMAIL_HOST, settings.EMAIL_PORT = "127.0.0.1", 9  # Nothing listens there.
+    settings.EMAIL_HOST, settings.EMAIL_PORT = "127.0.0.1", 9  # No server listens on port 9.
 
     for _ in range(4):
         database_outage.watch()
@@ -91,7 +91,8 @@ def test_other_processes_of_the_host_send_no_second_message(
 ) -> None:
     for _ in range(2):
         database_outage.watch()
-    monkeypatch.setattr(database_outage, "_failures", 0)  # This simulates another process.
+    # Without the count of failures, the function behaves as in another process.
+    monkeypatch.setattr(database_outage, "_failures", 0)
     for _ in range(3):
         database_outage.watch()
 
@@ -124,4 +125,4 @@ def test_outage_is_recorded_after_recovery(database: Database) -> None:
 def test_unconfigured_channels_are_skipped(database: Database, settings: Settings) -> None:
     settings.SLACK_WEBHOOK_URL, settings.ALERT_EMAILS = "", []
     for _ in range(3):
-        database_outage.watch()  # This call must not raise an exception.
+        database_outage.watch()  # The call must not raise an exception.

@@ -83,7 +83,9 @@ def check_in(app: ClientApp, *, now: datetime) -> None:
     record_check_in(app=app, slug="import", status="ok", now=now, monitor_config=config)
 
 
-def test_the_first_hour(slack: FakeHTTP, fake_http: Callable[[], FakeHTTP]) -> None:
+def test_the_first_hour_has_no_false_alarm_and_reports_every_fault(
+    slack: FakeHTTP, fake_http: Callable[[], FakeHTTP]
+) -> None:
     site = fake_http()
     make_monitor(site.url, title="Shop site", is_required=True)
     portal = make_app(ClientApp.PORTAL_SLUG)
@@ -105,7 +107,7 @@ def test_the_first_hour(slack: FakeHTTP, fake_http: Callable[[], FakeHTTP]) -> N
     assert list(SystemAlert.objects.values_list("title", "state")) == []
     assert headlines(slack) == []
 
-    # Everything breaks on purpose.
+    # The story breaks the site, the shop and the job.
     site.default.status = 503
     report_errors(shop, 6, now=now)
     serve(shop, ok=100, failed=100, now=now)
@@ -125,7 +127,7 @@ def test_the_first_hour(slack: FakeHTTP, fake_http: Callable[[], FakeHTTP]) -> N
     )
     assert set(SystemAlert.objects.values_list("state", flat=True)) == {"open"}
 
-    # All of it is repaired, and each resolution arrives once.
+    # Every fault is repaired, and each resolution arrives once.
     site.default.status = 200
     check_in(shop, now=now)
     slack.requests.clear()

@@ -1,4 +1,4 @@
-"""The steps of a new portal's checklist read the data, and the list disappears when all are done."""
+"""Test that the checklist of a new portal derives its steps from the data, and disappears when all are done."""
 
 import re
 from datetime import UTC, datetime

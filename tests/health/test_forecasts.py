@@ -76,7 +76,7 @@ def measured(name: str, *, failed: dict[int, int], days: int = 30) -> None:
 
 
 def test_an_outage_that_goes_on_uses_the_budget_up_within_minutes() -> None:
-    measured("gate", failed={0: 20})  # These are 20 of the 43 allowed failures.
+    measured("gate", failed={0: 20})  # The 20 failures are a part of the 43 allowed ones.
 
     [budget] = error_budgets(NOON)
 

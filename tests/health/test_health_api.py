@@ -113,7 +113,7 @@ def test_hanging_dependency_does_not_delay_the_response(
     try:
         started = time.monotonic()
         body = client.get("/health").json()
-        # It takes 0.2 s in production, but test machines are shared.
+        # The response takes 0.2 s in production, but test machines are shared.
         assert time.monotonic() - started < 2
     finally:
         release.set()

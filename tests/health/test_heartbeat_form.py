@@ -1,4 +1,4 @@
-"""The form of a heartbeat checks in on request."""
+"""Test the form of a heartbeat, which sends a check-in when staff ask for it."""
 
 import pytest
 from django.contrib.auth.models import Group, User

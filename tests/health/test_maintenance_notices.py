@@ -1,4 +1,4 @@
-"""Notices to subscribers of the status page when maintenance is scheduled, moved, begins, ends or is canceled."""
+"""Test the notices to subscribers when maintenance is scheduled, moved, begins, ends or is canceled."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -31,7 +31,8 @@ def make_window(**fields: Any) -> MaintenanceWindow:
 def make_subscriber(address: str = "ada@shop.example", at: datetime = NOON) -> None:
     subscribers.subscribe(address, now=at)
     Subscriber.objects.filter(confirmed_at=None).update(confirmed_at=at)
-    StatusMail.objects.all().delete()  # the message that asks for a confirmation
+    # The e-mail that asks for a confirmation is not part of the test.
+    StatusMail.objects.all().delete()
 
 
 def run(*hours: float) -> list[tuple[str, bool]]:
@@ -52,11 +53,12 @@ def test_each_phase_is_reported_once() -> None:
 @pytest.mark.parametrize(
     ("hours", "phases"),
     [
-        ((2.5, 4), ["in_progress", "completed"]),  # created after it began
-        ((4, 5), []),  # created after it ended
-        ((0, 4), ["scheduled", "completed"]),  # the portal was off meanwhile
-        ((2,), ["in_progress"]),  # its first instant
-        ((3,), []),  # its end
+        ((2.5, 4), ["in_progress", "completed"]),  # The window is created after it has begun.
+        ((4, 5), []),  # The window is created after it has ended.
+        # The portal is off from the beginning to the end of the window.
+        ((0, 4), ["scheduled", "completed"]),
+        ((2,), ["in_progress"]),  # The job runs at the first instant of the window.
+        ((3,), []),  # The job runs at the end of the window.
     ],
 )
 def test_windows_are_reported_from_when_the_portal_knows_of_them(
@@ -146,7 +148,8 @@ def test_subscribers_get_each_notice_once_by_email() -> None:
         "[Maintenance scheduled] Database move",
         *begun_and_ended,
     ]
-    assert subjects["late@shop.example"] == begun_and_ended  # it subscribed after the announcement
+    # The last address subscribed after the announcement.
+    assert subjects["late@shop.example"] == begun_and_ended
     text = str(mail.outbox[0].body)
     assert (
         "From 2 Mar 2026, 14:00 UTC to 2 Mar 2026, 15:00 UTC\nAffected: Shop\n\nOrders take longer."
@@ -200,4 +203,4 @@ def test_the_jobs_record_send_and_delete_notices(monkeypatch: pytest.MonkeyPatch
     maintenance.record_notices(now=NOON + 4 * HOUR)
     maintenance.prune_notices(now=NOON + timedelta(days=31))
     assert not MaintenanceNotice.objects.exists()
-    assert run(24 * 31) == []  # the window is still there, and is not reported again
+    assert run(24 * 31) == []  # The window is stored, and is not reported again.

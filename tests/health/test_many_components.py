@@ -1,4 +1,4 @@
-"""Pages about components need the same number of queries, however many components there are."""
+"""Test that pages about components need the same number of queries for any number of components."""
 
 from datetime import timedelta
 from typing import Any

@@ -243,7 +243,7 @@ def test_every_query_of_every_dashboard_returns_data(prometheus: str, settings: 
         for target in panel["targets"]
     }
     assert len(queries) > 60
-    # These metrics appear only once errors, breakers or notifications exist.
+    # Metrics with these prefixes appear only once errors, breakers or notifications exist.
     optional = ("opsportal_error", "opsportal_breaker", "opsportal_notifications")
     missing = {query for query in queries if not any(word in query[2] for word in optional)}
     deadline = time.monotonic() + 45

@@ -1,4 +1,4 @@
-"""Monitors run at their interval, and a failing one opens one alert and one incident."""
+"""Test that monitors run at their interval, and that a failing monitor opens one alert and one incident."""
 
 import socket
 from datetime import UTC, datetime, timedelta
@@ -150,7 +150,7 @@ def test_alert_about_own_network_when_no_external_address_responds(
 def test_unresponsive_address_does_not_delay_other_monitors(
     fake: FakeHTTP,
 ) -> None:
-    with socket.socket() as listener:  # This server accepts connections and never responds.
+    with socket.socket() as listener:  # The listener accepts connections and never responds.
         listener.bind(("127.0.0.1", 0))
         listener.listen()
         silent = make_monitor(

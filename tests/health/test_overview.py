@@ -73,7 +73,7 @@ def test_errors_are_counted_per_minute_and_compared_with_last_week() -> None:
     assert comparison("errors.per_minute") == "4 times last week"
 
 
-def test_requests_that_failed_and_their_response_time() -> None:
+def test_the_overview_shows_failed_requests_and_response_times() -> None:
     app = make_app()
     calls = [Performance("seats", 100, kind="request")] * 9
     calls += [Performance("seats", 100, kind="request", ok=False)]

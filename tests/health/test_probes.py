@@ -1,4 +1,4 @@
-"""A monitor is up if its address responds as the monitor expects."""
+"""Test that a monitor is up if its address responds as the monitor expects."""
 
 from collections.abc import Callable
 
@@ -166,7 +166,7 @@ def test_redirects_to_private_addresses_are_forbidden(fake: FakeHTTP) -> None:
 def test_every_address_of_a_name_is_tried(
     fake: FakeHTTP, scheme: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Nothing listens on the first address.
+    # No server listens on the first address.
     monkeypatch.setattr(guard, "resolve", lambda *args: ["127.0.0.2", "127.0.0.1"])
     port = fake.url.rsplit(":", 1)[1]
     probes.probe(make_monitor(f"{scheme}://shop.example.com:{port}"))

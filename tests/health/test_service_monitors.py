@@ -82,10 +82,10 @@ def test_the_portals_own_database_password_is_never_sent(monkeypatch: pytest.Mon
                     return
                 with client:
                     data = client.recv(1000)
-                    if len(data) == 8:  # This is a request for TLS.
+                    if len(data) == 8:  # A message of 8 bytes is a request for TLS.
                         client.sendall(b"N")
                         data = client.recv(1000)
-                    # This message asks for a password in clear.
+                    # The server's message asks for a password in clear text.
                     client.sendall(b"R\0\0\0\x08\0\0\0\x03")
                     received.append(client.recv(1000))
 
@@ -124,7 +124,7 @@ def test_server_of_another_protocol_is_down(mail_server: MailServer) -> None:
 
 
 class Authenticated:
-    """Accepts one user, after STARTTLS."""
+    """An authenticator that accepts the password of one user."""
 
     def __call__(
         self, server: object, session: object, envelope: object, mechanism: str, data: object

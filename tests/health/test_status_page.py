@@ -43,7 +43,7 @@ def public(title: str, verdict: Status = Status.HEALTHY) -> Component:
 
 @pytest.fixture
 def make_database_unavailable(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], None]]:
-    """Return a function after whose call no thread gets a new connection."""
+    """Return a function that makes the database refuse all new connections."""
     own = connections["default"]
 
     def close_connections() -> None:
@@ -307,7 +307,7 @@ def test_last_known_status_is_shown_while_the_database_is_unavailable(
     assert "All systems operational" not in page
     assert "Shop" in page
     assert "Traceback" not in page
-    assert time.monotonic() - started < 4  # It takes 0.5 s, plus delays on a shared machine.
+    assert time.monotonic() - started < 4  # The page takes 0.5 s, plus delays on a shared machine.
     assert client.get("/status/status.json").json()["stale"] is True
 
 

@@ -66,7 +66,7 @@ def three_mails(mail_server: MailServer, settings: Settings) -> MailServer:
     for name in ("ada", "bo", "cy"):
         subscribers.subscribe(f"{name}@example.com", now=NOON)
     Subscriber.objects.update(confirmed_at=NOON)
-    StatusMail.objects.all().delete()  # These are the e-mails that ask for a confirmation.
+    StatusMail.objects.all().delete()  # The deleted e-mails ask for a confirmation.
     IncidentUpdate.objects.create(
         incident=incident, at=NOON, state=IncidentState.IDENTIFIED, text="x"
     )

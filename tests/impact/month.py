@@ -21,7 +21,7 @@ from tests.errors.stored import new_error
 from tests.factories import make_event, make_payment, make_ticket_type, wanted
 from tests.payments.stripe_double import Fault, StripeDouble
 
-START = datetime(2026, 10, 5, tzinfo=UTC)  # This is a Monday.
+START = datetime(2026, 10, 5, tzinfo=UTC)  # The month starts on a Monday.
 DAYS = 28
 PRICES = {"EUR": 4500, "USD": 5000, "GBP": 3900, "JPY": 6000}
 HOLD = timedelta(minutes=15)
@@ -31,7 +31,7 @@ EXTENSION, EXTENDED_BEFORE = timedelta(minutes=10), timedelta(minutes=5)
 NOTICED_AFTER = timedelta(
     minutes=2
 )  # An outage is assumed to have begun this long before the first failed check.
-# Name, start as a part of the month, length, share of the orders in that time that name the problem.
+# Each problem has its name, its start as a part of the month, its length, and the share of orders that name it.
 PROBLEMS = (
     ("bad release", 0.15, timedelta(hours=24), 0.9),
     ("provider", 0.35, timedelta(hours=30), 0.8),
@@ -92,8 +92,8 @@ class Month:
             for currency, price in PRICES.items()
         }
         self._reservations: dict[int, Reservation] = {}
-        self._payments: dict[int, Payment] = {}  # This has the newest try of each order.
-        self._chosen: dict[int, Payment] = {}  # This has the try that was confirmed or paid.
+        self._payments: dict[int, Payment] = {}  # Each order has its newest try here.
+        self._chosen: dict[int, Payment] = {}  # Each order has its confirmed or paid try here.
         self._actions = sorted(self._plan(orders))
 
     def _timestamp(self) -> float:
@@ -110,11 +110,12 @@ class Month:
         length = timedelta(days=DAYS)
         for order in range(orders):
             begins = START + length * self.random.random()
-            if order % 20 == 0:  # These begin within the outage or shortly before it.
+            if order % 20 == 0:  # Every twentieth order begins in the outage or shortly before it.
                 begins = OUTAGE[0] - HOLD + (OUTAGE[1] - OUTAGE[0]) * self.random.random()
             draw = self.random.random
             yield at(begins, "reserve", order)
-            for _ in range(self.random.choice([0, 0, 0, 1, 2])):  # These tries are abandoned.
+            # The buyer abandons up to two tries.
+            for _ in range(self.random.choice([0, 0, 0, 1, 2])):
                 yield at(begins + timedelta(minutes=1 + 2 * draw()), "try", order)
             is_hit = False
             for name, start, lasts, share in PROBLEMS:

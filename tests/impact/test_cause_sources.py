@@ -71,7 +71,7 @@ def test_a_deploy_during_which_the_problem_began_counts_from_its_start() -> None
 
 
 @pytest.mark.django_db
-def test_edited_settings_of_every_app() -> None:
+def test_edited_settings_of_every_app_are_possible_causes() -> None:
     sync_rules()
     rule = AlertRule.objects.get(name="errors.high")
     app = make_app("shop", name="Shop")
@@ -104,7 +104,7 @@ def test_a_deleted_row_is_named_by_its_number() -> None:
 
 
 @pytest.mark.django_db
-def test_keys_that_stopped_working() -> None:
+def test_keys_that_stopped_working_are_possible_causes() -> None:
     app = make_app("shop", name="Shop")
     key, _ = ApiKey.issue(app=app, scopes=[Scope.PAYMENTS], label="server")
     ApiKey.objects.filter(pk=key.pk).update(expires_at=NOON - 2 * MINUTE)
@@ -118,7 +118,7 @@ def test_keys_that_stopped_working() -> None:
 
 
 @pytest.mark.django_db
-def test_outages_and_maintenance() -> None:
+def test_outages_and_maintenance_are_possible_causes() -> None:
     mail = make_component("mail", title="Mail")
     make_component("gate", title="Gate", status="degraded", since=NOON - 6 * MINUTE)
     Incident.objects.create(title="Mail is down", component=mail, started_at=NOON - 4 * MINUTE)
@@ -168,7 +168,7 @@ def test_a_call_that_became_slower_or_began_to_fail() -> None:
 
 
 @pytest.mark.django_db
-def test_a_rise_in_traffic_and_a_sale_that_began() -> None:
+def test_a_rise_in_traffic_and_a_sale_that_began_are_possible_causes() -> None:
     app = make_app("shop", name="Shop")
     record_calls(
         app, "GET /", [20.0] * 75, until=NOON, kind="request", counts=[30] * 71 + [300] * 4
@@ -184,7 +184,7 @@ def test_a_rise_in_traffic_and_a_sale_that_began() -> None:
 
 
 @pytest.mark.django_db
-def test_a_new_error_in_the_same_app() -> None:
+def test_a_new_error_in_the_same_app_is_a_possible_cause() -> None:
     app = shop()
     make_error(app, title="Timeout", group="t", received_at=NOON - 2 * MINUTE)
     make_error(app, title="Regressed", group="r", received_at=NOON - 50 * HOUR)

@@ -102,7 +102,7 @@ def test_a_deploy_that_finished_just_after_the_first_error_is_a_cause() -> None:
         (timedelta(seconds=-90), "2 min after"),
     ],
 )
-def test_the_distance_in_words(before: timedelta, text: str) -> None:
+def test_the_distance_is_written_in_words(before: timedelta, text: str) -> None:
     assert Cause(change(), 1.0, before, ()).distance_text == text
 
 

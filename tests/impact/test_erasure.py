@@ -1,4 +1,4 @@
-"""A person is erased from every record, for good; amounts, times and seats stay."""
+"""Test that a person is erased from every record, for good, and that amounts, times and seats stay."""
 
 from collections.abc import Callable
 from datetime import datetime, timedelta

@@ -106,7 +106,7 @@ def test_each_currency_is_estimated_on_its_own() -> None:
 
 
 def test_the_range_contains_the_true_loss_in_nine_of_ten_problems() -> None:
-    """Buyers come independently, at a rate that changes with the hour; each problem keeps a known number away."""
+    """Generate independent buyers at a rate that changes with the hour, and problems that keep a known number away."""
     drawn = random.Random(20261129)
     weeks, contained, problems = 5, 0, 40
     sales: list[datetime] = []

@@ -1,4 +1,4 @@
-"""Exact figures contain the orders that a problem affected, with their states at each step."""
+"""Test that exact figures contain the orders that a problem affected, with their states at each step."""
 
 import uuid
 from datetime import timedelta

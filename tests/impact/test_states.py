@@ -168,7 +168,7 @@ def test_a_payment_without_order_and_reservation_is_an_order() -> None:
 
 
 def test_an_order_whose_money_was_returned_ends_with_the_return() -> None:
-    """An error between the payment and the refund comes before the end, so the order counts as lost."""
+    """Test an order with an error between its payment and its refund: the order ends later, so it counts as lost."""
     returned_at = NOON + timedelta(days=1)
 
     found = decide(

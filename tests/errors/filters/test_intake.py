@@ -1,4 +1,4 @@
-"""Errors that match an inbound filter are answered and counted, but not stored."""
+"""Test that errors that match an inbound filter are answered and counted, but not stored."""
 
 import json
 import uuid

@@ -1,4 +1,4 @@
-"""Arbitrary input to ingestion never causes a 5xx, and every event that got an id is stored, grouped and counted."""
+"""Test that arbitrary input to ingestion never causes a 5xx, and that every event with an id is stored and counted."""
 
 import json
 import uuid
@@ -92,7 +92,7 @@ def is_kept(app: ClientApp, event_id: str) -> None:
 
 @fuzz
 @given(body=envelopes() | broken(envelopes()))
-def test_any_envelope(shop: tuple[ClientApp, str], body: bytes) -> None:
+def test_any_envelope_is_stored_or_refused(shop: tuple[ClientApp, str], body: bytes) -> None:
     app, key = shop
     before = ErrorEvent.objects.filter(app=app).count()
 
@@ -106,7 +106,7 @@ def test_any_envelope(shop: tuple[ClientApp, str], body: bytes) -> None:
 
 @fuzz
 @given(event=events)
-def test_any_event(shop: tuple[ClientApp, str], event: dict[str, Any]) -> None:
+def test_any_event_is_stored(shop: tuple[ClientApp, str], event: dict[str, Any]) -> None:
     app, key = shop
 
     answer = call(f"/api/{app.pk}/store/", written(event), key)
@@ -123,7 +123,7 @@ def test_any_event(shop: tuple[ClientApp, str], event: dict[str, Any]) -> None:
     body=values.map(written) | st.binary(max_size=60),
     method=st.sampled_from(("POST", "GET", "PUT", "OPTIONS", "")),
 )
-def test_any_body_at_any_address(
+def test_any_body_at_any_address_is_stored_or_refused(
     shop: tuple[ClientApp, str], what: str, body: bytes, method: str
 ) -> None:
     app, key = shop
@@ -134,7 +134,9 @@ def test_any_body_at_any_address(
 
 @fuzz
 @given(given_json=values)
-def test_anything_at_the_plain_endpoint(shop: tuple[ClientApp, str], given_json: Any) -> None:
+def test_the_plain_endpoint_stores_or_refuses_any_body(
+    shop: tuple[ClientApp, str], given_json: Any
+) -> None:
     app, key = shop
 
     answer = call("/api/v1/errors/", written(given_json), key)
@@ -152,7 +154,7 @@ def test_any_check_in(
     shop: tuple[ClientApp, str], slug: str, text: str, payload: Any, method: str
 ) -> None:
     app, key = shop
-    if "\n" in slug:  # Such a text is not a valid URL.
+    if "\n" in slug:  # A text with a line break is not a valid URL.
         return
     query = f"status=ok&environment={text}&duration={text}".encode("utf-8", "replace").decode()
 
@@ -163,7 +165,7 @@ def test_any_check_in(
 @given(
     key=texts, path=st.sampled_from(("/api/1/envelope/", "/api/v1/errors/", "/api/1/cron/nightly/"))
 )
-def test_any_key(db: None, key: str, path: str) -> None:
+def test_any_key_is_accepted_or_refused(db: None, key: str, path: str) -> None:
     key = key.encode("latin-1", "replace").decode("latin-1")  # WSGI decodes headers as latin-1.
     for query in ("", "sentry_key=%00", "sentry_key=x" + "&" * 60, f"sentry_key={key}"):
         assert call(path, b"{}", key, query=query).status in (400, 401, 403)

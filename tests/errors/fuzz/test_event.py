@@ -1,4 +1,4 @@
-"""Any event is accepted, scrubbed and within its columns, and is the same with and without the frame cache."""
+"""Test that any event is accepted and scrubbed, fits its columns, and is the same with and without the frame cache."""
 
 import gzip
 import json
@@ -68,7 +68,7 @@ def is_storable(event: NewEvent) -> None:
         if isinstance(value, str) and name != "payload":
             assert len(value) <= LENGTHS.get(name, 32), name
             assert "\0" not in value
-            value.encode()  # This raises an exception for a lone surrogate.
+            value.encode()  # encode() raises an exception for a lone surrogate.
     for key, value in event.tags:
         assert "\0" not in key + value
         (key + value).encode()

@@ -1,4 +1,4 @@
-"""Every pattern takes linear time: four times the text takes about four times as long."""
+"""Test that every pattern takes linear time: four times the text takes about four times as long."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""The event page shows the original frames, with a switch to the minified ones, and says what is missing."""
+"""Test that the event page shows the original and the minified frames, and names missing source maps."""
 
 import pytest
 from django.test import Client

@@ -1,4 +1,4 @@
-"""Stored events are resolved with source maps: their frames are shown as written."""
+"""Test that stored events are resolved with source maps: their frames show the original code."""
 
 import base64
 from unittest.mock import Mock

@@ -1,4 +1,4 @@
-"""Events with resolved stacks are grouped by the original code."""
+"""Test that events with resolved stacks are grouped by the original code."""
 
 from datetime import timedelta
 from typing import Any

@@ -1,4 +1,4 @@
-"""The storage of source maps is bounded by age, by use and per app."""
+"""Test that the storage of source maps is limited by age, by use and per app."""
 
 from datetime import timedelta
 
@@ -103,7 +103,7 @@ def test_a_resolution_counts_as_use(cli: Cli) -> None:
     assert ArtifactBundle.objects.get().last_used_at == now
 
 
-def test_resolved_stacks_go_with_their_events(cli: Cli) -> None:
+def test_resolved_stacks_are_deleted_with_their_events(cli: Cli) -> None:
     build = Build(debug_id="6d9e271d-ffad-5b97-a13d-8954e7fe7f2b")
     cli.upload(build.archive())
     to_resolve.clear()

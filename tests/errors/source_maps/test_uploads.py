@@ -1,4 +1,4 @@
-"""sentry-cli uploads build artifacts in chunks, which become a bundle; broken and huge uploads harm nothing."""
+"""Test that sentry-cli uploads artifacts in chunks, which become a bundle, and that broken uploads harm nothing."""
 
 import gzip
 import io
