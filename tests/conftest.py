@@ -30,7 +30,7 @@ from tests.servers.redis_server import RedisServer
 hypothesis_settings.register_profile("shared", suppress_health_check=[HealthCheck.too_slow])
 hypothesis_settings.load_profile("shared")
 
-# These sentences name tests that this run could not execute.
+# Each sentence in this list names tests that the run could not execute.
 LEFT_OUT = pytest.StashKey[list[str]]()
 _skipped: list[str] = []
 
@@ -39,7 +39,7 @@ SERVER_FIXTURES = {
     *("portal", "make_portal", "module_portal", "portal_template", "portal_with_worker"),
     *("postgres", "redis_server", "live_server", "stripe_server"),
 }
-KINDS = ("servers", "browser", "slow")  # All other tests are fast.
+KINDS = ("servers", "browser", "slow")  # Tests without one of these fixtures are fast.
 
 # Tests with these reasons are skipped here and run on the other database. Other skips are reported and fail in CI.
 RUNS_ELSEWHERE = ("part of the ", "runs in the ", "runs only on ")
@@ -67,7 +67,8 @@ def pytest_sessionstart(session: pytest.Session) -> None:
                 pytest.exit(f"no Redis answers at {settings.REDIS_URL}", 3)
 
 
-@pytest.hookimpl(wrapper=True, tryfirst=True)  # This runs before `-m` selects by the markers.
+# The hook runs before `-m` selects tests by their markers.
+@pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_collection_modifyitems(
     config: pytest.Config, items: list[pytest.Item]
 ) -> Generator[None]:
@@ -89,7 +90,7 @@ def pytest_collection_modifyitems(
             f"{len(needing)} browser tests did not run: {chromium.HOW_TO_GET_ONE}"
         )
     yield
-    # Last, because playwright's event loop runs in the test's thread from the first browser test on, and tests of
+    # Run browser tests last: playwright's event loop runs in the test's thread from the first one on, and tests of
     # asyncio cannot start theirs beside it. Each xdist worker runs its share in this order.
     items.sort(key=lambda item: item.get_closest_marker("browser") is not None)
 
@@ -157,7 +158,7 @@ def empty_caches() -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def test_database_can_be_dropped(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Close the connections that past tests still hold, because PostgreSQL drops no database in use."""
+    """Close the connections that earlier tests still hold, because PostgreSQL does not drop a database in use."""
     request.getfixturevalue("django_db_setup")
     yield
     # If no test used the database, it was not created, and the connection's name belongs to no database.

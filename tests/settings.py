@@ -11,8 +11,9 @@ from urllib.parse import urlsplit
 
 # The folder is removed by conftest when pytest ends.
 TEST_DIR = Path(tempfile.mkdtemp(prefix="opsportal-test-"))
-(TEST_DIR / "static").mkdir()  # whitenoise warns of a missing one, and warnings are errors.
-# xdist's workers share one Redis server; each has a database of its own.
+# The library whitenoise warns if the folder is missing, and warnings are errors.
+(TEST_DIR / "static").mkdir()
+# The workers of xdist share one Redis server; each worker has a database of its own.
 WORKER_NUMBER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
 
 # A developer's own settings must not reach the tests.
@@ -33,7 +34,7 @@ os.environ["SECRET_KEY"] = "tests-only-tests-only-tests-only-tests-only-tests-on
 # Under live_server nothing is collected, so hashed names would answer 404 and pages would be unstyled.
 os.environ["STATICFILES_STORAGE"] = "django.contrib.staticfiles.storage.StaticFilesStorage"
 os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = (
-    "1"  # playwright's sync API runs a loop in the test's thread.
+    "1"  # Playwright's synchronous API runs an event loop in the test's thread.
 )
 if os.environ.get("REDIS_URL"):
     redis_server = urlsplit(os.environ["REDIS_URL"])

@@ -1,4 +1,4 @@
-"""Check the inventory of all hooks, because a misspelled module is never imported. Add new hooks here."""
+"""Check the list of all hooks, because the portal never imports a misspelled module. Add new hooks to the list."""
 
 import inspect
 from pathlib import Path

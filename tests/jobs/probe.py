@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def note(*, path: str, text: str, seconds: float = 0) -> str:
-    """Append a line to a file, opened in append mode so that concurrent lines stay intact."""
+    """Append a line to a file. The append mode keeps lines of concurrent tasks intact."""
     time.sleep(seconds)
     with Path(path).open("a") as file:
         file.write(f"{text}\n")

@@ -1,4 +1,4 @@
-"""Continuous tasks run beside the workers, and are started again when they end or hang."""
+"""Test that continuous tasks run beside the workers, and are started again when they end or hang."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""A worker cluster survives a database restart and then runs the queued tasks."""
+"""Test that a worker cluster survives a database restart and then runs the queued tasks."""
 
 from collections.abc import Iterator
 from pathlib import Path

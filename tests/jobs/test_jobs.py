@@ -1,4 +1,4 @@
-"""Scheduled jobs run once per due time, even if workers are killed, and have a history."""
+"""Test that scheduled jobs run once per due time, even if workers are killed, and have a history."""
 
 import threading
 from datetime import UTC, datetime, timedelta
@@ -306,7 +306,7 @@ def test_without_a_node_or_a_tick_the_queue_is_not_alive() -> None:
 
 @pytest.mark.django_db
 def test_a_node_that_has_just_started_is_alive_before_its_first_tick() -> None:
-    # This is the node's last report before the shutdown.
+    # The node reports for the last time before its shutdown.
     services.report_node(NOON - timedelta(hours=2), has_ticked=True)
     services.report_node(NOON - timedelta(seconds=20), pid=4711, has_started=True)
 
@@ -323,7 +323,8 @@ def test_a_cluster_is_hung_if_tasks_are_queued_and_none_is_started() -> None:
     OrmQ.objects.create(key="opsportal", payload="", lock=NOON - timedelta(seconds=40))
 
     assert services.is_hung(NOON, since=start)
-    assert not services.is_hung(NOON, since=NOON - timedelta(seconds=100))  # It has just started.
+    # A cluster that has just started is not hung.
+    assert not services.is_hung(NOON, since=NOON - timedelta(seconds=100))
     services.report_node(NOON - timedelta(seconds=100), has_progressed=True)
     assert not services.is_hung(NOON, since=start)
 

@@ -1,4 +1,4 @@
-"""In the admin, staff see the history of scheduled jobs, start them, and disable them."""
+"""Test that staff see the history of scheduled jobs in the admin, start jobs, and disable them."""
 
 from datetime import timedelta
 

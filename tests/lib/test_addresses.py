@@ -1,4 +1,4 @@
-"""The client's address is taken from X-Forwarded-For as far as our own proxies have set it."""
+"""Test that the client's address is taken from X-Forwarded-For only as far as the portal's own proxies have set it."""
 
 import pytest
 from pytest_django.fixtures import Settings

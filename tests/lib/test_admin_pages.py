@@ -1,4 +1,4 @@
-"""Every page of the admin opens and speaks the portal's language, not Django's."""
+"""Test that every page of the admin opens, and that it shows the portal's texts instead of Django's."""
 
 import re
 

@@ -39,7 +39,7 @@ EVERY, TEAM_ONLY = "see_every_app", "see_team_apps_only"
 @pytest.mark.parametrize(
     ("permissions", "teams", "seen"),
     [
-        ([], [], None),  # This is how it was before teams had apps.
+        ([], [], None),  # A person without a team sees every app, as before teams had apps.
         ([], [[]], None),  # A team without apps limits no one.
         ([], [["shop"]], {"shop"}),
         ([], [["shop"], ["bank"]], {"shop", "bank"}),
@@ -65,7 +65,7 @@ def test_a_person_sees_the_apps_of_all_teams_unless_the_role_says_otherwise(
     if seen is None:
         assert apps is None
     else:
-        assert apps is not None  # None stands for every app.
+        assert apps is not None  # The value None would stand for every app.
         assert set(ClientApp.objects.filter(pk__in=apps).values_list("slug", flat=True)) == seen
 
 

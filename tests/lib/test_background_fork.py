@@ -1,4 +1,4 @@
-"""The worker cluster may fork while the background thread runs a chore."""
+"""Test that the worker cluster may fork while the background thread runs a chore."""
 
 import os
 import threading

@@ -1,4 +1,4 @@
-"""Amounts are written, entered and limited according to Stripe's currency table."""
+"""Test that amounts are written, entered and limited according to Stripe's currency table."""
 
 from decimal import Decimal
 
@@ -65,9 +65,9 @@ def test_stripe_accepts_only_multiples_of_the_step(amount: int, code: str, probl
         (49, "COP", "the minimum amount is 0.50 COP"),
         (49, "KRW", "the minimum amount is 50 KRW"),
         (49, "ZAR", "the minimum amount is 0.50 ZAR"),
-        (150_000_000, "COP", ""),  # This is 1,500,000 COP, about 350 EUR.
-        (150_000_000, "HUF", ""),  # This is 1,500,000 HUF, about 3,800 EUR.
-        (150_000_000, "UGX", ""),  # This is 1,500,000 UGX, about 350 EUR.
+        (150_000_000, "COP", ""),  # The amount is 1,500,000 COP, about 350 EUR.
+        (150_000_000, "HUF", ""),  # The amount is 1,500,000 HUF, about 3,800 EUR.
+        (150_000_000, "UGX", ""),  # The amount is 1,500,000 UGX, about 350 EUR.
         (999_999_999_999, "EUR", ""),
         *(
             (amount, "EUR", "the amount must be from 1 to 999999999999 in the unit of Stripe's API")

@@ -81,7 +81,9 @@ def test_the_range_of_a_steady_rise_contains_the_truth(
     ],
     ids=["flat", "falling", "far", "above", "one step", "staircase"],
 )  # fmt: skip
-def test_known_courses(value: Callable[[float], float], outlook: Outlook, text: str) -> None:
+def test_known_courses_have_the_expected_forecast(
+    value: Callable[[float], float], outlook: Outlook, text: str
+) -> None:
     trend = weekly(course(value))
 
     assert trend.outlook is outlook
@@ -115,7 +117,7 @@ def test_a_noisy_rise_gives_a_wider_range_than_a_steady_one() -> None:
         [],
         [(NOON, 5.0)],
         [(NOON - HOUR, 5.0), (NOON, 6.0)],
-        course(lambda day: day, days=0.2),  # These are five hours.
+        course(lambda day: day, days=0.2),  # The course covers only five hours.
         [(at - 2 * DAY, value) for at, value in course(lambda day: day)],
     ],
     ids=["none", "one", "two", "short", "old"],

@@ -1,4 +1,4 @@
-"""Forms of the admin are checked while they are filled in, by the rules of saving."""
+"""Test that forms of the admin are checked while they are filled in, by the rules that apply when they are saved."""
 
 import pytest
 from django.contrib import admin

@@ -1,4 +1,4 @@
-"""The guarded proxy passes requests on as they arrive, and reaches no address that is not allowed."""
+"""Test that the guarded proxy passes requests on as they arrive, and connects only to allowed addresses."""
 
 import base64
 import socket

@@ -1,4 +1,4 @@
-"""A cluster lock is held by one process at a time on the shared database."""
+"""Test that a cluster lock is held by one process at a time on the shared database."""
 
 import threading
 import time

@@ -1,4 +1,4 @@
-"""Every log line is one JSON object of limited size, with its context and without personal data."""
+"""Test that every log line is one JSON object of limited size, with its context and without personal data."""
 
 import json
 import logging

@@ -1,4 +1,4 @@
-"""No client exceeds the limit in any window, memory stays bounded, and an unavailable Redis costs little time."""
+"""Test that no client exceeds a limit, that memory stays bounded, and that an unavailable Redis costs little time."""
 
 import os
 import signal
@@ -230,7 +230,7 @@ class TestRedisUnavailable:
         ratelimit.probe_redis()
 
         assert ratelimit.acquire("k", 10, 60).remaining == 2
-        ratelimit.memory.clear()  # This simulates another process.
+        ratelimit.memory.clear()  # Without its memory, the limiter behaves as in another process.
         assert [ratelimit.acquire("k", 10, 60).allowed for _ in range(4)] == [
             True,
             True,
@@ -278,7 +278,7 @@ class TestRedisUnavailable:
             for _ in range(20):
                 ratelimit.acquire("k", 100, 60)
 
-            assert black_hole.connections == 4  # These are three calls and one probe.
+            assert black_hole.connections == 4  # Three calls and one probe have connected.
 
 
 HAMMER = """

@@ -1,4 +1,4 @@
-"""Errors are reported to Sentry with region and instance, without personal data, and separately per request."""
+"""Test that errors are reported to Sentry without personal data, with region, instance, and their own request."""
 
 import json
 import os

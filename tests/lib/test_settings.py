@@ -1,4 +1,4 @@
-"""Invalid settings in the environment are reported together, in one line."""
+"""Test that invalid settings in the environment are reported together, in one line."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""A commit that no standby has confirmed is an error, although PostgreSQL answers it like any other."""
+"""Test that a commit without the confirmation of a standby is an error, although PostgreSQL reports success."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -72,7 +72,8 @@ def test_the_commit_of_a_transaction_raises(own: Any) -> None:
 
     own.rollback()
     own.set_autocommit(True)
-    assert ids(own) == [1]  # its outcome was unknown: a repeated request must find it
+    # The row is there, so a repeated request finds it although its commit was unconfirmed.
+    assert ids(own) == [1]
 
 
 def test_a_statement_that_is_its_own_transaction_raises(own: Any) -> None:

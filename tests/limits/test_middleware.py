@@ -1,4 +1,4 @@
-"""Rate limits apply per tier and client, are stated in every response, and cannot be evaded."""
+"""Test that rate limits apply per tier and client, are stated in every response, and cannot be evaded."""
 
 import time
 from collections.abc import Iterator

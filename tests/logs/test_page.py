@@ -158,7 +158,7 @@ def test_pages_continue_after_the_last_entry(browse: Client, shop: ClientApp, ad
 
 def test_the_number_of_queries_does_not_grow_with_the_entries(browse: Client, add: Add) -> None:
     add("one", order_id="1")
-    browse.get(URL)  # This request fills the caches of the session's user.
+    browse.get(URL)  # The first request fills the caches of the session's user.
     with CaptureQueriesContext(connection) as few:
         browse.get(URL)
     for number in range(20):

@@ -1,4 +1,4 @@
-"""The requests that Sentry SDKs measure are listed with the logs and errors of their trace."""
+"""Test that the requests that Sentry SDKs measure are listed with the logs and errors of their trace."""
 
 import json
 from typing import Any

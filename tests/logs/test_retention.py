@@ -1,4 +1,4 @@
-"""Logs are deleted after LOG_DAYS, with their words in the search index."""
+"""Test that logs are deleted after LOG_DAYS, with their words in the search index."""
 
 from datetime import timedelta
 

@@ -1,7 +1,7 @@
 """Print the text of a portal's staff pages as one line of JSON: `python -m tests.move.pages <session> <timestamp>`.
 
-The pages are those that can be reached by links, at a fixed time. What differs between two databases by its nature is
-left out.
+The pages are those that can be reached by links, at a fixed time. Parts that
+differ between two databases by their nature are left out.
 """
 
 import json
@@ -17,7 +17,8 @@ import time_machine
 
 START = ["/admin/system-health/", "/admin/", "/status/"]
 MAX_PAGES = 60
-MAX_PAGES_OF_A_KIND = 3  # At most this many addresses that differ only in numbers are read.
+# Of addresses that differ only in numbers, the program reads at most this many.
+MAX_PAGES_OF_A_KIND = 3
 # These pages are about the process and its database server, show a random secret, or change something.
 LEFT_OUT = re.compile(
     r"/two-factor/|"

@@ -1,4 +1,4 @@
-"""A portal that runs on SQLite is moved to PostgreSQL, although the move is killed once, and shows the same numbers."""
+"""Test that a portal moves from SQLite to PostgreSQL, even after a killed move, and then shows the same numbers."""
 
 import hashlib
 import json
@@ -26,7 +26,7 @@ from tests.servers.postgres import PostgresServer
 from tests.two_runs import in_the_sqlite_run
 
 pytestmark = in_the_sqlite_run
-# This blocks the move when it records the first piece of a table, until the lock is released.
+# The trigger blocks the move when it records the first piece of a table, until the lock is released.
 BLOCK = f"""
     {CREATE_RECORDS};
     CREATE OR REPLACE FUNCTION block() RETURNS trigger LANGUAGE plpgsql AS
@@ -85,7 +85,7 @@ def test_a_portal_is_moved_although_the_move_differs_once_and_is_killed_once(
     assert "Continuing the interrupted copy." in output
     assert digest(portal) == untouched
     portal.restart()
-    assert report(portal) == 503  # Nothing is written to the old database by mistake.
+    assert report(portal) == 503  # The old database refuses writes that are sent to it by mistake.
     assert "has already been moved to" in portal.manage("move_to_postgresql", url).stderr
 
     at = datetime.now(UTC).isoformat()

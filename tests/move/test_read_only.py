@@ -1,4 +1,4 @@
-"""A portal that is read-only shows its pages and refuses changes, at its addresses and in the database."""
+"""Test that a read-only portal shows its pages and refuses changes, in its views and in the database."""
 
 import time
 from collections.abc import Iterator

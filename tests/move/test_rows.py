@@ -1,4 +1,4 @@
-"""Every value of SQLite arrives in PostgreSQL, and both databases write it as the same line."""
+"""Test that every value of SQLite arrives in PostgreSQL, and that both databases write it as the same line."""
 
 import sqlite3
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Inbound filters apply to the exceptions of OpenTelemetry as to those of SDKs."""
+"""Test that inbound filters apply to the exceptions of OpenTelemetry as to those of SDKs."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Gauges and sums become signals."""
+"""Test that gauges and sums of OpenTelemetry become signals."""
 
 import time
 from datetime import timedelta
@@ -76,7 +76,7 @@ def test_of_totals_the_increase_is_counted(exporter: Exporter) -> None:
     assert totals(SeriesKind.COUNTER) == {"orders": 9}
     report(2, started_ns=now + 10**9)  # The app has started again.
     assert totals(SeriesKind.COUNTER) == {"orders": 11}
-    report(8, 1)  # This report arrives late.
+    report(8, 1)  # A report of the process before the restart arrives late.
     assert totals(SeriesKind.COUNTER) == {"orders": 11}
 
 

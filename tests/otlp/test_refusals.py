@@ -1,4 +1,4 @@
-"""Requests that cannot be accepted get the status that OTLP names, and a Status in the type of the request."""
+"""Test that rejected requests get the status that OTLP names, and a Status in the request's content type."""
 
 import gzip
 import json

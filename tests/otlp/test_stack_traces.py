@@ -1,4 +1,4 @@
-"""Stack traces as text become exceptions with frames."""
+"""Test that stack traces sent as text become exceptions with frames."""
 
 from typing import Any
 
@@ -54,7 +54,7 @@ def frames(exception: dict[str, Any]) -> list[tuple[Any, ...]]:
     return [tuple(frame.get(key) for key in keys) for frame in exception["stacktrace"]["frames"]]
 
 
-def test_a_python_traceback() -> None:
+def test_a_python_traceback_becomes_an_exception() -> None:
     [found] = parse(PYTHON_STACK, type="shop.errors.CardDeclined", value="declined")
 
     assert (found["module"], found["type"], found["value"]) == (
@@ -82,7 +82,7 @@ def test_a_chain_of_python_exceptions_has_its_cause_first() -> None:
     assert frames(last)[1] == ("contextlib", "contextlib.py", "__exit__", 158, False)
 
 
-def test_a_stack_of_node() -> None:
+def test_a_stack_of_node_becomes_frames() -> None:
     [found] = parse(NODE, type="TypeError", value="no seat")
 
     assert [one[1:] for one in reversed(frames(found))] == [
@@ -95,7 +95,7 @@ def test_a_stack_of_node() -> None:
     ]
 
 
-def test_a_stack_of_firefox_and_safari() -> None:
+def test_a_stack_of_firefox_and_safari_becomes_frames() -> None:
     [found] = parse(FIREFOX, type="Error", value="x")
 
     assert [one[1:] for one in frames(found)] == [

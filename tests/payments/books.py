@@ -9,9 +9,9 @@ from reservations.queries.drift import find_drift
 from reservations.services.hold import ON_THE_WAY
 from tests.payments.stripe_account import StripeAccount
 
-# In these statuses of a dispute, Stripe has taken its amount from the account.
+# While a dispute has one of these statuses, Stripe has withdrawn its amount from the account.
 WITHDRAWN = ("needs_response", "under_review", "lost")
-# These alerts are about the portal, or about measurements over time, so they are not cases.
+# Alerts with these keys are about the portal or about measurements over time, and not about a case.
 NO_CASES = ("webhooks-missing", "debit-failed", "stripe-key-refused")
 
 
@@ -29,7 +29,7 @@ def check_books(account: StripeAccount) -> None:
         books = (payment.status, payment.amount_received, payment.amount_refunded)
         assert books == (intent["status"], intent["amount_received"], effective)
         assert payment.amount_disputed == taken
-        # This excludes refunds that Stripe refused.
+        # Refunds that Stripe refused have no id of Stripe.
         known = payment.refunds.exclude(stripe_id=None)
         assert {one.stripe_id for one in known} == {one["id"] for one in refunds}
 

@@ -165,7 +165,7 @@ class SmallShop:
         entries = WaitingEntry.objects.filter(pk__in=lined_up).select_related("reservation")
         free = self.standing.count_free()
         offers = []
-        # From the last in line to the first, so that `free` is what was left when it was the entry's turn.
+        # Go from the last entry to the first, so that `free` is the number that was left at the entry's turn.
         for entry in sorted(entries, key=lambda entry: entry.pk, reverse=True):
             if entry.reservation is not None:
                 free += entry.quantity

@@ -26,7 +26,7 @@ def main() -> None:
     ahead = timedelta(seconds=61)  # Events are due a minute after they arrive.
     while not ended.is_set():
         if not services.process_waiting(now=timezone.now() + ahead):
-            # Nothing is due: move the clock on, so that the leases of killed workers expire.
+            # If no event is due, move the clock forward, so that the leases of killed workers expire.
             ahead += timedelta(seconds=5)
             ended.wait(0.05)
 

@@ -20,7 +20,7 @@ CLOSED = ("warning_closed", "won", "lost")
 
 
 class Refused(Exception):
-    """The API rejects the call."""
+    """A call that the API rejects, with the status and the body of the response."""
 
     def __init__(self, status: int, message: str, *, code: str = "", kind: str = "") -> None:
         super().__init__(message)

@@ -44,7 +44,8 @@ class Fault:
     """A fault for the next `times` calls whose path begins with `path`; only for writes if `writes` is set."""
 
     kind: str  # The kind is "drop_before", "drop_after", "delay", "status" or "status_after".
-    value: float = 0  # In seconds for a delay, or else the status.
+    # The value is the number of seconds of a delay, or the status of any other fault.
+    value: float = 0
     path: str = "/v1/payment_intents"
     writes: bool = True
     times: int = 1
@@ -73,7 +74,7 @@ class StripeDouble:
         self.folder = Path(tempfile.mkdtemp(prefix="stripe-double-"))
         self.backend_port = process.free_port()
         self.process = None if account else self._start_localstripe()
-        # This counts the calls by method and path, such as "POST /v1/payment_intents".
+        # Calls are counted by method and path, such as "POST /v1/payment_intents".
         self.calls: Counter[str] = Counter()
         self.faults: list[Fault] = []
         self.keys: dict[str, Stored] = {}

@@ -1,4 +1,4 @@
-"""A payment of an unexpected amount gets no seats; it opens one case, which staff or a refund closes."""
+"""Test that a payment of an unexpected amount gets no seats, and opens one case, which staff or a refund closes."""
 
 import uuid
 from datetime import UTC, datetime, timedelta
@@ -59,7 +59,7 @@ def succeed(payment: Payment, now: datetime = NOW, **fields: Any) -> None:
 OTHER_AMOUNTS = [
     ({"amount": 50}, "0.50 EUR"),  # The intent was changed at Stripe.
     ({"currency": "usd"}, "90.00 USD"),
-    ({"amount_received": 4000}, "40.00 EUR"),  # This is a partial capture.
+    ({"amount_received": 4000}, "40.00 EUR"),  # Only a part of the amount was captured.
     ({"amount": 9100}, "91.00 EUR"),
 ]
 
@@ -307,7 +307,7 @@ def test_an_amount_is_accepted_once(
 ) -> None:
     succeed(payment, amount=50)
     case = Discrepancy.objects.get()
-    also_open = Discrepancy.objects.get()  # This is the page of a second person.
+    also_open = Discrepancy.objects.get()  # A second person has the case open on a page.
 
     assert accept(case) is True
     assert accept(also_open) is False

@@ -1,4 +1,4 @@
-"""Payment attempts are limited per buyer, and much higher per API key."""
+"""Test that payment attempts are limited per buyer, and that the limit per API key is much higher."""
 
 import itertools
 from collections.abc import Iterator

@@ -115,7 +115,7 @@ def test_a_lost_response_is_retried_and_creates_one_intent(
 ) -> None:
     stripe.faults.append(Fault(kind))
 
-    assert create(app).status == 201  # This is the second attempt of stripe-python.
+    assert create(app).status == 201  # The second attempt of stripe-python succeeds.
     assert len(stripe.intents()) == 1
 
 

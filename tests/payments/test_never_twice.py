@@ -1,4 +1,4 @@
-"""Double clicks, network retries and crashes at any point lead to one intent at Stripe and one response."""
+"""Test that double clicks, network retries and crashes lead to one intent at Stripe and one response."""
 
 import json
 import threading
@@ -70,7 +70,7 @@ def test_50_simultaneous_requests_with_one_key_create_one_intent(
 def test_50_repeats_after_the_lease_still_create_one_intent(
     stripe: StripeDouble, app: ClientApp
 ) -> None:
-    """Each thread sees the previous lease as expired and takes over."""
+    """Let each thread see the lease of the previous thread as expired, and take over the payment."""
     stripe.faults.append(Fault("delay", 0.2, times=3))
     late: Iterator[int] = iter(range(0, 50 * 31, 31))
     lock = threading.Lock()
@@ -123,7 +123,7 @@ def test_a_repeat_takes_over_at_once_from_a_killed_process_of_this_machine(
     victim.communicate(timeout=60)
     payment = Payment.objects.get()
 
-    # Nothing is known about a process of another machine, so its lease has to expire.
+    # The portal cannot see whether a process of another machine still runs, so it waits until the lease expires.
     Payment.objects.update(owner="another-machine")
     with pytest.raises(services.InProgress):
         create(app, after=10)

@@ -1,4 +1,4 @@
-"""Holds of events that opted in do not expire while buyers cannot pay."""
+"""Test that holds of events that opted in do not expire while buyers cannot pay."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any

@@ -1,4 +1,4 @@
-"""A payment is created only for a reservation that can be paid, and only over its price."""
+"""Test that a payment is created only for a reservation that can be paid, and only over its price."""
 
 import uuid
 from datetime import timedelta

@@ -1,4 +1,4 @@
-"""Personal data of buyers is not stored or logged; data for retries is encrypted until the payment is finished."""
+"""Test that no personal data of buyers is stored or logged, except encrypted data for retries of open payments."""
 
 import logging
 from datetime import timedelta

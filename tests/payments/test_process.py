@@ -1,4 +1,4 @@
-"""Webhook events change payments once and in order, and none is lost."""
+"""Test that webhook events change payments once and in order, and none is lost."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any

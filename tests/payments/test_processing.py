@@ -1,4 +1,4 @@
-"""Tickets are held while a payment is being processed, such as a bank debit, which takes days."""
+"""Test that tickets are held while a payment is processing, for example a bank debit, which takes days."""
 
 from datetime import UTC, datetime, timedelta
 from itertools import permutations
@@ -61,7 +61,7 @@ def test_the_seat_is_not_resold_while_a_bank_debit_is_processing() -> None:
     "money", [{"amount_received": 1000}, {"purpose": "part", "amount": 1000}, {"purpose": "fee"}]
 )
 def test_the_hold_ends_when_the_money_does_not_book_it(money: dict[str, object]) -> None:
-    """Otherwise the hold would be shown as "payment processing" for weeks, and the app could not cancel it."""
+    """Check that the hold does not stay "payment processing", because apps cannot cancel a hold in that state."""
     reservation, payment = held(make_ticket_type(1, price=2500))
     report(payment, "requires_capture", NOON + MINUTE)
 

@@ -167,7 +167,7 @@ def test_an_intent_missing_from_a_list_is_requested_by_its_id_before_it_counts_a
 ) -> None:
     hours_ago = timezone.now() - timedelta(hours=2)
     payment = make_intent(account, now=hours_ago)
-    # This is older than every list of this month.
+    # With this time, the intent is older than every list of this month.
     account.intents[payment.intent_id or ""]["created"] = 1
 
     services.reconcile(now=timezone.now(), is_full=True)
@@ -231,7 +231,8 @@ def test_events_are_filtered_by_type_at_stripe(
     double: StripeDouble, account: StripeAccount
 ) -> None:
     for _ in range(3):
-        account.create()  # This sends payment_intent.created, which changes nothing here.
+        # The account sends payment_intent.created, which changes nothing in the portal.
+        account.create()
 
     assert services.reconcile(now=timezone.now()).event_count == 0
 
@@ -264,7 +265,7 @@ def test_a_failure_of_an_older_refund_whose_events_are_gone_is_found_by_the_full
     process(made, charged)
     refund = account.refunds[made["data"]["object"]["id"]]
     account.fail_refund(refund["id"])
-    refund["created"] = 1  # This is older than the list that the run reads.
+    refund["created"] = 1  # With this time, the refund is older than the list that the run reads.
     account.events.clear()
 
     services.reconcile(now=timezone.now(), is_full=True)

@@ -1,4 +1,4 @@
-"""Each run checks the open mismatches again, resolves those that were corrected, and keeps all others."""
+"""Test that each run checks the open mismatches again, resolves corrected ones, and keeps all others."""
 
 from datetime import timedelta
 from typing import Any

@@ -143,7 +143,7 @@ def test_a_refund_unanswered_for_23_hours_is_adopted_if_stripe_has_it(
 
     asked = Refund.objects.get()
     assert (asked.state, bool(asked.stripe_id), refunded(paid)) == ("succeeded", True, 1000)
-    assert double.calls["POST /v1/refunds"] == 2  # These are the two attempts of stripe-python.
+    assert double.calls["POST /v1/refunds"] == 2  # The client stripe-python makes two attempts.
     assert open_cases() == []
 
 

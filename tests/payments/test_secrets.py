@@ -1,4 +1,4 @@
-"""Keys and client secrets appear in no log, page or stored event."""
+"""Test that keys and client secrets appear in no log, page or stored event."""
 
 import logging
 from typing import Any

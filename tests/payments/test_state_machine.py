@@ -1,4 +1,4 @@
-"""Any sequence of requests, crashes, lost responses, sweeps and webhooks charges once and loses no charge."""
+"""Test that any sequence of requests, crashes, sweeps and webhooks charges once and loses no charge."""
 
 import json
 import uuid

@@ -1,4 +1,4 @@
-"""Rejected and failed requests get a page with a link back, or a problem document."""
+"""Test that rejected and failed requests get a page with a link back, or a problem document."""
 
 import logging
 

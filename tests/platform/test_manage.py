@@ -1,4 +1,4 @@
-"""`manage.py` and the commands in the documents work as printed, whichever Python starts them."""
+"""Test that `manage.py` and the commands in the documents work as printed, with any Python."""
 
 import argparse
 import importlib.util
@@ -21,7 +21,7 @@ DOCUMENTS = [
     *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md")),
     *sorted((ROOT / "docs").rglob("*.md")),
 ]
-# Without its packages and its virtual environment, as a Python of an operating system is.
+# The Python runs without the packages and the virtual environment, like the Python of an operating system.
 BARE_PYTHON = [sys.executable, "-S"]
 MANAGE = re.compile(r"""([^\s`]*)manage\.py ([a-z_0-9]+)((?:"[^"\n]*"|[^`"\n#;|&)])*)""")
 MAKE = re.compile(r"(?:`|^)make ((?:[A-Z]+=\S+ )*)([a-z-]+)([^`\n#]*)", re.MULTILINE)
@@ -138,7 +138,7 @@ def test_the_targets_and_modules_of_the_documents_exist() -> None:
 
 @pytest.mark.slow
 def test_the_quick_commands_of_the_documents_run_as_printed(tmp_path: Path) -> None:
-    """Run them in a shell, with the names that the documents leave open filled in."""
+    """Run the documented commands in a shell, after replacing the placeholders in them."""
     environment = {"DATA_DIR": str(tmp_path), "DJANGO_SETTINGS_MODULE": "opsportal.settings"}
     environment |= {"DATABASE_URL": "", "REDIS_URL": ""}
     printed = {

@@ -1,4 +1,4 @@
-"""The API description is complete and valid. tests/described.py compares it with the responses in all other tests."""
+"""Test that the API description is complete and valid. tests/described.py compares it with all other responses."""
 
 import ipaddress
 import re

@@ -1,4 +1,4 @@
-"""A running portal records its own requests and errors within seconds."""
+"""Test that a running portal records its own requests and errors within seconds."""
 
 from tests.servers.portal import Portal
 

@@ -1,4 +1,4 @@
-"""The portal records its own requests and errors without slowing down or failing requests."""
+"""Test that the portal records its own requests and errors, and that recording delays or fails no request."""
 
 import json
 import logging

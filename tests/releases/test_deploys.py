@@ -1,4 +1,4 @@
-"""Deploys are reported by the API, or derived from a release's first event, and read by time range."""
+"""Test that deploys are reported by the API or derived from a release's first event, and are read by time range."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any

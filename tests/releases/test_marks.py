@@ -1,4 +1,4 @@
-"""Deploys are marked in every chart over time."""
+"""Test that deploys are marked in every chart over time."""
 
 import json
 from datetime import timedelta

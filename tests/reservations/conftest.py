@@ -1,4 +1,4 @@
-"""Reservations are paid at the Stripe double of the payments' tests."""
+"""Provide the Stripe double of the payments' tests, with which reservations are paid."""
 
 from tests.payments.conftest import account, account_server, double, fresh_process
 

@@ -1,4 +1,4 @@
-"""A cancelled event releases every reservation and refunds every payment, however often it is interrupted."""
+"""Test that the cancellation of an event releases all reservations and refunds all payments, even if interrupted."""
 
 import uuid
 from datetime import UTC, datetime

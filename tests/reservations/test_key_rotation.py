@@ -1,4 +1,4 @@
-"""After a rotation of SECRET_KEY, customers who are known by an e-mail address are still recognized."""
+"""Test that customers known by an e-mail address are still recognized after a rotation of SECRET_KEY."""
 
 from collections.abc import Callable
 from typing import Any

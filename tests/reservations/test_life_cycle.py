@@ -1,4 +1,4 @@
-"""Reservations are extended, cancelled or completed, or they expire."""
+"""Test that reservations are extended, cancelled or completed, or that they expire."""
 
 from datetime import UTC, datetime, timedelta
 

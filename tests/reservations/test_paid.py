@@ -1,4 +1,4 @@
-"""Payments get their seats, or open a case that staff resolve."""
+"""Test that each payment gets its seats, or opens a case that staff resolve."""
 
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -124,7 +124,7 @@ def test_a_payment_whose_seats_are_gone_needs_a_refund() -> None:
 def test_payment_expiry_and_next_buyer_in_any_order_end_with_a_seat_or_a_refund(
     order: tuple[str, ...],
 ) -> None:
-    """The payment, the clean-up and the next buyer all arrive when the hold expires."""
+    """Let the payment, the clean-up and the next buyer arrive in each order when the hold expires."""
     ends = NOON + timedelta(minutes=15)
     standing, got = make_ticket_type(1), []
     reservation = reserved(standing)

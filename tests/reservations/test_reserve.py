@@ -150,11 +150,8 @@ def test_outside_its_sale_window_nothing_is_sold(window: dict[str, Any]) -> None
         (timedelta(seconds=1), None, True),
         (timedelta(0), None, False),
         (timedelta(days=-2), None, False),
-        (
-            timedelta(days=-2),
-            timedelta(seconds=1),
-            True,
-        ),  # These are, for example, the remaining days of a festival.
+        # The event has begun, but its sale goes on, for example for the remaining days of a festival.
+        (timedelta(days=-2), timedelta(seconds=1), True),
         (timedelta(days=-2), timedelta(0), False),
         (timedelta(days=2), timedelta(0), False),
         (None, None, True),

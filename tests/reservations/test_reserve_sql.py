@@ -1,4 +1,4 @@
-"""The hand-written SQL fits the models."""
+"""Test that the hand-written SQL matches the models."""
 
 from datetime import UTC, datetime
 

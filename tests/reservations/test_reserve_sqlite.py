@@ -1,4 +1,4 @@
-"""Requests that share one transaction on SQLite get the same result as if each came alone."""
+"""Test that requests sharing one transaction on SQLite get the same results as separate requests."""
 
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4

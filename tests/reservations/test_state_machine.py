@@ -1,4 +1,4 @@
-"""Any sequence of reservations, payments, refunds, crashes and clean-ups keeps counters right and loses no payment."""
+"""Test that counters stay right and no payment is lost in any sequence of reservations, payments and crashes."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -342,7 +342,7 @@ class Shop(RuleBasedStateMachine):
 
 @pytest.mark.django_db
 def test_accepting_one_of_two_wrong_amounts_keeps_the_case_of_the_other() -> None:
-    """A sequence that the test below found: the second payment ended without a seat and without a case."""
+    """Repeat a sequence that the test below found: the second payment ended without a seat and without a case."""
     shop = Shop()
     shop.open(capacities=(0, 1))
     try:

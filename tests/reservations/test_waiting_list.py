@@ -1,4 +1,4 @@
-"""When tickets of a sold-out type come back, the first in line is offered a hold, and other buyers wait."""
+"""Test that returned tickets of a sold-out type are offered to the first customer in line, before other buyers."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta

@@ -1,4 +1,4 @@
-"""`make audit` succeeds only if pip-audit has checked every locked package."""
+"""Test that `make audit` succeeds only if pip-audit has checked every locked package."""
 
 import json
 from pathlib import Path

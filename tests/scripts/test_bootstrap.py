@@ -62,7 +62,7 @@ def test_uv_uses_the_mirror_that_pip_is_configured_with(monkeypatch: pytest.Monk
 
 
 def test_a_python_too_old_for_the_portal_can_parse_it() -> None:
-    """An old Python then prints one clear line instead of a syntax error."""
+    """Check that an old Python can parse the script, so that it prints one clear line instead of a syntax error."""
     source = (bootstrap.ROOT / "scripts" / "bootstrap.py").read_text()
 
     compile(source, "bootstrap.py", "exec", flags=0, dont_inherit=True)

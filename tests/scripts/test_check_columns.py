@@ -1,4 +1,4 @@
-"""No file may gain lines over 120 columns, and a file that improves is taken off the list."""
+"""Test that no file may gain lines over 120 columns, and that a file that improves is taken off the list."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The subject line of a commit says in the imperative what the commit does."""
+"""Test that a commit's subject line must say in the imperative what the commit does."""
 
 import pytest
 

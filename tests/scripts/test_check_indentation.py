@@ -1,4 +1,4 @@
-"""The check of the templates' indentation finds new deviations, and its list can only shrink."""
+"""Test that the check of the templates' indentation finds new deviations, and that its list can only shrink."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The report of `make coverage` names untested code through which money or errors could be lost."""
+"""Test that the report of `make coverage` names untested code through which money or errors could be lost."""
 
 from typing import Any
 

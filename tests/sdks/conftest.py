@@ -16,7 +16,7 @@ from tests.servers.fake_http import Answer, FakeHTTP, Received
 HERE = Path(__file__).resolve().parent
 PROGRAMS = HERE / "programs"
 CACHE = HERE.parent.parent / ".cache" / "sdks"
-# Each fixture has (programs that its tests need, name of these tests, installation instructions).
+# Each fixture has the programs that its tests need, a name for these tests, and installation instructions.
 OTHER_LANGUAGES = {
     "npm_folder": (("node", "npm"), "JavaScript SDK", "install Node.js 18 or newer with npm"),
     "php": (("php",), "PHP", "install php-cli"),

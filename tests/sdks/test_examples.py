@@ -1,4 +1,4 @@
-"""The examples in docs/api.md that report errors work when only the URL and the key are replaced."""
+"""Test that the examples in docs/api.md that report errors work when only the URL and the key are replaced."""
 
 import os
 import re
@@ -52,7 +52,7 @@ def stored(portal: Portal, title: str) -> dict[str, str]:
 
 
 def test_the_examples_are_those_that_the_tests_below_run() -> None:
-    """PHP's SDK is the exception, because it requires Composer."""
+    """Check that each example has a test, except the one of PHP's SDK, which requires Composer."""
     assert sorted(name for name, _ in BLOCKS) == ["js", "js", "php", "php", "python", "sh"]
 
 
@@ -80,7 +80,7 @@ def test_the_python_example_reports_an_error(portal: Portal) -> None:
 
 
 def test_the_javascript_sdk_example_reports_an_error(portal: Portal, npm_folder: Path) -> None:
-    """The example runs with the Node SDK; test_sdks.py tests the browser SDK."""
+    """Run the example with the Node SDK; test_sdks.py tests the browser SDK."""
     code = example("js", "Sentry.init", portal).replace("@sentry/browser", "@sentry/node")
     program = npm_folder / f"example-{uuid.uuid4().hex}.mjs"
     program.write_text(
@@ -95,7 +95,8 @@ def test_the_javascript_sdk_example_reports_an_error(portal: Portal, npm_folder:
     assert stored(portal, "TypeError: gate 9 is stuck")["reservation_ref"] == "r-9"
 
 
-@pytest.mark.usefixtures("npm_folder")  # Without Node.js, this deselects the test.
+# The fixture deselects the test if Node.js is not installed.
+@pytest.mark.usefixtures("npm_folder")
 def test_the_javascript_example_without_an_sdk_reports_an_error(portal: Portal) -> None:
     code = (
         f"const key = '{portal.public_key}', orderId = 'o-80', error = new RangeError('row 80');\n"

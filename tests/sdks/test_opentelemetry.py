@@ -1,4 +1,4 @@
-"""Unmodified OpenTelemetry apps report by their endpoint and headers only, and Sentry SDKs send their logs."""
+"""Test that OpenTelemetry apps report when only endpoint and headers are set, and that Sentry SDKs send logs."""
 
 import os
 import shutil

@@ -1,4 +1,4 @@
-"""Events, measurements and check-ins of unmodified SDKs are stored completely."""
+"""Test that events, measurements and check-ins of unmodified SDKs are stored completely."""
 
 import json
 import os
@@ -168,7 +168,7 @@ def test_the_react_sdk_reports_a_failing_component(
 def test_a_page_visit_counts_as_user_activity(
     portal: Portal, page: Page, shop_site: FakeHTTP
 ) -> None:
-    """The browser SDK sends a session with every visit."""
+    """Count the sessions that the browser SDK sends with every visit."""
     portal.rows("DELETE FROM health_activeuser")
 
     visit(page, f"{shop_site.url}/browser_sdk.html?dsn={quote(portal.dsn)}")
@@ -224,7 +224,7 @@ MESSAGES = {
 @pytest.mark.slow
 @pytest.mark.parametrize("bug", STACKS)
 def test_one_bug_in_four_browsers_is_one_group(bug: str, npm_folder: Path) -> None:
-    """The SDK's own parser reads the stack trace of each browser."""
+    """Parse the stack trace of each browser with the SDK's own parser, and compare the groups."""
     done = subprocess.run(
         ["node", str(PROGRAMS / "stacks.cjs")],
         input=json.dumps(STACKS[bug]),

@@ -1,4 +1,4 @@
-"""Unmodified sentry-cli and bundler plugins upload source maps, and errors of minified pages show the original code."""
+"""Test that unmodified sentry-cli and bundler plugins upload source maps, and that errors show the original code."""
 
 import os
 import shutil

@@ -22,7 +22,7 @@ def batched(names: tuple[str, ...], size: int) -> Iterator[tuple[str, ...]]:
 pytestmark = pytest.mark.django_db
 
 TABLE = Path(__file__).with_name("access_by_role.txt")
-# These are the pages for signing in, and their JavaScript catalog.
+# Anyone may read the pages for signing in, and their JavaScript catalog.
 OPEN_PAGES = (
     "/admin/login/",
     "/admin/password_reset/",
@@ -178,7 +178,7 @@ def test_every_response_has_the_security_headers(client: Client, admin_user: Use
 
 @pytest.mark.slow
 def test_no_page_fails_on_arbitrary_parameters(client: Client, admin_user: User) -> None:
-    """Arbitrary searches, filters, page numbers and orders return an error or an empty list, never a 500."""
+    """Test that arbitrary searches, filters, page numbers and orders return an error or an empty list, never a 500."""
     client.force_login(admin_user)
     values = [
         "' OR 1=1 --",
@@ -208,7 +208,7 @@ def test_no_page_fails_on_arbitrary_parameters(client: Client, admin_user: User)
             if response.status_code >= 500:
                 failed[path] = value
                 break
-        # A few parameters are also tried at a time, because an early refusal of one hides the effect of the others.
+        # Small groups of parameters are tried as well, because a refused parameter hides the effects of all others.
         for few in batched(names, 8):
             response = client.get(path, dict.fromkeys(few, values[0]))
             if response.status_code >= 500:

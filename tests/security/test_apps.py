@@ -1,7 +1,7 @@
-"""A person who is limited to the apps of a team sees and changes nothing of other apps, on any page.
+"""Test that a person limited to the apps of a team sees and changes nothing of other apps, on any page.
 
-Two apps have the same rows, each with its mark in all texts. Every page is requested as the limited person, with the
-rows of the other app in its address, and must not contain the mark of that app.
+Two apps have the same rows, each with its mark in all texts. The test requests every page as the limited person, with
+the rows of the other app in the address, and the page must not contain the mark of the other app.
 """
 
 from collections.abc import Iterator
@@ -49,8 +49,8 @@ def browser(user: User) -> Client:
     return client
 
 
-# The arguments of views outside Django's admin: by the name of the view, or by that of the argument.
 def arguments_of(name: str, names: tuple[str, ...], rows: Rows) -> dict[str, object]:
+    """Return the arguments of a view outside Django's admin, chosen by the name of the view or of the argument."""
     label = {
         "clients:api-key-rotate": "clients.ApiKey",
         "clients:api-key-revoke": "clients.ApiKey",
@@ -117,7 +117,7 @@ def text_of(response: Any) -> str:
     return str(content.decode(errors="replace"))
 
 
-# The models whose rows belong to no app. Every other model must lead to its app (core/lib/app_access.py).
+# The rows of these models belong to no app. Every other model must lead to its app (core/lib/app_access.py).
 SHARED = {
     "access": "AccessPolicy AuditEvent IdentityProvider Passkey RecoveryCode UserSession",
     "account": "EmailAddress EmailConfirmation",
@@ -163,7 +163,7 @@ def test_a_limited_person_sees_nothing_of_other_apps(limited: User, rows: dict[s
 
 
 def test_the_same_pages_show_the_rows_to_others(rows: dict[str, Rows]) -> None:
-    """Otherwise the test above would prove nothing."""
+    """Test that another user sees the rows on these pages, without which the test above would prove nothing."""
     client = browser(User.objects.create_superuser("owner"))
 
     shown = [path for path in pages(rows[OTHER]) if OTHER in text_of(client.get(path))]
@@ -188,7 +188,8 @@ def test_a_limited_person_changes_nothing_of_other_apps(
 
     seen = []
     for path in pages(others):
-        if path == reverse("alerts:check-run-now"):  # This runs the checks of the whole portal.
+        # The action runs the checks of the whole portal, which belong to no app.
+        if path == reverse("alerts:check-run-now"):
             continue
         selected = next(
             (

@@ -24,7 +24,7 @@ def portal(module_portal: Portal) -> Portal:
 
 @pytest.fixture
 def browser(portal: Portal) -> Iterator[httpx.Client]:
-    """A browser that is not signed in."""
+    """Return an HTTP client that is not signed in."""
     with httpx.Client(base_url=portal.base_url, timeout=30) as client:
         yield client
 
@@ -144,8 +144,8 @@ def test_an_api_key_is_no_session_and_a_session_is_no_api_key(portal: Portal) ->
     with_cookie = portal.client.get("/api/v1/error-groups/", headers=portal.staff)
 
     assert page.status_code == with_key.status_code == 302
-    assert api.status_code == 403  # An unknown key.
-    assert with_cookie.status_code == 401  # No key.
+    assert api.status_code == 403  # The app does not know this key.
+    assert with_cookie.status_code == 401  # The request has no key.
 
 
 @pytest.mark.parametrize(
@@ -234,7 +234,7 @@ def test_clients_that_send_nothing_do_not_keep_others_out(portal: Portal) -> Non
         answers = [portal.client.get("/livez", timeout=5).status_code for _ in range(20)]
         assert answers == [200] * 20
         still_open = [connection for connection in slow if is_open(connection)]
-        assert len(still_open) > 200  # The others were answered although these still waited.
+        assert len(still_open) > 200  # The other requests were answered while these still waited.
     finally:
         for connection in slow:
             connection.close()

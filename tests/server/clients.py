@@ -7,7 +7,7 @@ from typing import Any
 
 
 class Connection:
-    """A keep-alive connection."""
+    """A keep-alive connection that sends requests and reads responses in an event loop."""
 
     def __init__(self, port: int) -> None:
         self._port = port

@@ -1,4 +1,4 @@
-"""The API lane returns exactly the responses that Django returns with all middleware."""
+"""Test that the API lane returns exactly the responses that Django returns with all middleware."""
 
 import json
 from collections.abc import Callable, Iterable, Iterator
@@ -52,7 +52,7 @@ def call_django(method: str, path: str, body: bytes = b"", **meta: Any) -> Respo
 
 @pytest.fixture(autouse=True)
 def keep_connection() -> Iterator[None]:
-    """Clear the caches and, like the test client, keep Django from closing the test's connection after a request."""
+    """Clear the caches, and keep Django from closing the test's connection after a request, like the test client."""
     auth.forget_keys()
     ratelimit.memory.clear()
     for signal in (request_started, request_finished):

@@ -1,4 +1,4 @@
-"""Idle, busy and slow clients cannot stop a node."""
+"""Test that idle, busy and slow clients cannot stop a node."""
 
 import asyncio
 import contextlib
@@ -18,7 +18,7 @@ from tests.servers.portal import Portal, Template
 
 IDLE_CONNECTIONS = 10_000
 ACTIVE_CLIENTS = 2_000
-SLOW_CLIENTS = 100  # This is more than the number of request threads.
+SLOW_CLIENTS = 100  # There are more slow clients than request threads.
 
 
 @pytest.fixture
@@ -114,7 +114,7 @@ def test_two_thousand_busy_clients_are_all_answered(make_portal: Callable[..., P
 
 
 def set_up_sale(portal: Portal) -> int:
-    """Put tickets on sale without rate limits. Returns the ticket type's id."""
+    """Put tickets on sale without rate limits. Return the id of the ticket type."""
     portal.rows("UPDATE limits_ratelimittier SET is_enabled = false")
     portal.rows(
         "INSERT INTO reservations_event (name, slug, is_on_sale, hold_minutes, created_at)"

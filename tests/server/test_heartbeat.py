@@ -1,4 +1,4 @@
-"""The supervisor detects that a web process no longer makes progress."""
+"""Test that the supervisor detects that a web process no longer makes progress."""
 
 import os
 import time

@@ -1,4 +1,4 @@
-"""The portal's files can be read by its own user only."""
+"""Test that the portal's files can be read by its own user only."""
 
 import os
 import stat

@@ -1,4 +1,4 @@
-"""The RSGI application in front of Django handles requests and responses correctly."""
+"""Test that the RSGI application in front of Django handles requests and responses correctly."""
 
 import json
 import socket

@@ -1,4 +1,4 @@
-"""`manage.py serve` recovers when its processes are killed or hang."""
+"""Test that `manage.py serve` recovers when its processes are killed or hang."""
 
 import os
 import signal
@@ -146,9 +146,8 @@ def test_a_killed_store_process_is_started_again_and_used(serving: Serving) -> N
     def is_used() -> bool:
         assert post_error(serving).status_code == 200
         store = serving.child("opsportal store")
-        return (
-            store != 0 and connections_of(store) > 1
-        )  # These are its listening socket and a connection of the web process.
+        # The first socket listens, and the second one is a connection of the web process.
+        return store != 0 and connections_of(store) > 1
 
     serving.portal.wait_for(is_used, 10, "the connection of the web process to the store process")
 
@@ -242,7 +241,7 @@ def test_a_slow_request_is_not_a_hang_while_other_threads_are_idle(hanging: Serv
 
 
 def test_threads_of_a_hung_web_process_finish_their_requests(hanging: Serving) -> None:
-    """A thread that writes while the event loop is blocked completes its write before the process ends."""
+    """Test that a thread completes its write while the event loop is blocked, before the process ends."""
     portal = hanging.portal
     with ThreadPoolExecutor(1) as pool:
         slow = pool.submit(httpx.get, f"{portal.base_url}/slow/write", timeout=30)

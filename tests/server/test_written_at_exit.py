@@ -1,4 +1,4 @@
-"""A web process writes the counts that it has in memory when it is stopped."""
+"""Test that a web process writes the counts in its memory when it is stopped."""
 
 from collections.abc import Callable
 

@@ -21,11 +21,11 @@ from urllib.parse import parse_qs, urlsplit
 @dataclass(frozen=True)
 class Received:
     method: str
-    path: str  # This is the path without the query.
+    path: str  # The path does not include the query.
     query: str
-    headers: Mapping[str, str]  # The names are in lower case.
+    headers: Mapping[str, str]  # The names of headers are in lower case.
     body: bytes
-    at: float  # As given by time.monotonic().
+    at: float  # The arrival is a value of time.monotonic().
 
     def json(self) -> Any:
         return json_module.loads(self.body)
@@ -39,12 +39,12 @@ class Answer:
     status: int = 200
     body: bytes = b""
     headers: dict[str, str] = field(default_factory=dict)
-    delay: float = 0.0  # This is the time before the answer in seconds.
+    delay: float = 0.0  # The server waits this number of seconds before the answer.
     # The server closes the connection "before" or "after" it reads the request, or never ("").
     hang_up: str = ""
-    path: str = ""  # The failure applies to paths with this prefix.
+    path: str = ""  # The answer applies to paths with this prefix.
     method: str = ""
-    times: int | None = 1  # None means without limit.
+    times: int | None = 1  # None means that the answer applies without limit.
 
 
 Handler = Callable[[Received], Answer | None]
@@ -57,7 +57,7 @@ class FakeHTTP:
         self._host = host
         self.requests: list[Received] = []
         self.default = Answer(times=None)
-        # This is called first. The script answers if it returns None.
+        # The handler is called first. If it returns None, the script answers.
         self.handler: Handler | None = None
         self._script: list[Answer] = []
         self._changed = threading.Condition()
@@ -119,7 +119,7 @@ class FakeHTTP:
             return list(self.requests)
 
     def start(self) -> None:
-        """Listen; after `refuse()`, listen again on the same port."""
+        """Start to listen; after `refuse()`, listen again on the same port."""
         self._server = _Server(self, self._host, self._port)
         self._port = self._server.server_address[1]
         threading.Thread(

@@ -37,14 +37,14 @@ _KEY = new_key()
 
 
 class IdentityProviderDouble:
-    """Answers discovery, keys, tokens and userinfo. Tests change its attributes to make it lie."""
+    """A provider with discovery, keys, tokens and userinfo. Tests change its attributes to get invalid answers."""
 
     def __init__(self) -> None:
         self.key = _KEY
-        self.signing_key = self.key  # Another key than the published one makes forged tokens.
+        self.signing_key = self.key  # Tests replace this key by an unpublished one to forge tokens.
         self.algorithm = "RS256"
         self.person = Person()
-        self.token_claims: dict[str, Any] = {}  # These replace claims of the ID token.
+        self.token_claims: dict[str, Any] = {}  # The entries replace claims of the ID token.
         self.userinfo_claims: dict[str, Any] = {}
         self.has_id_token = True
         self.http = FakeHTTP()

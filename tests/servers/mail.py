@@ -11,7 +11,8 @@ from aiosmtpd.controller import Controller
 
 from tests.servers.process import free_port
 
-logging.getLogger("mail.log").setLevel(logging.WARNING)  # aiosmtpd logs every command.
+# Without this level, aiosmtpd logs every command.
+logging.getLogger("mail.log").setLevel(logging.WARNING)
 
 
 class MailServer:
@@ -23,7 +24,7 @@ class MailServer:
 
     def __init__(self) -> None:
         self.mails: list[EmailMessage] = []
-        self.arrived_at: list[float] = []  # These are the values of time.time() at the arrivals.
+        self.arrived_at: list[float] = []  # The list has a value of time.time() for each e-mail.
         self._refusal = ""
         self._sender_refusal = ""
         self._lock = threading.Lock()

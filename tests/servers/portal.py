@@ -35,7 +35,7 @@ class Template:
     """A migrated, seeded database and the collected static files, created once and copied for every portal."""
 
     folder: Path
-    postgres_url: str  # This is the URL of the template database, or "" for SQLite.
+    postgres_url: str  # For SQLite, the URL of the template database is "".
     seeded: Seeded
 
 
@@ -264,7 +264,7 @@ class Portal:
     def wait_for(
         self, condition: Callable[[], Any], seconds: float = 60, what: str = "the condition"
     ) -> Any:
-        """Wait until `condition()` is true and return its result; fail with the logs' ends when the time is up."""
+        """Wait until `condition()` is true and return its result. After the timeout, fail with the ends of the logs."""
         deadline = time.monotonic() + seconds
         while not (outcome := condition()):
             assert time.monotonic() < deadline, (

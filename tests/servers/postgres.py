@@ -119,7 +119,8 @@ class PostgresServer:
     def start(self) -> None:
         """Start on a free port, or on the previous port if it was started before."""
         previous_port = self.port
-        for attempts_left in (2, 1, 0):  # Another process may take the free port first.
+        # Another process may take the free port first, so the start is repeated with another one.
+        for attempts_left in (2, 1, 0):
             self.port = previous_port or process.free_port(self.host)
             self._spawn()
             log = self.log_for("server")
@@ -138,7 +139,8 @@ class PostgresServer:
             "unix_socket_directories": "",
             "max_connections": "300",
             "shared_buffers": "64MB",
-            "fsync": "off",  # These tests kill processes; they do not cut the power.
+            # The tests kill processes and do not cut the power, so no data has to reach the disk.
+            "fsync": "off",
             "full_page_writes": "off",
             "max_prepared_transactions": "0",
             "timezone": "UTC",

@@ -1,4 +1,4 @@
-"""Run a server that presents a TLS certificate of its own making, and closes each connection after the handshake."""
+"""Run a server that presents a self-signed TLS certificate and closes each connection after the handshake."""
 
 import socket
 import ssl

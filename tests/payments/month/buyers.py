@@ -117,7 +117,8 @@ class Buyers:
                 pay()
                 assert order.payment is not None
                 order.payment.timeline.all().delete()
-                order.payment.delete()  # This simulates the restore of an older backup.
+                # The payment is lost, as after the restore of an older backup.
+                order.payment.delete()
             case _:
                 pay()
                 self.clock.at(HOUR, lambda: self.go_on(order, intent_id))

@@ -20,7 +20,7 @@ class Clock:
         return self.now.timestamp()
 
     def at(self, delay: timedelta, action: Callable[[], object]) -> None:
-        """Plan an action."""
+        """Plan an action, which run_tick() takes when the delay has passed."""
         heapq.heappush(self._agenda, (self.now + delay, next(self._tie), action))
 
     def run_tick(self) -> Iterator[None]:

@@ -11,7 +11,8 @@ FAULTS: dict[str, str] = {
     "killed while creating": "",
     "events lost": "",
     "events shuffled and repeated": "",
-    "unreadable event": "",  # This causes an alert about the event, but no case for the order.
+    # An unreadable event raises an alert of its own, and opens no case for the order.
+    "unreadable event": "",
     "paid late": "",
     "paid late, sold out": Discrepancy.Kind.SOLD_OUT,
     "paid twice": Discrepancy.Kind.SECOND_PAYMENT,
@@ -28,7 +29,7 @@ FAULTS: dict[str, str] = {
     "inquiry": "",
     "unknown here": Mismatch.Kind.MISSING,
 }
-# The alerts about an order that its fault explains. All others are false.
+# A fault explains these alerts about its order. All other alerts are false.
 ALERTS: dict[str, set[str]] = {
     "paid late, sold out": {"money-without-seat"},
     "paid twice": {"money-without-seat"},
@@ -42,7 +43,7 @@ ALERTS: dict[str, set[str]] = {
     "inquiry": {"payment-dispute"},
     "unknown here": {"payment-mismatch"},
 }
-# Alerts that are about Stripe's connection and not about one order, with the fault that explains them.
+# These alerts are about the connection to Stripe and not about one order. A fault explains each of them.
 CONNECTION_ALERTS = {"webhooks-missing": "events lost", "dead-webhook": "unreadable event"}
 OUTAGE_ALERTS = {"payments-stuck", "webhooks-late", "webhooks-missing"}
 GAVE_UP = "gave up during the outage"

@@ -30,9 +30,9 @@ class Report:
     faults: Counter[str]
     cases: Counter[str]
     alerts: Counter[str]
-    # These are cases without a fault, faults without their case, and unexplained alerts.
+    # The list names cases without a fault, faults without their case, and unexplained alerts.
     wrong: list[str]
-    open: list[str]  # These are cases and alerts that have not ended.
+    open: list[str]  # The list names cases and alerts that have not ended.
 
 
 def run_shop(

@@ -19,7 +19,7 @@ from tests.payments.month.clock import HOUR, MINUTE, Clock
 from tests.payments.stripe_double import Fault, StripeDouble
 
 OUTAGE = timedelta(hours=5)
-# The rules about money and holds. Low stock is not a fault.
+# These rules are about money and holds. Low stock is not a fault.
 RULES = (
     "payments.failed_debits",
     "payments.stuck",
