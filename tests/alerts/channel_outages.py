@@ -28,7 +28,7 @@ class Provider:
 
     def __init__(self, mode: str = "") -> None:
         self.mode = mode
-        # Each message has its key, kind, title and time.time().
+        # Each entry has the key, kind and title of a message, and the value of time.time() when it arrived.
         self.accepted: list[tuple[str, str, str, float]] = []
         self._closing = threading.Event()
         self._lock = threading.Lock()

@@ -25,7 +25,7 @@ MINUTE = timedelta(minutes=1)
 
 @dataclass
 class Gauge:
-    """A registered rule whose measure returns `value`."""
+    """A registered rule whose measurement returns `value`, which tests set."""
 
     name: str
     value: Measured = 0.0

@@ -174,7 +174,7 @@ def test_each_alert_that_was_merged_gets_its_resolution(slack: FakeHTTP) -> None
     deliver(NOON + 6 * MINUTE)
 
     assert texts(slack)[1:] == [
-        # An alert that readers do not know of would be "Resolved after 5 min".
+        # The title would be "Resolved after 5 min" for an alert that was not announced.
         "✅ Resolved: B"
     ]
 

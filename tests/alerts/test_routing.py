@@ -171,7 +171,7 @@ def test_each_destination_has_a_label_that_no_other_has() -> None:
 @pytest.mark.parametrize(
     ("start", "end", "now", "expected"),
     [
-        # The quiet hours span midnight: the evening belongs to the night that begins, the morning to the one before.
+        # The quiet hours span midnight, so they begin on one day and end on the next day.
         (time(22), time(7), (2, 21, 59), (2, 21, 59)),
         (time(22), time(7), (2, 22, 0), (3, 7, 0)),
         (time(22), time(7), (3, 6, 59), (3, 7, 0)),

@@ -263,7 +263,7 @@ class HighAvailability:
     # --- state -----------------------------------------------------------------------------------------
 
     def cluster(self) -> list[dict[str, Any]]:
-        """Return the members as the primary knows them; a node that was separated may have an old list."""
+        """Return the members according to the primary, because a node that was disconnected may have an old list."""
         leader = self.leader()
         for name in [leader] if leader else DATABASES:
             with suppress(httpx.HTTPError, ValueError, KeyError):

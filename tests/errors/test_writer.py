@@ -135,7 +135,7 @@ def test_a_client_is_answered_when_the_store_takes_too_long(
 
 
 class Panic(BaseException):
-    """An exception like those of extensions written in Rust."""
+    """An exception that does not inherit from Exception, like a panic in an extension written in Rust."""
 
 
 @pytest.mark.parametrize(

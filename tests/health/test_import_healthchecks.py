@@ -16,7 +16,7 @@ CODE = uuid.UUID("f618072a-7bde-4eee-af63-71a77c5723bc")
 
 
 def check(version: int, **more: Any) -> dict[str, Any]:
-    """Return a check as the API of this version shows it."""
+    """Return a check in the form that the given version of the API of healthchecks has."""
     found: dict[str, Any] = {
         "name": "Nightly backup",
         "tags": "prod db",

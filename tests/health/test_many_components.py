@@ -127,7 +127,7 @@ def test_a_window_for_one_of_many_components_is_saved_and_shown(admin_client: Cl
 
 
 def test_long_lists_of_choices_are_rendered_like_short_ones() -> None:
-    """Compare with Django's own rendering, without its whitespace."""
+    """Compare the HTML with Django's own rendering, ignoring whitespace."""
     choices = [(n, f"Entry <{n}> & more") for n in range(MANY_CHOICES + 1)]
 
     def squeeze(html: Any) -> str:

@@ -43,7 +43,7 @@ PROBLEMS = (
 
 @dataclass
 class Booked:
-    """One order in the books."""
+    """One order in the books, with its amount, its last state, and the problems that it named."""
 
     order_id: str
     currency: str
@@ -146,7 +146,7 @@ class Month:
             yield at(OUTAGE[0] + timedelta(minutes=minute), "check provider", -1)
 
     def run(self, steps: int) -> Iterator[datetime]:
-        """Run the month and yield the time at this many steps of it."""
+        """Run the month, and yield the current time at `steps` equally spaced points."""
         size = max(1, len(self._actions) // steps)
         for place, (now, _, what, order) in enumerate(self._actions, 1):
             self._act(what, order, now)

@@ -69,7 +69,7 @@ def alert_figures(alert: SystemAlert, now: datetime | None = None) -> Figures:
 
 
 def amounts(figures: Figures) -> dict[str, dict[str, int]]:
-    """Return the amounts by the name of the state, without states that have none."""
+    """Return the amounts by the name of the state, without states that have no amount."""
     return {state.value: dict(found) for state, found in figures.amounts.items() if found}
 
 

@@ -34,7 +34,7 @@ def own(
     django_db_blocker: DjangoDbBlocker,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[Any]:
-    """Return a connection of the portal's database backend to that server."""
+    """Return a connection of the portal's database backend to the primary without a working standby."""
     database = {
         "ENGINE": "core.lib.postgresql",
         "NAME": "postgres",

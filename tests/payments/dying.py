@@ -33,7 +33,7 @@ def after_the_answer(**arguments: Any) -> Any:
 
 
 class DyingTransaction(Atomic):
-    """Kill the process before the commit when used for the second time. The first time is the insert."""
+    """A transaction that kills the process before its second commit. The first commit is that of the insert."""
 
     used = 0
 

@@ -130,7 +130,7 @@ SHARED = {
     "django_q": "Failure OrmQ Schedule Success Task",
     "errors": "ReleaseCursor ResolvedStack StoredContent",
     "health": "Backup MaintenanceNotice MaintenanceWindow StatusPage Subscriber",
-    # Orders are shown with the problem that touched them, which belongs to an app.
+    # The pages of a problem show its orders, and the problem belongs to an app.
     "impact": "Change Erasure FurtherAmount Order OrderReference ProblemReference Touch WinBackEntry WinBackList",
     "jobs": "Job JobRun Node",
     "otp_totp": "TOTPDevice",

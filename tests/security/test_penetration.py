@@ -144,7 +144,7 @@ def test_an_api_key_is_no_session_and_a_session_is_no_api_key(portal: Portal) ->
     with_cookie = portal.client.get("/api/v1/error-groups/", headers=portal.staff)
 
     assert page.status_code == with_key.status_code == 302
-    assert api.status_code == 403  # The app does not know this key.
+    assert api.status_code == 403  # The key does not exist.
     assert with_cookie.status_code == 401  # The request has no key.
 
 

@@ -55,7 +55,7 @@ class Cluster:
 
 
 class Serving:
-    """A portal under `manage.py serve`."""
+    """A portal that runs under `manage.py serve`, with access to its processes and its log."""
 
     def __init__(
         self, portal: Portal, *options: str, manage: Sequence[str] = ("manage.py",)

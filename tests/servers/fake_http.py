@@ -51,7 +51,7 @@ Handler = Callable[[Received], Answer | None]
 
 
 class FakeHTTP:
-    """A server that listens on loopback from construction until `close()`. Thread-safe."""
+    """A thread-safe server that listens on loopback from construction until `close()`."""
 
     def __init__(self, host: str = "127.0.0.1") -> None:
         self._host = host

@@ -12,7 +12,7 @@ import dns.rrset
 
 
 class NameServer:
-    """Answer from `records`: (name, type) → texts. An unknown name does not exist; `is_silent` drops questions."""
+    """A server that answers from `records`, which maps (name, type) to texts. `is_silent` makes it ignore questions."""
 
     def __init__(self) -> None:
         self.records: dict[tuple[str, str], list[str]] = {}

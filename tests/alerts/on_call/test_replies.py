@@ -250,7 +250,7 @@ def test_the_outcome_of_a_button_is_posted_to_slack(slack: FakeHTTP) -> None:
 
 
 def make_related(*titles: str, **fields: Any) -> list[SystemAlert]:
-    """Open alerts about one app, whose messages are merged into one."""
+    """Open several alerts about one app, whose messages are merged into one message."""
     return [make_alert(title=title, labels={"app": "shop"}, now=NOON, **fields) for title in titles]
 
 
