@@ -12,7 +12,7 @@ VENV = os.path.join(ROOT, ".venv")
 def use_virtual_environment() -> None:
     """Start this file again with the Python of `.venv` unless the current one is a virtual environment with Django.
 
-    The Django of an operating system may be another version than the one that the portal is locked to.
+    The operating system's Django may have another version than the portal requires.
     """
     is_installed = importlib.util.find_spec("django") is not None
     if is_installed and sys.prefix != sys.base_prefix:
@@ -31,7 +31,7 @@ def use_virtual_environment() -> None:
 
 if __name__ == "__main__":
     use_virtual_environment()
-    # Files of the portal contain personal data and secrets: only its own user may read them.
+    # The portal's files contain personal data and secrets, so only its own user may read them.
     os.umask(0o077)
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "opsportal.settings")
     from django.conf import settings

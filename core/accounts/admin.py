@@ -44,7 +44,7 @@ admin.site.unregister(
 
 
 class WithPermissions(PortalAdmin):
-    """A form with a choice of permissions, whose labels name the subject of each permission."""
+    """An admin with a choice of permissions, in which each label names the object of its permission."""
 
     def formfield_for_manytomany(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         field: Any = super().formfield_for_manytomany(db_field, request, **kwargs)
@@ -88,8 +88,8 @@ class PortalUserAdmin(WithPermissions, UserAdmin):  # type: ignore[type-arg]
         "groups": "Roles",
         "is_active": "May sign in",
         "is_staff": "Uses the portal",
-        "is_superuser": "All permissions, whatever the role",
-        "user_permissions": "Permissions beside the role",
+        "is_superuser": "All permissions, regardless of the role",
+        "user_permissions": "Permissions in addition to the role",
         "last_login": "Last sign-in",
         "date_joined": "Added",
     }
@@ -154,7 +154,7 @@ class AuditEventAdmin(LogAdmin):
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        """Offer the events that the list shows as a download."""
+        """Show the list with links that download the listed events."""
         query = request.GET.urlencode()
         exports = [
             (f"{reverse('admin:access_auditevent_export', args=[kind])}?{query}", label)
@@ -306,7 +306,7 @@ class IdentityProviderForm(forms.ModelForm[IdentityProvider]):
         return text
 
     def clean(self) -> dict[str, Any]:
-        """Ask for what the kind of provider needs, and fetch the description of an OpenID Connect provider."""
+        """Require the fields that this kind of provider needs, and fetch an OpenID Connect provider's description."""
         cleaned = super().clean() or {}
         is_openid = cleaned.get("kind") == IdentityProvider.Kind.OPENID_CONNECT
         issuer = cleaned.get("issuer")

@@ -19,7 +19,7 @@ _AUDITED_PATHS = ("/admin/", "/api/v1/")
 
 
 class UserMiddleware(AuthenticationMiddleware):
-    """Django's middleware, which also records that `request.user` was loaded, see `loaded_user`."""
+    """Django's authentication middleware, extended to record that `request.user` was loaded (see `loaded_user`)."""
 
     def process_request(self, request: HttpRequest) -> None:
         super().process_request(request)
@@ -33,12 +33,12 @@ def _load_user(request: HttpRequest) -> AbstractBaseUser | AnonymousUser:
 
 
 def loaded_user(request: HttpRequest) -> AbstractBaseUser | AnonymousUser | None:
-    """Return the user if a view or a middleware has used it. Causes no query, unlike `request.user`."""
+    """Return the user if a view or a middleware has already loaded it. Unlike `request.user`, this runs no query."""
     return getattr(request, "loaded_user", None)
 
 
 class SessionsMiddleware:
-    """Keep the list of a person's sessions, with the time of the last request of each."""
+    """Record the sessions of signed-in people, with the time of the last request in each session."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self.get_response = get_response
@@ -58,7 +58,7 @@ class SessionsMiddleware:
 
 
 class AppAccessMiddleware:
-    """Limit what a response contains to the apps that its reader may see, also while the response is streamed."""
+    """Limit each response, streamed or not, to the apps that its reader may see."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self.get_response = get_response
@@ -95,7 +95,8 @@ class AuditMiddleware:
         if not is_page and not hasattr(request, "personal_token"):
             return response
         user = request.user
-        # In Django's admin, a 200 means that a form is shown again with errors. Our htmx views answer writes with a 200.
+        # In Django's admin, a 200 means that a form is shown again with errors. The portal's own views answer
+        # successful htmx requests with a 200 as well.
         is_invalid_form = (
             response.status_code == 200 and match is not None and match.app_names == ["admin"]
         )

@@ -1,4 +1,4 @@
-"""Define the sign-in policy, identity providers, recovery codes and audit events."""
+"""Define the sign-in policy, identity providers, recovery codes, passkeys, sessions and audit events."""
 
 from datetime import datetime
 from typing import Any
@@ -127,7 +127,7 @@ class IdentityProvider(models.Model):
 
     @property
     def roles_by_group(self) -> dict[str, str]:
-        """Return the role names by group of the provider. Lines without "=" are left out."""
+        """Return a mapping from the provider's groups to role names. Lines without "=" are ignored."""
         pairs = (line.rpartition("=") for line in self.role_mapping.splitlines() if "=" in line)
         return {group.strip(): role.strip() for group, _, role in pairs}
 
@@ -176,7 +176,7 @@ def _digest(user: User, code: str) -> str:
 
 
 class Passkey(models.Model):
-    """A key on a device of a user, which checks the user before each use (WebAuthn). The row has its public part."""
+    """The public part of a user's passkey (WebAuthn). The private part stays on the user's device."""
 
     user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="passkeys")
     name = models.CharField(max_length=60)
@@ -197,7 +197,7 @@ class UserSessionQuerySet(models.QuerySet["UserSession"]):
 
 
 class UserSession(models.Model):
-    """A browser in which a user is signed in. It exists as long as Django's session with this key."""
+    """A browser in which a user is signed in. The row belongs to Django's session with the same key."""
 
     user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="+")
     session_key = models.CharField(max_length=40, unique=True)
@@ -213,7 +213,7 @@ class UserSession(models.Model):
 
 
 class Unchangeable(Exception):
-    """An audit event is never changed, and deleted only once it is old."""
+    """Code tried to change an audit event, or to delete one other than with `prune()`."""
 
 
 class AuditEventQuerySet(models.QuerySet["AuditEvent"]):
@@ -224,16 +224,16 @@ class AuditEventQuerySet(models.QuerySet["AuditEvent"]):
         raise Unchangeable
 
     def prune(self, *, before: datetime, limit: int) -> int:
-        """Delete the oldest events, at most `limit` of those before this time. Returns the number deleted."""
+        """Delete at most `limit` events that are older than `before`, oldest first. Returns the number deleted."""
         old = self.filter(at__lt=before).order_by("at").values_list("pk", flat=True)[:limit]
         count, _ = models.QuerySet.delete(self.filter(pk__in=list(old)))
         return count
 
 
 class AuditEvent(models.Model):
-    """An action of a user. Its only personal data is the user name: it has no input and no address.
+    """An action of a user. The user name is its only personal data: it contains no form input and no client address.
 
-    Events are never changed. When a user is deleted, the database removes the relation, and the name stays.
+    Events are never changed. When a user is deleted, the database clears the relation, and the event keeps the name.
     """
 
     at = models.DateTimeField()

@@ -24,10 +24,10 @@ CLOCK_LEEWAY_SECONDS = 30
 
 
 class VerifyingAdapter(OpenIDConnectOAuth2Adapter):
-    """Completes a sign-in only with an ID token that the provider has signed for this portal."""
+    """An adapter that completes a sign-in only if the provider has signed the ID token for this portal."""
 
     def get_callback_url(self, request: HttpRequest, app: SocialApp) -> str:
-        """Return the callback URL as it is registered at the provider."""
+        """Return the callback URL that is registered at the provider."""
         return f"{settings.BASE_URL}{reverse('openid_connect_callback', args=[self.provider_id])}"
 
     def complete_login(
@@ -35,7 +35,8 @@ class VerifyingAdapter(OpenIDConnectOAuth2Adapter):
     ) -> SocialLogin:
         claims = self._verify(app, kwargs["response"].get("id_token") or "")
         login: SocialLogin = super().complete_login(request, app, token, **kwargs)
-        if login.account.uid != str(claims["sub"]):  # The userinfo then belongs to another person.
+        # With a different subject, the userinfo belongs to another person.
+        if login.account.uid != str(claims["sub"]):
             raise OAuth2Error("the subjects of the ID token and of the userinfo differ")
         return login
 
@@ -64,7 +65,7 @@ class VerifyingAdapter(OpenIDConnectOAuth2Adapter):
 
 
 class PortalOpenIDConnectProvider(OpenIDConnectProvider):
-    """Use the claims for the sign-in only, and store none of the provider's data about a person with the account."""
+    """A provider whose claims are used during the sign-in but not stored with the person's account."""
 
     oauth2_adapter_class = VerifyingAdapter
 

@@ -20,7 +20,7 @@ class Edit:
     """A row that a user added, changed or deleted in the admin."""
 
     at: datetime
-    model: str  # For example "alerts.alertrule".
+    model: str  # This is a label such as "alerts.alertrule".
     pk: str
     verb: str
     username: str  # This is "" for a user who has been deleted.
@@ -43,7 +43,7 @@ def _edit(event: AuditEvent) -> Edit:
 
 
 def _fields(detail: str) -> str:
-    """Return the fields that Django's message "Changed Threshold and Severity." names."""
+    """Return the field names from Django's message, such as "Threshold and Severity", or ""."""
     named = re.match(r"Changed ([^.]+)\.", detail)
     return named[1] if named else ""
 
@@ -52,7 +52,7 @@ EXPORT_BATCH = 1_000
 
 
 def in_batches(events: "QuerySet[AuditEvent]") -> Iterator[AuditEvent]:
-    """Yield the events, oldest first. Each batch is a query of its own, so that no query runs for minutes."""
+    """Yield the events, oldest first. Each batch is a separate query, so that no query runs for minutes."""
     last = 0
     while batch := list(events.filter(pk__gt=last).order_by("pk")[:EXPORT_BATCH]):
         yield from batch
@@ -60,7 +60,7 @@ def in_batches(events: "QuerySet[AuditEvent]") -> Iterator[AuditEvent]:
 
 
 def list_staff_who_see(apps: Collection[int], permission: str) -> list[User]:
-    """Return the active staff who have the permission, and may see all of these apps, by name."""
+    """Return the active staff who have the permission and may see all of these apps, sorted by user name."""
     staff = User.objects.filter(is_staff=True, is_active=True).order_by("username")
     return [person for person in staff if sees(person, apps, permission)]
 

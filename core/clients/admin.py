@@ -63,9 +63,9 @@ class ClientAppAdmin(PortalAdmin):
     field_labels = {
         "slug": "Identifier",
         "is_active": "Accepts reports",
-        "events_per_second": "Events per second, at most",
-        "events_per_hour": "Events per hour, at most",
-        "events_per_day": "Events per day, at most",
+        "events_per_second": "Maximum events per second",
+        "events_per_hour": "Maximum events per hour",
+        "events_per_day": "Maximum events per day",
         "retention_days": "Keep events for (days)",
     }
     field_help = {
@@ -106,7 +106,7 @@ class ClientAppAdmin(PortalAdmin):
         return apps.annotate(live_key_count=Count("keys", filter=live, distinct=True))
 
     def has_delete_permission(self, request: HttpRequest, obj: ClientApp | None = None) -> bool:
-        return False  # Its reports refer to it. Apps can be disabled instead.
+        return False  # Reports refer to their app, so an app can be disabled but not deleted.
 
     @admin.display(description="DSN keys", ordering="live_key_count")
     def live_keys(self, app: Any) -> int:
@@ -139,7 +139,7 @@ class ClientAppAdmin(PortalAdmin):
 
 @admin.register(PersonalToken)
 class PersonalTokenAdmin(LogAdmin):
-    """The tokens of all people, for owners, who can revoke them. People create their own on another page."""
+    """The list in which owners see and revoke the tokens of all people. People create tokens on another page."""
 
     section = Section.PEOPLE
     setting_title = "API tokens of people"
@@ -164,7 +164,7 @@ class PersonalTokenAdmin(LogAdmin):
     actions = ("revoke",)
 
     def has_delete_permission(self, request: HttpRequest, obj: PersonalToken | None = None) -> bool:
-        return False  # The page then would no longer show that there was one.
+        return False  # A revoked token stays on the list, so that owners see that it existed.
 
     def has_revoke_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm("clients.change_personaltoken")

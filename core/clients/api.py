@@ -1,4 +1,4 @@
-"""Define views for client apps: `@api(Scope.X, "POST")` checks method and key, and rejects with problem documents."""
+"""Provide `@api(Scope.X, "POST")`, which checks the method and key of a call and rejects it with a problem document."""
 
 from collections.abc import Callable
 from functools import wraps
@@ -34,8 +34,8 @@ def api(
 ) -> Callable[[ApiView[P]], Callable[Concatenate[HttpRequest, P], HttpResponseBase]]:
     """Decorate a view that takes the calling app as its second argument. For `cache_keys`, see authenticate().
 
-    People may call it with a personal token if they have the `permission`; "" is for all of them. They name the app, or
-    see only one. With `needs_app=False`, the app is None if the caller is a person.
+    If `permission` is given, people who have it may call the view with a personal token; "" admits everyone with a
+    token. A person who sees several apps must name one. With `needs_app=False`, the app is None for people.
     """
 
     def decorate(view: ApiView[P]) -> Callable[Concatenate[HttpRequest, P], HttpResponseBase]:

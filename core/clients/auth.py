@@ -27,13 +27,14 @@ _SHOWN_LENGTH = 10  # Pages show this many characters of a key.
 
 
 class NotAuthenticated(Exception):
-    """A request without a readable key, which gets a 401."""
+    """The request has no readable key. The client gets a 401."""
 
 
 class NotAllowed(Exception):
-    """A request with an invalid key, which gets a 403.
+    """The key of the request is not valid for the call. The client gets a 403.
 
-    The key is unknown or revoked, or it lacks the scope, or its app is inactive. The text is the same in all cases.
+    The key is unknown or revoked, or it lacks the scope, or its app is inactive. The text is the same in all cases, so
+    that it reveals nothing about the key.
     """
 
 
@@ -65,9 +66,9 @@ def authenticate(request: HttpRequest, scope: Scope, *, use_cache: bool = False)
 
 
 def authenticate_person(request: HttpRequest, scope: Scope, permission: str) -> User:
-    """Return the person of the request's token, who has this permission. Raises NotAllowed.
+    """Return the person whose token the request has. Raises NotAllowed without a valid token or the permission.
 
-    The request then counts as the person's for limits, logs and the audit log, and `request.user` is the person.
+    Limits, logs and the audit log then attribute the request to this person, and `request.user` is the person.
     """
     tokens = PersonalToken.objects.live().select_related("user")
     token = tokens.filter(key_hash=hash_secret(key_of(request))).first()
@@ -83,7 +84,7 @@ def authenticate_person(request: HttpRequest, scope: Scope, permission: str) -> 
 
 
 def token_of(request: HttpRequest) -> PersonalToken | None:
-    """Return the personal token by which the request was authenticated, if it was."""
+    """Return the personal token that authenticated the request, or None if an app's key did."""
     return getattr(request, "personal_token", None)
 
 
@@ -138,7 +139,7 @@ def app_for_key(key: str, scope: Scope) -> ClientApp | None:
         record_key_use(ClientKey, public.pk)
         return public.app
     keys = ApiKey.objects.live().select_related("app").filter(key_hash=hash_secret(key))
-    found = next(iter(keys[:1]), None)  # Like first(), but without sorting: there is at most one.
+    found = next(iter(keys[:1]), None)  # first() would sort, although there is at most one row.
     if found is None or scope not in found.scopes:
         return None
     record_key_use(ApiKey, found.pk)

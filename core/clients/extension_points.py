@@ -20,7 +20,7 @@ AppSectionFunction = Callable[[ClientApp, datetime], dict[str, Any] | None]
 
 @dataclass(frozen=True)
 class AppSection:
-    """A section of an app's page. The function returns the context of its template, or None to leave it out."""
+    """A section of an app's page. The function returns the template's context, or None to hide the section."""
 
     title: str
     icon: str

@@ -13,7 +13,7 @@ from core.lib.buffer import Buffer, OnFailure
 
 MAX_KEYS = 50_000
 
-_Key = tuple[type[Model], int]  # A use is identified by the model of the key and its id.
+_Key = tuple[type[Model], int]  # This tuple contains the model and the id of a key.
 
 
 def record_key_use(
@@ -23,7 +23,7 @@ def record_key_use(
 
 
 def _write(uses: dict[_Key, datetime]) -> None:
-    """Set the time of last use, to the latest of all these uses with one statement per model."""
+    """Set the time of last use with one statement per model. All its keys get the latest time, at most a minute off."""
     models: tuple[type[Model], ...] = (ClientKey, ApiKey, PersonalToken)
     for model in models:
         used = {key_id: at for (used_model, key_id), at in uses.items() if used_model is model}

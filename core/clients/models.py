@@ -48,7 +48,7 @@ class Scope(models.TextChoices):
     ADMIN = "admin", "Run checks and read health details"
 
 
-# The scopes that a person's own token may have. The others are for apps, whose calls concern one app.
+# A personal token may have these scopes. Calls with the other scopes concern one app and need a key of that app.
 PERSONAL_SCOPES = (
     Scope.ERRORS_READ,
     Scope.ERRORS_WRITE,
@@ -59,13 +59,13 @@ PERSONAL_SCOPES = (
     Scope.INCIDENTS_WRITE,
     Scope.ADMIN,
 )
-# The scopes whose calls concern the whole portal.
+# Calls with these scopes concern the whole portal instead of one app.
 PORTAL_SCOPES = PERSONAL_SCOPES[2:]
 
 
 class ClientAppQuerySet(models.QuerySet["ClientApp"]):
     def with_last_call(self) -> "ClientAppQuerySet":
-        """Annotate `last_call_at`: when the last call with any key of the app was accepted; None if none was."""
+        """Annotate `last_call_at`, the time of the last accepted call with any key of the app, or None."""
         newest = [
             Subquery(
                 keys.objects.filter(app=OuterRef("pk"), last_used_at__isnull=False)
@@ -93,7 +93,7 @@ class ClientApp(models.Model):
         help_text='Browser origins that may report errors, e.g. ["https://shop.example"]. Empty allows all.',
     )
     events_per_second = models.PositiveIntegerField(
-        null=True, blank=True, help_text="The most events a second. Leave empty for no limit."
+        null=True, blank=True, help_text="Maximum events per second. Leave empty for no limit."
     )
     events_per_hour = models.PositiveIntegerField(null=True, blank=True)
     events_per_day = models.PositiveIntegerField(null=True, blank=True)
@@ -208,7 +208,7 @@ class ApiKey(models.Model):
         label: str = "default",
         expires_at: datetime | None = None,
     ) -> tuple["ApiKey", str]:
-        """Create a key and return it with its secret, which is stored as a hash only and must be shown now."""
+        """Create a key and return it with its secret, which must be shown now: only the secret's hash is stored."""
         secret = "ops_" + secrets.token_urlsafe(32)
         key = cls.objects.create(
             app=app,
@@ -230,7 +230,7 @@ class PersonalTokenQuerySet(models.QuerySet["PersonalToken"]):
 class PersonalToken(models.Model):
     """A person's own key for the API: `Authorization: Bearer opp_…`. Only its hash is stored.
 
-    It can do what its scopes and the person's permissions allow, in the apps that the person sees.
+    A call with it may do what both its scopes and the person's permissions allow, in the apps that the person sees.
     """
 
     PREFIX: ClassVar[str] = "opp_"

@@ -1,4 +1,4 @@
-"""List the registered apps for lists and searches."""
+"""Offer the registered apps as filters of lists and as values of search terms."""
 
 from core.clients.models import ClientApp
 from core.lib.app_access import limit
@@ -6,7 +6,7 @@ from core.lib.filter_bars import Select
 
 
 def app_select() -> Select:
-    """Return the filter of a list by app."""
+    """Return the filter with which users limit a list to one app."""
     apps = limit(ClientApp.objects.order_by("name")).values_list("slug", "name")
     return Select("app", "App", apps, any_label="All apps")
 

@@ -59,7 +59,7 @@ def issue_api_key(
     label: str = "default",
     expires_at: datetime | None = None,
 ) -> tuple[ApiKey, str]:
-    """Create an API key and return it with its secret, which must be shown now. Raises UnknownScope."""
+    """Create an API key and return it with its secret, which cannot be shown again later. Raises UnknownScope."""
     known = [scope.value for scope in Scope if scope.value in scopes]
     if not known or len(known) != len(set(scopes)):
         raise UnknownScope(f"choose from {', '.join(Scope.values)}")
@@ -89,7 +89,7 @@ def rotate_dsn_key(
 def rotate_api_key(
     key: ApiKey, *, now: datetime, grace: timedelta = ROTATION_GRACE_PERIOD
 ) -> tuple[ApiKey, str]:
-    """Return a new key with the same scopes and lifetime, and its secret.
+    """Return a new key with the same scopes and lifetime, together with its secret.
 
     The old key stays valid for the grace period.
     """
@@ -102,7 +102,7 @@ def rotate_api_key(
 def issue_personal_token(
     *, user: User, scopes: Collection[str], label: str, expires_at: datetime, now: datetime
 ) -> tuple[PersonalToken, str]:
-    """Create a token of a person and return it with its secret, which must be shown now. Raises UnknownScope."""
+    """Create a token for a person and return it with its secret, which cannot be shown later. Raises UnknownScope."""
     known = [scope.value for scope in PERSONAL_SCOPES if scope.value in scopes]
     if not known or len(known) != len(set(scopes)):
         raise UnknownScope(f"choose from {', '.join(PERSONAL_SCOPES)}")

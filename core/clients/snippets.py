@@ -39,13 +39,13 @@ npx @sentry/cli sourcemaps inject ./dist && npx @sentry/cli sourcemaps upload --
 
 
 def for_ci(app: ClientApp, secret: str) -> Snippet:
-    """Return the lines by which a CI job uploads source maps with a new key."""
+    """Return the shell commands with which a CI job uploads source maps. `secret` is the secret of an API key."""
     code = _CI.format(base=settings.BASE_URL, slug=app.slug, secret=secret)
     return Snippet("snippet-ci", "Upload source maps from CI", code)
 
 
 def for_app(app: ClientApp, key: ClientKey) -> list[Snippet]:
-    """Return the snippet for the app's platform, or those for all if there is none for it, followed by curl."""
+    """Return the snippet for the app's platform, or the snippets for all platforms, followed by one for curl."""
     platforms = [Platform(app.platform)] if app.platform in _SDKS else list(_SDKS)
     snippets = [
         Snippet(f"snippet-{platform}", title, code.format(dsn=key.dsn))

@@ -20,9 +20,9 @@ _FIRST, _LAST = datetime(1970, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UT
 
 
 def save_with_form(resource: Resource, row: Any, given: Values) -> Any:
-    """Change a row, or create one if `row` is None. Return it. Raise InvalidConfig if its form refuses the values.
+    """Change `row`, or create one if it is None, and return the row. Raises InvalidConfig if its form is invalid.
 
-    `given` has only members that the form has; the others keep their values, or get the form's defaults.
+    Members that `given` leaves out keep their values or, in a new row, get the form's defaults.
     """
     with timezone.override(UTC):
         return _Form(resource, row, given).save()
@@ -189,7 +189,7 @@ def _initial(blank: Any, name: str) -> Any:
 
 
 def _form_value(field: forms.Field, value: Any) -> Any:
-    """Return a JSON value as the Python value that the field of a form has initially."""
+    """Convert a JSON value to the Python value that this field of a form has as its initial value."""
     if isinstance(field, forms.ModelMultipleChoiceField):
         return _find(field.queryset, value)
     if isinstance(field, forms.ModelChoiceField):

@@ -1,6 +1,6 @@
-"""Compare given members with the stored ones by their meaning, which can be written in several ways.
+"""Compare given members with the stored ones, ignoring differences in notation.
 
-A file may write 900 s for 15 min, name channels in another order, and leave out members of an entry.
+A file may write 900 s instead of 15 min, name channels in another order, and leave out members of an entry.
 """
 
 from datetime import datetime, time
@@ -72,7 +72,7 @@ def _hashable(value: Any) -> Any:
 
 
 def _without_empty(value: Any) -> Any:
-    """Leave out empty texts of a mapping: a setting without a value is not stored."""
+    """Return a mapping without its empty texts, because settings without a value are not stored."""
     if isinstance(value, dict):
         return {name: one for name, one in value.items() if one != ""}
     return value

@@ -6,8 +6,8 @@
         model = Team
         key = "name"
 
-The fields, their validation and the effects of saving are those of the model's admin, so that a rule exists once. The
-members of an object are the fields of that form; related rows are named by their key, and editable inlines are lists.
+Objects are validated and saved with the form of the model's admin, so that each rule exists once. The members of an
+object are the fields of that form. Related rows are named by their key, and editable inlines are lists.
 """
 
 from collections.abc import Mapping
@@ -28,7 +28,7 @@ Values = dict[str, Any]
 
 
 class InvalidConfig(Exception):
-    """An object that its form refuses: the problems by the path of the member, "" for the whole object."""
+    """An object is invalid. `problems` has the errors of each member by its path; "" is the whole object."""
 
     def __init__(self, problems: Mapping[str, list[str]]) -> None:
         self.problems = dict(problems)
@@ -42,14 +42,14 @@ class InvalidConfig(Exception):
 
 
 class Resource:
-    """A kind of objects. Subclasses override what differs from the form of the admin."""
+    """A kind of object. A subclass overrides the methods in which it differs from the form of the admin."""
 
     kind: ClassVar[str]  # Addresses and files use this name, such as "monitors".
     model: ClassVar[type[Model]]
     key: ClassVar[str]  # Files and other objects name an object by this unique field.
     # These fields and inlines of the form are not members.
     left_out: ClassVar[frozenset[str]] = frozenset()
-    # The inlines of the admin's form by their prefix, each with the field that identifies a row within its object.
+    # The keys are the prefixes of the admin's inlines; each value is the field that identifies a row within its object.
     inlines: ClassVar[Mapping[str, str]] = {}
     # These kinds must be written before this one, although no relation of the model requires it.
     comes_after: ClassVar[tuple[str, ...]] = ()
@@ -70,15 +70,15 @@ class Resource:
         return self.is_in_files
 
     def why_kept(self, row: Any) -> str:
-        """Return why a row cannot be deleted, or "". The admin's permission is checked as well."""
+        """Return the reason why a row cannot be deleted, or "". The caller also checks the admin's permission."""
         return ""
 
     def parameters(self, row: Any, given: Values) -> dict[str, str]:
-        """Return the parameters with which the page of the form is opened, such as the kind of a new channel."""
+        """Return the query parameters of the form's page, such as the type of a new channel."""
         return {}
 
     def variants(self) -> list[tuple[dict[str, str], Model]]:
-        """Return the parameters and an unsaved row for each form that the page has, if they differ."""
+        """Return the query parameters and an unsaved row for each variant of the form."""
         return [({}, self.model())]
 
     def extra_types(self) -> dict[str, Any]:
@@ -90,24 +90,24 @@ class Resource:
         return {}
 
     def shown(self, row: Any) -> Values:
-        """Return what the API shows beside the members and cannot change."""
+        """Return further values that the API shows but cannot change."""
         return {}
 
     def shown_types(self) -> dict[str, Any]:
         return {}
 
     def form_values(self, row: Any, given: Values) -> Values:
-        """Return the given members by the names of the form's fields. Raise InvalidConfig for members without one."""
+        """Return the members by the names of the form's fields. Raises InvalidConfig for a member without a field."""
         return given
 
     def member_of(self, field_name: str) -> str:
-        """Return the member that a field of the form stands for."""
+        """Return the member that corresponds to a field of the form."""
         return field_name
 
     def is_secret(self, values: Values, path: tuple[str, ...]) -> bool:
-        """Return True if the text at this path is never shown. By default: everything in encrypted fields.
+        """Return True if the text at this path is never shown: by default, each text in an encrypted field.
 
-        The path of a text in an inline has the number of its entry: ("steps", "0", "body").
+        The path of a text in an inline contains the number of its entry: ("steps", "0", "body").
         """
         model: Any = self.model
         if path[0] in self.inlines:

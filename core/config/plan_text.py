@@ -12,7 +12,7 @@ MAX_VALUE_LENGTH = 100
 
 
 def describe_plan(plan: Plan) -> str:
-    """Return a line for each object that changes, with the former and the new values, and a summary."""
+    """Return a summary and, for each object that changes, a line with its former and new values."""
     lines: list[str] = []
     for change in plan.changes:
         if change.action is not Action.KEEP:

@@ -1,7 +1,7 @@
 """Hide the secrets of objects in responses, and replace them by references in files.
 
-A file contains `${NAME}` for the environment variable NAME, `${file:/path}` for the content of a file, and `$${` for
-the characters `${`. References may stand anywhere in a text: `Bearer ${TOKEN}`.
+In a file, `${NAME}` stands for the environment variable NAME, `${file:/path}` for the content of a file, and `$${` for
+the characters `${`. A text may contain a reference at any place: `Bearer ${TOKEN}`.
 """
 
 import re
@@ -18,7 +18,7 @@ Path_ = tuple[str, ...]
 
 
 class Unresolved(str):
-    """Stands for a reference that cannot be resolved. The stored secret stays, if there is one."""
+    """A reference that cannot be resolved. The object keeps its stored secret, if it has one."""
 
     problem: str
 
@@ -47,7 +47,7 @@ def replace_texts(value: Any, replace: Callable[[str, Path_], Any], path: Path_ 
 
 
 def hide(resource: Resource, values: Values) -> Values:
-    """Return the values without the secrets in them."""
+    """Return the values with HIDDEN in place of each secret."""
 
     def replace(text: str, path: Path_) -> str:
         return HIDDEN if text and resource.is_secret(values, path) else text
@@ -56,7 +56,7 @@ def hide(resource: Resource, values: Values) -> Values:
 
 
 def restore(resource: Resource, given: Values, stored: Values) -> Values:
-    """Return the given values with the stored secret wherever one is hidden. Raise InvalidConfig if there is none."""
+    """Replace each HIDDEN among the given values by the stored secret. Raises InvalidConfig if none is stored."""
     problems: dict[str, list[str]] = {}
 
     def replace(text: str, path: Path_) -> str:
@@ -76,7 +76,10 @@ def restore(resource: Resource, given: Values, stored: Values) -> Values:
 
 
 def _stored_path(resource: Resource, given: Values, stored: Values, path: Path_) -> Path_:
-    """Return the path of the entry of an inline that has the same key, because entries may have moved."""
+    """Return the path of the same text in the stored values, or () if there is none.
+
+    An entry of an inline is found by its key, because its position may differ.
+    """
     if path[0] not in resource.inlines:
         return path
     key = resource.inlines[path[0]]
@@ -100,7 +103,7 @@ def _at(value: Any, path: Path_) -> Any:
 
 # --- references ----------------------------------------------------------------------------------------
 class References:
-    """Replaces the secrets of exported objects by references to environment variables with names of their own."""
+    """A set of names of environment variables, each of which replaces a secret of an exported object."""
 
     def __init__(self) -> None:
         self.variables: set[str] = set()
@@ -125,7 +128,7 @@ class References:
 
 
 def resolve(values: Values, environment: Mapping[str, str]) -> Values:
-    """Return the values with each reference replaced by what it refers to, or by an Unresolved text."""
+    """Return the values with each reference resolved. A text with a reference that cannot be becomes Unresolved."""
 
     def replace(text: str, path: Path_) -> str:
         problems: list[str] = []

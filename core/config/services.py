@@ -1,4 +1,4 @@
-"""Create, change and delete objects, one at a time for the API or many for a file."""
+"""Create, change and delete single objects, with a record in the audit log."""
 
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -20,7 +20,7 @@ class KeyTaken(Exception):
 
 
 class CannotDelete(Exception):
-    """The object is part of the portal, or others need it."""
+    """The object is part of the portal, or other objects need it."""
 
 
 class Action(StrEnum):
@@ -74,7 +74,7 @@ def _created(resource: Resource, row: Any) -> Change:
 
 
 def update(resource: Resource, row: Any, given: Values, *, by: str) -> Change:
-    """Change the given members of an object; do nothing if it has these values. Raises InvalidConfig or KeyTaken."""
+    """Change the given members of an object, unless it has these values. Raises InvalidConfig or KeyTaken."""
     before = members_of(resource).read(row)
     name = str(before[resource.key])
     given = secrets.restore(resource, with_positions(resource, given), before)
@@ -90,7 +90,7 @@ def update(resource: Resource, row: Any, given: Values, *, by: str) -> Change:
             for member in before:
                 if before[member] != after[member]:
                     differences[member] = _shown_difference(resource, member, before, after)
-            if not differences:  # The values are the same, but written differently.
+            if not differences:  # The values differ only in their notation.
                 raise _Unchanged
             change = Change(resource, str(after[resource.key]), Action.UPDATE, locked, differences)
             _record(change, by)
@@ -137,7 +137,7 @@ def _read_again(resource: Resource, pk: Any) -> Values:
 
 
 def _without_defaults(resource: Resource, given: Values) -> Values:
-    """Leave out members that have the default of the model, because the form of some kinds lacks their fields."""
+    """Leave out members that have the model's default and no field in this form, which would refuse them."""
     row = resource.model()
     defaults = {
         f.name: [] if f.many_to_many else f.value_from_object(row)
@@ -160,7 +160,7 @@ _VERBS = {Action.CREATE: "added", Action.UPDATE: "changed", Action.DELETE: "dele
 
 
 def _record(change: Change, by: str) -> None:
-    """Record a change in the audit log as the admin does: with the names of the members, but not their values."""
+    """Record a change in the audit log. Like the admin, record the names of the members, but not their values."""
     meta = change.resource.model._meta
     detail = by
     if change.action is Action.UPDATE:

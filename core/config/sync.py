@@ -1,4 +1,4 @@
-"""Export all objects, and change the portal to match a file: in one transaction, after showing the plan."""
+"""Export all objects, and plan and make the changes by which the portal matches a file."""
 
 import os
 import re
@@ -23,7 +23,7 @@ Document = Mapping[str, list[Values]]
 
 @dataclass
 class Plan:
-    """The changes of a file, planned or made. A file with problems changes nothing."""
+    """The changes that a file requires, planned or made. A file with problems changes nothing."""
 
     changes: list[Change] = field(default_factory=list)
     problems: list[tuple[Resource, str, str]] = field(default_factory=list)
@@ -68,10 +68,11 @@ def apply(
     skips_invalid: bool = False,
     environment: Mapping[str, str] | None = None,
 ) -> Plan:
-    """Create and change objects so that they are as in the document, all or none of them, and return what changed.
+    """Create and change objects to match the document, all in one transaction, and return the changes.
 
-    A dry run does the same and undoes it, so that the plan is exact. With `is_pruning`, objects of the document's kinds
-    that it does not contain are deleted. With `skips_invalid`, invalid objects do not stop the others.
+    A dry run makes the changes and rolls them back, so that the plan is exact. With `is_pruning`, objects of the
+    document's kinds that it does not contain are deleted. With `skips_invalid`, valid objects are written even if the
+    document has invalid ones.
     """
     resolved = {
         kind: [
@@ -83,7 +84,7 @@ def apply(
     if not _differs(resolved, is_pruning):
         return _run(resolved, by=by, is_pruning=False)
     try:
-        # Forms resolve the hosts of addresses; nothing waits for name servers within the transaction.
+        # Forms look up the hosts of addresses. The look-ups are made now, so that the transaction waits for none.
         with outbound.remember_lookups(_hosts(resolved)), transaction.atomic():
             plan = _run(resolved, by=by, is_pruning=is_pruning)
             if is_dry_run or (plan.problems and not skips_invalid):
@@ -94,7 +95,7 @@ def apply(
 
 
 def _differs(document: Document, is_pruning: bool) -> bool:
-    """Return True if something may have to be changed, without locking the database."""
+    """Return True if the portal may differ from the document. This only reads, so it does not lock the database."""
     for resource in resources_in_order():
         rows = _rows_of(resource, document)
         if is_pruning and resource.kind in document and _others(resource, document).exists():

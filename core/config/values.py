@@ -21,7 +21,7 @@ Field = models.Field[Any, Any]
 
 
 class _Everyone:
-    """The user for whom the admin's forms are built: the caller's key has been checked before."""
+    """A user with all permissions, for whom the admin's forms are built: the API has already checked the caller."""
 
     pk = None
     is_active = is_staff = True
@@ -48,7 +48,7 @@ def admin_of(resource: Resource) -> "ModelAdmin[Any]":
 
 
 def forms_of(resource: Resource) -> Iterator[Any]:
-    """Yield the classes of all forms of the admin: to add and to change a row, in each variant."""
+    """Yield the classes of the admin's forms that add and change a row, for each variant."""
     for parameters, row in resource.variants():
         request = ConfigRequest(**parameters)
         yield admin_of(resource).get_form(request, None)
@@ -65,7 +65,7 @@ def formsets_of(resource: Resource) -> Iterator[Any]:
 
 
 class Members:
-    """The members of a kind of objects, read once from the forms of its admin."""
+    """The members of a kind of object, read once from the forms of its admin."""
 
     def __init__(self, resource: Resource) -> None:
         self.resource = resource
@@ -103,7 +103,7 @@ class Members:
         return found
 
     def prefetched(self, rows: "models.QuerySet[Any]") -> "models.QuerySet[Any]":
-        """Return the rows with everything that `read` needs, in a fixed number of queries."""
+        """Let the query load all related rows that `read` needs, in a fixed number of queries."""
         single = [f.name for f in self.fields if f.many_to_one or f.one_to_one]
         several = [f.name for f in self.fields if f.many_to_many]
         for prefix, fields in self.inlines.items():
@@ -111,7 +111,7 @@ class Members:
         return rows.select_related(*single).prefetch_related(*several)
 
     def read(self, row: Any) -> Values:
-        """Return all members of a row, with its secrets."""
+        """Return the values of all members of a row, including its secrets."""
         values = {field.name: value_of(field, row) for field in self.fields}
         values |= self.resource.extra_values(row)
         for prefix, fields in self.inlines.items():
@@ -158,7 +158,7 @@ _given: dict[str, Any] = {}
 
 
 def given_type(resource: Resource) -> Any:
-    """Return the struct of what clients send and files contain. Each member may be left out."""
+    """Return the struct of an object as clients send it and files contain it. Each member may be left out."""
     if resource.kind not in _given:
         label = resource.model._meta.verbose_name
         text = (
@@ -170,7 +170,7 @@ def given_type(resource: Resource) -> Any:
 
 
 def shown_type(resource: Resource) -> Any:
-    """Return the struct of what the API shows."""
+    """Return the struct of an object as the API shows it."""
     label = resource.model._meta.verbose_name
     types = {"id": int, **members_of(resource).types, **resource.shown_types()}
     return _struct(
@@ -232,7 +232,7 @@ def as_json(value: Any) -> Any:
 
 
 def resources_in_order() -> list[Resource]:
-    """Return the resources so that each comes after those that its objects refer to."""
+    """Return the resources in an order in which each comes after all resources that its objects refer to."""
     graph = {
         resource.kind: [*_references(resource), *resource.comes_after] for resource in registry
     }
@@ -240,7 +240,7 @@ def resources_in_order() -> list[Resource]:
 
 
 def _references(resource: Resource) -> list[str]:
-    """Return the kinds of objects that those of a resource refer to."""
+    """Return the kinds of the objects to which the objects of a resource refer."""
     members = members_of(resource)
     fields = [*members.fields, *(one for fields in members.inlines.values() for one in fields)]
     models_ = {field.related_model for field in fields if field.is_relation}

@@ -1,6 +1,6 @@
-"""Read and write configuration files: YAML with the types of JSON, as in YAML 1.2.
+"""Read and write configuration files: YAML 1.2 with the types of JSON.
 
-In YAML 1.1, which PyYAML reads by default, 22:00 is a number, `on` is a boolean and a repeated key replaces the first.
+PyYAML reads YAML 1.1 by default, where 22:00 is a number, `on` is a boolean, and a repeated key replaces the first one.
 """
 
 import re
@@ -59,7 +59,7 @@ class _Dumper(yaml.SafeDumper):
 
 def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
     style = None
-    if re.fullmatch(_NUMBER, text):  # PyYAML itself recognizes only the numbers of YAML 1.1.
+    if re.fullmatch(_NUMBER, text):  # PyYAML itself quotes only numbers of YAML 1.1.
         style = "'"
     elif "\n" in text and not re.search(r"[ \t]\n|^\s|[^\n]\Z", text):
         style = "|"

@@ -44,7 +44,8 @@ class JobAdmin(PortalAdmin):
         return False
 
     def has_delete_permission(self, request: HttpRequest, obj: Job | None = None) -> bool:
-        return False  # The next start would create it again. Jobs can be disabled instead.
+        # The next start of the portal would create the job again, so jobs can only be disabled.
+        return False
 
     def has_run_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm("jobs.run_job")

@@ -1,8 +1,8 @@
 """Run a django-q2 cluster that exits instead of hanging, reports its progress, and uses fewer processes.
 
-A worker killed while idle may hold the lock of the queue, and all other workers would then wait for it forever. This
-cluster exits in that case, and the supervisor starts it again. If the sentinel blocks on the lock of a killed worker,
-an alarm signal ends it. A process that outlives its parent exits as well, so that no process runs unsupervised.
+A worker that is killed while idle may hold the lock of the queue, and all other workers would then wait for that lock
+forever. In that case, this cluster exits, and the supervisor starts it again. If the sentinel itself waits for the lock
+of a killed worker, an alarm signal ends the sentinel. A process whose parent has ended exits as well.
 
 django-q2 runs four processes of 10 MB each besides the workers. This cluster runs only the sentinel, which between its
 checks also passes tasks to the workers and stores their results. It uses no thread for this, because it forks. Beside
@@ -82,12 +82,12 @@ def _run_worker(*args: Any) -> None:
 
 
 class Sentinel(cluster.Sentinel):  # type: ignore[misc]
-    """The main process of the cluster, which runs with its children until SIGTERM or SIGINT."""
+    """The main process of the cluster. It starts the other processes, and runs until SIGTERM or SIGINT."""
 
     def __init__(self) -> None:
         super().__init__(_Flag(self._transfer_tasks), _Flag(), uuid.uuid4(), start=False)
-        # Unlike django-q2's queue, this one uses no thread. It holds one task at most, because other nodes cannot take
-        # the tasks in it.
+        # Unlike django-q2's queue, this queue uses no thread. It holds at most one task, because a task in the queue
+        # cannot be run by another node.
         self.task_queue: SimpleQueue[Any] = cluster.get_mp_context().SimpleQueue()
         self.monitor = self.pusher = _StubProcess()
         self.continuous = ContinuousProcess(list(continuous.registry))
@@ -219,8 +219,8 @@ def _report_progress(**_: Any) -> None:
 def run(*, cluster_id: str = "", is_restart: bool = False, workers: int | None = None) -> None:
     """Run a cluster until SIGTERM or SIGINT, in this process and its children.
 
-    Jobs that its workers claim are marked with `cluster_id`. A restart first releases what the previous cluster with
-    this id had claimed. While the portal is read-only, it waits.
+    Jobs that its workers claim are marked with `cluster_id`. A restart first releases the jobs that the previous
+    cluster with this id had claimed. While the portal is read-only, the cluster does not start.
     """
     read_only.wait_until_off()
     os.environ["CLUSTER_ID"] = cluster_id or uuid.uuid4().hex[:12]
@@ -232,11 +232,11 @@ def run(*, cluster_id: str = "", is_restart: bool = False, workers: int | None =
     except DatabaseError as error:
         raise SystemExit(f"the worker cannot use the database: {error}") from None
     connection.close()
-    # Report before a task. After it, the worker holds a lock that the sentinel needs, and it could be killed while
-    # holding it.
+    # Workers report before each task. After a task, a worker holds a lock that the sentinel needs; if the worker were
+    # killed while it reports, the sentinel would wait for that lock.
     pre_execute.connect(_report_progress)
     cluster.Conf.QSIZE = False  # SimpleQueue has no qsize().
-    # The workers share the memory of imported modules until it is written to, as garbage collection would.
+    # Workers share the memory of imported modules until it is written to. Garbage collection would write to it.
     gc.collect()
     gc.freeze()
     Sentinel().start()

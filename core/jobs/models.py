@@ -61,7 +61,7 @@ class Job(models.Model):
 
     @property
     def title(self) -> str:
-        """Return the name of the job on pages. A job that exists only in newer code is named by its purpose."""
+        """Return the job's name for pages. A job that this node's code lacks is named by its summary or path."""
         known = schedules.registry.get(self.name) if self.name in schedules.registry else None
         return (known.title if known else self.summary.rstrip(".")) or self.name
 

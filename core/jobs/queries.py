@@ -16,16 +16,14 @@ class QueueState:
     """The state of background work over all nodes."""
 
     backlog: int
-    oldest_seconds: float  # The age of the oldest queued task; 0 if there is none.
-    # The time since any worker last started or received the minute tick; None if that never happened.
+    oldest_seconds: float  # This is the age of the oldest queued task, or 0 if there is none.
+    # The age counts from the last time at which a worker started or received the minute tick.
     tick_age_seconds: float | None
-    late_seconds: (
-        # The time for which the most overdue job has been waiting to start; 0 if no job is due.
-        float
-    )
-    late_job: str  # The title of the most overdue job.
-    nodes: tuple[Node, ...]  # The nodes seen within NODE_TIMEOUT, by name.
-    alive: bool  # True if there is at least one node and the tick works.
+    # This is how long the most overdue job has been waiting to start, or 0 if no job is due.
+    late_seconds: float
+    late_job: str  # This is the title of the most overdue job.
+    nodes: tuple[Node, ...]  # These nodes reported within NODE_TIMEOUT.
+    alive: bool  # This is True if there is a node and the tick works.
 
 
 def queue_state(now: datetime) -> QueueState:
@@ -36,7 +34,7 @@ def queue_state(now: datetime) -> QueueState:
     tick_age = (now - max(ticks)).total_seconds() if ticks else None
     waiting = Job.objects.filter(is_enabled=True, owner="", next_run_at__lte=now)
     late = waiting.order_by("next_run_at").first()
-    # After a downtime, jobs have been due for hours, but could start only when the first node did.
+    # After a downtime, jobs may have been due for hours, but they could not start before the first node.
     started_at = min((node.started_at for node in nodes if node.started_at), default=None)
     return QueueState(
         backlog=backlog.count,
@@ -73,7 +71,7 @@ class JobLine:
 
 
 def job_overview(now: datetime) -> list[JobLine]:
-    """Return every scheduled job with its last run, by name."""
+    """Return every scheduled job with its last run, sorted by name."""
     newest = JobRun.objects.filter(job=OuterRef("pk")).exclude(finished_at=None)
     result = Subquery(newest.order_by("-started_at", "-pk").values("result")[:1])
     results = dict(Job.objects.values_list("pk", result))

@@ -1,4 +1,4 @@
-"""Run a job: claim it with one conditional UPDATE, and record the end only while the claim is still held."""
+"""Run a job: claim it with one conditional UPDATE, and record its end only if the worker still holds the claim."""
 
 import logging
 import os
@@ -19,7 +19,8 @@ from core.lib import schedules
 
 log = logging.getLogger(__name__)
 
-LEASE_GRACE = timedelta(seconds=10)  # After its time limit and this time, a run is considered lost.
+# A run is considered lost when it exceeds its time limit by this time.
+LEASE_GRACE = timedelta(seconds=10)
 MAX_RESULT_LENGTH = 1000
 
 
@@ -66,9 +67,9 @@ def claim(name: str, now: datetime) -> Claim | None:
 
 
 def run_job(name: str, now: datetime) -> Outcome | None:
-    """Claim and run a due job and record the outcome. Returns None if the job could not be claimed.
+    """Claim and run a due job, and record the outcome. Returns None if the job could not be claimed.
 
-    A run that exceeds its time limit is recorded as failed, and the exception is raised for the worker.
+    A run that exceeds its time limit is recorded as failed, and SystemExit is raised to end the worker.
     """
     claimed = claim(name, now)
     if claimed is None:
@@ -96,9 +97,9 @@ def _format_key(key: object) -> str:
 
 
 def _describe_error(error: Exception) -> str:
-    """Return the type and location of an error, without its text, which may contain personal data.
+    """Return the type and location of an error, without its message, which may contain personal data.
 
-    The log has the scrubbed text.
+    The log contains the message after scrubbing.
     """
     frame = error.__traceback__
     while frame and frame.tb_next:

@@ -1,4 +1,4 @@
-"""Schedule jobs so that each is run once when due, even if workers are killed, and keep the nodes' reports.
+"""Schedule jobs so that each is run once when due, even if workers are killed, and store the nodes' reports.
 
 The tick every minute only queues due jobs. A worker claims a job (`running.claim`) with one conditional UPDATE that
 also moves `next_run_at`, so only one of any number of workers on any number of nodes runs it.
@@ -16,7 +16,8 @@ from core.lib import locks, queue, schedules
 
 TICK = "core.jobs.tasks.tick"
 URGENT_FALLBACK = timedelta(seconds=15)
-REQUEUE_AFTER = timedelta(seconds=25)  # A queued task may be lost with the worker that took it.
+# A due job is queued again, because its task may be lost with a killed worker.
+REQUEUE_AFTER = timedelta(seconds=25)
 
 
 def sync_jobs(now: datetime) -> None:
@@ -47,7 +48,7 @@ def sync_jobs(now: datetime) -> None:
 def _first_run(scheduled: schedules.Scheduled, now: datetime) -> datetime:
     """Return when a new job is first due.
 
-    A job that runs every minute is due now, so new installations soon have data.
+    A job that runs every minute is due immediately, so that a new installation soon has data.
     """
     next_run = scheduled.next_after(now)
     return now if next_run - now <= timedelta(minutes=1) else next_run
@@ -70,16 +71,16 @@ def queue_due_jobs(now: datetime) -> list[str]:
 
 
 def _is_left_to_continuous_task(job: Job, now: datetime) -> bool:
-    """Return True for an urgent job that the continuous task will start soon.
+    """Return True for an urgent job that the continuous task should start soon.
 
-    If the task fails to, workers run the job.
+    If the job is still due after URGENT_FALLBACK, workers run it.
     """
     is_urgent = job.name in schedules.registry and schedules.registry.get(job.name).is_urgent
     return is_urgent and now - job.next_run_at < URGENT_FALLBACK
 
 
 def tick(now: datetime) -> list[str]:
-    """Repair rows that a clock change or a rolling upgrade left wrong, then queue due jobs. Runs every minute."""
+    """Correct rows after a clock change or a rolling upgrade, then queue due jobs. This runs every minute."""
     rows = {job.name: job for job in Job.objects.all()}
     if any(name not in rows for name in schedules.registry.names()):
         # A node with older code was started later and deleted the rows of newer jobs.
@@ -91,9 +92,9 @@ def tick(now: datetime) -> list[str]:
 
 
 def _realign(job: Job, scheduled: schedules.Scheduled, now: datetime) -> None:
-    """Move a next run and a lease that are too far in the future because the clock was set back.
+    """Move the next run and the lease if they are too far in the future because the clock was set back.
 
-    The clocks of nodes may differ by seconds, so that a next run up to two runs ahead is normal.
+    The clocks of nodes may differ by seconds, so a next run may be up to two runs ahead.
     """
     latest_next_run = scheduled.next_after(scheduled.next_after(now))
     if job.next_run_at > latest_next_run:
@@ -118,7 +119,7 @@ def report_node(
 ) -> None:
     """Record that this node's cluster is running.
 
-    Set `has_ticked` when a worker received the minute tick, and `has_progressed` when one starts a task.
+    Set `has_ticked` when a worker has received the minute tick, and `has_progressed` when a worker starts a task.
     """
     report: dict[str, object] = {"version": settings.VERSION, "seen_at": now}
     if pid:
@@ -143,7 +144,7 @@ def is_hung(now: datetime, *, since: datetime) -> bool:
 
 
 def release_cluster(now: datetime, *, cluster_id: str) -> int:
-    """Release what the workers of a killed cluster had claimed, so that it can start again now.
+    """Release the jobs that the workers of a killed cluster had claimed, so that they can start again immediately.
 
     Returns the number of released jobs.
     """
@@ -165,7 +166,7 @@ BATCH_SIZE = 5000
 
 
 def prune_runs(*, now: datetime, limit: int = BATCH_SIZE) -> int:
-    """Delete old runs, at most `limit`. Returns the number deleted; less than `limit` means that none are left."""
+    """Delete at most `limit` old runs. Returns the number deleted; if it is less than `limit`, no old run is left."""
     old = JobRun.objects.filter(started_at__lt=now - SUCCESS_RETENTION).filter(
         Q(outcome=Outcome.SUCCEEDED) | Q(started_at__lt=now - FAILURE_RETENTION)
     )

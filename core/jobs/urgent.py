@@ -38,7 +38,7 @@ def run(control: Control) -> None:
 
 
 def run_due(control: Control, *, now: datetime) -> list[str]:
-    """Run the urgent jobs that are due, one after the other. Return their names."""
+    """Run the urgent jobs that are due, one after another, and return their names."""
     due = Job.objects.due(now).filter(name__in=_urgent_names()).order_by("next_run_at", "name")
     done = []
     for name in due.values_list("name", flat=True):
@@ -51,7 +51,7 @@ def run_due(control: Control, *, now: datetime) -> list[str]:
 
 
 def release_own(*, now: datetime) -> None:
-    """Make the jobs due again that this node's previous process was running when it ended."""
+    """End the leases of urgent jobs that this node's previous process was running when it ended."""
     owner = f"{os.environ.get('CLUSTER_ID', '')}:"
     Job.objects.filter(name__in=_urgent_names(), owner__startswith=owner).update(
         lease_until=now - timedelta(seconds=1), nudged_at=None

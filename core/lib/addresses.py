@@ -15,9 +15,9 @@ from django.http import HttpRequest
 def client_address(meta: Mapping[str, Any]) -> str:
     """Return the client's address from a request's META or a WSGI environ.
 
-    Each proxy appends the address of its peer to X-Forwarded-For. With n proxies of our own, the client's address is
-    the one n + 1 places from the end, where REMOTE_ADDR counts as the last; the client may have forged everything
-    further left. If the header is too short or the entry is not an address, return REMOTE_ADDR, which cannot be forged.
+    Each proxy appends the address of its peer to X-Forwarded-For. With n trusted proxies, the client's address is the
+    one n + 1 places from the end, where REMOTE_ADDR counts as the last; the client may have forged all entries before
+    it. If the header is too short or the entry is not an address, return REMOTE_ADDR, which cannot be forged.
     """
     remote: str = meta.get("REMOTE_ADDR") or ""
     if not proxies:
@@ -31,13 +31,13 @@ def client_address(meta: Mapping[str, Any]) -> str:
 _IPV4 = re.compile(r"[1-9]\d{0,2}(?:\.(?:0|[1-9]\d{0,2})){3}", re.ASCII)
 
 
-# A copy, because reading the setting would take longer than the rest of client_address().
+# This is a copy, because reading the setting would take longer than the rest of client_address().
 proxies: int = settings.TRUSTED_PROXY_COUNT
 
 
 @receiver(setting_changed)
 def _update_proxies(*, setting: str, **_: object) -> None:
-    """Follow a test that overrides the setting."""
+    """Update the copy when a test overrides the setting."""
     global proxies
     if setting == "TRUSTED_PROXY_COUNT":
         proxies = settings.TRUSTED_PROXY_COUNT
@@ -45,8 +45,8 @@ def _update_proxies(*, setting: str, **_: object) -> None:
 
 @lru_cache(maxsize=4096)
 def network_of(address: str) -> str:
-    """Return the network that counts as one client: an IPv4 address, or an IPv6 /64, the least a subscriber gets."""
-    if _IPV4.fullmatch(address):  # Fast path for most clients; this notation is already canonical.
+    """Return the network that counts as one client: an IPv4 address, or the IPv6 /64 that each subscriber gets."""
+    if _IPV4.fullmatch(address):  # This is a fast path for most clients: the notation is canonical.
         return address
     try:
         parsed = ipaddress.ip_address(address.partition("%")[0])
@@ -65,7 +65,7 @@ def address_of(request: HttpRequest) -> str:
 
 
 def _parsed(text: str) -> str:
-    """Return the address in one entry of X-Forwarded-For, which may carry a port, or "" if there is none."""
+    """Return the address from an entry of X-Forwarded-For without its port, or "" if the entry has no address."""
     text = text.strip()
     if text.startswith("["):
         text = text[1:].partition("]")[0]

@@ -22,7 +22,7 @@ from core.lib.markup import when
 
 
 class _PortalForm:
-    """A form with labels without a colon, and with the message of a broken constraint at the field to correct."""
+    """A form whose labels have no colon. It shows the message of a violated constraint at the field to correct."""
 
     constraint_messages: ClassVar[Mapping[str, tuple[str, str]]] = {}
 
@@ -31,7 +31,7 @@ class _PortalForm:
         super().__init__(*args, **kwargs)
 
     def add_error(self, field: str | None, error: Any) -> None:
-        """Replace the messages of constraints, which otherwise stand above the form, far from the field."""
+        """Move the messages of constraints to their fields. Django would show them above the form."""
         by_field = getattr(error, "error_dict", None)
         if field or by_field is None:
             super().add_error(field, error)  # type: ignore[misc]
@@ -47,11 +47,11 @@ class _PortalForm:
 
 
 class _Labeled:
-    """A mixin that labels fields in forms, columns and read-only pages. `field_labels` replaces derived labels."""
+    """A mixin that derives the labels of fields from their names. `field_labels` has the labels that differ."""
 
     field_labels: ClassVar[Mapping[str, str]] = {}
     field_help: ClassVar[Mapping[str, str]] = {}
-    # For each constraint that users can break, this has the field to correct and the message.
+    # The keys are constraints that users can violate; the values are the field to correct and the message.
     constraint_messages: ClassVar[Mapping[str, tuple[str, str]]] = {}
     model: type[models.Model]
 
@@ -105,7 +105,7 @@ admin.FieldListFilter.register(
 
 
 class Section(StrEnum):
-    """The sections of the settings page, each about one task."""
+    """The sections of the settings page. Each one is about one task of the portal's owners."""
 
     APPS = "Apps"
     PEOPLE = "People and access"
@@ -135,14 +135,14 @@ class Tool:
 
 
 class PortalAdmin(_Labeled, admin.ModelAdmin[Any]):
-    """The base class of all admin pages: readable labels, pills, ages, and a line on the settings page."""
+    """The base class of all model admins. It adds readable labels, pills, ages, and a line on the settings page."""
 
     section: ClassVar[Section] = Section.PORTAL
-    # The title on the settings page; "" for the plural name of the model.
+    # This is the title on the settings page; "" stands for the plural name of the model.
     setting_title: ClassVar[str] = ""
     setting_purpose: ClassVar[str] = ""
-    is_listed: ClassVar[bool] = True  # True if the settings page lists this model.
-    # True if the settings page shows an "Add" link beside the title.
+    is_listed: ClassVar[bool] = True  # If True, the settings page lists this model.
+    # If True, the settings page shows an "Add" link beside the title.
     offers_add: ClassVar[bool] = True
     more_links: ClassVar[tuple[SettingLink, ...]] = ()
 
@@ -154,10 +154,7 @@ class PortalAdmin(_Labeled, admin.ModelAdmin[Any]):
         extra_tags: str = "",
         fail_silently: bool = True,
     ) -> None:
-        """Show a message on the next page.
-
-        A request of the configuration API has no next page, so the message is dropped.
-        """
+        """Show a message on the next page. Drop it for the configuration API, whose requests have no next page."""
         super().message_user(request, message, level, extra_tags, fail_silently)
 
     def save_formset(self, request: HttpRequest, form: Any, formset: Any, change: bool) -> None:
@@ -223,7 +220,7 @@ class PortalAdmin(_Labeled, admin.ModelAdmin[Any]):
         return super().changeform_view(request, object_id, form_url, extra_context)
 
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
-        """Save related rows, and keep those of apps that the user may not see, which the form does not offer."""
+        """Save related rows. Keep relations to apps that the user may not see, because the form does not offer them."""
         hidden = self._hidden_related(form.instance) if change else {}
         super().save_related(request, form, formsets, change)
         for name, rows in hidden.items():
@@ -264,15 +261,15 @@ class PortalAdmin(_Labeled, admin.ModelAdmin[Any]):
 class PortalInline(_Labeled, admin.TabularInline[Any, Any]):
     """An inline form for rows of another table, with readable column headings."""
 
-    # The field with the place of a row among those of its object. Rows that were given the same place get distinct
-    # ones when the object is saved: 1, 2, 3 and so on, the older rows first.
+    # This field has the place of a row among the rows of its object. If two rows have the same place when the object is
+    # saved, all rows get the places 1, 2, 3 and so on; of rows with the same place, the older one comes first.
     place_field: ClassVar[str] = ""
 
     def get_formset(self, request: HttpRequest, obj: Any = None, **kwargs: Any) -> Any:
         formset = super().get_formset(request, obj, **self._form_texts(self.form, kwargs))
         setattr(formset, "place_field", self.place_field)  # noqa: B010 - read in save_formset
         formset.form = self._portal_form(formset.form)
-        # In this template, headings of a table take the place of labels.
+        # The default template has table headings instead of labels.
         if self.template == PortalInline.template:
             for field in formset.form.base_fields.values():
                 if not isinstance(field.widget, forms.MultiWidget):
@@ -286,7 +283,7 @@ class PortalInline(_Labeled, admin.TabularInline[Any, Any]):
 
 
 def _separate_places(formset: Any, field: str) -> None:
-    """Give the rows of an inline the places 1, 2, 3 and so on if two of them have the same one."""
+    """Give the rows of an inline the places 1, 2, 3 and so on if two of them have the same place."""
     rows = formset.model._default_manager.filter(**{formset.fk.name: formset.instance})
     places = list(rows.order_by(field, "pk").values_list("pk", field))
     if len({place for _, place in places}) == len(places):
@@ -297,12 +294,12 @@ def _separate_places(formset: Any, field: str) -> None:
 
 
 class LogAdmin(PortalAdmin):
-    """A read-only admin for rows that only the portal writes, without an exact count, which is slow on big tables."""
+    """A read-only admin for rows that only the portal writes. It shows no exact count, which is slow on big tables."""
 
     show_full_result_count = False
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
-        """Show the fields of a row as the columns of the list: as words, pills and ages."""
+        """Show the fields of a read-only row like the columns of the list: as words, pills and ages."""
         fieldsets = super().get_fieldsets(request, obj)
         if obj is None or self.has_change_permission(request, obj):
             return fieldsets
@@ -319,7 +316,7 @@ class LogAdmin(PortalAdmin):
 
 
 def log_change(request: HttpRequest, changed: models.Model, message: str) -> None:
-    """Record what the signed-in user did to an object in its admin history and, through that, in the audit log."""
+    """Record a change by the signed-in user in the object's admin history, which the audit log follows."""
     assert request.user.pk is not None
     LogEntry.objects.log_actions(
         request.user.pk, [changed], CHANGE, change_message=message, single_object=True

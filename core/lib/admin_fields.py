@@ -21,8 +21,8 @@ from core.lib.markup import severity, state
 class DayAndTime(forms.SplitDateTimeWidget):
     """A widget for a date and a time, with the browser's own pickers and the time zone.
 
-    The widget accepts an initial timestamp as text, as in an add form's URL: `?starts_at=2026-11-22T14:00`. Django's
-    own widget raises an exception for it, which clients see as a 500.
+    The widget accepts an initial timestamp as text, as in an add form's URL: `?starts_at=2026-11-22T14:00`. For such a
+    text, Django's own widget raises an exception, which clients see as a 500.
     """
 
     def __init__(self, attrs: Any = None) -> None:
@@ -31,7 +31,7 @@ class DayAndTime(forms.SplitDateTimeWidget):
             date_format="%Y-%m-%d",
             time_format="%H:%M:%S",
             date_attrs={"type": "date", "class": "day"},
-            # With a step of one second, the seconds of a stored timestamp survive.
+            # With a step of one second, saving the form keeps the seconds of a stored timestamp.
             time_attrs={"type": "time", "class": "time", "step": "1"},
         )
 
@@ -68,7 +68,7 @@ class TimeOfDay(forms.TimeInput):
 FORMFIELD_FOR_DBFIELD_DEFAULTS[models.DateTimeField]["widget"] = DayAndTime
 FORMFIELD_FOR_DBFIELD_DEFAULTS[models.DateField]["widget"] = Day
 FORMFIELD_FOR_DBFIELD_DEFAULTS[models.TimeField]["widget"] = TimeOfDay
-# Checkboxes need no instructions, no script and no second list of values.
+# Unlike Django's widgets for several values, checkboxes need no instructions and no script.
 FORMFIELD_FOR_DBFIELD_DEFAULTS[models.ManyToManyField] = {"widget": Checkboxes}
 
 
@@ -101,7 +101,7 @@ _UNITS = {"ms", "bytes", "seconds", "minutes", "hours", "days", "percent"}
 
 
 def readable(name: str) -> str:
-    """Return the label of a field by its verbose name: "json path" becomes "JSON path", and units are written out.
+    """Turn a field's verbose name into its label: "json path" becomes "JSON path", and units are written out.
 
     The first letter keeps its case, because list columns start with a small letter and form labels with a capital one.
     """
@@ -147,7 +147,7 @@ def make_column(
         value = getattr(row, field.name)
         return "" if value is None or value == "" else show(value)
 
-    # The name is a part of the CSS class, by which admin.css aligns numbers.
+    # Django makes a CSS class from this name, by which admin.css aligns numbers.
     column.__name__ = f"num_{field.name}" if is_number else field.name
     described = admin.display(description=label, ordering=field.name)
     return described(column)

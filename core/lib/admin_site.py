@@ -32,7 +32,7 @@ class Setting:
 class SettingsSection:
     title: str
     settings: list[Setting]
-    records: list[Setting]  # These lists can only be read.
+    records: list[Setting]  # These lists are read-only.
 
     @property
     def anchor(self) -> str:
@@ -41,7 +41,7 @@ class SettingsSection:
 
 @dataclass(frozen=True)
 class _Reader:
-    """A user or key, reduced to its permissions, which are all that the admin's permission checks read."""
+    """A stand-in for a user or key, with its permissions only: the admin's permission checks need nothing else."""
 
     has_perm: Callable[[str], bool]
 
@@ -61,7 +61,7 @@ class PortalAdminSite(admin.AdminSite):
         admin_class: type[admin.ModelAdmin[Any]] | None = None,
         **options: Any,
     ) -> None:
-        """Register models, and mix PortalAdmin into admin classes of other packages."""
+        """Register models. Add PortalAdmin as a base to admin classes of other packages."""
         styled = admin_class or admin.ModelAdmin
         if not issubclass(styled, PortalAdmin):
             styled = type(styled.__name__, (PortalAdmin, styled), {"__module__": styled.__module__})
@@ -72,7 +72,7 @@ class PortalAdminSite(admin.AdminSite):
         return SimpleLazyObject(partial(super().get_app_list, request, app_label))
 
     def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
-        """Show the settings by task."""
+        """Show the settings page, with the settings grouped by task."""
         context = {
             "sections": self.settings_sections(request.user.has_perm),
             **(extra_context or {}),

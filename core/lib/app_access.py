@@ -1,10 +1,10 @@
-"""Limit a person to certain apps: the one rule of all pages, lists, searches, exports, APIs and messages.
+"""Limit a person to certain apps, by one rule for all pages, lists, searches, exports, APIs and messages.
 
 A person sees every app, unless a team of theirs is limited to some apps or their role is limited to team apps. Rows
 that belong to no app, such as a monitor of the portal's own network, are shared by everyone.
 
-A request sets the reader with `reading_as`. Queries of pages and of the API narrow their rows with `limit`, which
-follows the relations of a model to its app. Work of the portal itself, such as evaluating rules, has no reader and is
+A request sets the reader with `reading_as`. Queries of pages and of the API limit their rows with `limit`, which
+follows the relations of a model to its app. The portal's own work, such as evaluating rules, has no reader and is
 therefore not limited; if a request does such work, it uses `reading_as(None)`.
 """
 
@@ -18,12 +18,12 @@ from django.db.models import ForeignKey, Model, Q, QuerySet
 
 from core.lib.registry import Registry
 
-# Permissions, which owners have through their role. The first one outweighs the second one.
+# Owners have both of these permissions through their role. If a person has both, SEE_EVERY_APP applies.
 SEE_EVERY_APP = "clients.see_every_app"
 SEE_TEAM_APPS_ONLY = "clients.see_team_apps_only"
 
 APP_MODEL = "clients.clientapp"
-_MAX_STEPS = 3  # The longest chain of relations from a row to its app.
+_MAX_STEPS = 3  # Longer chains of relations from a row to its app are not followed.
 
 Rows = TypeVar("Rows", bound="QuerySet[Any]")
 Apps = frozenset[int]
@@ -33,7 +33,7 @@ team_apps: Registry[TeamApps] = Registry("team_apps")
 
 
 def team_app_source(name: str) -> Callable[[TeamApps], TeamApps]:
-    """Register a function that returns the ids of the apps of a user's teams; none if no team is limited to apps.
+    """Register a function that returns the ids of the apps of a user's teams, or none if no team is limited to apps.
 
     Example::
 
@@ -56,7 +56,7 @@ def visible_apps(user: Any) -> Apps | None:
 
 
 class _Reader:
-    """The user for whom data is read. The apps are looked up once, when a query first needs them."""
+    """The user for whom data is read. The user's apps are looked up once, when a query first needs them."""
 
     def __init__(self, load_user: Callable[[], Any]) -> None:
         self.load_user = load_user
@@ -71,7 +71,7 @@ _reader: ContextVar[_Reader | None] = ContextVar("app_access_reader", default=No
 
 @contextmanager
 def reading_as(load_user: Callable[[], Any] | None) -> Iterator[None]:
-    """Limit queries to the apps of a user, which is loaded when needed. None: do not limit them."""
+    """Limit queries to the apps of the user that `load_user` returns when needed. With None, do not limit them."""
     token = _reader.set(None if load_user is None else _Reader(load_user))
     try:
         yield
@@ -96,9 +96,9 @@ def sees_every_app() -> bool:
 
 
 def in_same_context(parts: Iterable[bytes]) -> Iterator[bytes]:
-    """Return the parts of a streaming response, each made for the present reader.
+    """Return the parts of a streaming response, each generated for the current reader.
 
-    Such a response is made after the view returned.
+    A streaming response is generated after the view has returned, when the request's reader would no longer be set.
     """
     return _parts(copy_context(), iter(parts))
 
@@ -119,7 +119,7 @@ def limit(rows: Rows) -> Rows:
 
 
 def may_see(row: Model) -> bool:
-    """Return True if the reader may see this row, which is stored."""
+    """Return True if the reader may see this row. The row must be stored."""
     apps = apps_of_reader()
     condition = None if apps is None else condition_of(type(row), apps)
     if condition is None:
@@ -128,10 +128,10 @@ def may_see(row: Model) -> bool:
 
 
 def condition_of(model: type[Model], apps: Apps) -> Q | None:
-    """Return the condition for rows of these apps or of none, or None if no row of the model belongs to an app.
+    """Return the condition for rows of these apps and rows without an app, or None if the model's rows have no app.
 
-    A row without an app is shared. A row whose relation on the way to the app is empty is not: it belongs to an app
-    that is not known, such as an event of a payment that was made elsewhere.
+    Everyone sees rows without an app. If an earlier relation in the chain to the app is empty, the row belongs to an
+    unknown app and the condition excludes it: for example, an event of a payment that was made elsewhere.
     """
     if _has_own_condition(model):
         return _own_condition(model, apps)
@@ -145,7 +145,7 @@ def condition_of(model: type[Model], apps: Apps) -> Q | None:
 
 
 def _or_empty(model: type[Model], path: str, condition: Q) -> Q:
-    """Extend the condition to rows whose last relation of the path is empty while those before it are not."""
+    """Extend the condition to rows for which only the last relation of the path is empty."""
     before, _, last = path.rpartition("__")
     at = model
     for name in before.split("__") if before else ():
@@ -161,16 +161,16 @@ def _has_own_condition(model: type[Model]) -> bool:
 
 
 def _own_condition(model: Any, apps: Apps) -> Q:
-    """Return the condition of a model with a class method `app_condition(apps)`, for which relations do not suffice."""
+    """Return the condition from the model's class method `app_condition(apps)`, which its relations cannot express."""
     condition: Q = model.app_condition(apps)
     return condition
 
 
 @cache
 def path_to_app(model: type[Model]) -> tuple[str, type[Model] | None]:
-    """Return the shortest chain of relations from a model to its app, such as "payment__app", and where it ends.
+    """Return the shortest chain of relations from a model to its app, such as "payment__app", and its last model.
 
-    It ends at the app or at a model with a condition of its own; without a chain, the result is ("", None).
+    The last model is the app or a model with a condition of its own. Without a chain, the result is ("", None).
     """
     if model._meta.label_lower == APP_MODEL:
         return "pk", model
@@ -194,7 +194,7 @@ def _is_app(model: type[Model]) -> bool:
 
 
 def _relations(model: type[Model]) -> list[Any]:
-    """Return the relations of a model that can lead to its app: to other models than itself and users."""
+    """Return the relations of a model that can lead to its app: all but those to the model itself and to users."""
     return [
         field
         for field in model._meta.concrete_fields

@@ -31,8 +31,8 @@ def _forked() -> None:
     _working.release()
 
 
-# The worker cluster forks. A fork waits until no chore runs, because a child forked in the middle of one would inherit
-# locks that are never released.
+# The worker cluster forks. A fork waits until no chore runs, because a child that is forked while a chore runs would
+# inherit locks that are never released.
 os.register_at_fork(
     before=_working.acquire, after_in_parent=_working.release, after_in_child=_forked
 )
@@ -67,8 +67,8 @@ def start() -> None:
 def run_last_chores() -> None:
     """Run the chores with `at_exit` if this process runs chores, and stop at the first one that fails.
 
-    The chore that is running finishes first. If the database is unavailable, only one chore waits for it, so that the
-    process exits in time.
+    A chore that is running finishes first. Because of the stop, at most one chore waits for an unavailable database, so
+    that the process exits in time.
     """
     if _started_in != os.getpid():
         return

@@ -1,7 +1,8 @@
 """Perform the requests of many threads in batches, in one thread per process.
 
-This pays for writes, whose commits wait for the disk longer than the writes take. Requests that arrive during a commit
-share the next commit, one connection stays open, and waiting threads do not compete for the GIL.
+This is worthwhile for writes, because waiting for the disk at a commit takes longer than the writes themselves.
+Requests that arrive during a commit share the next commit, one connection stays open, and waiting threads do not
+compete for the GIL.
 """
 
 import logging
@@ -22,11 +23,11 @@ class TimedOut(Exception):
 
 
 class Failed(Exception):
-    """The batch ended without an outcome for this request. This is a bug, which is logged."""
+    """The batch ended without an outcome for this request, because `perform` has a bug, which is logged."""
 
 
 class PendingRequest(Generic[Request, Result]):
-    """A request for whose outcome a thread waits. The first outcome counts; later ones are ignored."""
+    """A request for whose outcome a thread waits. The first outcome counts; later outcomes are ignored."""
 
     __slots__ = ("_unanswered", "outcome", "request")
 
@@ -55,7 +56,7 @@ class BatchingThread(Generic[Request, Result]):
         max_batch: int,
         timeout_seconds: float,
     ) -> None:
-        """Call `perform` with up to `max_batch` requests at a time. It must answer each of them."""
+        """Call `perform` with up to `max_batch` requests at a time. `perform` must answer each request."""
         self._name = name
         self._perform = perform
         self._max_batch = max_batch

@@ -22,19 +22,19 @@ class OnFailure(StrEnum):
     """The ways to handle values that could not be written."""
 
     DROP = auto()
-    """They are counted as dropped. Use it where writing twice would be worse than not at all."""
+    """The values are counted as dropped. Use this where writing twice would be worse than not writing at all."""
 
     RETRY = auto()
-    """They are written by the next flush if the database is unavailable; what the database rejects is dropped."""
+    """If the database is unavailable, the next flush writes the values. Values that it rejects are dropped."""
 
 
 class Buffer(Generic[Key, Value]):
     """A dict that any thread can fill. The background thread calls `write` to empty it.
 
-    `merge` combines the value in memory (first) with a new one of the same key. `count_of` is the number of items that
-    a value stands for, by default one. If there is no room for a new key, or for more than `max_count` items, a value
-    goes to its `overflow_key`, for which there is always room. A value without `overflow_key` is dropped and counted.
-    From `flush_at` items on, the background thread writes immediately.
+    `merge` combines the value in memory (first argument) with a new value for the same key. `count_of` returns the
+    number of items that a value stands for, by default one. If there are already `max_keys` keys or `max_count` items,
+    a new value is added to its `overflow_key`, for which there is always room. Without `overflow_key`, the value is
+    dropped and counted. When the number of items reaches `flush_at`, the background thread writes immediately.
     """
 
     def __init__(

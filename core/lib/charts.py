@@ -43,10 +43,10 @@ class Mark:
     """An event at a point in time or during a period, which a chart shows as a vertical line or a band."""
 
     at: datetime
-    kind: str  # For example "Deploy" or "Alert".
+    kind: str  # This is a word such as "Deploy" or "Alert".
     label: str
     until: datetime | None = None
-    tone: str = ""  # The same as the tone of a Series; "" is neutral.
+    tone: str = ""  # A mark has the same tones as a Series; "" is neutral.
     url: str = ""
 
 
@@ -55,15 +55,16 @@ class Chart:
     title: str
     times: Sequence[datetime]
     series: Sequence[Series]
-    unit: str = ""  # For example "ms", "bytes", "%", "errors" or "/min".
+    unit: str = ""  # This is a unit such as "ms", "bytes", "%", "errors" or "/min".
     thresholds: Sequence[Threshold] = field(default_factory=tuple)
     empty: str = "No data for this period yet."
     # Charts with the same `group` share their pointer: pointing at a time in one chart shows the values of all of them.
     group: str = ""
-    # The range of the x axis; None for the range of the data.
+    # This is the range of the x axis; None stands for the range of the data.
     span: tuple[datetime, datetime] | None = None
     marks: Sequence[Mark] = field(default_factory=tuple)
-    # The page about a part of the time range. A click, a drag or a link in the table opens it with `since` and `until`.
+    # This page is about a part of the time range. A click, a drag or a link in the table opens it with `since` and
+    # `until`.
     interval_url: str = ""
 
     @property
@@ -105,7 +106,7 @@ class Chart:
 
     @property
     def end(self) -> datetime:
-        """Return the end of the last slot."""
+        """Return the end of the last time slot."""
         step = self.times[1] - self.times[0] if len(self.times) > 1 else timedelta(hours=1)
         return self.times[-1] + step
 
@@ -143,7 +144,7 @@ def sparkline(
         )
         shape = format_html('<polyline points="{}"/>', points)
     else:
-        # One path for all bars keeps the error list, which shows fifty sparklines, small.
+        # All bars are one path, because a page with fifty sparklines would otherwise be large.
         bar_width = max(step - (1 if step > 3 else 0), 0.5)
         bars = (
             f"M{index * step:.1f} {height - 1}v-{max(2.0, (height - 2) * value / top):.1f}h{bar_width:.1f}V{height - 1}z"

@@ -32,10 +32,8 @@ log = logging.getLogger(__name__)
 
 PROGRESS_TIMEOUT_SECONDS = 60.0
 MAX_BACKOFF_SECONDS = 30.0
-STABLE_SECONDS = (
-    # A process that lived longer than this is started again immediately; others are started with a growing delay.
-    15.0
-)
+# If the process ran longer than this, it is started again immediately; otherwise it is started with a growing delay.
+STABLE_SECONDS = 15.0
 WATCH_SECONDS = 0.2
 
 Task = Callable[["Control"], None]
@@ -43,7 +41,7 @@ Task = Callable[["Control"], None]
 
 @dataclass(frozen=True)
 class ContinuousTask:
-    name: str  # The dotted path of the function.
+    name: str  # This is the dotted path of the function.
     run: Task
 
 
@@ -58,7 +56,7 @@ def continuous(function: Task) -> Task:
 
 
 class Control:
-    """The object through which the cluster stops a continuous task and sees its progress."""
+    """The object through which the cluster stops a continuous task and monitors its progress."""
 
     def __init__(self, progress: Any = None, index: int = 0) -> None:
         self.is_stopping = False
@@ -80,7 +78,7 @@ class ContinuousProcess:
     tasks: Sequence[ContinuousTask]
     process: BaseProcess | None = None
     started_at: float = 0.0
-    start_at: float = 0.0  # The time of the next start after a failure.
+    start_at: float = 0.0  # After a failure, the process is started again at this time.
     failure_count: int = 0
     _progress: Any = field(init=False)
 
@@ -156,10 +154,8 @@ def _run(tasks: Sequence[ContinuousTask], progress: Any, parent: int) -> None:
         ended = [thread.name for thread in threads if not thread.is_alive()]
         if ended and not controls[0].is_stopping:
             log.critical("continuous task ended", extra={"tasks": ended})
-            os._exit(
-                70
-                # The process exits without waiting for its other threads, which may be waiting for an outside service.
-            )
+            # The process does not wait for its other threads, because they may be waiting for an outside service.
+            os._exit(70)
         time.sleep(WATCH_SECONDS)
 
 

@@ -18,7 +18,7 @@ class _Echo:
 def csv_response(
     name: str, columns: Iterable[str], lines: Iterable[Iterable[str]]
 ) -> StreamingHttpResponse:
-    """Return a download that is written line by line while it is read."""
+    """Return a download whose lines are generated while the client reads it."""
     writer = csv.writer(_Echo())
     return StreamingHttpResponse(
         (writer.writerow(map(not_a_formula, line)) for line in chain([columns], lines)),
@@ -28,7 +28,7 @@ def csv_response(
 
 
 def not_a_formula(text: str) -> str:
-    """Prevent spreadsheets from evaluating an order id or customer that begins like a formula.
+    """Put a quote before a text that spreadsheets would evaluate as a formula, such as an order id like "=1+1".
 
     Some spreadsheets ignore white space before a formula, or accept full-width characters.
     """

@@ -12,7 +12,7 @@ from decimal import Decimal
 @dataclass(frozen=True)
 class Currency:
     code: str
-    exponent: int = 2  # An amount of the API is the decimal amount times 10 ** exponent.
+    exponent: int = 2  # An API amount is the decimal amount times 10 ** exponent.
     decimals: int = 2  # Amounts are written with this many decimals.
     step: int = 1  # Stripe accepts only multiples of this amount.
     min_charge: int = 1
@@ -24,7 +24,7 @@ class Currency:
 
     @property
     def decimals_rule(self) -> str:
-        """Return the sentence that says how many decimals an amount may have."""
+        """Return the sentence that tells users how many decimals an amount may have."""
         count = self.chargeable_decimals
         if not count:
             return f"Amounts in {self.code} cannot have decimals."
@@ -33,7 +33,7 @@ class Currency:
         )
 
     def to_decimal(self, amount: int) -> Decimal:
-        """Convert an amount of the API to a decimal amount: 500 -> 5.00 (EUR), 5 (ISK)."""
+        """Convert an API amount to a decimal amount: 500 -> 5.00 (EUR), 5 (ISK)."""
         exact = Decimal(amount).scaleb(-self.exponent)
         written = exact.quantize(Decimal(1).scaleb(-self.decimals))
         # Old payments in ISK and UGX may have a fraction, which must not be hidden.
@@ -42,7 +42,7 @@ class Currency:
     def from_decimal(self, amount: Decimal) -> int | None:
         """Convert a decimal amount to an API amount.
 
-        Return None for too many decimals, or if it is not a multiple of the step.
+        Return None if the amount has too many decimals or is not a multiple of `step`.
         """
         scaled = amount.scaleb(self.exponent)
         if scaled != scaled.to_integral_value() or scaled % self.step:
@@ -60,8 +60,8 @@ TRY TTD TWD TZS UAH UGX USD UYU UZS VND VUV WST XAF XCD XOF XPF YER ZAR ZMW
 """.split()  # noqa: SIM905
 _ZERO_DECIMAL = frozenset("BIF CLP DJF GNF JPY KMF KRW MGA PYG RWF VND VUV XAF XOF XPF".split())  # noqa: SIM905
 _THREE_DECIMAL = frozenset("BHD JOD KWD OMR TND".split())  # noqa: SIM905
-# Written without decimals, but their amounts in the API still have two, which must be 00. HUF and TWD are special for
-# payouts only, which the portal does not make: payments in them may have decimals.
+# Amounts in these currencies are written without decimals, but API amounts still have two, which must be 00. HUF and
+# TWD have this rule for payouts only, which the portal does not make: payments in HUF and TWD may have decimals.
 _WITHOUT_FRACTIONS = frozenset(("ISK", "UGX"))
 _MIN_CHARGES = {
     "AED": 200,

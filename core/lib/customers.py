@@ -11,7 +11,7 @@ from django.utils.crypto import salted_hmac
 from core.lib.scrub import scrub_text
 
 PREFIX = "email:"
-# Only international numbers count, because others look like ids that apps assign.
+# The pattern matches only international numbers, because other numbers look like ids that apps assign.
 _PHONE_NUMBER = re.compile(r"(?:tel:)?\+[\d\s().\-/]{6,24}", re.IGNORECASE)
 
 
@@ -26,7 +26,7 @@ def customer_reference(given: str) -> str:
 def customer_references(given: str) -> list[str]:
     """Return the references of a customer under SECRET_KEY and its fallbacks, any of which may be stored.
 
-    A phone number may also be stored as it is, by versions that did not recognize it.
+    Earlier versions did not recognize phone numbers, so a phone number may also be stored unchanged.
     """
     given = given.strip()
     normalized, earlier = given.lower(), []
@@ -67,14 +67,14 @@ def keyed_reference(digest: str, secret: str | None = None) -> str:
 def pseudonym(identity: str) -> str:
     """Return a short, stable pseudonym that does not reveal the identity.
 
-    An address has the pseudonym of its reference.
+    An e-mail address and its customer reference have the same pseudonym.
     """
     given = customer_reference(identity).encode("utf-8", "replace")
     return "~" + hmac.digest(_hmac_key(settings.SECRET_KEY), given, "sha256").hex()[:20]
 
 
 def user_references(customer: str) -> set[str]:
-    """Return the ids by which errors name the customer of a payment or a reservation."""
+    """Return the user ids under which errors may name the customer of a payment or a reservation."""
     if not customer:
         return set()
     return {customer, pseudonym(customer)} if customer.startswith(PREFIX) else {customer}

@@ -15,6 +15,6 @@ def keep_one_connection() -> None:
 
 
 def keep_little_in_memory() -> None:
-    """Limit SQLite's cache to 2 MB per connection; the operating system's file cache serves all processes."""
+    """Limit SQLite's cache to 2 MB per connection, because all processes share the operating system's file cache."""
     if connection.vendor == "sqlite":
         connection.settings_dict["OPTIONS"]["init_command"] += "PRAGMA cache_size=-2000;"

@@ -1,4 +1,4 @@
-"""Commit without waiting for the disk, for writes that may be lost, or wait until earlier commits are safe."""
+"""Commit writes that may be lost without waiting for the disk, and wait until earlier commits are replicated."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,7 +7,7 @@ from django.db import connection, transaction
 
 SYNCHRONOUS_NORMAL = 1  # See https://www.sqlite.org/pragma.html#pragma_synchronous.
 
-# pg_logical_emit_message() is not restricted to superusers, and does not require logical replication.
+# Every user may call pg_logical_emit_message(), and it does not require logical replication.
 _WRITE_RECORD = """
     SELECT pg_logical_emit_message(true, 'opsportal', '') WHERE current_setting('synchronous_standby_names') <> ''
 """
@@ -43,9 +43,9 @@ def relaxed_durability() -> Iterator[None]:
 def ensure_replicated() -> None:
     """Return once all rows that are visible now are on the synchronous standby, if PostgreSQL has one.
 
-    For the answer to a repeated request whose rows were found: its first commit may have failed after it became visible
-    on the primary, because no standby confirmed it (core.lib.postgresql.driver). This writes a small record to the WAL,
-    whose commit waits for the standby like any other. Raises OperationalError if no standby confirms it.
+    Call this before answering a repeated request whose rows exist. The first request's commit may be visible on the
+    primary although no standby confirmed it and the request failed (core.lib.postgresql.driver). This function writes a
+    small record to the WAL and waits for the standby. Raises OperationalError if no standby confirms the record.
     """
     if connection.vendor == "postgresql":
         with connection.cursor() as cursor:

@@ -1,4 +1,4 @@
-"""Read typed values from the environment. `seal()` reports all invalid values at once."""
+"""Read typed settings from environment variables. `seal()` reports all invalid values at once."""
 
 from collections import defaultdict
 from typing import Any

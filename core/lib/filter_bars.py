@@ -17,7 +17,7 @@ class Select:
 
 @dataclass(frozen=True)
 class FilterBar:
-    """A search line and filters. `complete_url` answers with suggestions; screen readers read `help`."""
+    """A search line and filters. The view at `complete_url` returns suggestions; screen readers read `help`."""
 
     q: str
     placeholder: str
@@ -40,7 +40,7 @@ def filter_bar(
     complete_url: str = "",
     help_text: str = "",
 ) -> FilterBar:
-    """Return the bar with the values of `filters`, which are the parameters of the page's URL."""
+    """Return the bar, filled in with `filters`, the parameters of the page's URL."""
     return FilterBar(
         q=filters["q"],
         placeholder=placeholder,

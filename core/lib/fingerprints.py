@@ -1,6 +1,6 @@
-"""Compute fingerprints of requests, by which a repeated request with the same idempotency key is recognized.
+"""Compute fingerprints, which show whether a request with a known idempotency key is the same as the first one.
 
-They are keyed, because a request contains personal data that could be guessed from an unkeyed hash.
+The fingerprints are keyed, because a request contains personal data that could be guessed from an unkeyed hash.
 """
 
 import hmac

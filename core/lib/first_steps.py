@@ -7,8 +7,8 @@
     def has_monitor() -> bool:
         return Monitor.objects.exists()
 
-The function reads the data, so that a step counts as done no matter how it was done. The system-health page shows the
-list until all steps are done.
+The function queries the data, so that a step counts as done regardless of the page or API that was used. The
+system-health page shows the list until all steps are done.
 """
 
 from collections.abc import Callable
@@ -18,7 +18,7 @@ from django.urls import reverse
 
 from core.lib.registry import Registry
 
-# The cookie of a browser in which the user hid the list.
+# A browser in which the user hid the list has this cookie.
 DISMISSED_COOKIE = "first-steps-dismissed"
 
 
@@ -26,10 +26,10 @@ DISMISSED_COOKIE = "first-steps-dismissed"
 class FirstStep:
     name: str
     title: str
-    text: str  # The reason for the step and its effect, in one or two sentences.
-    action: str  # The label of the link to the form.
+    text: str  # One or two sentences give the reason for the step and its effect.
+    action: str  # This is the label of the link to the form.
     url_name: str
-    permission: str  # The permission that the form requires.
+    permission: str  # The form requires this permission.
     order: int
     is_done: Callable[[], bool]
 

@@ -1,7 +1,7 @@
 """Forecast when a level will reach a limit, as a range, from its past values. All functions are pure.
 
-The past is divided into equal parts, and the differences between them show how steady the change is. A range that is
-not clearly in one direction gives no date.
+The past is divided into equal parts, and the differences between the parts show how steady the change is. If the range
+of rates includes both rising and falling, there is no date.
 """
 
 import itertools
@@ -17,10 +17,11 @@ from core.lib.formats import quantity, span
 Points = Sequence[tuple[datetime, float]]  # The oldest point comes first.
 
 PARTS = 6
-MIN_PARTS = 5  # The minimum number of parts with a value.
-# Half the width of the range, in standard errors of the mean rate, for about 90 %.
+MIN_PARTS = 5  # A forecast needs values in at least this many parts.
+# The range of rates extends this many standard errors to each side of the mean rate, which covers about 90 %.
 DEVIATIONS = 2.0
-NEAR = 2.0  # A short basis decides if the forecast is within this many times its length.
+# A short basis determines the forecast if the limit is within this many times its length.
+NEAR = 2.0
 FAR = 12.0  # A basis is not extrapolated further than this many times its length.
 HORIZON = timedelta(days=365)
 
@@ -45,7 +46,7 @@ class Trend:
     basis: timedelta = timedelta(0)
     earliest: datetime | None = None
     latest: datetime | None = None
-    # For NOT_IN_SIGHT, the end of the time that was forecast, or None if the level does not change.
+    # NOT_IN_SIGHT holds until this time; None means that the level does not change.
     until: datetime | None = None
 
     @property
@@ -79,9 +80,9 @@ def forecast(
 ) -> Trend:
     """Return when the level reaches the limit, by rising or, if `is_falling`, by falling.
 
-    `bases` are lengths of the past, the shortest first. The first basis that expects the limit within twice its length
-    decides, because the recent pace says most about the near future. Otherwise, the longest basis that the points cover
-    decides. After `deadline`, the limit does not matter any more.
+    `bases` are lengths of the past, the shortest first. The first basis whose forecast is within NEAR times its length
+    is used, because the near future depends most on the recent pace. If there is none, the longest basis that the
+    points cover is used. After `deadline`, reaching the limit has no effect.
     """
     sign = -1 if is_falling else 1
     signed = [(at, sign * value) for at, value in points if at <= now]
@@ -94,7 +95,7 @@ def forecast(
         if trend is None:
             continue
         if found.outlook is Outlook.EXPECTED and trend.outlook is not Outlook.EXPECTED:
-            continue  # The pace was not steady over this longer basis.
+            continue  # Over this longer basis, the pace was not steady.
         found = Trend(
             trend.outlook, now, sign * signed[-1][1], sign * trend.rate, trend.basis,
             trend.earliest, trend.latest, trend.until,
@@ -103,7 +104,7 @@ def forecast(
         if trend.outlook is Outlook.EXPECTED and is_near:
             break
         if len(recent) == len(signed):
-            break  # A longer basis has the same points.
+            break  # A longer basis would contain the same points.
     return found
 
 
@@ -139,7 +140,7 @@ def _extrapolate(
 
 
 def _levels(points: Points, now: datetime, basis: timedelta) -> list[tuple[datetime, float]]:
-    """Return the median time and level of each part of the basis. A single outlier changes none of them."""
+    """Return the mean time and the median level of each part of the basis. A median ignores single outliers."""
     if len(points) < MIN_PARTS or points[-1][0] < now - basis / PARTS:
         return []
     first, length = points[0][0], (points[-1][0] - points[0][0]) / PARTS
@@ -160,14 +161,14 @@ def _levels(points: Points, now: datetime, basis: timedelta) -> list[tuple[datet
 
 
 def _reached(left: float, rate: float, now: datetime) -> datetime | None:
-    """Return when a rate per day uses up the remainder, or None for never or after the horizon."""
+    """Return when a change of `rate` per day amounts to `left`, or None if never or after ten times HORIZON."""
     if rate <= 0 or left / rate > 10 * HORIZON.days:
         return None
     return now + timedelta(days=left / rate)
 
 
 _UNITS = (
-    # The name, the length, and the largest duration that is given in this unit.
+    # Each entry has the unit's name, its length, and the longest duration that is written in this unit.
     ("min", timedelta(minutes=1), timedelta(minutes=90)),
     ("hour", timedelta(hours=1), timedelta(hours=48)),
     ("day", timedelta(days=1), timedelta(days=21)),
@@ -227,7 +228,7 @@ def pace_quantity(rate: float, unit: str) -> str:
 def backlog_course(
     spans: Iterable[tuple[datetime, datetime | None]], *, now: datetime, length: timedelta
 ) -> list[tuple[datetime, float]]:
-    """Return the number of waiting items in each minute before `now`, from the start and end of each item's wait."""
+    """Return how many items were waiting at each minute before `now`. `spans` are the start and end of each wait."""
     minutes = int(length / timedelta(minutes=1))
     first = now - minutes * timedelta(minutes=1)
     changes = [0] * (minutes + 2)
@@ -248,11 +249,12 @@ def _place(at: datetime, first: datetime, minutes: int) -> int:
 
 @dataclass(frozen=True)
 class Forecast:
-    """A forecast of the portal, ready to display."""
+    """A trend with its title, basis and link, ready to display."""
 
-    title: str  # For example "Disk full".
+    title: str  # This is a title such as "Disk full".
     trend: Trend
-    basis: str  # For example "growing by 82 MB a day in the last 7 d; 1.2 GB of 10 GB used".
+    # This is a text such as "growing by 82 MB a day in the last 7 d; 1.2 GB of 10 GB used".
+    basis: str
     url: str = ""
     words: str = ""  # This text replaces the words of the trend.
 
@@ -281,7 +283,7 @@ _RANK = {
 
 
 def soonest_key(trend: Trend) -> tuple[int, datetime]:
-    """Return the sort key of forecasts. The limit that is reached first comes first, and unknown limits come last."""
+    """Return the sort key of a forecast: the limit that is reached first comes first, and missing dates come last."""
     return _RANK[trend.outlook], trend.earliest or trend.now
 
 

@@ -1,7 +1,7 @@
-"""Validate the admin's forms inline: the page posts the form when the user leaves a field, and nothing is saved.
+"""Validate the admin's forms while a user fills them in, without saving.
 
-`portal.js` sends such a request to the form's own URL with the header below. The rules are the same as for saving, so
-the messages are the same, too.
+When the user leaves a field, `portal.js` posts the form to its own URL with the header below. The form is validated by
+the same rules as when it is saved, so the messages are the same, too.
 """
 
 from typing import Any
@@ -37,7 +37,7 @@ def find_field_errors(
         )
         try:
             is_valid = formset.is_valid()
-        except ValidationError:  # The management form is missing, so the page shows no such rows.
+        except ValidationError:  # Without a management form, the page does not show this formset.
             continue
         if not is_valid:
             for one in formset.forms:

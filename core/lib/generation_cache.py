@@ -1,9 +1,9 @@
-"""Cache entries with a limit, and find a frequent entry with a single look-up in a dict, without a lock.
+"""Cache a limited number of entries so that a frequent entry is found with a single look-up in a dict, without a lock.
 
-An LRU cache would have to record each use. Here, entries are added to the young generation; when it is full, it
-replaces the old generation. An entry that is found in the old generation is added to the young one again. Therefore,
-entries in use stay, and others are dropped after one or two generations. Threads may share the cache; in the worst
-case, an entry is lost.
+An LRU cache would have to record each use. Here, entries are added to the young generation; when the young generation
+is full, it replaces the old generation. An entry that is found in the old generation is added to the young one again.
+Therefore, entries in use stay, and unused entries are dropped after one or two generations. Threads may share the
+cache; in the worst case, an entry is lost.
 """
 
 from collections.abc import Callable

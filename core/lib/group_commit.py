@@ -48,7 +48,7 @@ class GroupCommit(Generic[Request, Result]):
             with transaction.atomic():
                 outcomes = self._work([pending.request for pending in batch])
         except OperationalError as error:
-            # The database is locked or unavailable, which concerns the whole batch.
+            # The database is locked or unavailable, so no request of the batch can succeed.
             connection.close()
             for pending in batch:
                 pending.answer(error)

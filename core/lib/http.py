@@ -31,7 +31,7 @@ def url_with(name: str, parameters: Mapping[str, str]) -> str:
     return reverse(name) + (f"?{urlencode(kept)}" if kept else "")
 
 
-# This matches the escape itself, but not an escaped backslash followed by "u0000".
+# The pattern matches the escape sequence, but not an escaped backslash that is followed by "u0000".
 _NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 
 
@@ -58,7 +58,7 @@ def read_json(request: HttpRequest, shape: type[T]) -> T:
 def refuse_email_address(name: str, text: str) -> None:
     """Raise ValueError if an identifier, which is stored as it is, contains an e-mail address.
 
-    The `__post_init__` of a msgspec.Struct calls it, so `read_json` responds with 422.
+    Call this in the `__post_init__` of a msgspec.Struct; `read_json` then raises BadRequest (422).
     """
     if has_email_address(text):
         raise ValueError(f"{name} must not contain an e-mail address")

@@ -1,7 +1,7 @@
 """Name lease owners so that a process can determine whether the owner still runs.
 
-A lease protects work until it expires. If its owner was killed on this machine, other processes need not wait until it
-expires.
+A lease protects work until it expires. If the owner was a process of this machine and was killed, other processes can
+take over the work without waiting until the lease expires.
 """
 
 import hashlib
@@ -52,6 +52,7 @@ def _started_at(pid: int) -> str:
         stat = Path(f"/proc/{pid}/stat").read_text()
     except OSError:
         return ""
-    # The second field is the name in parentheses, which may contain spaces. The state is the third, the start the 22nd.
+    # The second field is the name in parentheses, which may contain spaces. The third field is the state; the 22nd is
+    # the start time.
     fields = stat.rpartition(")")[2].split()
     return "" if fields[0] in "ZX" else fields[19]

@@ -11,9 +11,9 @@ from django.db import connection
 def cluster_lock(name: str) -> Iterator[None]:
     """Wait for and hold a lock that all processes on the same database respect.
 
-    On PostgreSQL the lock has its own connection, so that the guarded code may commit and pgbouncer in transaction mode
-    keeps the lock; it ends with the process. On SQLite there is no lock: all processes are on one machine, and each
-    write transaction locks the database.
+    On PostgreSQL, the lock is held by a transaction on a separate connection, so that the guarded code may commit, and
+    pgbouncer in transaction mode keeps the lock. If the process ends, the lock is released. On SQLite, there is no
+    lock: all processes run on one machine, and each write transaction locks the database.
     """
     if connection.vendor != "postgresql":
         yield

@@ -1,7 +1,7 @@
-"""Ship log lines to Better Stack in batches from one background thread with a bounded queue. Logging never blocks.
+"""Ship log lines to Better Stack in batches, from a background thread with a bounded queue. Logging never blocks.
 
-While Better Stack is unavailable, lines stay in the queue. Once it is full, newer lines are dropped and counted; the
-count is shipped with the next successful batch.
+While Better Stack is unavailable, lines stay in the queue. When the queue is full, newer lines are dropped and counted;
+the count is shipped with the next successful batch.
 """
 
 import atexit
@@ -76,7 +76,8 @@ class ShippingHandler(logging.Handler):
             batch = self._next_batch()
             while batch and not self._ship(batch):
                 if self._stopping.wait(RETRY_INTERVAL_SECONDS):
-                    return  # Better Stack is unavailable at shutdown, so the lines are given up.
+                    # Better Stack is unavailable at shutdown, so the remaining lines are lost.
+                    return
 
     def _next_batch(self) -> list[str]:
         batch: list[str] = []

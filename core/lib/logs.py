@@ -125,7 +125,7 @@ def _text(value: object) -> str:
 
 
 def _shortened(text: str, by: int) -> str:
-    """Cut the middle of a text, because both ends of a stack trace matter most."""
+    """Cut the middle of a text, because the most important parts of a stack trace are its ends."""
     keep = max(100, min(len(text) - by, len(text) * 3 // 4))
     return text[: keep // 2] + _CUT + text[-keep // 2 :] if keep + len(_CUT) < len(text) else _CUT
 
@@ -157,8 +157,9 @@ class TextFormatter(logging.Formatter):
         return line
 
 
-# Any client can send such invalid requests, which Django logs as ERROR with a traceback. The access line shows their
-# 400 or 413. They get a null handler, because Python prints a record without a handler to stderr.
+# Any client can send invalid requests, which Django logs to these loggers as ERROR with a traceback. The access line
+# already shows the 400 or 413. The loggers get a null handler, because Python prints a record without a handler to
+# stderr.
 _CLIENT_ERRORS = (
     "DisallowedHost", "RequestDataTooBig", "TooManyFieldsSent", "TooManyFilesSent",
     "SuspiciousMultipartForm", "SuspiciousFileOperation", "BadRequest",

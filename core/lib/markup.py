@@ -101,7 +101,7 @@ STATES = {
 }
 
 
-@cache  # There are few distinct icons, and a page shows several hundred of them.
+@cache  # There are few different icons, and a page shows several hundred.
 def icon(name: str, css: str = "") -> SafeString:
     """Return an icon of the sprite, hidden from screen readers because the text beside it carries the meaning."""
     return format_html(
@@ -113,7 +113,7 @@ def icon(name: str, css: str = "") -> SafeString:
 
 
 def severity(value: object) -> SafeString:
-    """Return a severity pill, which shows its meaning by color, shape and word."""
+    """Return a pill that shows a severity by color, shape and word."""
     word = str(value or "info").lower()
     tone, shape = SEVERITIES.get(word, ("info", "info"))
     return _pill(tone, shape, word.capitalize())

@@ -1,7 +1,7 @@
 """Limit rates over a sliding window in the memory of one process.
 
-The `limits` package was rejected after measuring it: its memory storage never drops a key, such as an address that an
-attacker used once, and scans all keys in a new thread every 10 ms.
+The `limits` package is not used: its memory storage never drops a key, such as an address that an attacker used once,
+and was measured to scan all keys in a new thread every 10 ms.
 """
 
 import threading
@@ -10,9 +10,9 @@ from bisect import bisect_right
 from typing import NamedTuple
 
 MAX_KEYS = 100_000
-# Up to this limit every hit has an entry of its own. Above it, hits within a thousandth of the window share one entry,
-# which expires with its newest hit. Therefore, the limit is never exceeded, and a limit of a million per day needs
-# little memory.
+# If a limit is at most this, every hit has a separate entry. With a higher limit, hits within a thousandth of the
+# window share one entry, which expires with its newest hit. Therefore, the limit is never exceeded, and a limit of a
+# million per day needs little memory.
 MAX_ENTRIES = 1_000
 
 # A tuple has (allowed, remaining hits, seconds until the oldest hit expires). It is cheaper to create than a Decision.
@@ -25,8 +25,8 @@ class Decision(NamedTuple):
     allowed: bool
     limit: int
     remaining: int
-    reset_at: float  # The Unix time in seconds at which the oldest hit leaves the window.
-    retry_after: float  # The seconds to wait; 0 if allowed.
+    reset_at: float  # At this Unix time, in seconds, the oldest hit leaves the window.
+    retry_after: float  # This is the time to wait in seconds; it is 0 if allowed.
 
     @classmethod
     def from_raw(cls, limit: int, raw: RawDecision) -> "Decision":
@@ -42,11 +42,11 @@ class _Hits:
     def __init__(self, window: float) -> None:
         # A deque would need seven times the memory for an address that calls once.
         self.times: list[float] = []
-        # The number of hits per entry, or None while every entry is one hit.
+        # These are the numbers of hits per entry. While every entry is one hit, this is None.
         self.counts: list[int] | None = None
-        self.newest_began_at = 0.0  # The time of the first hit in the newest entry.
+        self.newest_began_at = 0.0  # This is the time of the first hit in the newest entry.
         self.total = 0
-        self.pending_sync = 0  # The number of hits that have not been reported to Redis.
+        self.pending_sync = 0  # This is the number of hits that have not been reported to Redis.
         self.window = window
 
     def expire(self, until: float) -> None:
@@ -81,7 +81,7 @@ class _Hits:
 
 
 class MemoryLimiter:
-    """A limiter for one process that is exact under threads and bounded in memory."""
+    """A limiter for one process. It is exact with concurrent threads, and its memory is bounded."""
 
     def __init__(self, max_keys: int = MAX_KEYS) -> None:
         self._max_keys = max_keys
@@ -98,7 +98,8 @@ class MemoryLimiter:
     ) -> RawDecision:
         """Count `cost` hits unless that exceeds the limit. `pending_sync` marks them for a later report to Redis.
 
-        The steps of `_current` and `_Hits.add` are inlined here because this call is half of a request's limiting cost.
+        The steps of `_current` and `_Hits.add` are inlined, because this call takes half of the time that limiting
+        adds to a request.
         """
         self._acquire_lock()  # This takes half the time of `with self._lock`.
         try:
@@ -128,7 +129,7 @@ class MemoryLimiter:
     def begin_sync(
         self, key: str, limit: int, window: float, cost: int
     ) -> tuple[RawDecision | None, int]:
-        """Return a refusal if the hits counted here require one, else the hits that the caller must report to Redis."""
+        """Return (refusal, 0) if this process counted too many hits, else (None, number of hits to report to Redis)."""
         with self._lock:
             now = time.monotonic()
             hits = self._current(key, window, now)

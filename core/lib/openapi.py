@@ -20,7 +20,7 @@ from core.lib.registry import Registry
 
 
 class Problem(msgspec.Struct):
-    """A refusal (RFC 9457). Some have further members, which their descriptions name."""
+    """A refusal (RFC 9457). Some refusals have further members, which their descriptions name."""
 
     type: str
     title: str
@@ -34,39 +34,39 @@ class TooManyRequests(Problem):
     retryAfter: Annotated[int, msgspec.Meta(ge=1)]
 
 
-NDJSON = "application/x-ndjson"  # One JSON document per line.
+NDJSON = "application/x-ndjson"  # This media type has one JSON document per line.
 LINE = "x-line"
 
 
 @dataclass(frozen=True)
 class Operation:
-    url: str  # The name in the URL table.
+    url: str  # This is the URL's name in the URL table.
     method: str
     summary: str
-    # By status, this has a struct, a tuple of alternative structs, or None for an empty body.
+    # The keys are statuses. The values are structs, tuples of alternative structs, or None for an empty body.
     answers: Mapping[int, Any]
     takes: Any = None
     takes_nothing_too: bool = False
-    # The notes extend the summary for callers: limits, effects, and the result of a repeated call.
+    # The notes tell callers about limits, effects, and the result of a repeated call.
     notes: str = ""
-    scope: str = ""  # The scope of the required key, or "" if no key is required.
+    scope: str = ""  # The key must have this scope; "" means that no key is required.
     refusals: Mapping[int, str] = field(default_factory=dict)
     refusal_shape: Any = Problem
     # These are descriptions of request headers.
     headers: Mapping[str, str] = field(default_factory=dict)
     # These are descriptions of parameters of the query string.
     query: Mapping[str, str] = field(default_factory=dict)
-    # The path of this operation, if one pattern of the URL table serves several paths.
+    # If one pattern of the URL table serves several paths, this is the path of the operation.
     path: str = ""
     path_notes: Mapping[str, str] = field(default_factory=dict)
     media_type: str = "application/json"
-    streams_lines: bool = False  # True if the answer is NDJSON, and `answers` describes one line.
+    streams_lines: bool = False  # If True, the answer is NDJSON, and `answers` describes one line.
     # Apps call these operations hundreds of times a second, so they skip the middleware that only pages need.
     is_frequent: bool = False
 
     @property
     def needs_named_app(self) -> bool:
-        """Return True if a person who calls it with a personal token must name an app."""
+        """Return True if a person who calls this operation with a personal token must name an app."""
         return self.scope.startswith("errors:")
 
 
@@ -187,9 +187,8 @@ def _operation(
         answer: dict[str, Any] = {"description": _ANSWERS.get(status, "Done.")}
         if shape is not None:
             schema = schema_of(shape)
-            if (
-                operation.streams_lines
-            ):  # OpenAPI 3.1 cannot describe a stream, so the schema of a line is an extension.
+            if operation.streams_lines:
+                # OpenAPI 3.1 cannot describe a stream, so the schema of a line is an extension.
                 answer["content"] = {
                     NDJSON: {"schema": {"type": "string", "format": "binary", LINE: schema}}
                 }

@@ -1,6 +1,6 @@
 """Prepare a node before it serves: make its files private, migrate, run startup hooks, collect static files.
 
-Several nodes may do this at the same time.
+Several nodes may run this at the same time.
 """
 
 import hashlib
@@ -32,8 +32,8 @@ def collect_static() -> bool:
     fingerprint = _static_fingerprint()
     if stamp.is_file() and stamp.read_text() == fingerprint and Path(settings.STATIC_ROOT).is_dir():
         return False
-    # Remove the copies first: Django replaces a copy only if the source is newer, which is not certain after an upgrade
-    # from an archive. Copies with hashed names stay for pages that are still open.
+    # The copies are removed first, because Django replaces a copy only if the source is newer, and files from an
+    # archive may be older than the copies. Copies with hashed names stay for pages that are still open in browsers.
     for path, _ in _static_files():
         (Path(settings.STATIC_ROOT) / path).unlink(missing_ok=True)
     call_command("collectstatic", interactive=False, clear=False, verbosity=0)

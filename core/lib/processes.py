@@ -47,14 +47,14 @@ def is_running(pid: int) -> bool:
 
 
 def set_process_name(name: str) -> None:
-    """Set the name that `ps -o comm` and `top` show, at most 15 characters. Linux only."""
+    """Set the name that `ps -o comm` and `top` show, at most 15 characters. Does nothing outside Linux."""
     if _libc is not None:
         _libc.prctl(PR_SET_NAME, name.encode()[:15], 0, 0, 0)
 
 
 @dataclass
 class Child:
-    """A child process in a session of its own. Ctrl-C reaches only the parent, which can kill the whole session."""
+    """A child process in a new session. Ctrl-C reaches only the parent, which can kill all processes of the session."""
 
     name: str
     work: Callable[[], object]
@@ -92,10 +92,7 @@ class Child:
         return (self.process.pid or 0) if self.process else 0
 
     def exit_reason(self) -> str | None:
-        """Return None while the process runs, otherwise a text that says how it ended.
-
-        Kills the rest of its session.
-        """
+        """Return None while the process runs. Otherwise, kill the rest of its session and return how it ended."""
         code = self.process.exitcode if self.process else None
         if code is None:
             return None
@@ -114,7 +111,7 @@ class Child:
             self.process.join()
 
     def next_backoff_seconds(self) -> float:
-        """Return the wait before the next start: none, or up to 30 s if the process repeatedly lives less than 15 s."""
+        """Return the wait before the next start: 0, or up to 30 s if the process repeatedly runs less than 15 s."""
         lived = time.monotonic() - self.started_at
         self.failure_count = self.failure_count + 1 if lived < 15 else 0
         return min(2.0**self.failure_count - 1, 30.0)
@@ -126,9 +123,9 @@ class Child:
 
 
 def run_in_child(work: Callable[..., T], **arguments: object) -> T:
-    """Run `work` in a child process and return its result or raise its exception. The child's memory is then freed.
+    """Run `work` in a child process, whose memory is freed afterwards. Return its result or raise its exception.
 
-    Call this before there are threads or connections.
+    Call this while the process has no threads and no connections.
     """
     with ProcessPoolExecutor(1, mp_context=_fork) as pool:
         return pool.submit(work, **arguments).result()

@@ -22,15 +22,15 @@ log = logging.getLogger(__name__)
 
 
 def enqueue(task: str, **ids: int | str) -> None:
-    """Run `task` (a dotted path) in a worker once the current transaction has committed.
+    """Run `task` (a dotted path) in a worker after the current transaction has committed.
 
-    Pass ids only. A task may be lost or run twice, so a scheduled sweep must pick up work that was left behind.
+    Pass ids only. A task may be lost or run twice, so a scheduled sweep must also find the work.
     """
     enqueue_for(timedelta(seconds=settings.Q_CLUSTER["timeout"]), task, **ids)
 
 
 def enqueue_for(timeout: timedelta, task: str, **ids: int | str) -> None:
-    """Run `task` like `enqueue`, but with its own time limit."""
+    """Run `task` like `enqueue`, but with this time limit."""
     current_request_id = request_id.current()
     options = {"task_name": task[:100], "timeout": int(timeout.total_seconds())}
 
@@ -47,7 +47,7 @@ def enqueue_for(timeout: timedelta, task: str, **ids: int | str) -> None:
 
 
 def run(task: str, carried_request_id: str, ids: dict[str, Any]) -> object:
-    """Run a task in a worker, under the id of the request that queued it."""
+    """Run a task in a worker, with the id of the request that queued it."""
     with request_id.use(carried_request_id):
         return import_string(task)(**ids)
 
@@ -57,11 +57,12 @@ class Backlog:
     """The queued tasks that no worker has started."""
 
     count: int
-    oldest_seconds: float  # The age of the oldest task; 0 if there is none.
+    oldest_seconds: float  # This is the age of the oldest task, or 0 if there is none.
 
 
 def backlog(now: datetime) -> Backlog:
-    # The ORM broker's `lock` is the time of queueing; after a worker takes the row, it is a time in the future.
+    # The ORM broker's `lock` is first the time of queueing. When a worker takes the row, it becomes a time in the
+    # future.
     found = OrmQ.objects.filter(lock__lte=now).aggregate(count=Count("pk"), oldest=Min("lock"))
     oldest = (now - found["oldest"]).total_seconds() if found["oldest"] else 0.0
     return Backlog(found["count"], oldest)
@@ -70,13 +71,13 @@ def backlog(now: datetime) -> Backlog:
 def requeue_reserved(now: datetime) -> int:
     """Requeue the tasks that a killed cluster had taken, which the broker would otherwise hold back for minutes.
 
-    Call it only while no other cluster runs, because it requeues tasks of all clusters; they would run twice.
+    Call this only while no other cluster runs: it requeues the tasks of all clusters, so running tasks would run twice.
     """
     return int(OrmQ.objects.filter(lock__gt=now).update(lock=now))
 
 
 def schedule_every_minute(name: str, task: str) -> None:
-    """Make django-q2's scheduler queue `task` every minute. The portal has no other Schedule row."""
+    """Let django-q2's scheduler queue `task` every minute. The portal has no other Schedule row."""
     Schedule.objects.update_or_create(
         name=name,
         defaults={

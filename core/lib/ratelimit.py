@@ -1,11 +1,13 @@
 """Limit rates over a sliding window: `acquire(key, limit, window_seconds)`.
 
 No window of the given length contains more hits than the limit, wherever the window begins; a refused hit does not
-count. With Redis, all processes and hosts share one count, measured by Redis's clock, in one round trip. Without Redis,
-or while it is unavailable, each process counts on its own and reports those hits to Redis once it is available again.
-Each process also enforces the limit by its own count, so data lost in Redis never raises a limit within a process.
+count. With Redis, all processes and hosts share one count, which uses Redis's clock and takes one round trip. Without
+Redis, each process counts separately. While Redis is unavailable, each process also counts separately, and reports
+these hits when Redis is available again. Each process always enforces the limit by its own count too, so that a loss of
+data in Redis does not raise the limit for a process.
 
-The `limits` package needs a second round trip for the remaining hits, and its Redis storage uses each host's clock.
+The `limits` package is not used: it needs a second round trip for the remaining hits, and its Redis storage uses each
+host's clock.
 """
 
 from functools import cache
@@ -30,7 +32,7 @@ memory = MemoryLimiter()
 
 @cache  # Reading the settings on each call would take half as long as counting the hit.
 def limiter() -> Limiter:
-    """Return the limiter for REDIS_URL, or the limiter in this process's memory if it is empty."""
+    """Return the limiter that uses REDIS_URL, or this process's memory if REDIS_URL is empty."""
     if not settings.REDIS_URL:
         return memory
     from core.lib.redis_limits import RedisLimiter
@@ -41,13 +43,14 @@ def limiter() -> Limiter:
 def acquire(key: str, limit: int, window_seconds: float, *, cost: int = 1) -> Decision:
     """Count `cost` uses of `key` unless that exceeds `limit` within the window.
 
-    Different limits need different keys. Never raises, and waits at most `redis_link.TIMEOUT_SECONDS` for Redis.
+    Different limits need different keys. The call never raises, and waits at most `redis_link.TIMEOUT_SECONDS` for
+    Redis.
     """
     return Decision.from_raw(limit, limiter().acquire_raw(key, limit, window_seconds, cost))
 
 
 def is_degraded() -> bool:
-    """Return True if Redis is configured but unavailable, so that each process counts on its own."""
+    """Return True if Redis is configured but unavailable, so that each process counts separately."""
     if not settings.REDIS_URL:
         return False
     from core.lib import redis_link

@@ -1,7 +1,7 @@
 """Make a portal on SQLite read-only while its data is moved to PostgreSQL.
 
-A file beside the database enables it, so that all processes of the portal see it, also after a restart, and the
-database itself is not changed. Writes end in two steps:
+A file beside the database makes the portal read-only. All processes read it, also after a restart, and the database
+itself is not changed. Writes end in two steps:
 
 1. From the start, requests that change something are refused with a 503, and the worker cluster finishes its tasks and
    ends.
@@ -16,7 +16,7 @@ from pathlib import Path
 import msgspec
 from django.db import connection
 
-# This is longer than the worker cluster has for its tasks, and longer than most requests take.
+# This is longer than the time limit of the worker cluster's tasks, and longer than most requests take.
 DRAIN_SECONDS = 20.0
 RETRY_AFTER_SECONDS = 60
 CACHE_SECONDS = 0.5  # A process reads the file at most once in this time.
@@ -27,14 +27,14 @@ class Notice(msgspec.Struct, frozen=True):
     """The content of the file."""
 
     since: datetime
-    enforced_at: float  # In seconds since 1970.
-    target: str  # This is the database to which the data is moved, without its password.
+    enforced_at: float  # This is a Unix time in seconds.
+    target: str  # This is the URL of the database to which the data is moved, without its password.
     # If True, all data has been moved, and the portal must not write here any more.
     is_moved: bool = False
 
     @property
     def text(self) -> str:
-        """Return a sentence for everyone, which does not name the database."""
+        """Return a sentence for users and clients. It does not name the database."""
         if self.is_moved:
             return "This portal's data has been moved to PostgreSQL. This copy is read-only."
         return "This portal is read-only while its data is being moved to PostgreSQL."
@@ -46,7 +46,7 @@ def path() -> Path:
 
 
 def turn_on(notice: Notice) -> None:
-    """Write the file, durably. A file that exists is replaced."""
+    """Write the file to the disk, replacing an existing one."""
     draft = path().with_name(f"{path().name}.{os.getpid()}")
     with draft.open("wb") as file:
         file.write(msgspec.json.encode(notice))
@@ -71,7 +71,7 @@ def read() -> Notice | None:
         return None
 
 
-# The time.monotonic() until which the notice is not read again, and the notice.
+# The first value is the time.monotonic() until which the cached notice is used; the second value is the notice.
 _cached: tuple[float, Notice | None] = (0.0, None)
 
 
@@ -81,7 +81,7 @@ def clear_cache() -> None:
 
 
 def current() -> Notice | None:
-    """Return the notice if the portal is read-only. The file is looked for every CACHE_SECONDS."""
+    """Return the notice if the portal is read-only. The file is read at most every CACHE_SECONDS."""
     global _cached
     until, notice = _cached
     if time.monotonic() < until:

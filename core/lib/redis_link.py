@@ -1,9 +1,9 @@
 """Connect to Redis in a way that fails early, for the cache and for rate limits.
 
-A Redis server that drops packets would cost every call its full timeout. After three consecutive failures only one call
-in ten seconds is attempted; all others fail immediately, which the cache treats as a miss and the rate limiter answers
-by counting per process. In a process that serves requests, a chore probes Redis every second, so requests are not
-delayed by these attempts, and the connection is restored soon.
+With a Redis server that drops packets, every call would wait for its full timeout. Therefore, after three consecutive
+failures, only one call in ten seconds is attempted, and all others fail immediately: the cache treats them as misses,
+and the rate limiter counts per process. In a process that serves requests, a chore probes Redis every second, so that
+no request waits for such an attempt, and Redis is used again soon after it recovers.
 """
 
 import logging
@@ -22,7 +22,7 @@ RETRY_INTERVAL_SECONDS = 10.0
 
 
 class Gate:
-    """A circuit breaker for Redis. It keeps its state in memory, because the other breakers keep theirs in Redis."""
+    """A circuit breaker for Redis. Its state is in memory, because the other breakers keep their state in Redis."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -77,12 +77,12 @@ gate = Gate()
 
 
 class _Guarded:
-    """A mixin that reports every success and failure, while connecting and later, to the gate."""
+    """A mixin that reports the success or failure of each connection attempt and command to the gate."""
 
     _is_connecting = False
 
     def connect(self) -> None:
-        """Connect if needed. The pool calls this before each command, even on an open connection."""
+        """Connect if the connection is not open. The pool calls this before each command."""
         gate.enter()
         if self.is_connected:  # type: ignore[attr-defined]
             return
@@ -134,7 +134,7 @@ def client(url: str) -> redis.Redis:
 
 
 def probe(url: str) -> None:
-    """While degraded, open the gate if Redis responds.
+    """Open the gate if it is degraded and Redis responds.
 
     This blocks for up to TIMEOUT_SECONDS, so requests must not call it.
     """

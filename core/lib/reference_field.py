@@ -18,7 +18,7 @@ def new_reference(text: str) -> str:
 class ReferenceField(models.SlugField):  # type: ignore[type-arg]  # not generic at runtime
     """A slug that is derived from the field `source` when a row is saved without one.
 
-    It is NULL only in rows that an older version of the portal created; `fill_references` repairs them.
+    The slug is NULL only in rows that an older version of the portal created; `fill_references` sets it.
     """
 
     def __init__(self, *, source: str, **options: Any) -> None:
@@ -39,7 +39,7 @@ class ReferenceField(models.SlugField):  # type: ignore[type-arg]  # not generic
 
 
 def fill_references(model: type[models.Model]) -> None:
-    """Set the reference of rows that have none. A reference that another process sets at the same time stays."""
+    """Set the reference of rows that have none. If another process sets it at the same time, keep that reference."""
     for field in model._meta.get_fields():
         if isinstance(field, ReferenceField):
             unnamed = model._default_manager.filter(**{field.name: None})

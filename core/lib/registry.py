@@ -22,17 +22,16 @@ class DuplicateName(Exception):
 
 
 class Registry(Generic[T]):
-    """The contributions of one kind, by their unique names."""
+    """The contributions to one kind of hook, by their unique names."""
 
-    all: ClassVar[
-        dict[str, "Registry[Any]"]
-    ] = {}  # The keys are modules, such as "hooks.alert_rules".
+    # The keys are modules, such as "hooks.alert_rules".
+    all: ClassVar[dict[str, "Registry[Any]"]] = {}
 
     def __init__(self, kind: str, *, package: str = "hooks", is_lazy: bool = False) -> None:
-        """Create the registry of a kind.
+        """Create the registry of a kind of hook.
 
-        `package` is "" for modules beside the app's `models`, such as `tasks`. A lazy registry is filled by its owner
-        when it is needed, not at startup.
+        `package` is "" for modules beside the app's `models`, such as `tasks`. A lazy registry is not filled at
+        startup: its owner calls `autodiscover` when the contributions are needed.
         """
         self.kind = kind
         self.module_name = f"{package}.{kind}" if package else kind
@@ -41,7 +40,7 @@ class Registry(Generic[T]):
         Registry.all.setdefault(self.module_name, self)
 
     def autodiscover(self) -> None:
-        """Import the modules of this kind of all apps."""
+        """Import the modules of this kind from all apps."""
         autodiscover_modules(self.module_name)
 
     def decorator(self, name: str, make: Callable[[F], T]) -> Callable[[F], F]:
@@ -60,7 +59,7 @@ class Registry(Generic[T]):
         self._items[name] = item
 
     def get(self, name: str) -> T:
-        """Return an item. For an unknown name, raise KeyError with the list of known names."""
+        """Return the item with this name. Raises KeyError, with the list of known names, if there is none."""
         try:
             return self._items[name]
         except KeyError:
@@ -80,10 +79,7 @@ class Registry(Generic[T]):
 
 
 def autodiscover() -> None:
-    """Import the extension points of all apps, then the contributions of other apps.
-
-    This is called once, at startup.
-    """
+    """Import the extension points of all apps, then all contributions. This is called once, at startup."""
     autodiscover_modules("extension_points")
     for registry in list(Registry.all.values()):
         if not registry.is_lazy:
@@ -92,7 +88,7 @@ def autodiscover() -> None:
 
 @register()
 def check_hook_modules(app_configs: Sequence[AppConfig] | None, **_: object) -> list[CheckMessage]:
-    """Warn about a module in `<app>/hooks/` that no registry would import, such as a misspelled one."""
+    """Return a warning for each module in `<app>/hooks/` that no registry imports, such as a misspelled one."""
     kinds = {registry.kind for registry in Registry.all.values()}
     warnings: list[CheckMessage] = []
     for app in app_configs or apps.get_app_configs():

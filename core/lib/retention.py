@@ -1,4 +1,4 @@
-"""Say how long each kind of data is kept. Apps register what they keep in `hooks/retention_periods.py`."""
+"""List how long each kind of data is kept. Apps declare their data in `hooks/retention_periods.py`."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -13,9 +13,9 @@ class Kept:
     """One kind of data and the time for which it is kept."""
 
     data: str
-    # A time, or the event that ends it, such as "until deleted".
+    # A text names the event that ends the period, such as "until deleted".
     period: timedelta | str
-    # Where the period is changed, such as the name of a setting; "" if it is fixed.
+    # This is the place where the period can be changed, such as the name of a setting, or "" if it is fixed.
     changed_by: str = ""
     note: str = ""
 
@@ -30,5 +30,5 @@ retention_periods: Registry[ListKept] = Registry("retention_periods")
 
 
 def keeps(name: str) -> Callable[[ListKept], ListKept]:
-    """Register a function that returns the kinds of data that an app keeps, and for how long."""
+    """Register a function that returns the kinds of data that an app keeps, with their retention periods."""
     return retention_periods.decorator(name, lambda function: function)

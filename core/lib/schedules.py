@@ -19,13 +19,13 @@ F = TypeVar("F", bound=Callable[..., object])
 
 @dataclass(frozen=True)
 class Scheduled:
-    name: str  # The dotted path of the task, which is also the name of its job.
+    name: str  # This is the dotted path of the task, which is also the name of its job.
     cron: str  # A crontab expression has five fields, and is evaluated in settings.TIME_ZONE.
     summary: str
     timeout: timedelta
-    # True if the task runs without a free worker; see `core.jobs.tasks.urgent_jobs`.
+    # If True, the task does not need a free worker; see `core.jobs.tasks.urgent_jobs`.
     is_urgent: bool = False
-    title: str = ""  # The name of the job on pages.
+    title: str = ""  # Pages show this name of the job.
 
     def next_after(self, timestamp: datetime) -> datetime:
         """Return the first due time after `timestamp` (aware), in UTC.
@@ -50,9 +50,9 @@ def cron(
 ) -> Callable[[F], F]:
     """Run the task at the times of a five-field crontab expression, and record its return value as the result.
 
-    Pages show `title` and, as its purpose, the first line of the docstring. A run is ended after `timeout`; until then,
-    no other run of the task starts. An urgent task starts on time even if slow tasks occupy all workers. It must be
-    short and must call no outside service.
+    Pages show `title` and, as the purpose, the first line of the docstring. A run is ended after `timeout`; until then,
+    no other run of the task starts. An urgent task starts on time even if slow tasks occupy all workers; such a task
+    must be short and must not call outside services.
     """
 
     def register(function: F) -> F:
@@ -65,7 +65,7 @@ def cron(
 
 
 def every(*, minutes: int, title: str = "", is_urgent: bool = False) -> Callable[[F], F]:
-    """Run the task every `minutes`, counted from the full hour. Raises ValueError unless it divides 60."""
+    """Run the task every `minutes`, counted from the full hour. Raises ValueError unless `minutes` divides 60."""
     if not 1 <= minutes <= 30 or 60 % minutes:
         raise ValueError(f"an hour is not a multiple of {minutes} minutes")
     expression = "* * * * *" if minutes == 1 else f"*/{minutes} * * * *"

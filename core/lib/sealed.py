@@ -1,4 +1,4 @@
-"""Encrypt data that is stored for a short time and must not be readable in the database or its backups."""
+"""Encrypt data that must not be readable in the database or its backups."""
 
 import base64
 import hashlib
@@ -8,7 +8,7 @@ from django.conf import settings
 
 
 class CannotOpen(Exception):
-    """The text was sealed with a key that is neither SECRET_KEY nor in SECRET_KEY_FALLBACKS."""
+    """The text was encrypted with a key that is neither SECRET_KEY nor in SECRET_KEY_FALLBACKS."""
 
 
 def seal(text: str) -> str:
@@ -17,7 +17,7 @@ def seal(text: str) -> str:
 
 
 def unseal(sealed: str) -> str:
-    """Return the sealed text. Raises CannotOpen."""
+    """Decrypt a text that `seal` encrypted. Raises CannotOpen."""
     try:
         return _cipher().decrypt(sealed.encode()).decode()
     except InvalidToken as error:

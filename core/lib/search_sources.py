@@ -16,14 +16,14 @@ from django.db.models import Q
 from core.lib.app_access import sees_every_app
 from core.lib.registry import Registry
 
-MAX_HITS = 5  # The maximum number of hits per source.
+MAX_HITS = 5  # This is the maximum number of hits per source.
 
 
 @dataclass(frozen=True)
 class Search:
     """A search: the typed text, and the user whose permissions apply."""
 
-    text: str  # The typed text without surrounding spaces, which is never empty.
+    text: str  # The typed text is never empty and has no surrounding spaces.
     now: datetime
     may: Callable[[str], bool]  # This returns True for a permission that the user has.
 
@@ -36,9 +36,9 @@ class Search:
 @dataclass(frozen=True)
 class Hit:
     title: str
-    url: str  # A path of this portal.
+    url: str  # This is a path of this portal.
     detail: str = ""
-    is_exact: bool = False  # True if the user typed the id or name. Exact hits come first.
+    is_exact: bool = False  # If True, the user typed the whole id or name. Exact hits come first.
 
 
 SearchFunction = Callable[[Search], Iterable[Hit]]
@@ -47,9 +47,9 @@ SearchFunction = Callable[[Search], Iterable[Hit]]
 @dataclass(frozen=True)
 class SearchSource:
     name: str
-    title: str  # The title of the group of hits.
+    title: str  # The hits are shown under this title.
     find: SearchFunction
-    permission: str  # This is "" if everyone who may sign in may see the hits.
+    permission: str  # If it is "", everyone who may sign in may see the hits.
     order: int
     respects_apps: bool
 
@@ -74,8 +74,8 @@ def search_source(
 ) -> Callable[[SearchFunction], SearchFunction]:
     """Register a function that returns hits, best first. At most MAX_HITS of them are read.
 
-    It is used for people who see only some apps if it `respects_apps`: it reads rows of apps through
-    `app_access.limit`.
+    Set `respects_apps` if the function reads all rows of apps through `app_access.limit`. Otherwise, the source is not
+    used for people who see only some apps.
     """
     return search_sources.decorator(
         name, lambda find: SearchSource(name, title, find, permission, order, respects_apps)

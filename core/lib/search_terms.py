@@ -1,4 +1,4 @@
-"""Parse the search language of lists, with words and `key:value` filters, and complete it. All functions are pure."""
+"""Parse list searches, which consist of words and `key:value` filters, and suggest terms. All functions are pure."""
 
 import difflib
 import re
@@ -26,7 +26,8 @@ def parse(query: str) -> list[Term]:
     terms = []
     for minus, key, value in _TERM.findall(query[:MAX_QUERY_LENGTH].replace("\0", "")):
         if value.startswith("//") and key:
-            terms.append(Term(f"{key}:{value}", is_negative=bool(minus)))  # A URL is a word.
+            # A URL is a word, not a filter.
+            terms.append(Term(f"{key}:{value}", is_negative=bool(minus)))
             continue
         bare = value[1:-1].replace('\\"', '"') if value[:1] == '"' == value[-1:] != value else value
         if bare:
@@ -35,13 +36,13 @@ def parse(query: str) -> list[Term]:
 
 
 def quote(value: str) -> str:
-    """Return the value in the notation of a query."""
+    """Return the value as it is written in a query, in quotes if needed."""
     escaped = value.replace('"', '\\"')
     return f'"{escaped}"' if _NEEDS_QUOTES.search(value) else value
 
 
 def describe_unknown_key(key: str, value: str, known: Iterable[str]) -> str:
-    """Return the message about an unknown key: it suggests the most similar key or how to search for the text."""
+    """Return the message about an unknown key. It suggests the most similar key, or how to search for the text."""
     similar = difflib.get_close_matches(key, list(known), n=1, cutoff=0.7)
     hint = (
         f"did you mean {similar[0]}:{quote(value)}"
@@ -73,7 +74,7 @@ class Suggestion:
 
 @dataclass(frozen=True)
 class Completion:
-    start: int  # The position of the term that the user is typing.
+    start: int  # The term that the user is typing starts at this position.
     suggestions: list[Suggestion]
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 
 def installation_secret_key(data_dir: Path) -> str:
-    """Return the secret key in the data folder. On first use, create it, readable by its owner only."""
+    """Return the secret key from the data folder. On first use, create the file so that only its owner can read it."""
     path = data_dir / "secret_key"
     try:
         return path.read_text().strip()
@@ -18,7 +18,7 @@ def installation_secret_key(data_dir: Path) -> str:
     try:
         os.link(
             draft, path
-        )  # This fails if another process was faster. Then that process's key is used.
+        )  # This fails if another process has created the file meanwhile; its key is then used.
     except FileExistsError:
         pass
     finally:

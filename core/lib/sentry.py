@@ -46,7 +46,7 @@ def install() -> bool:
 
 
 def _clean(event: Any, hint: dict[str, Any]) -> Any:
-    """Scrub an event and add the request id. Return None, so that it is not sent, if scrubbing fails."""
+    """Add the request id to an event and scrub it. If scrubbing fails, return None, so that the event is not sent."""
     if request_id.current():
         event.setdefault("tags", {})["request_id"] = request_id.current()
     try:

@@ -1,4 +1,4 @@
-"""Report the outcome of a staff action: to htmx as events that refresh the list, otherwise on the next page."""
+"""Report the outcome of a staff action, either with htmx events that refresh the list or on the next page."""
 
 import json
 
@@ -6,9 +6,10 @@ from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils.http import url_has_allowed_host_and_scheme
 
-# This is the prefix of an extra tag of a message. The URL that undoes the action follows it.
+# A message can have an extra tag, which consists of this prefix and the URL that undoes the action.
 UNDO_TAG = "undo:"
-MAX_ROWS = 2_000  # The maximum per action, because each row takes a few statements.
+# An action changes at most this many rows, because each row takes a few statements.
+MAX_ROWS = 2_000
 
 
 def answer(
@@ -31,7 +32,7 @@ def answer(
 
 
 def safe_next_url(request: HttpRequest, back: str) -> str:
-    """Return the URL in the form's `next`, or `back` if that URL is on another site."""
+    """Return the URL from the form's `next`, or `back` if that URL is on another site."""
     wanted = request.POST.get("next", "")
     is_safe = url_has_allowed_host_and_scheme(wanted, {request.get_host()}, request.is_secure())
     return wanted if is_safe else back

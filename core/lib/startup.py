@@ -1,4 +1,4 @@
-"""Run startup hooks, which apps register in `hooks/startup.py`, after migrations and on one node at a time.
+"""Run the startup hooks of apps (`hooks/startup.py`) after migrations, on one node at a time.
 
 Hooks must be idempotent because every start of every node runs them.
 """
@@ -14,7 +14,7 @@ registry: Registry[Hook] = Registry("startup")
 
 
 def on_start(name: str) -> Callable[[Hook], Hook]:
-    """Register a hook `(now) -> object`. Hooks run in the order of their names but must not rely on it."""
+    """Register a hook `(now) -> object`. A hook must not rely on the order in which hooks run."""
     return registry.decorator(name, lambda hook: hook)
 
 

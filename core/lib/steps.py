@@ -4,8 +4,9 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-MIN_BEFORE = 5  # The number of earlier values that shows the usual values.
-NOISE = 3.0  # A step is at least this many standard deviations of the values before it.
+MIN_BEFORE = 5  # There must be at least this many values before a step.
+# The change at a step must be at least this many standard deviations of the values before it.
+NOISE = 3.0
 
 
 @dataclass(frozen=True)
@@ -31,8 +32,8 @@ def find_step(
 ) -> Step | None:
     """Return the step that divides the values best, or None if there is no step.
 
-    A step at least multiplies or divides the level by `min_factor`, changes it by `min_change`, and is larger than the
-    noise before it; `min_after` values have the new level. None stands for a time without a value.
+    A step multiplies or divides the level by at least `min_factor`, changes it by at least `min_change`, and is larger
+    than the noise before it. At least `min_after` values follow it. Among `values`, None stands for a missing value.
     """
     known = [(position, value) for position, value in enumerate(values) if value is not None]
     total = sum(value for _, value in known)

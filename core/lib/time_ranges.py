@@ -1,4 +1,4 @@
-"""Define the time ranges of all charts, with the same keys, labels and buttons (templates/portal/_ranges.html)."""
+"""Define the time ranges that all charts offer, with their keys and labels (buttons: templates/portal/_ranges.html)."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -37,7 +37,7 @@ def choose(asked: str, default: str, keys: Iterable[str] = KEYS) -> TimeRange:
 
 
 def shortest_with(newest_at: datetime | None, *, now: datetime, keys: Iterable[str] = KEYS) -> str:
-    """Return the shortest range that contains the newest data, or the first range if none does."""
+    """Return the key of the shortest range that contains the newest data, or the first key if there is no data."""
     keys = tuple(keys)
     if newest_at is None:
         return keys[0]

@@ -15,11 +15,11 @@ def upsert(
     least: Sequence[str] = (),
     replace: Sequence[str] = (),
 ) -> None:
-    """Insert `rows`, or update the rows that have the same `key`, the fields of a unique constraint.
+    """Insert `rows`, or update existing rows with the same `key`: the names of the fields of a unique constraint.
 
     An update adds to the fields in `add`, keeps the `greatest` or `least` value, or replaces the value. Each key may
-    occur once, and each row must have all fields named here. Rows are written in the order of their keys, so that
-    concurrent writers cannot deadlock. Runs in the caller's transaction.
+    occur only once in `rows`, and each row must have all fields that the arguments name. Rows are written in the order
+    of their keys, so that concurrent writers cannot deadlock. The caller's transaction is used.
     """
     using = router.db_for_write(model)
     connection = connections[using]

@@ -10,8 +10,8 @@ class RateLimitTierAdmin(PortalAdmin):
     setting_purpose = "The number of requests that apps, users and addresses may send."
     constraint_messages = {
         "a_window_is_at_least_a_second": ("window_seconds", "Enter 1 second or more."),
-        "one_limit_a_tier_for_everybody": ("tier", "These calls have a default limit already."),
-        "one_limit_a_tier_and_app": ("tier", "These calls of the app have a limit already."),
+        "one_limit_a_tier_for_everybody": ("tier", "These calls already have a default limit."),
+        "one_limit_a_tier_and_app": ("tier", "These calls of the app already have a limit."),
     }
     list_display = ["tier", "app", "limit", "window_seconds", "is_enabled"]
     list_editable = ["limit", "window_seconds", "is_enabled"]

@@ -14,22 +14,22 @@ from core.limits.models import BlockedCall
 
 log = logging.getLogger(__name__)
 
-# Further clients are counted together, so that a flood from many addresses adds one row.
+# Further clients are counted together as OTHER_SUBJECTS, so that a flood from many addresses adds few rows.
 MAX_SUBJECTS = 500
 OTHER_SUBJECTS = "others"
 
-_Key = tuple[datetime, str, str]  # The minute, the tier and the subject.
-_Calls = tuple[int, str]  # The number of requests, and the latest path.
+_Key = tuple[datetime, str, str]  # A key consists of the minute, the tier and the subject.
+_Calls = tuple[int, str]  # A value consists of the number of requests and the latest path.
 
 
 def subject_of_address(network: str) -> str:
-    """Return a keyed hash of an address, which may be stored: it identifies repeated requests but not the client."""
+    """Return a keyed hash of an address, which may be stored: it recognizes repeated requests, not the client."""
     key = settings.SECRET_KEY.encode()
     return f"address:{hmac.new(key, network.encode(), hashlib.sha256).hexdigest()[:12]}"
 
 
 def record(*, tier: str, subject: str, path: str, now: datetime) -> None:
-    """Count a rejected request. `subject` is "app:…", "user:…", or "address:…", whose address is hashed here."""
+    """Count a rejected request. `subject` is "app:…", "user:…" or "address:…". An address is counted under its hash."""
     if subject.startswith("address:"):
         subject = subject_of_address(subject.removeprefix("address:"))
     minute = now.replace(second=0, microsecond=0)

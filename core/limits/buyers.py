@@ -17,8 +17,8 @@ from core.limits.tiers import limit_of
 def seconds_to_wait(*, app: ClientApp, customer: str, client_address: str, path: str) -> float:
     """Count a request of this buyer. Return the seconds to wait if there were too many, else 0.
 
-    The buyer is known by the customer id, the client address, or both, each with a count of its own. Only keyed hashes
-    of them are kept. A request without a customer id and an address counts for its API key only.
+    The customer id and the client address have separate counts, and only their keyed hashes are kept. A request with
+    neither counts only against the limit of its API key.
     """
     limit = limit_of(Tier.BUYER, app.slug)
     if limit is None:

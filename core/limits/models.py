@@ -13,8 +13,8 @@ from core.lib.app_access import Apps
 class Tier(models.TextChoices):
     """A group of requests that share a count.
 
-    Error reports are not in a tier because each app has a quota for them. Webhooks, health and static files are not
-    limited.
+    Error reports are in no tier, because each app has a quota for them. Webhooks, health checks and static files have
+    no limit.
     """
 
     AUTH = "auth", "Sign-in"
@@ -97,7 +97,7 @@ class BlockedCall(models.Model):
 
     @classmethod
     def app_condition(cls, apps: Apps) -> Q:
-        """Return the condition for requests with keys of these apps, or with none: see core.lib.app_access."""
+        """Return the condition for requests with a key of these apps or without a key (see core.lib.app_access)."""
         slugs = ClientApp.objects.filter(pk__in=apps).values_list("slug", flat=True)
         own = [f"app:{slug}" for slug in slugs]
         return ~Q(subject__startswith="app:") | Q(subject__in=own)

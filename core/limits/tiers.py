@@ -20,19 +20,19 @@ class Limit(NamedTuple):
     window_seconds: int
 
 
-# These limits apply until the table has been read, and to tiers without a row. Migrations create rows with them.
+# These limits apply until the table has been read, and to tiers without a row. Migrations create rows with these
+# limits.
 DEFAULTS: dict[str, Limit] = {
     Tier.AUTH: Limit(20, 60),
-    # This limit is per API key, which all buyers of a shop share, so it only stops a client that sends far too many
-    # requests.
+    # All buyers of a shop share its API key, so this limit per key is high: it stops only a client with a defect.
     Tier.PAYMENT: Limit(1_200, 60),
     # This limit is per buyer, against attackers who test stolen cards; see core.limits.buyers.
     Tier.BUYER: Limit(20, 60),
     Tier.INGEST: Limit(6_000, 60),
     Tier.WRITE: Limit(600, 60),
     Tier.READ: Limit(200, 60),
-    # The health page sends about 40 requests per minute, and users keep several pages open. An owner must never be
-    # locked out.
+    # The health page sends about 40 requests per minute, and users keep several pages open. The limit is high, because
+    # an owner must never be locked out.
     Tier.STAFF: Limit(1_200, 60),
 }
 
@@ -44,7 +44,7 @@ _EXEMPT = re.compile(
     r"|/*api/+\d+/+(?:envelope|store|security|csp-report|nel|minidump|unreal|cron)\b"
     r"|/*api/+v1/+errors/*$|/*tunnel/*$)"
 )
-# All jobs of a company may ping from one address at the same minute; a rejected ping would look like a missed run.
+# All jobs of a company may ping from one address in the same minute, and a rejected ping would look like a missed run.
 _INGEST = re.compile(r"/api/v1/(?:signals|heartbeats)/|/ping/|/v1/(?:traces|logs|metrics)$")
 _AUTH = re.compile(r"/admin/(?:login|sso|password_reset|password_change|reset|two-factor)/")
 
@@ -59,7 +59,7 @@ _SAFE_METHODS = frozenset(("GET", "HEAD", "OPTIONS"))
 
 @lru_cache(maxsize=2048)
 def tier_of(method: str, path: str) -> str | None:
-    """Return the tier of a request, or None if it is not limited. The caller replaces it for signed-in users."""
+    """Return the tier of a request, or None if it is not limited. For signed-in users, the caller uses another tier."""
     if _EXEMPT.match(path):
         return None
     if _INGEST.match(path):
@@ -82,7 +82,7 @@ _limits: dict[tuple[str, str], Limit | None] = {
 
 
 def limit_of(tier: str, app: str = "") -> Limit | None:
-    """Return the limit of a tier for an app (by slug), or the default limit. Return None if it is disabled."""
+    """Return the tier's limit for an app (by slug), or its default limit. Return None if this limit is disabled."""
     limits = _limits
     if app and (tier, app) in limits:
         return limits[tier, app]
@@ -91,7 +91,7 @@ def limit_of(tier: str, app: str = "") -> Limit | None:
 
 @background.chore("rate limits: reload", seconds=5)
 def read_limits() -> None:
-    """Load the limits from the database. This way, changes in the admin apply in all processes within seconds."""
+    """Load the limits from the database, so that changes in the admin apply in all processes within seconds."""
     global _limits
     rows = RateLimitTier.objects.values_list(
         "tier", "app__slug", "limit", "window_seconds", "is_enabled"

@@ -12,9 +12,9 @@ from core.releases.models import Deploy
 def deploys_between(
     since: datetime, until: datetime, *, app: ClientApp | None = None, limit: int = 200
 ) -> list[Deploy]:
-    """Return the newest deploys that finished in the time range, of one app or of all, newest first.
+    """Return the newest deploys of one app, or of all apps, that finished in the time range, newest first.
 
-    Each has its `release` and `release.app` loaded.
+    The query also loads `release` and `release.app` of each deploy.
     """
     deploys = app_access.limit(Deploy.objects.between(since, until)).select_related("release__app")
     if app is not None:
@@ -25,12 +25,12 @@ def deploys_between(
 def deploy_marks(
     since: datetime, until: datetime, *, app: ClientApp | None = None, limit: int = 25
 ) -> list[Mark]:
-    """Return the newest deploys in the time range as marks of a chart, of one app or of all."""
+    """Return the newest deploys of one app, or of all apps, in the time range as marks for a chart."""
     return [_mark(deploy) for deploy in deploys_between(since, until, app=app, limit=limit)]
 
 
 def mark_deploys(chart: Chart, *, app: ClientApp | None = None) -> Chart:
-    """Return the chart with the deploys of its time range, of one app or of all, as marks."""
+    """Add the deploys of one app, or of all apps, in the chart's time range as marks. Returns the new chart."""
     if chart.is_empty:
         return chart
     since, until = chart.span or (chart.times[0], chart.end)

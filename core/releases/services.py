@@ -36,10 +36,11 @@ def record_deploy(
     started_at: datetime | None = None,
     finished_at: datetime | None = None,
 ) -> tuple[Deploy, bool]:
-    """Record a deploy and return it, with False if the same deploy was recorded before.
+    """Record a deploy. Return it, and True if it is new or False if the same deploy was recorded before.
 
-    A deploy is the same if release, environment and time are. The deploy replaces the derived deploy of the first
-    event, unless it finished long after that event and is therefore another deploy of the release.
+    Deploys with the same release, environment and time are the same. A new deploy replaces the one that was derived
+    from the first event, unless the deploy finished long after that event and is therefore another deploy of the
+    release.
     """
     finished_at = finished_at or now
     name, url = scrub_text(name), scrub_text(url)
@@ -68,7 +69,7 @@ def record_deploy(
 def record_first_event(*, app: ClientApp, version: str, environment: str, at: datetime) -> bool:
     """Derive a deploy from the first event of a release in an environment, unless a deploy is known.
 
-    Return True if new.
+    Returns True if a deploy was added.
     """
     release = ensure_release(app=app, version=version, now=at)
     if Deploy.objects.filter(release=release, environment=environment).exists():
@@ -109,7 +110,7 @@ class NewCommit:
 
 @transaction.atomic
 def set_commits(release: Release, commits: Sequence[NewCommit]) -> None:
-    """Replace the commits of a release, the newest one first."""
+    """Replace the commits of a release. `commits` has the newest commit first."""
     Release.objects.select_for_update().get(pk=release.pk)
     release.commits.all().delete()
     unique: dict[str, NewCommit] = {}

@@ -1,4 +1,4 @@
-"""Say how long the audit log and sessions are kept."""
+"""Declare the retention periods of the audit log and of sessions."""
 
 from collections.abc import Iterator
 from datetime import timedelta

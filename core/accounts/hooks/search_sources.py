@@ -1,4 +1,4 @@
-"""Find users who may sign in, in the search of the portal."""
+"""Let the portal's search find users who may sign in."""
 
 from collections.abc import Iterator
 

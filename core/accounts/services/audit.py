@@ -18,8 +18,8 @@ from core.lib import app_access, request_id
 log = logging.getLogger(__name__)
 
 RETENTION = timedelta(days=400)
-# The actions recorded during this request, or None outside of requests. If there are any, the middleware adds no event
-# of its own, because it would contain fewer details.
+# This list contains the actions recorded during the current request; it is None outside of requests. If the list is not
+# empty, the middleware adds no event of its own, because that event would have fewer details.
 recorded_actions: ContextVar[list[str] | None] = ContextVar("audit_recorded", default=None)
 
 
@@ -32,9 +32,9 @@ def record(
     status: int | None = None,
     now: datetime | None = None,
 ) -> None:
-    """Store an audit event. Without `user`, it is the person whose session or token the request has, if any.
+    """Store an audit event. Without `user`, it names the person whose session or token the request has, if any.
 
-    A database error does not undo the recorded action: the event is then written to the log instead.
+    If a database error prevents this, the event is written to the log instead, and the action itself is not undone.
     """
     user = user or app_access.user_of_reader()
     is_known = getattr(user, "pk", None) is not None

@@ -1,6 +1,6 @@
-"""Sign in with passkeys (WebAuthn): devices that hold a key and check the person by fingerprint, face or PIN.
+"""Sign in with passkeys (WebAuthn): keys on devices that check the person by fingerprint, face or PIN.
 
-A passkey is both factors at once. It is bound to the portal's address, BASE_URL, so that no other site can request it.
+A passkey counts as both factors. It is bound to the portal's address, BASE_URL, so that no other site can request it.
 The library fido2 verifies registrations and signatures. It is imported on first use, because most processes never need
 it.
 """
@@ -58,7 +58,7 @@ def _credentials(passkeys: Iterable[Passkey]) -> list[Any]:
 
 
 def begin_registration(session: SessionBase, user: User, *, now: datetime) -> dict[str, Any]:
-    """Return the options with which the browser creates a passkey, and remember their challenge."""
+    """Return the options with which the browser creates a passkey, and store their challenge in the session."""
     from fido2.webauthn import PublicKeyCredentialUserEntity  # noqa: PLC0415
 
     # The handle is stored on the device, so it must not identify the person.
@@ -108,7 +108,7 @@ def finish_registration(
 
 
 def begin_sign_in(session: SessionBase, user: User | None, *, now: datetime) -> dict[str, Any]:
-    """Return the options with which the browser signs in: with a passkey of this user, or with any of the portal."""
+    """Return the options with which the browser signs in: with a passkey of `user` or, if that is None, with any."""
     known = _credentials(user.passkeys.all()) if user else None
     options, state = _server().authenticate_begin(known, user_verification="required")
     _remember(session, {**state, "user": user.pk if user else None}, now)
@@ -116,9 +116,9 @@ def begin_sign_in(session: SessionBase, user: User | None, *, now: datetime) -> 
 
 
 def finish_sign_in(session: SessionBase, answer: str, *, now: datetime) -> User:
-    """Return the person who signs in with this answer. Raises Refused.
+    """Return the person whose passkey signed this answer. Raises Refused.
 
-    A passkey with a counter that did not grow may have been copied and is refused.
+    If the counter of a passkey has not grown, the passkey may have been copied and is refused.
     """
     state = _recall(session, now)
     expected = state.pop("user", None)
@@ -156,7 +156,7 @@ def _counter(given: Any) -> int:
 
 @transaction.atomic
 def remove(passkey: Passkey) -> None:
-    """Remove a passkey, and the recovery codes with the last factor."""
+    """Remove a passkey. If the person then has no second factor, remove the recovery codes too."""
     user = passkey.user
     passkey.delete()
     has_phone = user.totpdevice_set.filter(confirmed=True).exists()  # type: ignore[attr-defined]
@@ -169,7 +169,7 @@ def _remember(session: SessionBase, state: dict[str, Any], now: datetime) -> Non
 
 
 def _recall(session: SessionBase, now: datetime) -> dict[str, Any]:
-    """Return the remembered challenge, which is valid once. Raises Refused."""
+    """Return the pending challenge and remove it from the session. Raises Refused if it is missing or expired."""
     kept = session.pop(CHALLENGE, None)
     if kept is None or kept["until"] < now.timestamp():
         raise Refused("Start again: the request is too old.")

@@ -1,4 +1,4 @@
-"""Define the three built-in groups. Every start of the portal resets their permissions. Create more groups if needed.
+"""Define the three built-in groups. Every start of the portal resets their permissions. Owners may add more groups.
 
 - Owner: all permissions, including users, keys, thresholds and routes.
 - Staff: sees all operational data and works with it (acknowledge, dismiss, resolve, replay), but cannot change
@@ -14,7 +14,7 @@ from django.db import transaction
 
 
 class Role(StrEnum):
-    """The names of the groups."""
+    """The names of the built-in groups."""
 
     OWNER = "Owner"
     STAFF = "Staff"
@@ -23,7 +23,7 @@ class Role(StrEnum):
 
 # No user edits the rows of these apps by hand.
 _INTERNAL_APPS = ("admin", "contenttypes", "sessions", "django_q", "otp_totp")
-# Only owners have these permissions: users and what they did, e-mail addresses, and channels with their secrets.
+# These permissions concern users, the audit log, e-mail addresses, and channels with their secrets.
 _OWNERS_ONLY = (
     "auth.*",
     "access.*",
@@ -64,7 +64,7 @@ def _matches(name: str, patterns: tuple[str, ...]) -> bool:
 
 
 def permissions_of(role: Role) -> list[Permission]:
-    """Return the existing permissions that a role has."""
+    """Return the permissions of a role, without those of Django's internal apps."""
     known = Permission.objects.select_related("content_type").exclude(
         content_type__app_label__in=_INTERNAL_APPS
     )
@@ -72,7 +72,7 @@ def permissions_of(role: Role) -> list[Permission]:
 
 
 def may_role(role: Role, permission: str) -> bool:
-    """Return True if the role has a permission, which exists and is written as "app.permission"."""
+    """Return True if the role has this permission, which must exist and is written as "app.permission"."""
     if role is Role.OWNER:
         return True
     if _matches(permission, _OWNERS_ONLY):

@@ -1,4 +1,4 @@
-"""Manage the sessions of people: where they are signed in, and how they end them."""
+"""Record in which browsers people are signed in, and end their sessions."""
 
 import re
 from datetime import datetime, timedelta
@@ -14,7 +14,7 @@ from core.lib.addresses import address_of
 from core.lib.buffer import Buffer, OnFailure
 
 MARK = "access.session"  # The session stores the id of its row under this key.
-RECENT = timedelta(minutes=10)  # For this time after a sign-in, people may change how they sign in.
+RECENT = timedelta(minutes=10)  # People may change their passkeys for this time after a sign-in.
 
 _BROWSERS = (
     (r"\bEdgA?/", "Edge"),
@@ -42,9 +42,9 @@ def describe_device(user_agent: str) -> str:
 
 
 def track(request: HttpRequest, user: User, *, now: datetime, signed_in_at: datetime) -> None:
-    """Record that the session of this request is the user's: a new row, or the new key of a known session.
+    """Record that this request's session belongs to the user: add a row, or update the key of a known session.
 
-    Django changes the key of a session when a person signs in, against session fixation; the data stays.
+    When a person signs in, Django changes the key of the session to prevent session fixation, and keeps its data.
     """
     session = request.session
     known = UserSession.objects.filter(pk=session.get(MARK, 0), user=user)
@@ -66,7 +66,7 @@ def track(request: HttpRequest, user: User, *, now: datetime, signed_in_at: date
 
 
 def track_older(request: HttpRequest, user: User, *, now: datetime) -> None:
-    """Record a session from before this list existed. It counts as not recent, as its sign-in time is unknown."""
+    """Record a session that has no row yet. It does not count as recent, because its sign-in time is unknown."""
     signed_in_at = min(user.last_login or now, now - RECENT)
     track(request, user, now=now, signed_in_at=signed_in_at)
 

@@ -30,7 +30,7 @@ FROM_ENVIRONMENT = "environment"  # The settings SSO_… describe the provider w
 
 
 def provider_from_settings() -> IdentityProvider | None:
-    """Return the provider that the environment configures. It has no row."""
+    """Return the provider that the settings SSO_… configure, or None. This provider has no database row."""
     if not (settings.SSO_ISSUER and settings.SSO_CLIENT_ID):
         return None
     return IdentityProvider(
@@ -47,14 +47,14 @@ def provider_from_settings() -> IdentityProvider | None:
 
 
 def enabled_providers() -> list[IdentityProvider]:
-    """Return the providers on the sign-in page, the one of the environment first."""
+    """Return the providers on the sign-in page, beginning with the one from the environment."""
     configured = provider_from_settings()
     rows = IdentityProvider.objects.filter(is_enabled=True).select_related("default_role")
     return [*([configured] if configured else []), *rows.order_by("name", "pk")]
 
 
 def find_problem(issuer: str) -> str:
-    """Fetch the provider's description and return why it cannot be used, or ""."""
+    """Fetch the provider's description. Return the reason why it cannot be used, or ""."""
     url = f"{issuer.rstrip('/')}/.well-known/openid-configuration"
     try:
         with _GuardedSession() as session:
@@ -96,7 +96,7 @@ class NotAllowed(Exception):
 
 
 def check_domain(provider: IdentityProvider, identity: Identity) -> None:
-    """Raise NotAllowed unless one of the verified addresses belongs to an allowed domain."""
+    """Raise NotAllowed unless one of the person's verified addresses belongs to an allowed domain."""
     domains = provider.domains
     if domains and not any(email.rpartition("@")[2] in domains for email in identity.emails):
         raise NotAllowed(
@@ -140,7 +140,7 @@ def find_user(identity: Identity) -> User | None:
 
 
 def set_roles(user: User, roles: list[Group] | None) -> None:
-    """Replace the user's roles, and record a change in the audit log. None leaves them as they are."""
+    """Replace the user's roles, and record a change in the audit log. Does nothing if `roles` is None."""
     if roles is None:
         return
     before = set(user.groups.values_list("name", flat=True))
@@ -169,7 +169,7 @@ def free_username(wanted: str) -> str:
 
 
 class _GuardedSession(requests.Session):
-    """Sends requests to the provider with a time limit, without redirects, and only to allowed addresses."""
+    """A session that sends requests with a time limit, without redirects, and only to allowed addresses."""
 
     def request(self, method: Any, url: Any, *args: Any, **kwargs: Any) -> requests.Response:
         try:
@@ -182,7 +182,7 @@ class _GuardedSession(requests.Session):
 
 
 class ProviderAdapter(DefaultSocialAccountAdapter):
-    """Connects django-allauth with the portal's providers, users and roles."""
+    """The adapter through which django-allauth uses the portal's providers, users and roles."""
 
     def get_requests_session(self) -> requests.Session:
         return _GuardedSession()
@@ -275,7 +275,7 @@ class ProviderAdapter(DefaultSocialAccountAdapter):
         return user
 
     def send_notification_mail(self, *args: Any, **kwargs: Any) -> None:
-        """Send nothing: the audit log records it."""
+        """Send no e-mail, because the audit log records changes to accounts."""
 
     def on_authentication_error(
         self,
@@ -297,7 +297,7 @@ class ProviderAdapter(DefaultSocialAccountAdapter):
 
 
 class AccountAdapter(DefaultAccountAdapter):
-    """Completes a sign-in through a provider as the portal's own sign-in does."""
+    """The adapter that completes a provider's sign-in in the same way as the portal's own sign-in."""
 
     def add_message(self, *args: Any, **kwargs: Any) -> None:
         """Add no message such as "Successfully signed in"."""

@@ -1,8 +1,8 @@
-"""Limit sign-in attempts, so that passwords cannot be guessed, and attackers cannot lock an owner out.
+"""Limit sign-in attempts, so that attackers can neither guess passwords nor lock an owner out.
 
 Attempts for one name are counted per client address and, against botnets, over all addresses. With the second count
-alone, anyone could lock an owner out by failing on purpose. So a browser that has signed in before has a signed cookie
-and a separate count. The `auth` tier of the rate limits counts per address, before this.
+alone, anyone could lock an owner out by failing on purpose. Therefore, a browser that has signed in before has a signed
+cookie and a separate count. Before these counts, the `auth` tier of the rate limits counts requests per address.
 """
 
 import secrets

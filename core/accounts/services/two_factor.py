@@ -40,7 +40,7 @@ def is_satisfied(request: HttpRequest) -> bool:
 
 
 def _is_required(user: AbstractBaseUser | AnonymousUser) -> bool:
-    """Return True if the user needs a second factor. Cache False for ten seconds: every part of a page checks it."""
+    """Return True if the user needs a second factor. False is cached for ten seconds: all parts of a page check it."""
     key = f"access.no_second_factor.{user.pk}"
     if cache.get(key):
         return False
@@ -104,7 +104,7 @@ def confirm(user: User, device: TOTPDevice, code: str) -> list[str] | None:
 
 @transaction.atomic
 def remove_phone(user: User) -> None:
-    """Remove the authenticator app, and the recovery codes unless a passkey remains."""
+    """Remove the authenticator app. Remove the recovery codes too, unless the user has a passkey."""
     TOTPDevice.objects.filter(user=user).delete()
     if not Passkey.objects.filter(user=user).exists():
         RecoveryCode.objects.filter(user=user).delete()

@@ -1,4 +1,4 @@
-"""Add, use and remove passkeys. The browser asks for options, then sends a form with the answer of the device."""
+"""Add, use and remove passkeys. The browser requests options, then sends a form with the device's answer."""
 
 from django.contrib import messages
 from django.contrib.auth import login as auth_login
@@ -83,9 +83,8 @@ def sign_in_options(request: HttpRequest) -> HttpResponse:
 def sign_in(request: HttpRequest) -> HttpResponse:
     """Sign in with a passkey alone, or as the second factor after the password."""
     first = pending_user(request)
-    if (
-        first is not None
-    ):  # Without a name, the limit per address suffices: a signature cannot be guessed.
+    # Without a name, the limit per address is enough, because a signature cannot be guessed.
+    if first is not None:
         throttle.count_sign_in(request, first.get_username())
     next_url = Next(request)
     try:

@@ -13,7 +13,7 @@ from core.accounts.services import sessions
 
 
 def _person(request: HttpRequest, user_id: int | None) -> User:
-    """Return the person whose sessions are asked for. Raises PermissionDenied."""
+    """Return the person whose sessions are requested. Raises PermissionDenied and Http404."""
     assert isinstance(request.user, User)
     if user_id is None or user_id == request.user.pk:
         return request.user
@@ -25,7 +25,7 @@ def _person(request: HttpRequest, user_id: int | None) -> User:
 @never_cache
 @require_GET
 def session_list(request: HttpRequest, user_id: int | None = None) -> HttpResponse:
-    """Show the sessions of the signed-in person or, to owners, of another one."""
+    """Show the sessions of the signed-in person or, to owners, of another person."""
     person = _person(request, user_id)
     is_own = person == request.user
     name = person.get_full_name() or person.get_username()

@@ -1,4 +1,4 @@
-"""Sign users in by two steps: name and password, then the second factor. A session starts only after both succeeded."""
+"""Sign users in with name and password, then with the second factor. A session starts only after both steps."""
 
 from typing import Any
 
@@ -123,7 +123,7 @@ def pending_user(request: HttpRequest) -> User | None:
     pending = request.session.get(PENDING)
     if pending and pending["until"] > timezone.now().timestamp():
         user = User.objects.filter(pk=pending["user"], is_active=True).first()
-        # A changed password invalidates the first step.
+        # If the password has changed since the first step, the user must start again.
         if user is not None and user.password == pending["password"]:
             user.backend = pending["backend"]
             return user

@@ -22,9 +22,10 @@ from core.accounts.services import audit, single_sign_on
 @never_cache
 @require_POST
 def start(request: HttpRequest, slug: str) -> HttpResponse:
-    """Send the browser to the provider. POST only, so that no other site can start a sign-in.
+    """Send the browser to the provider. Only POST is accepted, so that no other site can start a sign-in.
 
-    A page with a refresh does it, because the content security policy forbids that a form leads to another site.
+    The response is a page that refreshes to the provider's URL, because the content security policy does not allow a
+    form to lead to another site.
     """
     provider = next((one for one in single_sign_on.enabled_providers() if one.slug == slug), None)
     if provider is None:
@@ -40,7 +41,7 @@ def start(request: HttpRequest, slug: str) -> HttpResponse:
 @never_cache
 @require_GET
 def callback(request: HttpRequest, slug: str) -> HttpResponse:
-    """Complete a sign-in with what an OpenID Connect provider sent through the browser."""
+    """Complete a sign-in with the parameters that an OpenID Connect provider sent through the browser."""
     return _answer(OAuth2CallbackView, request, IdentityProvider.Kind.OPENID_CONNECT, slug)
 
 
@@ -62,11 +63,8 @@ def _answer(
         response: HttpResponse = view.adapter_view(adapter)(request)
     except SocialApp.DoesNotExist:
         raise Http404("There is no such identity provider.") from None
-    except (
-        requests.RequestException,
-        ValueError,
-        KeyError,
-    ) as error:  # The provider's description is invalid.
+    # The last two errors are raised if the provider's description is invalid.
+    except (requests.RequestException, ValueError, KeyError) as error:
         audit.record(None, "single sign-on failed", detail=f"{slug or kind}: {error}")
         text = "The identity provider cannot be reached. Try again, or sign in with a password."
         return single_sign_on.refusal_page(request, text, 502)

@@ -1,4 +1,4 @@
-"""Find registered apps in the search of the portal."""
+"""Let the portal's search find registered apps."""
 
 from collections.abc import Iterator
 

@@ -101,7 +101,7 @@ def api_key_revoke(request: HttpRequest, app_id: int, key_id: int) -> HttpRespon
 
 
 def _exceeds_apps(scopes: Collection[str]) -> bool:
-    """Return True if the user sees only some apps, and a key with these scopes reaches all of them."""
+    """Return True if a key with these scopes reaches all apps, but the user sees only some of them."""
     return not sees_every_app() and not set(PORTAL_SCOPES).isdisjoint(scopes)
 
 

@@ -25,7 +25,7 @@ def token_list(request: HttpRequest) -> HttpResponse:
 @never_cache
 @require_POST
 def token_add(request: HttpRequest) -> HttpResponse:
-    """Create a token and show its secret, in this response only."""
+    """Create a token. Only this response shows its secret."""
     assert isinstance(request.user, User)
     now = timezone.now()
     days, label = request.POST.get("days", ""), request.POST.get("label", "").strip()

@@ -1,4 +1,4 @@
-"""Describe the objects that are managed by API in OpenAPI; see core.lib.openapi."""
+"""Describe the endpoints of configuration objects in OpenAPI; see core.lib.openapi."""
 
 from core.config.extension_points import Resource, registry
 from core.config.values import given_type, shown_type

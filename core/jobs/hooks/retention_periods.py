@@ -1,4 +1,4 @@
-"""Say how long runs of jobs are kept."""
+"""Declare the retention periods of job runs."""
 
 from collections.abc import Iterator
 

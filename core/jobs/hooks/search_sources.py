@@ -1,4 +1,4 @@
-"""Find scheduled jobs in the search of the portal."""
+"""Let the portal's search find scheduled jobs."""
 
 from collections.abc import Iterator
 

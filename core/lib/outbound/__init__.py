@@ -5,7 +5,7 @@
 
 A call ends within its `timeout`, which includes all attempts, waits, name lookups and slow bodies. Idempotent calls are
 retried with jitter. A circuit breaker stops calls to a dependency that keeps failing. Use `guard=True` for URLs that
-users enter, so that they cannot reach our own network.
+users enter, so that these calls cannot reach the internal network.
 """
 
 from core.lib.outbound.breaker import BreakerState, breaker_states

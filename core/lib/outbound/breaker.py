@@ -1,10 +1,12 @@
 """Stop calls to a dependency that keeps failing, and then probe it with exactly one call (a circuit breaker).
 
-Closed → 5 failures within 30 s → open for 30 s → one probe → closed, or open for another 30 s. A missing response and a
-5xx count as failures; a 4xx, including 429, does not. Each process counts failures on its own. Processes share the open
-state through the "shared" cache (Redis, or files on a single machine) and read it at most once per second.
+After 5 failures within 30 s, the breaker opens for 30 s. Then one probe decides if it closes or stays open for another
+30 s. A missing response and a 5xx count as failures; a 4xx, including 429, does not. Each process counts its own
+failures. Processes share the open state through the "shared" cache (Redis, or files on a single machine) and read it at
+most once per second.
 
-The libraries that were tried either made parallel calls wait for each other or let every thread through when half-open.
+No library is used, because those that were tried either made parallel calls wait for each other or allowed the probe to
+every thread.
 """
 
 import logging
@@ -39,9 +41,10 @@ class State(StrEnum):
 class BreakerState:
     name: str
     state: State
-    failures: int  # The number of failures in this process within FAILURE_WINDOW_SECONDS.
-    retry_after: float | None  # The seconds until the probe while the breaker is open.
-    opened_at: float | None  # Unix time in seconds.
+    failures: int  # This is the number of failures in this process within FAILURE_WINDOW_SECONDS.
+    # While the breaker is open, this is the time until the probe, in seconds.
+    retry_after: float | None
+    opened_at: float | None  # This is a Unix time in seconds.
 
 
 @dataclass(frozen=True)
@@ -62,7 +65,7 @@ class Breaker:
         self._probe_until = 0.0
 
     def enter(self) -> bool:
-        """Allow a call, and return True if it is the probe. Raises Unavailable while open. Never blocks."""
+        """Allow a call, and return True if the call is the probe. Raises Unavailable while the breaker is open."""
         trip = self._current_trip()
         if trip is None:
             return False
@@ -99,7 +102,7 @@ class Breaker:
                 self._read_at = now
         if trips:
             cache = caches["shared"]
-            # Keep the entry longer than the breaker is open, so that the first call after that is the probe.
+            # The entry outlives the open time, so that the first call after the open time is the probe.
             cache.set(self._key, (trip.opened_at, trip.until), timeout=3600)
             cache.delete(self._probe_key)
             names = set(cache.get(_INDEX) or ())
@@ -108,7 +111,7 @@ class Breaker:
             log.warning("breaker opened", extra={"dependency": self.name})
 
     def abandon_probe(self) -> None:
-        """Let the next call be the probe, because this one ended without a result."""
+        """Let the next call be the probe, because this probe ended without a result."""
         with self._lock:
             self._probe_until = 0.0
         caches["shared"].delete(self._probe_key)
@@ -142,14 +145,15 @@ class Breaker:
         with self._lock:
             if now - self._read_at < CACHE_SECONDS:
                 return self._trip
-            self._read_at = now  # This is set first, so that other threads do not read, too.
+            # This is set before reading, so that other threads do not read as well.
+            self._read_at = now
         shared = caches["shared"].get(self._key)
         with self._lock:
             if shared:
                 self._trip = _Trip(*shared)
             elif self._trip and self._trip.until < time.time() - CACHE_SECONDS - OPEN_SECONDS:
-                # Another process closed the breaker. Until this time has passed, keep our own state, because the cache
-                # may only be unavailable.
+                # Another process has closed the breaker. Before this time, the entry may be missing only because the
+                # cache is unavailable, so the process keeps its own state.
                 self._trip = None
             return self._trip
 
@@ -162,8 +166,8 @@ class Breaker:
         cache = caches["shared"]
         if cache.add(self._probe_key, 1, timeout=PROBE_TIMEOUT_SECONDS):
             return True
-        # Either another process has the probe, or the cache is unavailable and returns None. In that case, this process
-        # probes.
+        # If another process makes the probe, the entry exists. If the cache is unavailable, it returns None, and this
+        # process makes the probe.
         return cache.get(self._probe_key) is None
 
     def _drop_old_failures(self, now: float) -> None:
@@ -188,13 +192,13 @@ def breaker_for(name: str) -> Breaker:
 
 
 def breaker_states() -> list[BreakerState]:
-    """Return the states of all breakers of this process and of those that any process has opened, by name."""
+    """Return the states of all breakers of this process, and of all that any process has opened, sorted by name."""
     names = {*_breakers, *(caches["shared"].get(_INDEX) or ())}
     return [breaker_for(name).state() for name in sorted(names)]
 
 
 def reset_all() -> None:
-    """Close and remove every breaker. For tests."""
+    """Close and remove every breaker. Only tests call this."""
     _breakers.clear()
     cache = caches["shared"]
     cache.delete_many(

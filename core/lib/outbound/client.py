@@ -177,16 +177,14 @@ class Client:
 
 
 def retry_after(response: httpx.Response) -> float | None:
-    """Return the seconds to wait by the Retry-After header, which is a number or a date, or None without the header."""
+    """Return the wait in seconds from the Retry-After header, a number or a date. Return None if there is none."""
     text = response.headers.get("Retry-After", "").strip()
     if text.isdecimal():
         return float(text)
     try:
         return max(0.0, email.utils.parsedate_to_datetime(text).timestamp() - time.time())
-    except (
-        ValueError,
-        OverflowError,
-    ):  # OverflowError is raised for a time zone or year that a datetime cannot represent.
+    # OverflowError is raised for a time zone or year that a datetime cannot represent.
+    except (ValueError, OverflowError):
         return None
 
 

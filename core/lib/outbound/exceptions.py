@@ -6,11 +6,11 @@ class OutboundError(Exception):
 
 
 class ForbiddenAddress(OutboundError):
-    """A URL that is malformed or leads to a forbidden network. A retry cannot succeed."""
+    """The URL is malformed or leads to a forbidden network. A retry cannot succeed."""
 
 
 class Unavailable(OutboundError):
-    """A call without a response: a network error, a timeout, or an open breaker.
+    """The call had no response because of a network error, a timeout, or an open breaker.
 
     `retry_after` is the time in seconds after which a retry may succeed, or None if unknown.
     """
@@ -23,4 +23,4 @@ class Unavailable(OutboundError):
 
 
 class TooLarge(OutboundError):
-    """A response that is larger than the client accepts."""
+    """The response is larger than the client accepts."""

@@ -1,7 +1,7 @@
 """Run an HTTP proxy on loopback that connects to public or allowed addresses only.
 
-The proxy guards libraries and programs that make their requests themselves. They run in a process of their own, which
-may connect only to the proxy. The proxy serves one such process, which knows its password.
+The proxy guards libraries and programs that make their requests themselves. They run in a separate process, which may
+connect only to the proxy. Each proxy serves one such process, which authenticates with the proxy's password.
 """
 
 import base64
@@ -20,8 +20,8 @@ from core.lib.outbound.exceptions import ForbiddenAddress
 MAX_HEAD_BYTES = 64 * 1024
 MAX_REPLY_BYTES = 4 << 20
 _CONNECT_SECONDS = 5.0
-# These headers are for the proxy itself. Each request has a connection of its own, because the next one may go
-# elsewhere.
+# These headers are for the proxy itself. Each request uses a new connection to a server, because the next request may
+# go to another server.
 _NOT_FORWARDED = (b"proxy-", b"connection:", b"keep-alive:")
 
 
@@ -29,9 +29,9 @@ class ForwardProxy:
     """A proxy that runs while it is used as a context manager, and ends all connections after `seconds`."""
 
     def __init__(self, seconds: float) -> None:
-        # The reasons why addresses could not be reached, with the oldest first.
+        # These are the reasons why addresses could not be reached, oldest first.
         self.problems: list[str] = []
-        self.is_forbidden = False  # True if an address was refused.
+        self.is_forbidden = False  # This becomes True if an address is refused.
         self._ends_at = time.monotonic() + seconds
         self._password = secrets.token_urlsafe(24)
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -114,12 +114,12 @@ class ForwardProxy:
         return guard.connect(host, port, max(seconds, 0.001))
 
     def _relay(self, client: socket.socket, server: socket.socket, *, is_tunnel: bool) -> None:
-        """Pass on the data of each side until one of them closes its connection.
+        """Forward data in both directions until one side closes its connection.
 
         The body of a request may arrive after its head, so both directions are open from the start.
         """
         received = 0
-        start = b""  # The beginning of the response, until its first line is complete.
+        start = b""  # This is the beginning of the response until its first line is complete.
         is_started = is_tunnel
         other = {client: server, server: client}
         while (left := self._ends_at - time.monotonic()) > 0 and not self._is_closed:

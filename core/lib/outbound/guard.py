@@ -1,4 +1,4 @@
-"""Restrict the addresses that user-entered URLs may lead to, against server-side request forgery (SSRF)."""
+"""Restrict the addresses to which user-entered URLs may lead, against server-side request forgery (SSRF)."""
 
 import ipaddress
 import socket
@@ -21,7 +21,7 @@ _NEVER = (
     # This is Azure's metadata address, which is in public address space:
     # https://learn.microsoft.com/azure/virtual-network/what-is-ip-address-168-63-129-16
     ipaddress.ip_network("168.63.129.16/32"),
-    # Protocol assignments, with the metadata address of one cloud; older Python versions call most of them global.
+    # These are protocol assignments, which older Python versions consider global. One is a cloud's metadata address.
     ipaddress.ip_network("192.0.0.0/24"),
 )
 
@@ -48,7 +48,10 @@ def check_public_url(url: str) -> None:
 
 
 def check_host(host: str) -> None:
-    """Raise ForbiddenAddress, with the reason, unless all addresses of a host are public or allowed. For forms."""
+    """Raise ForbiddenAddress, with the reason, unless all addresses of a host are public or allowed.
+
+    Forms use this for validation.
+    """
     try:
         addresses = resolve(host, 443, timeout=3.0)
     except OSError as error:
@@ -79,7 +82,7 @@ def check_addresses(host: str, addresses: Iterable[str]) -> None:
 
 
 def is_public(address: Address) -> bool:
-    """Return True if the address is on the public internet, even if embedded in an IPv6 transition address."""
+    """Return True if the address is on the public internet. In an IPv6 transition address, check the embedded one."""
     if isinstance(address, ipaddress.IPv6Address):
         inner = address.ipv4_mapped or address.sixtofour
         if address.teredo:
@@ -113,10 +116,9 @@ def _is_allowed(address: Address, allowed: Iterable[str]) -> bool:
 
 
 def share_time(addresses: Sequence[str], seconds: float) -> Iterator[tuple[str, float]]:
-    """Yield each address of a host with the seconds to spend on it, which is an equal share of the remaining `seconds`.
+    """Yield each address of a host with the time to spend on it: an equal share of the remaining `seconds`.
 
-    Otherwise, an address that never responds, for example in a broken IPv6 network, would use up the time of all
-    others.
+    Without shares, an address that never responds, for example in a broken IPv6 network, would use up the whole time.
     """
     ends_at = time.monotonic() + seconds
     for index, address in enumerate(addresses):
@@ -129,8 +131,8 @@ def share_time(addresses: Sequence[str], seconds: float) -> Iterator[tuple[str, 
 def connect(host: str, port: int, timeout: float) -> socket.socket:
     """Connect to the first address of a host that accepts. All addresses of the host must be public or allowed.
 
-    The connection goes to an address that was checked, not to the name, which could resolve differently. Raises
-    ForbiddenAddress or OSError.
+    The connection is made to a checked address instead of the name, which could resolve to another address the second
+    time. Raises ForbiddenAddress or OSError.
     """
     ends_at = time.monotonic() + timeout
     addresses = resolve(host, port, timeout)
@@ -168,9 +170,8 @@ def resolve(host: str, port: int, timeout: float) -> list[str]:
 def remember_lookups(hosts: Iterable[str]) -> Iterator[None]:
     """Resolve each host only once within this block.
 
-    The given hosts are resolved at the same time before the block begins.
-
-    This is for validating many forms in one transaction, which must not wait for name servers.
+    The given hosts are resolved at the same time before the block begins. Use this to validate many forms in one
+    transaction, which must not wait for name servers.
     """
     wanted = list(dict.fromkeys(hosts))
     with ThreadPoolExecutor(16, thread_name_prefix="name lookups") as pool:
@@ -182,7 +183,7 @@ def remember_lookups(hosts: Iterable[str]) -> Iterator[None]:
         _remembered.reset(token)
 
 
-# By host, this has the addresses or the error.
+# The keys are hosts; the values are their addresses or the error of the look-up.
 _remembered: ContextVar[dict[str, list[str] | OSError] | None] = ContextVar(
     "remembered_lookups", default=None
 )

@@ -1,4 +1,4 @@
-"""Make HTTP connections with a deadline that, if guarded, connect only to checked addresses."""
+"""Make HTTP connections with a deadline. Guarded connections lead only to checked addresses."""
 
 import socket
 import ssl
@@ -68,9 +68,9 @@ class _Stream(httpcore.NetworkStream):
 
 
 class _Backend(httpcore.NetworkBackend):
-    """A backend that resolves a host once, checks the addresses, and connects to exactly those.
+    """A backend that resolves a host once, checks the addresses, and connects to exactly those addresses.
 
-    Without a second lookup, DNS rebinding cannot replace the checked addresses.
+    Because there is no second lookup, DNS rebinding cannot replace the checked addresses.
     """
 
     def __init__(self, *, guarded: bool) -> None:
@@ -118,7 +118,7 @@ class _Backend(httpcore.NetworkBackend):
         time.sleep(seconds)
 
 
-# The exceptions of httpcore, from the most specific to the most general.
+# The exceptions of httpcore are ordered from the most specific to the most general.
 _HTTPX_ERRORS: dict[type[Exception], type[httpx.TransportError]] = {
     httpcore.ConnectTimeout: httpx.ConnectTimeout,
     httpcore.ReadTimeout: httpx.ReadTimeout,
@@ -158,7 +158,7 @@ class _Body(httpx.SyncByteStream):
 
 
 class _Transport(httpx.BaseTransport):
-    """A transport with a network backend of its own, because httpx has no option for one."""
+    """A transport that uses `_Backend`, because httpx has no option for a network backend."""
 
     def __init__(self, *, guarded: bool) -> None:
         self._connections = httpcore.ConnectionPool(
@@ -201,7 +201,7 @@ class _Transport(httpx.BaseTransport):
 def new_client(*, guarded: bool) -> httpx.Client:
     return httpx.Client(
         transport=_Transport(guarded=guarded),
-        # Calls are independent: a cookie that one response sets must not be sent with the requests of others.
+        # Calls are independent: a cookie that one response sets must not be sent with other requests.
         cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
         trust_env=False,
         follow_redirects=False,

@@ -1,1 +1,1 @@
-"""Provide a version of Django's PostgreSQL backend for outages and failovers. ENGINE in the settings selects it."""
+"""Extend Django's PostgreSQL backend for outages and failovers. ENGINE in the settings selects this backend."""

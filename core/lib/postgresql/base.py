@@ -1,7 +1,7 @@
-"""Provide a database backend that fails early while PostgreSQL is unavailable, and trusts no unconfirmed commit.
+"""Provide a database backend that fails early while PostgreSQL is unavailable, and reports unconfirmed commits.
 
-A pool without connections blocks for its full timeout on every query. An error page makes several queries, so it took
-40 s to appear, and soon every thread was blocked. The module `driver` explains which commits are not trusted.
+Without this backend, a pool without connections blocks for its full timeout on every query. An error page makes several
+queries, so it took 40 s to appear, and soon every thread was blocked. The module `driver` explains unconfirmed commits.
 """
 
 from typing import Any
@@ -12,10 +12,10 @@ from psycopg_pool import PoolTimeout
 
 from core.lib.postgresql import driver
 
-# The time to wait for a pooled connection before checking that the database responds.
+# After waiting this time for a pooled connection, the backend checks that the database responds.
 ATTEMPT_TIMEOUT_SECONDS = 1.0
 MAX_ATTEMPTS = 5
-# This is used during an outage. The pool keeps trying to reconnect.
+# During an outage, queries wait only this time for a connection, while the pool keeps trying to reconnect.
 UNAVAILABLE_TIMEOUT_SECONDS = 0.1
 
 

@@ -1,9 +1,9 @@
-"""Provide psycopg for the database backend, with connections that report a commit as failed if no standby has it.
+"""Provide psycopg for the database backend, with connections that report a commit as failed if no standby confirms it.
 
-With synchronous replication, a commit waits until the standby has it. If the wait is canceled, as pg_cancel_backend()
-and scripts that end long queries do, PostgreSQL answers as after any commit and only adds a warning. The transaction
-then exists on the primary alone: it is lost if another node takes over. Its outcome is unknown, so the client must
-repeat it. (A statement_timeout does not apply to a commit.)
+With synchronous replication, a commit waits until the standby confirms it. If this wait is canceled, for example with
+pg_cancel_backend() or by a script that ends long queries, PostgreSQL reports success and only adds a warning. The
+transaction then exists only on the primary, and is lost if another node takes over. Its outcome is unknown, so the
+client must repeat the request. (A statement_timeout does not apply to a commit.)
 """
 
 from typing import Any, TypeVar
@@ -20,7 +20,7 @@ class NotReplicated(psycopg.OperationalError):
 
 
 class NotPrimary(psycopg.OperationalError):
-    """The server is read-only: it is a former primary, or not promoted yet. A write may succeed a little later."""
+    """The server is read-only: it is a former primary, or it is not promoted yet. A write may succeed later."""
 
 
 class Connection(psycopg.Connection[Any]):
@@ -31,17 +31,17 @@ class Connection(psycopg.Connection[Any]):
         self.add_notice_handler(self._note)
 
     def _note(self, notice: Diagnostic) -> None:
-        # The function's name is the same in every language, unlike the text. It is in PostgreSQL's syncrep.c.
+        # The text of the warning depends on the server's language; the function's name, from syncrep.c, does not.
         if notice.source_function == "SyncRepWaitForLSN":
             self._is_unconfirmed = True
 
     def wait(self, gen: PQGen[Result], *arguments: Any, **options: Any) -> Result:
-        """Wait for the answer; all statements and commits go through here. Raises NotReplicated and NotPrimary."""
+        """Wait for the answer to a statement or commit. Raises NotReplicated and NotPrimary."""
         self._is_unconfirmed = False
         try:
             result = super().wait(gen, *arguments, **options)
         except psycopg.errors.ReadOnlySqlTransaction as error:
-            # psycopg takes it for an internal error, which would be answered with 500 instead of 503.
+            # For psycopg, this is an internal error, which would be answered with a 500 instead of a 503.
             raise NotPrimary(str(error)) from error
         if self._is_unconfirmed:
             raise NotReplicated("committed on the primary, but not confirmed by a standby")
@@ -52,5 +52,5 @@ connect = Connection.connect
 
 
 def __getattr__(name: str) -> Any:
-    """Return what else Django's backend uses of psycopg: its exceptions and types."""
+    """Return psycopg's own attribute, such as an exception or type, because Django's backend expects a full driver."""
     return getattr(psycopg, name)

@@ -1,8 +1,8 @@
 """Remove personal data and secrets before anything is stored or logged.
 
-The name of a field (`password`, `X-Auth-Token`; see `names`) filters its whole value. Patterns in texts (addresses,
-card numbers, bearer tokens; see `texts`) filter only the matched part. References to orders, payments and reservations
-are kept.
+If the name of a field marks a secret (`password`, `X-Auth-Token`; see `names`), its whole value is filtered. In texts,
+only the parts that match a pattern are filtered (addresses, card numbers, bearer tokens; see `texts`). References to
+orders, payments and reservations are kept.
 """
 
 from core.lib.scrub.texts import FILTERED, has_email_address, passes_luhn, scrub_text

@@ -2,14 +2,14 @@
 
 import re
 
-# These match anywhere in the name, ignoring separators and case.
+# These parts match anywhere in a name. Separators and case are ignored.
 _SECRET_PARTS = (
     "password", "passwd", "passphrase", "passcode", "secret", "apikey", "credential", "privatekey",
     "authorization", "authtoken", "accesstoken", "refreshtoken", "sessionid", "sessid", "csrf", "xsrf",
     "cardnumber", "encryptionkey", "signingkey",
 )  # fmt: skip
-# These match as a whole word of the name (`author` does not match `auth`), or as the last word (`token_count` is not a
-# token).
+# These words match as a whole word of the name (`author` does not match `auth`). Some must be the last word, because
+# `token_count` is not a token.
 _SECRET_WORDS = frozenset((
     "auth", "oauth", "oauth2", "authentication", "bearer", "cookie", "cookies",
     "pwd", "jwt", "cvv", "cvc", "ssn", "otp", "totp",

@@ -10,14 +10,14 @@ import re
 
 FILTERED = "[Filtered]"
 _URL_PASSWORD = re.compile(r"(://[^/\s:@\"']{0,100}+:)[^\s/@\"']{1,200}+(?=@)")
-# A local part starts where its run of characters starts, so there is one attempt per run. %40 is the @ of query
-# strings.
+# The pattern only starts at the beginning of a run of local-part characters, so there is one attempt per run. In query
+# strings, @ is written as %40.
 _EMAIL = re.compile(
     r"(?<![\w.+-])[\w.+-]++(?:@|%40)((?:[^\W_](?:[\w-]{0,62}+)\.){1,8}[^\W\d_]{2,24})(?![\w-])"
 )
 _EMAIL_IN_ID = re.compile(r"[\w.+-](?:@|%40)(?:[^\W_][\w-]{0,62}\.){1,8}[^\W\d_]{2,24}")
 _NOT_A_DOMAIN = frozenset(("js", "mjs", "cjs", "jsx", "ts", "tsx", "css", "map", "json", "html", "vue"))  # fmt: skip
-# This does not match after a word and a slash, because Chrome/129.0.0.0 is a version.
+# After a word and a slash, four numbers are not an address: Chrome/129.0.0.0 is a version.
 _IPV4 = re.compile(
     r"(?<![\w.])(?<!\w/)(?:(?:25[0-5]|2[0-4]\d|1?\d?\d)\.){3}(?:25[0-5]|2[0-4]\d|1?\d?\d)(?![\w]|\.\d)"
 )
@@ -26,11 +26,12 @@ _IPV6 = re.compile(
     r"(?<![\w:.])(?:[0-9A-Fa-f]{0,4}:){2,7}(?:\d{1,3}(?:\.\d{1,3}){3}|[0-9A-Fa-f]{1,4})?(?![\w:])"
 )
 _IPV6_HINT = re.compile(r":(?:[0-9A-Fa-f]{1,4}:|:[0-9A-Fa-f])")
-# These are Visa, Mastercard, Amex, Diners, JCB and Discover. Timestamps in milliseconds start with 1 and do not match.
+# The pattern matches Visa, Mastercard, Amex, Diners, JCB and Discover. Timestamps in milliseconds start with 1, so they
+# do not match.
 _CARD = re.compile(
     r"(?<!\d)(?<!\d\.)(?:4|5[1-5]|2[2-7]|3[04-9]|6)(?:[ -]?\d){11,18}(?![ -]?\d)", re.ASCII
 )
-# Digits are grouped as on printed cards. Other numbers may follow, such as the expiry date and the security code.
+# The digits are grouped as on printed cards. Other numbers may follow them, such as the expiry date.
 _PRINTED_CARD = re.compile(
     r"(?<!\d)(?<!\d\.)(?:(?:4\d|5[1-5]|2[2-7]|3[05-9]|6\d)\d\d(?:[ -]\d{4}){3}"
     r"|3[04-9]\d\d[ -]\d{6}[ -]\d{4,5}|(?:4|5[1-5]|2[2-7]|3[04-9]|6)\d{11,18})(?!\d)",
@@ -40,15 +41,15 @@ _CARD_HINT = re.compile(r"\d{4}[ -]?\d{4,6}[ -]?\d{4}", re.ASCII)
 _SCHEME_AND_TOKEN = re.compile(
     r"\b(bearer|basic)(\s{1,4})([\w.~+/=-]{6,4096}+)", re.IGNORECASE | re.ASCII
 )
-# This matches words with dots, and _jwt decides which of them are JSON Web Tokens. (`eyJ[\w-]{8,}\.` would try again at
-# every `-eyJ` of a word, which takes hours for a megabyte.)
+# The pattern matches words with dots, and _jwt decides which of them are JSON Web Tokens. (`eyJ[\w-]{8,}\.` would start
+# again at every `-eyJ` in a word, which takes hours for a megabyte.)
 _DOTTED = re.compile(r"(?<![\w.-])[\w.-]{16,}+")
 _PEM = re.compile(
     r"-----BEGIN [A-Z ]{0,40}PRIVATE KEY-----.*?(?:-----END [A-Z ]{0,40}PRIVATE KEY-----|\Z)",
     re.DOTALL,
 )
-# These are keys of Stripe and other vendors. The intent's id before `_secret_` is kept: it is not secret and refers to
-# the payment.
+# The pattern matches keys of Stripe and other vendors. The intent's id before `_secret_` is kept, because it is not
+# secret and refers to the payment.
 _VENDOR_KEY = re.compile(
     r"\b(?:sk|rk)_(?:live|test)_\w{6,}+|\bwhsec_[\w+/=]{6,}+|\bops_[\w-]{24,}+|(?<=_secret_)\w{6,}+"
     r"|\bgh[pousr]_\w{30,}+|\bAKIA[0-9A-Z]{16}\b|\bxox[abprs]-[\w-]{10,}+|\bAIza[\w-]{30,}+"
@@ -56,7 +57,7 @@ _VENDOR_KEY = re.compile(
 # The marker "gh" below covers ghp_, gho_, ghu_ and so on.
 _MARKERS_WITHOUT_UNDERSCORE = ("AKIA", "xox", "AIza")
 _VENDOR_MARKERS = (*_MARKERS_WITHOUT_UNDERSCORE, "_live_", "_test_", "whsec_", "ops_", "_secret_", "gh")  # fmt: skip
-# This matches password=x, "token": "x", api_key='x' inside a text. Quotes inside nested JSON come with backslashes.
+# The pattern matches password=x, "token": "x", and api_key='x' inside a text. In nested JSON, quotes have backslashes.
 _ASSIGNED_MARKERS = (
     "pass", "auth", "token", "secret", "api", "sess", "access", "credential", "private", "pwd", "otp", "cv", "csrf",
 )  # fmt: skip
@@ -68,7 +69,7 @@ _ASSIGNED = re.compile(
     r"|(?!\[Filtered|(?:None|null|true|false)\b)(?:(?:basic|bearer|digest|token|negotiate)\s{1,4}+)?[^\s\"'\\&,;)}\]]{1,4096}+)",
     re.IGNORECASE,
 )
-# This is a necessary condition for _ASSIGNED in ASCII lower case. Without IGNORECASE, it takes a fifth of the time.
+# Every text that _ASSIGNED matches also matches this pattern in ASCII lower case, which takes a fifth of the time.
 _ASSIGNED_HINT = re.compile(
     r"(?:pass[wpc]|secret|api|credential|private|access|auth|pwd|otp|cv[vc]|token|sess|csrf)"
     r"[\w-]{0,60}+[\\\"'\s]{0,12}(?:[=:]|%3d)"
@@ -139,14 +140,13 @@ def _assigned(match: re.Match[str]) -> str:
 
 
 def has_email_address(text: str) -> bool:
-    """Return True if an identifier contains an e-mail address, also directly before other characters of it."""
+    """Return True if an identifier contains an e-mail address, also if other characters directly follow the address."""
     return ("@" in text or "%40" in text) and _EMAIL_IN_ID.search(text) is not None
 
 
 def scrub_text(text: str) -> str:
     """Return the text with personal data and secrets replaced; the rest stays readable."""
-    # Half of all strings are names and small numbers, and the shortest secret that consists of word characters has 12
-    # of them.
+    # Half of all strings are names and small numbers. A secret that consists only of word characters has at least 12.
     if len(text) < 12 and (text.isalnum() or text.isidentifier()):
         return text
     # A substring search costs a twentieth of a pattern, so each pattern runs only if a substring indicates a match.

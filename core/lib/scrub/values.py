@@ -1,4 +1,4 @@
-"""Scrub JSON-like values, with the names and texts of whole events."""
+"""Scrub JSON-like values, such as whole events, by their field names and texts."""
 
 import itertools
 from collections.abc import Iterable
@@ -11,8 +11,8 @@ from core.lib.scrub.texts import FILTERED, MIN_CARD_NUMBER, is_card_number, scru
 
 _MAX_DEPTH = 20
 TOO_DEEP = "[too deep]"
-_MAX_CACHED = 19_000  # From 21,846 entries on, a dict takes twice the memory.
-# There is a limit per scrubber, because clients may use any number of names.
+_MAX_CACHED = 19_000  # With 21,846 entries or more, a dict would take twice the memory.
+# The number of names per scrubber is limited, because clients may use any number of names.
 _MAX_CACHED_NAMES = 9_000
 _MAX_CACHED_LENGTH = 300
 
@@ -22,7 +22,7 @@ _clean_texts = GenerationCache[str, str](_MAX_CACHED)
 
 
 def _text(text: str) -> str:
-    """Return the text scrubbed, or the same text if it has no secret. Loops first look into `_clean_texts.young`."""
+    """Return the scrubbed text, or the same object if it has no secret. Loops look into `_clean_texts.young` first."""
     if _clean_texts.get(text) is not None:
         return text
     scrubbed = scrub_text(text)
@@ -37,13 +37,13 @@ _serials = itertools.count()
 
 
 class Scrubbed:
-    """The base class of containers that a scrubber returned. Scrubbers return them unchanged."""
+    """The base class of containers that are scrubbed already. A scrubber returns them unchanged."""
 
     __slots__ = ()
 
 
 class ScrubbedDict(dict[str, Any], Scrubbed):
-    """A dict that a scrubber returned."""
+    """A dict that is scrubbed already."""
 
     __slots__ = ()
 
@@ -51,8 +51,8 @@ class ScrubbedDict(dict[str, Any], Scrubbed):
 class Scrubber:
     """A scrubber with an app's own extra and safe field names.
 
-    It caches its decisions about names, and the texts without secrets. Events repeat file names, lines of code and
-    versions, and a set lookup costs a hundredth of the patterns.
+    It caches its decisions about names, and texts without secrets. Events repeat file names, lines of code and
+    versions, and a look-up in a set takes a hundredth of the time of the patterns.
     """
 
     def __init__(self, extra_keys: Iterable[str] = (), safe_keys: Iterable[str] = ()) -> None:
@@ -75,7 +75,7 @@ class Scrubber:
         return " " not in name and self.is_secret(name)
 
     def scrub(self, value: Any, depth: int = 0) -> Any:
-        """Return any JSON-like value scrubbed. The original is not changed; parts without secrets are shared with it.
+        """Return a scrubbed copy of a JSON-like value. The copy shares the parts without secrets with the original.
 
         `depth` is the number of levels above the value in the whole event.
         """
@@ -83,7 +83,7 @@ class Scrubber:
 
     @staticmethod
     def text(text: str) -> str:
-        """Return one text scrubbed. Like scrub_text, with a cache."""
+        """Return a scrubbed text like scrub_text(), but with a cache."""
         return text if text in _clean_texts.young else _text(text)
 
     def _walk(self, value: Any, depth: int) -> Any:
@@ -135,12 +135,12 @@ class Scrubber:
         return value if changed is None else changed
 
     def _rebuilt(self, value: dict[Any, Any], depth: int) -> dict[str, Any]:
-        """Return a copy of a dict that has a secret name, or a name that must itself be filtered."""
+        """Return a filtered copy of a dict in which a name marks a secret or contains one."""
         filtered: dict[str, Any] = {}
         for key, item in value.items():
             name = key if type(key) is str else str(key)
             if self.is_secret(name):
-                # Empty values are kept: they show that there was no password.
+                # Empty values are kept, because they show that there was no password.
                 has_no_secret = item is None or type(item) is bool or item == ""
                 filtered[_text(name)] = item if has_no_secret else FILTERED
             else:

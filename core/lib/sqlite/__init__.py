@@ -1,1 +1,1 @@
-"""Provide a version of Django's SQLite backend with a read-only mode. ENGINE in the settings selects it."""
+"""Extend Django's SQLite backend by a read-only mode. ENGINE in the settings selects this backend."""

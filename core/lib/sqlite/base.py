@@ -8,7 +8,7 @@ from core.lib import read_only
 
 
 class DatabaseWrapper(base.DatabaseWrapper):
-    _write_mode: str | None = None  # This is the mode of transactions in which writes are possible.
+    _write_mode: str | None = None  # Transactions have this mode while writes are possible.
     _refuses_writes = False
 
     def get_connection_params(self) -> dict[str, Any]:
@@ -17,7 +17,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
         return params
 
     def create_cursor(self, name: str | None = None) -> Any:
-        # A transaction that has begun may finish.
+        # Transactions that have begun may finish, so the mode changes only between transactions.
         if not self.in_atomic_block and read_only.is_enforced() != self._refuses_writes:
             self._follow_read_only_mode()
         return super().create_cursor(name)

@@ -1,4 +1,4 @@
-"""Say how long counts of rejected calls are kept."""
+"""Declare the retention period of the counts of rejected calls."""
 
 from collections.abc import Iterator
 

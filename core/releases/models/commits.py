@@ -36,7 +36,7 @@ class CommitFile(models.Model):
 
     commit = models.ForeignKey(Commit, models.CASCADE, related_name="files")
     path = models.CharField(max_length=500)
-    # The last part of the path, by which the files of frames are found.
+    # This is the last part of the path. The files of a frame are found by it.
     name = models.CharField(max_length=200)
 
     class Meta:

@@ -1,4 +1,4 @@
-"""Define the sessions of releases by outcome, and their users."""
+"""Define the counts of a release's sessions by outcome, and the users of a release."""
 
 from typing import ClassVar
 
@@ -12,9 +12,9 @@ class ReleaseSessions(models.Model):
 
     release = models.ForeignKey(Release, models.CASCADE, related_name="session_counts")
     environment = models.CharField(max_length=64, blank=True)
-    hour = models.PositiveIntegerField()  # The number of hours since 1970.
+    hour = models.PositiveIntegerField()  # The unit is hours since 1970 (UTC).
     started = models.PositiveIntegerField(default=0)
-    errored = models.PositiveIntegerField(default=0)  # Sessions with handled errors.
+    errored = models.PositiveIntegerField(default=0)  # These sessions had handled errors.
     crashed = models.PositiveIntegerField(default=0)
     abnormal = models.PositiveIntegerField(default=0)
 
@@ -30,7 +30,7 @@ class ReleaseSessions(models.Model):
 
 
 class ReleaseUser(models.Model):
-    """A user who had a session of a release. The key is a keyed hash."""
+    """A user who had a session of a release. `user_key` is a keyed hash that does not reveal the user."""
 
     release = models.ForeignKey(Release, models.CASCADE, related_name="users")
     user_key = models.CharField(max_length=32)

@@ -44,7 +44,7 @@ class Release(models.Model):
 
 class DeployQuerySet(models.QuerySet["Deploy"]):
     def between(self, since: datetime, until: datetime) -> "DeployQuerySet":
-        """Filter by the deploys that finished from `since` to `until`, both included."""
+        """Return the deploys that finished from `since` to `until`, both included."""
         return self.filter(finished_at__gte=since, finished_at__lte=until)
 
     def newest_first(self) -> "DeployQuerySet":

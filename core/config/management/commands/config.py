@@ -1,4 +1,4 @@
-"""Run `config export` and `config apply file.yaml`: the configuration of monitoring and alerting as a file."""
+"""Export the configuration of monitoring and alerting to a file, and apply such a file."""
 
 import os
 import sys
