@@ -1,4 +1,4 @@
-"""Register the models that have no page of their own in the admin."""
+"""Define the admin of models that have no other page, and redirect the admin's links to groups."""
 
 from django.contrib import admin
 from django.http import HttpRequest, HttpResponse
@@ -10,7 +10,7 @@ from errors.models import Discarded, ErrorGroup, UserReport
 
 @admin.register(ErrorGroup)
 class ErrorGroupAdmin(LogAdmin):
-    """The admin of groups, which only redirects links to the group pages."""
+    """The admin of groups. It has no pages of its own: its links redirect to the list of errors and to the groups."""
 
     is_listed = False  # Staff use the list of errors instead.
 
@@ -34,7 +34,7 @@ class ErrorGroupAdmin(LogAdmin):
 
 @admin.register(Discarded)
 class DiscardedAdmin(LogAdmin):
-    """The admin of the items that were not stored, with the reason: quotas, unreadable reports, unsupported types."""
+    """The admin of discarded items, with the reason for each, such as a quota or an unsupported type."""
 
     section = Section.APPS
     setting_title = "Discarded reports"

@@ -1,4 +1,4 @@
-"""Define the exceptions of errors, for rejected requests and for events that are not stored."""
+"""Define the exceptions of this app, for rejected requests and for events that are not stored."""
 
 from core.lib import read_only
 
@@ -11,7 +11,7 @@ class ErrorsException(Exception):
 
 
 class RequestRejected(ErrorsException):
-    """The request cannot be accepted. The sender is shown the text."""
+    """The request cannot be accepted. The response contains the text of the exception."""
 
 
 class Refused(RequestRejected):
@@ -67,7 +67,7 @@ class OverQuota(RequestRejected):
     def __init__(self, quota_name: str, retry_after: int) -> None:
         super().__init__(quota_name)
         self.quota_name = quota_name
-        self.retry_after = retry_after  # In seconds.
+        self.retry_after = retry_after  # The unit is seconds.
 
 
 class ClientDisconnected(ErrorsException):
@@ -84,7 +84,7 @@ class NotCached(ErrorsException):
 class Unavailable(ErrorsException):
     """The events are not stored. The client gets a 503 and should retry later."""
 
-    retry_after = 5  # In seconds.
+    retry_after = 5  # The unit is seconds.
 
 
 class AuthUnavailable(Unavailable):
@@ -102,7 +102,7 @@ class StorageUnavailable(Unavailable):
 
 
 class NotStorable(ErrorsException):
-    """The database rejects this event even when it is committed alone. This is a bug; the client gets a 500."""
+    """The database rejects this event even if it is committed alone. The portal has a bug; the client gets a 500."""
 
 
 class StoreDisconnected(ErrorsException):
@@ -110,4 +110,4 @@ class StoreDisconnected(ErrorsException):
 
 
 class BrokenUpload(Exception):
-    """An upload of build artifacts cannot be used. The user who uploads is shown the text."""
+    """An upload of build artifacts cannot be used. The user who uploads sees the text of the exception."""

@@ -28,8 +28,8 @@ class ReceivedItem:
 
     project: Project
     type: str
-    payload: Any  # Decoded JSON, or None if the payload is invalid.
-    envelope: dict[str, Any]  # The envelope's header.
+    payload: Any  # This is the decoded JSON, or None if the payload is invalid.
+    envelope: dict[str, Any]  # This is the envelope's header.
     event_id: str
     now: datetime
 
@@ -41,8 +41,8 @@ ItemHandler = Callable[[ReceivedItem], None]
 class ItemType:
     name: str
     handle: ItemHandler
-    limit: int  # In bytes.
-    # True if the payload contains several items, as in `application/vnd.sentry.items…`.
+    limit: int  # This is the maximum size of the payload in bytes.
+    # If True, the payload contains several items, as in `application/vnd.sentry.items…`.
     is_container: bool
 
 
@@ -52,7 +52,7 @@ envelope_items: Registry[ItemType] = Registry("envelope_items")
 def item_type(
     name: str, *, limit: int = 1024 * 1024, is_container: bool = False
 ) -> Callable[[ItemHandler], ItemHandler]:
-    """Register the handler of a type of item. `is_container`: its payload holds several items."""
+    """Register the handler of a type of item. `limit` is in bytes. An `is_container` payload has several items."""
     return envelope_items.decorator(
         name, lambda handler: ItemType(name, handler, limit, is_container)
     )

@@ -1,4 +1,4 @@
-"""Define the scheduled tasks. The first line of a docstring is the task's purpose in the admin."""
+"""Define the tasks of this app. The admin shows the first line of a task's docstring as its purpose."""
 
 from django.utils import timezone
 
@@ -62,7 +62,7 @@ def resolve_events() -> int:
 
 
 def resolve_waiting(app_id: int) -> int:
-    """Resolve an app's recent events with the source maps that it has just uploaded."""
+    """Resolve an app's recent events with source maps that were just uploaded."""
     now = timezone.now()
     resolution.queue_waiting(app_id, now=now)
     return resolution.resolve_pending(now=now)

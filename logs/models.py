@@ -1,4 +1,4 @@
-"""Define structured logs and the requests of traces, both of which are kept for a few days."""
+"""Define log entries: log records and the requests of traces. They are kept for a few days."""
 
 from datetime import datetime
 from typing import ClassVar
@@ -11,7 +11,7 @@ from errors.models.events import received_id, received_time
 
 
 class Level(models.TextChoices):
-    """The severity of an entry, with the names that Sentry and OpenTelemetry use."""
+    """The severity of an entry. The names are those of Sentry and OpenTelemetry."""
 
     TRACE = "trace", "Trace"
     DEBUG = "debug", "Debug"
@@ -28,11 +28,11 @@ class Kind(models.TextChoices):
 
 class LogEntryQuerySet(models.QuerySet["LogEntry"]):
     def between(self, since: datetime, until: datetime) -> "LogEntryQuerySet":
-        """Filter by the entry's own time, from `since` to before `until`. The primary key contains this time."""
+        """Return the entries whose own time is from `since` to before `until`. The primary key contains this time."""
         return self.filter(pk__gte=received_id(since), pk__lt=received_id(until))
 
     def of_trace(self, trace_id: str) -> "LogEntryQuerySet":
-        # SQLite uses an index that excludes empty values only if the query excludes empty values, too.
+        # The index excludes empty values, and SQLite uses such an index only if the query also excludes empty values.
         return self.filter(~Q(trace_id=""), trace_id=trace_id)
 
     def of_request(self, request_id: str) -> "LogEntryQuerySet":
@@ -42,12 +42,13 @@ class LogEntryQuerySet(models.QuerySet["LogEntry"]):
 class LogEntry(models.Model):
     """A log record, or a request that a trace contains.
 
-    Like the id of an event, the id is derived from a time, which is the entry's own time. Therefore, ordering by id
-    orders by time.
+    The id is derived from the entry's own time, as the id of an event is derived from its time of receipt. Therefore,
+    entries ordered by id are ordered by time.
     """
 
     id = models.BigIntegerField(primary_key=True, editable=False)
-    # As for events, a constraint would cost a look-up per row. Retention also deletes the rows of deleted apps.
+    # As in the table of events, a foreign-key constraint would need a
+    # look-up per row. Retention also deletes the rows of deleted apps.
     app = models.ForeignKey(
         ClientApp, models.DO_NOTHING, related_name="+", db_constraint=False, db_index=False
     )
@@ -55,7 +56,7 @@ class LogEntry(models.Model):
     level = models.CharField(max_length=5, choices=Level)
     body = models.TextField()
     attributes = models.JSONField(default=dict)
-    # The search index has one word per attribute, made from its name and value.
+    # The search index contains one word for each attribute, made from its name and value.
     attribute_words = models.TextField(blank=True)
     trace_id = models.CharField(max_length=32, blank=True)
     span_id = models.CharField(max_length=16, blank=True)

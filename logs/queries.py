@@ -33,11 +33,11 @@ KEYS = {
     "until": "Until, such as 1h or 2026-11-22",
 }
 FILTERS = ("q", "app", "level")
-# This is the width of the ids that are derived from times.
+# Times in a search are limited to this range, for which ids can be computed.
 _FIRST_TIME, _LAST_TIME = datetime(1970, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC)
-# The attributes by which Sentry and OpenTelemetry name the user of an entry.
+# In Sentry and OpenTelemetry, these attributes name the user of an entry.
 USER_ATTRIBUTES = ("user.id", "user.name", "user.email", "enduser.id")
-MAX_RELATED = 100  # The maximum number of entries beside an event.
+MAX_RELATED = 100  # The page of an event shows at most this many entries.
 # An event of a trace is received shortly before or after the entries of the trace.
 _BEFORE_TRACE = timedelta(minutes=1)
 _AFTER_TRACE = timedelta(minutes=5)
@@ -45,7 +45,7 @@ _AFTER_TRACE = timedelta(minutes=5)
 
 @dataclass
 class SearchResult:
-    """The entries that were found, the problems in the query as texts for the user, and the trace that it names."""
+    """The entries that were found, messages to the user about problems in the query, and the trace in the query."""
 
     entries: Entries
     problems: list[str] = field(default_factory=list)
@@ -114,7 +114,7 @@ def _condition(term: Term, now: datetime) -> Q:
                 raise ValueError(f"unknown filter is:{value}; use {' or '.join(Kind.values)}")
             return Q(kind=value)
     at = min(max(search_terms.parse_time(value, now), _FIRST_TIME), _LAST_TIME)
-    # The id is made from the time.
+    # The id of an entry is derived from its time.
     if term.key == "since":
         return Q(pk__gte=received_id(at))
     return Q(pk__lt=received_id(at))
@@ -154,7 +154,7 @@ def _values_of(key: str, prefix: str) -> list[str]:
 
 
 def entries_around(event: ErrorEvent, trace_id: str) -> list[LogEntry]:
-    """Return the last MAX_RELATED entries of the event's trace and request up to the event, with the oldest first."""
+    """Return the last MAX_RELATED entries of the event's trace and request, up to just after it, oldest first."""
     until = event.received_at + _BEFORE_TRACE
     found: dict[int, LogEntry] = {}
     earlier = limit(LogEntry.objects.filter(pk__lt=received_id(until))).order_by("-pk")
@@ -167,7 +167,7 @@ def entries_around(event: ErrorEvent, trace_id: str) -> list[LogEntry]:
 
 
 def errors_of_trace(trace_id: str) -> list[ErrorEvent]:
-    """Return the errors that occurred in a trace that has entries."""
+    """Return the errors of a trace, or [] if the trace has no entries."""
     ends = LogEntry.objects.of_trace(trace_id).aggregate(first=Min("pk"), last=Max("pk"))
     if ends["first"] is None:
         return []
@@ -176,7 +176,7 @@ def errors_of_trace(trace_id: str) -> list[ErrorEvent]:
 
 
 def attributes_of(entry: LogEntry) -> list[tuple[str, str, bool]]:
-    """Return the name and text of each attribute, and True if it can be searched for."""
+    """Return the name and text of each attribute, and True if the search can find this value."""
     return [
         (name, text, isinstance(entry.attributes.get(name), str | int | float) and len(text) < 200)
         for name, text in pairs(entry.attributes)

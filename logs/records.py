@@ -1,4 +1,4 @@
-"""Convert log records of clients into entries: bounded, scrubbed and searchable. Needs no database."""
+"""Convert clients' log records into entries: limit their size and scrub them. This module does not use the database."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -24,7 +24,7 @@ MAX_AHEAD = timedelta(minutes=1)
 _LEVELS = {"warning": Level.WARN, "critical": Level.FATAL, "log": Level.INFO}
 _TRACE_ID = re.compile(r"[0-9a-f]{32}")
 _SPAN_ID = re.compile(r"[0-9a-f]{16}")
-# These attributes have a column, or repeat one.
+# These attributes are not stored, because columns have the same values.
 _WITH_A_COLUMN = frozenset((
     "sentry.release", "sentry.environment", "sentry.severity_number", "sentry.severity_text",
     "sentry.trace.parent_span_id",
@@ -37,7 +37,7 @@ class Record:
 
     level: Level
     body: str
-    at: datetime | None = None  # None for the time of receipt.
+    at: datetime | None = None  # If it is None, the time of receipt is used.
     attributes: Mapping[str, Any] = field(default_factory=dict)
     trace_id: str = ""
     span_id: str = ""
@@ -95,7 +95,10 @@ def request_record(
     environment: str,
     release: str,
 ) -> Record:
-    """Return the record that shows a request among the logs of its trace, at the time when the request began."""
+    """Return a record for a request, with which pages show the request among the logs of its trace.
+
+    `at` is the time at which the request began.
+    """
     return Record(
         level=Level.INFO if is_ok else Level.ERROR,
         body=" ".join(part for part in (name, status_code, f"{duration_ms:,.1f} ms") if part),
@@ -112,7 +115,7 @@ def request_record(
 def to_entry(
     record: Record, *, app: ClientApp, scrubber: Scrubber, now: datetime, max_age: timedelta
 ) -> tuple[LogEntry, datetime]:
-    """Return the entry to store, without its id, and its time."""
+    """Return the entry to store, which has no id, and the time from which the id is to be derived."""
     attributes = _scrubbed(record.attributes, scrubber)
     trace_id = record.trace_id.replace("-", "").lower()
     span_id = record.span_id.lower()
@@ -163,14 +166,14 @@ def words_of_attributes(attributes: Mapping[str, Any]) -> list[str]:
 
 
 def _scrubbed(given: Mapping[str, Any], scrubber: Scrubber) -> dict[str, Any]:
-    """Return the attributes scrubbed, with the largest values replaced until all of them fit."""
+    """Return the scrubbed attributes. The largest values are replaced until the attributes fit into the size limit."""
     kept: dict[str, Any] = {}
     for name, value in given.items():
         if value is None or len(kept) >= MAX_ATTRIBUTES:
             continue
         kept[_clean(str(name))[:MAX_NAME_LENGTH]] = _bounded(value)
     scrubbed: dict[str, Any] = scrubber.scrub(kept)
-    # Values are cut after they are scrubbed, because half of a secret would not be recognized.
+    # Values are scrubbed before they are cut, because the scrubber would not recognize a part of a secret.
     scrubbed = {
         name: _cut(value, MAX_VALUE_LENGTH) if isinstance(value, str) else value
         for name, value in scrubbed.items()
@@ -185,7 +188,7 @@ def _scrubbed(given: Mapping[str, Any], scrubber: Scrubber) -> dict[str, Any]:
 
 
 def _bounded(value: Any, depth: int = 0) -> Any:
-    """Return a JSON-like value without NUL characters, infinite numbers and unlimited nesting."""
+    """Return a JSON-like value without NUL characters and infinite numbers, and with limited nesting."""
     if isinstance(value, str):
         return _clean(value[: 4 * MAX_VALUE_LENGTH])
     if isinstance(value, bool) or value is None:
@@ -207,7 +210,7 @@ def _bounded(value: Any, depth: int = 0) -> Any:
 
 
 def _clean(text: str) -> str:
-    """Return a text that every database stores: without NUL characters and lone surrogates."""
+    """Return a text that every database can store, without NUL characters and lone surrogates."""
     if "\0" in text:
         text = text.replace("\0", "")
     return text if text.isascii() else text.encode("utf-8", "replace").decode()

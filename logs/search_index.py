@@ -1,7 +1,7 @@
 """Maintain the full-text index of entries: FTS5 on SQLite, a GIN index on PostgreSQL. Both find words by prefix.
 
-Words are runs of letters and digits, in lower case. On SQLite the index is a table of its own, which is written with
-the entries, without triggers: Django drops triggers when it rebuilds a table.
+Words are sequences of letters and digits, in lower case. On SQLite, the index is a separate table. This module writes
+the index together with the entries; triggers are not used, because Django drops them when it rebuilds a table.
 """
 
 import re
@@ -14,7 +14,7 @@ from django.db.models.expressions import RawSQL
 _WORD = re.compile(r"[^\W_]+")
 _COLUMNS = "id, body, attribute_words"
 
-# The index of migration 0001 has the same expression.
+# The index in migration 0001 has the same expression. PostgreSQL uses the index only for this expression.
 VECTOR = (
     "to_tsvector('simple'::regconfig, regexp_replace(lower(logs_logentry.body || ' ' ||"
     " logs_logentry.attribute_words), '[^[:alnum:]]+', ' ', 'g'))"
@@ -57,7 +57,7 @@ def _write(insert: str, select: str, ids: Sequence[int]) -> None:
 
 
 def matching(phrases: Iterable[Sequence[str]]) -> Q | RawSQL:
-    """Return the condition that an entry contains every phrase. The last word of a phrase may be incomplete."""
+    """Return the condition for entries that contain every phrase. The last word of a phrase may be incomplete."""
     if connection.vendor == "sqlite":
         query = " ".join(f'"{" ".join(words)}" *' for words in phrases)
         found = RawSQL("SELECT rowid FROM logs_words WHERE logs_words MATCH %s", [query])

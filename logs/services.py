@@ -19,9 +19,9 @@ from logs import search_index
 from logs.models import LogEntry
 from logs.records import Record, to_entry
 
-CATEGORY = "log"  # The category in the list of discarded items.
+CATEGORY = "log"  # Entries have this category in the list of discarded items.
 CHUNK_SIZE = 500  # One transaction deletes this many entries.
-# Between chunks, sleep _PAUSE_FACTOR x the duration of the chunk, so that ingestion can write.
+# Between chunks, the task sleeps _PAUSE_FACTOR x the duration of the chunk, so that ingestion can write.
 _PAUSE_FACTOR = 2
 
 
@@ -30,7 +30,7 @@ def retention() -> timedelta:
 
 
 def check_quota(project: Project, count: int) -> None:
-    """Count entries against the app's quota. Raises OverQuota, and counts them as discarded, if it is used up."""
+    """Count entries against the app's quota. If the quota is used up, count them as discarded and raise OverQuota."""
     own = project.app.logs_per_minute
     limit = settings.LOGS_PER_MINUTE if own is None else own
     verdict = ratelimit.acquire(f"logs:{project.app_id}", limit, 60, cost=count) if limit else None
@@ -42,12 +42,12 @@ def check_quota(project: Project, count: int) -> None:
 
 
 def count_invalid(project: Project, reason: str, count: int = 1) -> None:
-    """Count records that cannot be stored, as discarded."""
+    """Count records that cannot be stored as discarded items."""
     discarded.count(project.app_id, Discarded.Source.INVALID, CATEGORY, reason, count)
 
 
 def record_logs(records: Sequence[Record], *, project: Project, now: datetime) -> int:
-    """Scrub and store records, and return their number after the commit."""
+    """Scrub and store records. Return their number after the commit."""
     found = [
         to_entry(record, app=project.app, scrubber=project.scrubber, now=now, max_age=retention())
         for record in records

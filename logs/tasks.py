@@ -1,4 +1,4 @@
-"""Schedule tasks. The first line of a docstring is the purpose of the task in the admin."""
+"""Define the tasks of this app. The admin shows the first line of a task's docstring as its purpose."""
 
 from django.utils import timezone
 

@@ -75,7 +75,7 @@ def complete(request: HttpRequest) -> HttpResponse:
 
 
 def describe(entries: list[LogEntry]) -> list[dict[str, object]]:
-    """Return the entries with the names of their apps, and the links that narrow the list to a trace or value."""
+    """Return the entries with the names of their apps, and with links that filter the list by a trace or a value."""
     apps = ClientApp.objects.in_bulk({entry.app_id for entry in entries})
     return [
         {

@@ -1,4 +1,4 @@
-"""Convert exceptions of OpenTelemetry to events in the format of Sentry SDKs, which the rest of ingestion uses."""
+"""Convert OpenTelemetry's exceptions to events in the format of Sentry SDKs, which the app `errors` processes."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,12 +15,12 @@ _PREFIX = "exception."
 class Caught:
     """An exception, with the span or log record in which it was reported."""
 
-    # The attributes exception.type, .message, .stacktrace and .escaped.
+    # These are the attributes exception.type, .message, .stacktrace and .escaped.
     exception: Mapping[str, Any]
     resource: Resource
     at_ns: int
     level: str = "error"
-    # The attributes of the span or the log record.
+    # These are the attributes of the span or the log record.
     attributes: Mapping[str, Any] = field(default_factory=dict)
     trace_id: str = ""
     span_id: str = ""
@@ -34,10 +34,10 @@ def is_exception(attributes: Mapping[str, Any]) -> bool:
 
 
 def to_event(caught: Caught, app_id: int) -> dict[str, Any]:
-    """Return the event of an exception. The same exception of a trace always gets the same id.
+    """Return the event for an exception. Reports of the same exception in a trace get the same event id.
 
-    This removes duplicates: instrumentations report an exception on each span that it leaves, and again in the log, and
-    clients repeat requests.
+    Therefore, duplicates are stored once: instrumentations report an exception on each span that it leaves, and again
+    in the log, and clients repeat requests.
     """
     kind = first_text(caught.exception, "exception.type")
     value = first_text(caught.exception, "exception.message")
@@ -92,7 +92,7 @@ def _event_id(caught: Caught, app_id: int, kind: str, value: str) -> str:
 
 
 def _request(attributes: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Return the HTTP request of a server span, by the current and the previous names of its attributes."""
+    """Return the HTTP request of a server span. Both the current and the previous names of attributes are read."""
     method = first_text(attributes, "http.request.method", "http.method")
     url = first_text(attributes, "url.full", "http.url")
     path = first_text(attributes, "url.path", "http.target")

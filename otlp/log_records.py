@@ -1,4 +1,4 @@
-"""Read log records and the exceptions in them."""
+"""Convert log records to the portal's records, and read the exceptions in them."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -15,18 +15,18 @@ from otlp.events import Caught, is_exception
 from otlp.resources import Resource
 from otlp.traces import time_of
 
-MAX_RECORDS = 10_000  # The maximum per request.
+MAX_RECORDS = 10_000  # Further records of a request are rejected.
 _REPEATED = ("exception.stacktrace",)  # The event already has these attributes.
 
 
 @dataclass(slots=True)
 class Logs:
-    """The entries and errors of a request with log records."""
+    """The records and exceptions of a request with log records."""
 
     records: list[Record] = field(default_factory=list)
     exceptions: list[Caught] = field(default_factory=list)
-    empty_count: int = 0  # The number of records without text.
-    excess_count: int = 0  # The number of records beyond MAX_RECORDS.
+    empty_count: int = 0  # This is the number of records without text.
+    excess_count: int = 0  # This is the number of records beyond MAX_RECORDS.
 
 
 def read(message: ExportLogsServiceRequest) -> Logs:

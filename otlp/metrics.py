@@ -24,7 +24,7 @@ from errors.event import json_codec
 from otlp import wire
 from otlp.traces import time_of
 
-MAX_POINTS = 5_000  # The maximum per request.
+MAX_POINTS = 5_000  # Further data points of a request are rejected.
 _NO_VALUE = DataPointFlags.DATA_POINT_FLAGS_NO_RECORDED_VALUE_MASK
 
 
@@ -52,7 +52,7 @@ class Metrics:
 
     gauges: dict[str, Level] = field(default_factory=dict)
     increments: list[Level] = field(default_factory=list)
-    totals: dict[str, Total] = field(default_factory=dict)  # The totals by stream.
+    totals: dict[str, Total] = field(default_factory=dict)  # The keys are streams.
     rejected_count: int = 0
     rejected_names: set[str] = field(default_factory=set)
 
@@ -116,7 +116,7 @@ def _read_sum(found: Metrics, metric: Metric, owner: str) -> None:
             stream = blake2b(key.encode("utf-8", "replace"), digest_size=16).hexdigest()
             started_ns = min(point.start_time_unix_nano, 2**63 - 1)
             found.totals[stream] = Total(name, stream, started_ns, value, at)
-        else:  # The sum can also decrease, such as the number of open requests.
+        else:  # A sum that can also decrease, such as the number of open requests, becomes a gauge.
             known = found.gauges.get(name)
             found.gauges[name] = Level(name, value + (known.value if known else 0), at)
 

@@ -8,15 +8,12 @@ from core.clients.models import ClientApp
 class CumulativeSum(models.Model):
     """The last value of a sum that an app reports as a total since its start.
 
-    The increase up to the next value is counted.
-
-    The difference to the next value is counted.
+    When the app reports the next value, the portal counts the difference.
     """
 
     app = models.ForeignKey(ClientApp, models.CASCADE, related_name="+", db_index=False)
-    stream = models.CharField(
-        max_length=32
-    )  # A hash of the resource, the scope, the metric and its attributes.
+    # The stream is a hash of the resource, the scope, the metric and its attributes.
+    stream = models.CharField(max_length=32)
     started_ns = models.BigIntegerField()  # A new start means that the total begins at 0 again.
     value = models.FloatField()
     updated_at = models.DateTimeField(db_index=True)

@@ -1,11 +1,11 @@
-"""Read the facts about the reporting program: its release, environment and language."""
+"""Read the release, the environment and the language of the program that sent a request."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-# These attributes of the resource are useful with a single record. Others describe the process and are the same in each
-# record.
+# Entries keep these attributes of the resource. The other attributes
+# describe the process and are the same in all of its entries.
 _KEPT = ("service.", "host.name", "k8s.", "container.name", "cloud.region", "faas.")
 _PLATFORMS = {
     "nodejs": "node",
@@ -25,7 +25,7 @@ class Resource:
     attributes: Mapping[str, Any]
 
     def text(self, *names: str) -> str:
-        """Return the first of these attributes that is set as text, or ""."""
+        """Return the text of the first of these attributes that is set, or ""."""
         return first_text(self.attributes, *names)
 
     @property

@@ -1,4 +1,4 @@
-"""Store the content of OpenTelemetry requests, and return the rejected parts with the reason."""
+"""Store the content of OpenTelemetry requests, and return how many parts were rejected and why."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ from otlp.metrics import Metrics
 from otlp.sums import increases
 from otlp.traces import Traces
 
-MAX_EXCEPTIONS = 1_000  # The maximum per request.
+MAX_EXCEPTIONS = 1_000  # Further exceptions of a request are rejected.
 
 
 @dataclass(frozen=True, slots=True)

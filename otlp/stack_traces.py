@@ -1,15 +1,14 @@
-"""Parse the text of a stack trace, as Python, JavaScript and Java print it, into exceptions with frames.
+"""Parse stack traces in the text format of Python, JavaScript or Java into exceptions with frames.
 
-OpenTelemetry sends stack traces as text. After the conversion to frames, they are grouped and shown like those of
-Sentry SDKs.
+OpenTelemetry sends stack traces as text. As frames, they are grouped and shown like the stack traces of Sentry SDKs.
 """
 
 import re
 from collections.abc import Callable
 from typing import Any
 
-MAX_LENGTH = 200_000  # The maximum length of a text.
-MAX_EXCEPTIONS = 20  # The maximum number in a chain.
+MAX_LENGTH = 200_000  # The rest of a text is ignored.
+MAX_EXCEPTIONS = 20  # A chain has at most this many exceptions.
 
 Frame = dict[str, Any]
 Exception_ = dict[str, Any]
@@ -20,7 +19,7 @@ _PYTHON_LINK = re.compile(
     r"\n[ \t]{0,8}(?:During handling of the above exception, another exception occurred"
     r"|The above exception was the direct cause of the following exception):[ \t]{0,8}\n"
 )
-# ^^^^ and ~~~ mark the failing part of a line since Python 3.11.
+# Since Python 3.11, ^^^^ and ~~~ mark the failing part of a line.
 _PYTHON_MARKS = re.compile(r"[\s^~]*")
 _PYTHON_LIBRARY = re.compile(
     r"(?:^|/)(?:lib/python[\d.]+/(?:(?:site|dist)-packages/)?|(?:site|dist)-packages/)(.*)"
@@ -40,7 +39,7 @@ _JS_LIBRARY = re.compile(r"(?:^|/)node_modules/|^node:|^internal/|^\(?native|^<a
 
 
 def parse(text: str, *, type: str, value: str) -> list[Exception_]:
-    """Return the chain of exceptions with causes first. The last one has the given type and value.
+    """Return the chain of exceptions with causes first. The last exception has the given type and value.
 
     If the stack trace cannot be parsed, the last exception has no frames.
     """
@@ -55,7 +54,7 @@ def parse(text: str, *, type: str, value: str) -> list[Exception_]:
 
 
 def _exception(header: str, frames: list[Frame]) -> Exception_:
-    """Return an exception from its line `package.Type: text`."""
+    """Return an exception, whose type and value are in a line `package.Type: text`."""
     kind, _, value = header.strip().partition(": ")
     module, _, name = kind.strip().rstrip(":").rpartition(".")
     found: Exception_ = {"type": name[:200], "value": value, "stacktrace": {"frames": frames}}
@@ -80,7 +79,7 @@ def _python(text: str) -> list[Exception_]:
                     and "context_line" not in frames[-1]
                     and not _PYTHON_MARKS.fullmatch(line)
                 ):
-                    # The printed line is indented by four characters; the original indentation is unknown.
+                    # Python prints the line with four spaces. The original indentation is unknown, so it is removed.
                     frames[-1]["context_line"] = line.strip()
             else:
                 header.append(line)
@@ -117,7 +116,7 @@ def _java(text: str) -> list[Exception_]:
         elif not frames and not is_suppressed:
             header.append(line)
     found.append(_exception("\n".join(header), frames[::-1]))
-    # Java prints the cause last; chains have it first.
+    # Java prints the cause last, but in a chain it comes first.
     return found[::-1] if any(one["stacktrace"]["frames"] for one in found) else []
 
 

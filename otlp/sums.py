@@ -14,14 +14,14 @@ if TYPE_CHECKING:  # The workers, which delete old sums, do not need protobuf.
 
 MAX_STREAMS_PER_APP = 10_000
 _NAMES_PER_QUERY = 400
-# A total that is reported for the first time counts in full only if it began recently. Most of an older total was
-# counted before, or happened before the portal was connected.
+# A total that is reported for the first time is counted only if it began recently. Most of an older total was counted
+# before, or arose before the app sent its metrics to the portal.
 _NEW_TOTAL = timedelta(hours=1)
 SUM_RETENTION = timedelta(days=7)
 
 
 def increases(totals: Sequence["Total"], *, project: Project, now: datetime) -> list[Counter]:
-    """Return the increase of the totals since they were last reported, and store their values."""
+    """Return the increases of the totals since they were last reported, and store the new values."""
     known: dict[str, CumulativeSum] = {}
     streams = sorted(total.stream for total in totals)
     for start in range(0, len(streams), _NAMES_PER_QUERY):
@@ -65,7 +65,8 @@ def _increase(total: "Total", before: CumulativeSum | None, now: datetime) -> fl
         return total.value if started_at >= (now - _NEW_TOTAL).timestamp() else 0.0
     if before.started_ns == total.started_ns and total.value >= before.value:
         return total.value - before.value
-    # The app was restarted, or its total was reset without a new start. A late repetition has an earlier start.
+    # The app was restarted, or its total was reset. A late repetition
+    # of an older report has an earlier start, and does not count.
     return total.value if total.started_ns >= before.started_ns else 0.0
 
 

@@ -17,7 +17,7 @@ from otlp.events import Caught, is_exception
 from otlp.resources import Resource, first_text
 
 _MAX_DURATION_MS = 86_400_000.0
-# The entry of a request shows these attributes of its span.
+# The log entry for a request has these attributes of its span.
 _SHOWN = (
     "http.request.method", "http.method", "http.route", "http.response.status_code", "http.status_code", "url.path",
     "rpc.method", "rpc.service", "messaging.destination.name", "error.type",
@@ -96,7 +96,7 @@ def _measurement(resource: Resource, span: Span, name: str) -> Performance:
 
 
 def _request(resource: Resource, span: Span, name: str, attributes: dict[str, Any]) -> Record:
-    """Return the entry that shows the request among the logs of its trace, at the time when the request began."""
+    """Return a record for a request, with which pages show the request among the logs of its trace."""
     status = first_text(attributes, "http.response.status_code", "http.status_code")
     shown = {one: attributes[one] for one in _SHOWN if one in attributes}
     return request_record(
@@ -114,7 +114,7 @@ def _request(resource: Resource, span: Span, name: str, attributes: dict[str, An
 
 
 def time_of(nanoseconds: int) -> datetime | None:
-    """Return the time, or None for 0 and for times outside of the calendar's range."""
+    """Return the time, or None for 0 and for times that a datetime cannot represent."""
     try:
         return datetime.fromtimestamp(nanoseconds / 1e9, UTC) if nanoseconds else None
     except (ValueError, OverflowError, OSError):

@@ -1,4 +1,4 @@
-"""Map the OTLP endpoints. Exporters append `/v1/traces` etc. to OTEL_EXPORTER_OTLP_ENDPOINT without a final slash."""
+"""Map the OTLP endpoints. The URLs have no final slash, because exporters request `/v1/traces` and so on."""
 
 from django.urls import path
 

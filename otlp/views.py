@@ -40,16 +40,16 @@ from otlp import log_records, metrics, services, traces, wire
 
 log = logging.getLogger(__name__)
 
-# The function stores the decoded message, and returns the number of rejected parts and the reason.
+# A handler stores the decoded message, and returns the number of rejected parts and the reason.
 Handler = Callable[[Any, Project, datetime], services.Rejected]
 
 
 def endpoint(
     scope: Scope, takes: type[Message], *, answers: type[Message], counts: str
 ) -> Callable[[Handler], Callable[[HttpRequest], HttpResponse]]:
-    """Decorate a function that stores a message of the type `takes`.
+    """Decorate a function that stores a message of type `takes`.
 
-    The response has the type `answers`, whose partial success has the number of rejected parts in the field `counts`.
+    The response has the type `answers`. The field `counts` of its partial success has the number of rejected parts.
     """
 
     def decorate(handle: Handler) -> Callable[[HttpRequest], HttpResponse]:

@@ -27,7 +27,7 @@ class MediaType(StrEnum):
 
 
 def media_type_of(content_type: str) -> MediaType:
-    """Return the media type of a request. Raises BadRequest (415) for others."""
+    """Return the media type of a request. Raises BadRequest (415) for unsupported types."""
     try:
         return MediaType(content_type.partition(";")[0].strip().lower())
     except ValueError:
@@ -69,17 +69,17 @@ def refusal(status: int, detail: str) -> Status:
 
 
 def id_of(raw: bytes) -> str:
-    """Return a trace or span id in hex, "" if it is invalid.
+    """Return a trace or span id in hex, or "" if it is invalid.
 
-    OTLP's JSON has ids in hex, but protobuf's JSON parser decodes bytes from base64. Every id in hex is valid base64,
-    three quarters as long, and encoding it again returns the hex digits.
+    OTLP's JSON has ids in hex, but protobuf's JSON parser decodes them as base64. This always works, because hex digits
+    are valid base64. The wrong result has three quarters of the length, and encoding it again restores the hex digits.
     """
     text = base64.b64encode(raw).decode().lower() if len(raw) in (12, 24) else raw.hex()
     return text if text.strip("0") else ""
 
 
 def clean(text: str) -> str:
-    """Return a text without NUL characters, which PostgreSQL rejects. JSON loses them when it is decoded."""
+    """Return a text without NUL characters, which PostgreSQL rejects."""
     return text.replace("\0", "")
 
 
@@ -100,7 +100,7 @@ def value_of(value: AnyValue, depth: int = 0) -> Any:
 
 
 def attributes_of(pairs: Iterable[KeyValue], depth: int = 0) -> dict[str, Any]:
-    """Return a list of KeyValue as a dict."""
+    """Convert a list of KeyValue to a dict of JSON-like values."""
     found: dict[str, Any] = {}
     for pair in pairs:
         found[clean(pair.key)] = value_of(pair.value, depth)

@@ -10,8 +10,8 @@ class JobsConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        # django-q2 adds its own handler and logs a line per task. The portal's handlers are used instead, for warnings
-        # only.
+        # django-q2 adds its own handler and logs a line per task.
+        # The portal's handlers are used instead, for warnings only.
         logger = logging.getLogger("django-q")
         logger.handlers.clear()
         logger.propagate = True

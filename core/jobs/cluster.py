@@ -86,8 +86,8 @@ class Sentinel(cluster.Sentinel):  # type: ignore[misc]
 
     def __init__(self) -> None:
         super().__init__(_Flag(self._transfer_tasks), _Flag(), uuid.uuid4(), start=False)
-        # Unlike django-q2's queue, this queue uses no thread. It holds at most one task, because a task in the queue
-        # cannot be run by another node.
+        # Unlike django-q2's queue, this queue uses no thread. It holds at most
+        # one task, because a task in the queue cannot be run by another node.
         self.task_queue: SimpleQueue[Any] = cluster.get_mp_context().SimpleQueue()
         self.monitor = self.pusher = _StubProcess()
         self.continuous = ContinuousProcess(list(continuous.registry))

@@ -31,8 +31,8 @@ def _forked() -> None:
     _working.release()
 
 
-# The worker cluster forks. A fork waits until no chore runs, because a child that is forked while a chore runs would
-# inherit locks that are never released.
+# The worker cluster forks. A fork waits until no chore runs, because a child
+# that is forked while a chore runs would inherit locks that are never released.
 os.register_at_fork(
     before=_working.acquire, after_in_parent=_working.release, after_in_child=_forked
 )

@@ -63,8 +63,8 @@ class Chart:
     # This is the range of the x axis; None stands for the range of the data.
     span: tuple[datetime, datetime] | None = None
     marks: Sequence[Mark] = field(default_factory=tuple)
-    # This page is about a part of the time range. A click, a drag or a link in the table opens it with `since` and
-    # `until`.
+    # This page is about a part of the time range. A click, a drag
+    # or a link in the table opens it with `since` and `until`.
     interval_url: str = ""
 
     @property

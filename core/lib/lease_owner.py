@@ -52,7 +52,7 @@ def _started_at(pid: int) -> str:
         stat = Path(f"/proc/{pid}/stat").read_text()
     except OSError:
         return ""
-    # The second field is the name in parentheses, which may contain spaces. The third field is the state; the 22nd is
-    # the start time.
+    # The second field is the name in parentheses, which may contain
+    # spaces. The third field is the state; the 22nd is the start time.
     fields = stat.rpartition(")")[2].split()
     return "" if fields[0] in "ZX" else fields[19]

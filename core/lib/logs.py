@@ -157,9 +157,9 @@ class TextFormatter(logging.Formatter):
         return line
 
 
-# Any client can send invalid requests, which Django logs to these loggers as ERROR with a traceback. The access line
-# already shows the 400 or 413. The loggers get a null handler, because Python prints a record without a handler to
-# stderr.
+# Any client can send invalid requests, which Django logs to these loggers as ERROR
+# with a traceback. The access line already shows the 400 or 413. The loggers get a
+# null handler, because Python prints a record without a handler to stderr.
 _CLIENT_ERRORS = (
     "DisallowedHost", "RequestDataTooBig", "TooManyFieldsSent", "TooManyFilesSent",
     "SuspiciousMultipartForm", "SuspiciousFileOperation", "BadRequest",

@@ -10,9 +10,9 @@ from bisect import bisect_right
 from typing import NamedTuple
 
 MAX_KEYS = 100_000
-# If a limit is at most this, every hit has a separate entry. With a higher limit, hits within a thousandth of the
-# window share one entry, which expires with its newest hit. Therefore, the limit is never exceeded, and a limit of a
-# million per day needs little memory.
+# If a limit is at most this, every hit has a separate entry. With a higher limit, hits within
+# a thousandth of the window share one entry, which expires with its newest hit. Therefore,
+# the limit is never exceeded, and a limit of a million per day needs little memory.
 MAX_ENTRIES = 1_000
 
 # A tuple has (allowed, remaining hits, seconds until the oldest hit expires). It is cheaper to create than a Decision.

@@ -61,8 +61,8 @@ class Backlog:
 
 
 def backlog(now: datetime) -> Backlog:
-    # The ORM broker's `lock` is first the time of queueing. When a worker takes the row, it becomes a time in the
-    # future.
+    # The ORM broker's `lock` is first the time of queueing. When
+    # a worker takes the row, it becomes a time in the future.
     found = OrmQ.objects.filter(lock__lte=now).aggregate(count=Count("pk"), oldest=Min("lock"))
     oldest = (now - found["oldest"]).total_seconds() if found["oldest"] else 0.0
     return Backlog(found["count"], oldest)

@@ -20,8 +20,8 @@ class Limit(NamedTuple):
     window_seconds: int
 
 
-# These limits apply until the table has been read, and to tiers without a row. Migrations create rows with these
-# limits.
+# These limits apply until the table has been read, and to tiers
+# without a row. Migrations create rows with these limits.
 DEFAULTS: dict[str, Limit] = {
     Tier.AUTH: Limit(20, 60),
     # All buyers of a shop share its API key, so this limit per key is high: it stops only a client with a defect.
@@ -31,8 +31,8 @@ DEFAULTS: dict[str, Limit] = {
     Tier.INGEST: Limit(6_000, 60),
     Tier.WRITE: Limit(600, 60),
     Tier.READ: Limit(200, 60),
-    # The health page sends about 40 requests per minute, and users keep several pages open. The limit is high, because
-    # an owner must never be locked out.
+    # The health page sends about 40 requests per minute, and users keep several
+    # pages open. The limit is high, because an owner must never be locked out.
     Tier.STAFF: Limit(1_200, 60),
 }
 

@@ -1,4 +1,4 @@
-"""Read and decompress request bodies. The portal never holds more than MAX_DECOMPRESSED_BYTES of one body."""
+"""Read and decompress request bodies. A body never takes more than MAX_DECOMPRESSED_BYTES of memory."""
 
 import zlib
 from collections.abc import Callable
@@ -22,7 +22,7 @@ class Stream(Protocol):
 
 
 def read_stream(stream: Stream, content_length: str | None) -> bytes:
-    """Return the whole body; a chunked body has no length. Raises TooLarge and Unreadable."""
+    """Return the whole body. `content_length` is None for a chunked body. Raises TooLarge and Unreadable."""
     if content_length:
         try:
             length = int(content_length)
@@ -79,26 +79,26 @@ def _inflate(body: bytes, limit: int, window: int) -> bytes:
             break
         body = stream.unused_data
         if window != _GZIP or not body.startswith(b"\x1f\x8b"):
-            break  # Padding after the last member is harmless.
+            break  # A gzip file may have padding after its last member.
     return b"".join(pieces) if len(pieces) != 1 else pieces[0]
 
 
 _GZIP = 16 + zlib.MAX_WBITS
-_MEMBER_START = b"\x1f\x8b\x08"  # The first bytes of each member of a gzip file.
+_MEMBER_START = b"\x1f\x8b\x08"  # Each member of a gzip file starts with these bytes.
 _MAX_FAST_BYTES = 1024 * 1024
 
 
 def _gzip(body: bytes, limit: int) -> bytes:
     """Decompress gzip data.
 
-    Fast path for small bodies: libdeflate in one call, a third of zlib's time and without releasing the GIL.
+    Small bodies take a fast path: one call of libdeflate needs a third of zlib's time and does not release the GIL.
     """
     size = int.from_bytes(body[-4:], "little")  # The last member states the decompressed size.
     if 0 < size <= min(limit, _MAX_FAST_BYTES) and body.find(_MEMBER_START, 1) < 0:
         try:
             return bytes(deflate.gzip_decompress(body, size))
         except (deflate.DeflateError, ValueError):
-            pass  # The error message of zlib is clearer.
+            pass  # zlib, which decompresses the body again below, has clearer error messages.
     return _inflate(body, limit, _GZIP)
 
 
@@ -143,7 +143,7 @@ SUPPORTED_ENCODINGS = tuple(_DECOMPRESSORS)
 
 
 def decompress(body: bytes, encoding: str, limit: int = MAX_DECOMPRESSED_BYTES) -> bytes:
-    """Return the body without its Content-Encoding, which may list several encodings in the order of their application.
+    """Decompress the body by its Content-Encoding, which may list several encodings in the order of their application.
 
     Raises UnsupportedEncoding, TooLarge, Unreadable.
     """

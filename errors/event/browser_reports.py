@@ -1,4 +1,4 @@
-"""Convert reports that browsers send automatically into events: CSP violations, network errors, the Reporting API."""
+"""Convert reports that browsers send automatically into events: CSP violations, network errors and others."""
 
 from typing import Any
 from urllib.parse import urlsplit

@@ -1,4 +1,4 @@
-"""Build a NewEvent from an event as a client sent it: normalize, scrub, date, group and encode it."""
+"""Build a NewEvent from a client's event: normalize it, scrub it, correct its time, group it and encode it."""
 
 import re
 import uuid
@@ -19,14 +19,14 @@ MAX_EVENT_BYTES = 1024 * 1024
 MAX_EXTRA_BYTES = 256 * 1024
 MAX_COUNTED_TAGS = 20
 NO_FILTERS = Filters()
-# This replaces `timestamp`, so that the scrubber skips a value that we generate ourselves.
+# This number replaces `timestamp` during scrubbing, because the portal generates the timestamp itself.
 _PLACEHOLDER = 0
 _HEX_ID = re.compile(r"[0-9a-f]{32}")
 _DEBUG_ID = re.compile(
     r"[0-9a-f]{8}-?(?:[0-9a-f]{4}-?){3}[0-9a-f]{12}(?:-?[0-9a-f]{1,8})?", re.IGNORECASE
 )
-# The scrubber would filter these versions: portal@1.2.0-rc.beta looks like an e-mail address, 1.2.0.4 like an IP
-# address.
+# The scrubber would filter these versions: portal@1.2.0-rc.beta
+# looks like an e-mail address, 1.2.0.4 like an IP address.
 _VERSION = re.compile(r"v?\d{1,9}(?:\.\d{1,9}){0,4}(?:[-+.][0-9A-Za-z.+-]{1,60})?")
 
 
@@ -36,14 +36,14 @@ class IngestContext:
 
     received_at: datetime
     sent_at: datetime | None = None
-    event_id: str = ""  # The id in the envelope's header, which overrides the one in the payload.
+    event_id: str = ""  # The id from the envelope's header overrides the id in the payload.
     client_address: str = ""
     errors_are_critical: bool = False
     filters: Filters = NO_FILTERS
 
 
 def event_id_of(value: Any) -> str:
-    """Return an id, with or without dashes, as 32 hex digits; "" for anything else."""
+    """Return an event id, given with or without dashes, as 32 hex digits. Return "" for anything else."""
     if type(value) is not str:
         return ""
     text = value if len(value) == 32 else value.replace("-", "")
@@ -54,7 +54,7 @@ def event_id_of(value: Any) -> str:
 
 
 def user_key_of(user: Any, client_address: str) -> str:
-    """Return the key by which users are counted: the id that the app assigned, or a pseudonym for personal data."""
+    """Return the key by which the user is counted: the id that the app assigned, or a pseudonym of personal data."""
     if type(user) is not dict:
         return ""
     for name in ("id", "username", "email", "ip_address"):
@@ -83,7 +83,7 @@ def _hide_phone_number(event: dict[str, Any], user_key: str) -> None:
 
 
 def release_of(value: Any) -> str:
-    """Return the release. Version strings stay verbatim; package names and all other texts are scrubbed."""
+    """Return the release as a text. Version strings are kept unchanged; package names and other texts are scrubbed."""
     if not value:
         return ""
     text = str(value).strip()
@@ -112,7 +112,7 @@ def _trim_extra(event: dict[str, Any]) -> dict[str, Any] | None:
 def build_event_from_json(
     payload: bytes, *, app_id: int, scrubber: Scrubber, context: IngestContext
 ) -> NewEvent:
-    """Build an event from its JSON. Raises Filtered, and Unreadable for anything but a JSON object."""
+    """Build an event from its JSON. Raises Filtered, and Unreadable unless the JSON is an object."""
     raw = frame_cache.decode(payload, scrubber)
     if not isinstance(raw, dict):
         raise Unreadable("the event is not a JSON object")
@@ -205,7 +205,7 @@ def build_event(
 
 
 def _debug_ids(meta: Any) -> list[str | None]:
-    """Return the debug ids of the images. The digits of an id may look like a card number to the scrubber."""
+    """Return the debug ids of the images, because the scrubber may take the digits of an id for a card number."""
     images = meta.get("images") if type(meta) is dict else None
     if type(images) is not list:
         return []

@@ -41,7 +41,7 @@ def _column(name: str) -> str:
 
 
 def column_of(name: str) -> str:
-    """Return the column that holds values of a field with this name, such as "order_ref" for `orderId`; "" if none."""
+    """Return the column for values of a field with this name, such as "order_ref" for `orderId`, or ""."""
     return _column(name)
 
 
@@ -55,11 +55,11 @@ def _collect(found: dict[str, str], values: Mapping[str, Any]) -> None:
 
 
 def find(event: Mapping[str, Any]) -> dict[str, str]:
-    """Return references by column. Tags take precedence, then contexts, extra data and request headers."""
+    """Return references by column. Tags come first, then contexts, extra data and request headers."""
     found: dict[str, str] = {}
     for name in ("tags", "contexts", "extra"):
         holder = event.get(name)
-        # The holder is missing, or the app's scrub keys filter all of it.
+        # The member may be missing, or the app's scrub keys may have replaced it by a text.
         if not isinstance(holder, dict):
             continue
         _collect(found, holder)

@@ -21,7 +21,7 @@ class Item:
 class Envelope:
     header: dict[str, Any]
     items: list[Item] = field(default_factory=list)
-    fault: str = ""  # The reason why the framing is broken after these items, or "".
+    fault: str = ""  # If the envelope cannot be parsed after these items, this is the reason.
 
 
 def _header(line: bytes) -> dict[str, Any]:
@@ -39,7 +39,7 @@ def _line_end(body: bytes, at: int) -> int:
 
 
 def _payload_end(body: bytes, at: int, length: Any) -> int:
-    """Return the end of the payload that begins at `at`. Raises Unreadable."""
+    """Return the position after the payload that begins at `at`. Raises Unreadable."""
     if length is None:
         return _line_end(body, at)
     if type(length) is not int or length < 0:

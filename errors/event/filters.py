@@ -1,4 +1,4 @@
-"""Decide which errors an app's inbound filters drop. Does not use the database.
+"""Decide which errors an app's inbound filters drop. This module does not use the database.
 
 Filters read the normalized, scrubbed event, so a preview on stored events gives the same result as ingestion.
 """
@@ -52,7 +52,7 @@ class Filters:
 
 
 def compile_filters(chosen: Iterable[tuple[str, Sequence[str]]]) -> Filters:
-    """Compile filters from their names and patterns. A name that only a newer version knows is ignored."""
+    """Compile filters from their names and patterns. Names of filters from a newer version are ignored."""
     checks: list[tuple[Filter, Check]] = []
     for name, patterns in chosen:
         if name not in NAMES:
@@ -79,13 +79,19 @@ class _PatternCheck:
 
 
 def _as_regex(pattern: str) -> str:
-    """Return an expression that takes linear time for each `*`. Brackets are literal, because messages contain them."""
+    """Return a regular expression for the pattern. Brackets are literal, because messages often contain them.
+
+    Matching takes linear time for each `*`.
+    """
     escaped = pattern[:MAX_PATTERN_LENGTH].replace("[", "[[]")
     return f"(?:{fnmatch.translate(escaped)})"
 
 
 def messages_of(event: Event) -> list[str]:
-    """Return the texts that message patterns match: the message, and `value` and `type: value` of each exception."""
+    """Return the texts against which message patterns are matched.
+
+    These are the message, and `value` and `type: value` of each exception.
+    """
     texts = []
     for exception in exceptions_of(event):
         value, kind = _text(exception.get("value")), _text(exception.get("type"))
@@ -105,12 +111,12 @@ _EXTENSION_SCHEMES = (
     "chrome-extension:", "moz-extension:", "safari-extension:", "safari-web-extension:", "ms-browser-extension:",
     "webkit-masked-url:", "chrome:", "resource:",
 )  # fmt: skip
-# These parts of a URL show that extensions, toolbars and virus scanners load their scripts.
+# A script whose URL contains one of these parts belongs to an extension, a toolbar or a virus scanner.
 _EXTENSION_PLACES = (
     "127.0.0.1:4001/isrunning", "kaspersky-labs.com", "webappstoolbarba.texthelp.com", "metrics.itunes.apple.com",
     "/extensions/", "superfish.com",
 )  # fmt: skip
-# Only extensions, toolbars and apps with an embedded browser define these names.
+# These messages come from the scripts of extensions, toolbars and apps with an embedded browser.
 _EXTENSION_MESSAGES = re.compile(
     r"top\.GLOBALS|originalCreateNotification|canvas\.contentDocument|MyApp_RemoveAllHighlights|atomicFindClose"
     r"|fb_xd_fragment|bmi_SafeAddOnload|EBCallBackMessageReceived|conduitPage|ZiteReader|ComboSearch|__gCrWeb"
@@ -188,9 +194,9 @@ _EXPLORER = re.compile(r"\bMSIE \d|\bTrident/\d|\bIEMobile/")
 
 
 def browser_of(user_agent: str) -> tuple[str, int] | None:
-    """Return the name and the version of the browser, or None for other programs.
+    """Return the name and the major version of the browser, or None for other programs.
 
-    All browsers on iOS count as Safari in the version of the operating system.
+    All browsers on iOS count as Safari with the version of the operating system.
     """
     if _EXPLORER.search(user_agent):
         return "Internet Explorer", 0
@@ -235,7 +241,7 @@ def _browser_in_contexts(event: Event) -> tuple[str, int] | None:
 
 
 # --- web crawlers ----------------------------------------------------------------------------------------
-# CUBOT is a brand of phones.
+# The pattern excludes CUBOT, a brand of phones.
 _CRAWLER = re.compile(
     r"(?<!\bcu)bots?\b|bot[/;_-]|crawl(?:er|ing)|\bspider|spider\b|\bslurp\b|facebookexternalhit|facebookcatalog"
     r"|meta-externalagent|mediapartners-google|adsbot|feedfetcher|google-(?:read-aloud|inspectiontool|safety)"

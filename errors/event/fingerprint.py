@@ -1,9 +1,9 @@
-"""Decide which events belong to the same group. Does not use the database.
+"""Decide which events belong to the same group. This module does not use the database.
 
-Every stored hash carries the version of the algorithm, so that a better algorithm does not split existing groups.
+Every stored hash includes the version of the algorithm, so that a better algorithm does not split existing groups.
 
-A fingerprint set by the client wins; next come the types and frames of the exception chain; an exception's value or the
-message counts only if there is no stack trace. Line numbers never count.
+A fingerprint that the client sets is used first. Otherwise, the types and frames of the exception chain are used, and
+an exception's value or the message only if there is no stack trace. Line numbers are never used.
 """
 
 import re
@@ -20,8 +20,8 @@ from errors.event.stack_parts import (
     parts_of_stack,
 )
 
-# Version 3 recognizes a function in all browsers, and reads the packages and symbols of native code. There is no
-# version 2.
+# Version 3 gives a function the same name in all browsers, and reads
+# the packages and symbols of native code. There is no version 2.
 VERSION = 3
 
 _DEFAULT = re.compile(r"\{\{\s*default\s*\}\}")
@@ -46,7 +46,7 @@ _MAX_MESSAGE_LENGTH = 2_000
 
 
 def without_variables(message: str) -> str:
-    """Replace the parts of a message that differ between occurrences by placeholders."""
+    """Replace the variable parts of a message, such as numbers and ids, by placeholders."""
     return _VARIABLE.sub(lambda match: f"<{match.lastgroup}>", message[:_MAX_MESSAGE_LENGTH])
 
 
@@ -115,7 +115,7 @@ def _custom(value: Any) -> list[str]:
 
 
 def fingerprint(event: Mapping[str, Any]) -> str:
-    """Return the hash of a normalized event's group, 32 hex digits."""
+    """Return the hash of a normalized event's group, which has 32 hex digits."""
     return _fingerprint(event, VERSION)
 
 
@@ -139,5 +139,5 @@ def version_1(event: Mapping[str, Any]) -> str:
     return _fingerprint(event, 1)
 
 
-# Earlier versions, newest first. An existing group is found through them and gets the new hash in addition.
+# These are the earlier versions, newest first. A group that is found by its earlier hash also gets the new hash.
 EARLIER: tuple[Callable[[Mapping[str, Any]], str], ...] = (version_1,)

@@ -1,13 +1,13 @@
 """Decode events with a cache of the parts that many events have in common.
 
-Stack frames, the list of installed modules and the SDK's description repeat byte for byte in thousands of events. Each
-of them is decoded, normalized and scrubbed once, by the functions that process every other part of an event, and the
-result is cached by its JSON. The result is `Scrubbed`, so that the normalizer and the scrubber skip it when they
-process the event as a whole.
+Stack frames, the list of installed modules and the SDK's description are identical in thousands of events. Each of
+these parts is decoded, normalized and scrubbed once, by the functions that process the other parts of an event, and the
+result is cached under its JSON. The result is `Scrubbed`, so that the normalizer and the scrubber skip it when they
+process the whole event.
 
-The event is the same as without a cache, with one exception: a number out of a float's range does not switch the whole
-event to the lenient decoder if it is in a member that is never decoded (an unknown one, or one that a later duplicate
-replaces).
+The event is the same as without a cache, with one exception. A number out of a float's range usually makes the lenient
+decoder decode the whole event. This does not happen if the number is in a member that is never decoded: an unknown
+member, or one that a later duplicate replaces.
 
 The cache saves 40 % of the CPU time of `build_event_from_json` (`python -m bench.build_event`).
 """
@@ -25,19 +25,20 @@ from errors.event.accessors import Frames, exceptions_of, frames_of
 from errors.event.normalize import ALIASES, KEPT, MAX_FRAMES, Normalizer
 
 MAX_ENTRY_BYTES = 16 * 1024
-# Maximum size of the JSON. Two generations, with their decoded values, take 15 MB.
+# This is the maximum size of the cached JSON. Two generations, with their decoded values, take 15 MB.
 MAX_GENERATION_BYTES = 3 * 1024 * 1024
 MIN_CHARGED_BYTES = 400  # A tiny frame takes more memory decoded than as JSON.
 
 _ONLY_STORED = {
     "pre_context",
     "post_context",
-}  # These are most of a frame, and building an event does not read them.
-# Each event has a trace of its own in `contexts`, so that member is not cached.
+}  # These members are most of a frame, and building an event does not read them.
+# Each event has a different trace in `contexts`, so that member is not cached.
 _CACHED_MEMBERS = ("modules", "sdk")
-# The scrubber cuts off what is nested too deeply in an event, so it needs the depth of these parts.
+# The scrubber replaces values that are nested too deeply, so it needs the depth of these parts in the event.
 _MEMBER_DEPTH = 1
-_FRAME_DEPTH = 6  # The levels are event, exception, values, value, stacktrace, frames and frame.
+# The levels above a frame are event, exception, values, value, stacktrace and frames.
+_FRAME_DEPTH = 6
 
 
 class _Stacktrace(msgspec.Struct, gc=False, forbid_unknown_fields=True):
@@ -69,8 +70,9 @@ _decode_members = msgspec.json.Decoder(dict[str, Raw]).decode
 _decode_object = msgspec.json.Decoder(dict[str, Any]).decode
 _decode_any = msgspec.json.Decoder().decode
 
-_Key = tuple[int, bytes]  # The serial number of a scrubber, and the JSON that was decoded.
-# The members to read, the value to encode, and a number that only frames differing in nothing but their locals share.
+_Key = tuple[int, bytes]  # A key has the serial number of a scrubber and the JSON that was decoded.
+# An entry has the members to read, the value to encode, and a number.
+# Frames that differ only in their locals have the same number.
 _Frame = tuple[dict[str, Any], Any, int]
 
 
@@ -153,7 +155,7 @@ def _frame(raw: bytes, scrubber: Scrubber) -> _Frame:
 
 
 def _frame_with_locals(raw: bytes, scrubber: Scrubber) -> _Frame:
-    """Return a frame whose locals are decoded and scrubbed each time; the rest of it is cached."""
+    """Return a frame with locals. Only the locals are decoded and scrubbed each time; the other members are cached."""
     members = _decode_members(raw)
     local = members.pop("vars", None)
     # Neither names nor JSON contain NUL here, so no two frames have the same key.
@@ -179,7 +181,7 @@ def _scrubbed(frame: dict[str, Any], scrubber: Scrubber) -> dict[str, Any]:
 
 
 def encode(event: dict[str, Any]) -> bytes:
-    """Return the JSON of an event. Afterwards, its cached frames can no longer be read."""
+    """Return the JSON of an event. This replaces the event's cached frames, so they cannot be read afterwards."""
     for exception in exceptions_of(event):
         frames = frames_of(exception.get("stacktrace"))
         if type(frames) is Frames:

@@ -1,4 +1,4 @@
-"""Decode the JSON of clients: strictly and fast first, then leniently."""
+"""Decode the JSON of clients with a strict, fast decoder, or with a lenient one if the JSON is not valid."""
 
 import json
 import re

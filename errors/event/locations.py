@@ -1,8 +1,8 @@
-"""Keep the hosts in locations, which are the files of frames and the URLs of the app itself.
+"""Keep the hosts in locations: in the files of frames and the URLs of the app itself.
 
-The host of a URL that a script was loaded from is a server of the app, even if the host is an IP address. The scrubber
-sees texts without their place in the event and filters every IP address. Therefore, locations whose host is an IP
-address are scrubbed here, except for the host.
+If a script was loaded from a URL, the host of the URL is a server of the app, even if it is an IP address. The scrubber
+filters every IP address, because it does not know where in the event a text occurs. Therefore, this module scrubs the
+locations whose host is an IP address, and keeps the host.
 """
 
 import re
@@ -35,14 +35,14 @@ def scrub_location(text: str) -> str | None:
 
 
 def scrub_frame(frame: dict[str, Any], scrubber: Scrubber, depth: int) -> Any:
-    """Return a normalized frame scrubbed, with the hosts of its locations."""
+    """Return a scrubbed copy of a normalized frame. The hosts of its locations are kept."""
     scrubbed = scrubber.scrub(frame, depth)
     kept = dict(_kept(frame, _FRAME_FIELDS))
     return {**scrubbed, **kept} if kept and isinstance(scrubbed, dict) else scrubbed
 
 
 def find(event: dict[str, Any]) -> list[tuple[Path, str]]:
-    """Return the paths to the locations in a normalized event whose host is an IP address, each with its scrubbed text.
+    """Return the path and the scrubbed text of each location in a normalized event whose host is an IP address.
 
     Frames that the frame cache has already scrubbed are left out.
     """
@@ -50,7 +50,7 @@ def find(event: dict[str, Any]) -> list[tuple[Path, str]]:
 
 
 def restore(event: dict[str, Any], found: list[tuple[Path, str]]) -> None:
-    """Set the locations of the scrubbed event. A part that the app's scrub keys replace completely stays filtered."""
+    """Set the locations from `find` in the scrubbed event. Parts that the app's scrub keys replace stay filtered."""
     for path, location in found:
         holder: Any = event
         for step in path[:-1]:
@@ -101,7 +101,7 @@ def _find(event: dict[str, Any]) -> Iterator[tuple[Path, str]]:
 
 
 def _of_request(request: dict[str, Any]) -> Iterator[tuple[Path, str]]:
-    """Find the URL of the request, and the headers that repeat its host."""
+    """Yield the URL of the request, and the headers that contain the same host."""
     url = request.get("url")
     match = _IP_HOST.match(url) if type(url) is str else None
     if match is None:

@@ -1,4 +1,4 @@
-"""Normalize the events of all SDKs to one shape. Invalid fields are removed and listed in `errors`; the event is kept.
+"""Convert the events of all SDKs to one shape. Invalid fields are removed and listed in `errors`; the event is kept.
 
 The result is a Sentry event whose members have known types: `exception`, `threads` and `breadcrumbs` hold `{"values":
 [dict, …]}`, `frames` is a list of dicts, `tags` a dict of texts, `logentry` a dict, `request` has `headers` and `env`
@@ -72,7 +72,7 @@ def severity_of(level: Any) -> Severity:
 
 
 class Normalizer:
-    """A normalizer of one event, which works in place where possible and records the problems it finds."""
+    """A normalizer of one event. It changes the event in place where possible, and records the problems in it."""
 
     def __init__(self, event: dict[str, Any]) -> None:
         self.event = event
@@ -203,9 +203,8 @@ class Normalizer:
         if "stacktrace" in value:
             self._stacktrace(value, "stacktrace")
         value.pop("raw_stacktrace", None)
-        for name in (
-            EXCEPTION_MEMBERS
-        ):  # The order is fixed, because the frame cache does not know the client's.
+        # The order of the members is fixed, because the frame cache does not keep the client's order.
+        for name in EXCEPTION_MEMBERS:
             if name in value:
                 value[name] = value.pop(name)
 
@@ -213,7 +212,7 @@ class Normalizer:
         stacktrace = holder[name]
         frames = stacktrace.get("frames") if type(stacktrace) is dict else None
         if isinstance(frames, Scrubbed):
-            return  # The frame was normalized when it was decoded.
+            return  # The frames were normalized when they were decoded.
         if type(frames) is not list:
             if stacktrace is not None and frames is not None:
                 self.record_problem("invalid", name)
@@ -246,7 +245,7 @@ class Normalizer:
         if number is not None and type(number) is not int:
             frame["lineno"] = int(number) if _is_digits(number) else None
         if type(variables) is dict:
-            # `vars` comes last, because the frame cache adds the locals to a cached frame.
+            # `vars` is the last member, because the frame cache adds the locals to a cached frame.
             frame["vars"] = variables
         return frame
 
@@ -303,7 +302,7 @@ class Normalizer:
                 request[name] = _as_text(value)[:MAX_MESSAGE_LENGTH]
         query = request.get("query_string")
         if type(query) is str and query:
-            with contextlib.suppress(ValueError):  # The scrubber sees the names only in pairs.
+            with contextlib.suppress(ValueError):  # The scrubber finds field names only in pairs.
                 request["query_string"] = _pairs(query.removeprefix("?")) or query
         elif type(query) is dict:
             request["query_string"] = [[key, item] for key, item in query.items()]
@@ -349,8 +348,8 @@ _HUGE_WIDTH = re.compile(r"%[^a-zA-Z%]{0,100}(?:\d{4}|\*)")
 
 
 def _formatted(template: str, params: Any) -> str:
-    """Format with `%`, or else with `{}`. Return the template itself if neither fits."""
-    # A template such as "%999999999s" would exhaust the memory.
+    """Format the template with `%` or, if that fails, with `{}`. If both fail, return the template itself."""
+    # A template such as "%999999999s" would use up the memory.
     if not params or _HUGE_WIDTH.search(template):
         return template
     try:

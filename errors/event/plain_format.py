@@ -1,4 +1,4 @@
-"""Convert the plain JSON format of `POST /api/v1/errors/`, meant for `curl` and scripts, into Sentry events."""
+"""Convert errors from `POST /api/v1/errors/`, a plain JSON format for `curl` and scripts, into Sentry events."""
 
 from typing import Any
 
@@ -65,7 +65,7 @@ SEVERITIES = frozenset(("info", "warning", "error", "high", "critical", "fatal",
 
 
 def parse(given: Any) -> dict[str, Any]:
-    """Return the event of one plain error. Raises InvalidError."""
+    """Return the Sentry event for one plain error. Raises InvalidError."""
     if not isinstance(given, dict):
         raise InvalidError("an error must be a JSON object")
     members: dict[str, Any] = {}

@@ -1,4 +1,4 @@
-"""Reduce a stack to the parts that identify the code, for languages with a runtime and for native code."""
+"""Reduce a stack to the parts that identify the code, both for scripts and managed languages and for native code."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -15,11 +15,12 @@ _NO_FUNCTIONS = frozenset((
     "anonymous function", "(anonymous function)",
 ))  # fmt: skip
 _BUILD_HASH = re.compile(r"[.-](?=[0-9a-f]*\d)[0-9a-f]{6,40}(?=[.-]|$)")
-# The file of an inline script is the page, which may have no path. In older events, the host is a filtered IP address.
+# The file of an inline script is the URL of its page, which may have
+# no path. In older events, an IP address as the host was filtered.
 _IP_HOST = re.compile(
     r"^\d{1,3}(?:\.\d{1,3}){3}(?=:\d{1,5}$|$)|(?<=^\[)[0-9A-Fa-f:.]{2,45}(?=\](?::\d{1,5})?$)"
 )
-# Vite adds such a hash.
+# The bundler Vite adds a hash of this form to file names.
 _BUNDLE_HASH = re.compile(r"-(?=[\w-]*[A-Z])(?=[\w-]*\d)[\w-]{8}(?=\.\w{1,5}$)", re.ASCII)
 _JAVA_PROXY = re.compile(r"\$\$.*|(?<=Accessor)\d+|(?<=Proxy)\d+|\$\d+(?=\.|$)")
 _RUBY_BLOCK = re.compile(r"^(?:(?:block|rescue|ensure)(?: \(\d+ levels\))? in )+")
@@ -58,7 +59,8 @@ def _function(name: str, platform: str, version: int) -> str:
         name = name.rpartition("/")[2].rpartition(".")[2].strip("<>* ")
         name = name.removeprefix("get ").removeprefix("set ")
         if version > 1:
-            name = name.lower()  # `new Aha` and `aha` count as the same function.
+            # The class in `new Order` and a function `order` count as the same function.
+            name = name.lower()
     elif platform == "java":
         name = "lambda" if name.startswith("lambda$") else _JAVA_PROXY.sub("", name)
         name = "access" if name.startswith("access$") else name
@@ -97,8 +99,8 @@ def _script_frame(
 ) -> tuple[str, ...]:
     """Return the parts of a script's frame that identify the code.
 
-    Browsers disagree on whether a call without a name is a frame, so such frames count only by their source line. A
-    file counts by its name without extension, which is the last part of a module's name.
+    Not all browsers report a frame for a function without a name, so such a frame is identified only by its source
+    line. A file is identified by its name without extension, which is also the last part of a module's name.
     """
     name = _function(function, platform, version)
     line = line.strip()
@@ -146,16 +148,15 @@ def _stack_parts(frames: list[dict[str, Any]], platform: str, version: int) -> l
             get("context_line") or "",
             version,
         )
-        if key and (
-            not keys or keys[-1] != key
-        ):  # Direct recursion counts as one step, at any depth.
+        # Direct recursion counts as one frame, at any depth.
+        if key and (not keys or keys[-1] != key):
             keys.append(key)
     is_usable = any(key[1] or key[2] for key in keys)
     return [part for key in keys for part in key] if is_usable else []
 
 
 def _after_last_await(frames: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Drop the frames before an await, a timer or an event: browsers report them differently or not at all."""
+    """Return the frames after the last await, timer or event. Browsers report the frames before it differently."""
     for place in range(len(frames) - 1, -1, -1):
         function = frames[place].get("function") or ""
         if function.startswith("async ") or "*" in function:
@@ -165,10 +166,10 @@ def _after_last_await(frames: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 # --- native code ------------------------------------------------------------------------------------------
 def parts_of_native_stack(event: Mapping[str, Any], stacktrace: Any) -> list[str]:
-    """Return the parts of a native stack that identify the code, from the best frames available.
+    """Return the parts of a native stack that identify the code.
 
-    These are: symbols of the app's own code; symbols of any code; addresses within their packages, which differ from
-    build to build; packages.
+    The first of these that the stack has is used: symbols of the app's own code; symbols of any code; addresses within
+    packages, which differ between builds; names of packages.
     """
     frames = frames_of(stacktrace)[-_MAX_NATIVE_FRAMES:]
     own = [frame for frame in frames if frame.get("in_app")]
@@ -182,7 +183,7 @@ def parts_of_native_stack(event: Mapping[str, Any], stacktrace: Any) -> list[str
 
 
 def _distinct(keys: Iterable[tuple[str, str]]) -> list[str]:
-    """Return the parts of the keys that are not empty. Consecutive repetitions count once."""
+    """Return the parts of the keys that are not empty. A key that is repeated consecutively counts once."""
     kept: list[tuple[str, str]] = []
     for key in keys:
         if any(key) and (not kept or kept[-1] != key):
@@ -214,7 +215,7 @@ def _package(frame: Mapping[str, Any]) -> str:
 
 
 def _images(event: Mapping[str, Any]) -> list[tuple[int, int, str]]:
-    """Return start, end and name of the event's loaded images."""
+    """Return the start address, end address and name of each image that the event's process had loaded."""
     meta = event.get("debug_meta")
     images = meta.get("images") if isinstance(meta, dict) else None
     found = []
@@ -228,7 +229,7 @@ def _images(event: Mapping[str, Any]) -> list[tuple[int, int, str]]:
 
 
 def _located(frame: Mapping[str, Any], images: list[tuple[int, int, str]]) -> tuple[str, str]:
-    """Return the package that contains an address, and the offset in it; each is "" if unknown."""
+    """Return the package that contains the frame's address, and the offset in the package. Each is "" if unknown."""
     address, package = _number(frame.get("instruction_addr")), _package(frame)
     if address is None:
         return package, ""

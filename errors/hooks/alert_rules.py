@@ -1,4 +1,4 @@
-"""Alert rules on errors. They read only roll-ups, so that their cost does not depend on the number of errors."""
+"""Define the alert rules about errors. They read only roll-ups, so their cost does not depend on the error count."""
 
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
@@ -35,7 +35,7 @@ def _groups_of(*severities: Severity) -> FindProblems:
 
 
 def _groups_of_app(labels: Mapping[str, str], since: datetime, until: datetime) -> list[Problem]:
-    """Return the groups of the app whose requests failed."""
+    """Return the groups that the app whose requests failed reported during the alert."""
     seen = limit(
         ErrorGroup.objects.filter(
             app__name=labels.get("app", ""), last_seen_at__gte=since, first_seen_at__lte=until
@@ -95,15 +95,15 @@ def high_errors(since: datetime, until: datetime) -> Measured:
     severity=AlertSeverity.CRITICAL,
     alert_type=HIGH_ERROR_RATE,
     cadence=Cadence.ERRORS,
-    min_samples=100,  # A few failed test requests are not a meaningful rate.
+    min_samples=100,  # With fewer requests, a few failed tests would already be a high rate.
     problems=_groups_of_app,
 )
 def error_rate(since: datetime, until: datetime) -> Iterator[Reading]:
     """Yield the percentage of failed requests for each app that reports its requests.
 
-    Each environment of an app is measured separately. The only reading of an app is that of its worst environment with
-    enough requests, so an app has one alert. If an app measures only a sample of its requests, the minimum applies to
-    the measured ones.
+    Each environment of an app is measured separately. An app has only one reading, from its worst environment with
+    enough requests, so it has at most one alert. If an app measures only a sample of its requests, the minimum applies
+    to the measured requests.
     """
     min_samples = limits_of("errors.rate").min_samples
     by_app: dict[str, list[RequestCount]] = {}

@@ -1,4 +1,4 @@
-"""Describe the ingestion endpoints in OpenAPI, see core.lib.openapi. Sentry documents the envelope format."""
+"""Describe the endpoints of this app in OpenAPI (see core.lib.openapi). Sentry documents the envelope format."""
 
 from typing import Annotated, Any, Literal
 
@@ -73,7 +73,7 @@ _SEARCH = {
 _RANGE = {"since": "The first time, such as 2026-11-22T14:00:00Z.", "until": "The last time."}
 _BAD_QUERY = {422: "A parameter is invalid; `detail` says which."}
 _NO_GROUP = {404: "The app has no such error.", 422: "A parameter is invalid."}
-# By name, each operation has (summary, parameters, answer, refusals).
+# The keys are names of URLs; the values are (summary, parameters, answer, refusals).
 _READ: dict[str, tuple[str, dict[str, str], Any, dict[int, str]]] = {
     "group-list": (
         "List or search the app's errors.",
@@ -188,7 +188,7 @@ _REFUSALS = {
     500: "This event could not be stored.",
 }
 _SENTRY: dict[str, tuple[str, str, Any]] = {
-    # By the path after the app's id, each operation has (summary, media type, body).
+    # The keys are paths after the app's id; the values are (summary, media type, body).
     "envelope/": ("Receive a Sentry envelope from an SDK.", "application/octet-stream", str),
     "store/": ("Receive an event from an older SDK.", "application/json", dict[str, Any]),
     "security/": (
@@ -251,7 +251,7 @@ _CLI_NOTES = {
     "version": "The version of the release.",
 }
 _Json = dict[str, Any]
-# By (name, method), each operation has (summary, body, answers).
+# The keys are (name of the URL, method); the values are (summary, body, answers).
 _CLI: dict[tuple[str, str], tuple[str, Any, dict[int, Any]]] = {
     ("cli-info", "GET"): ("Return the permissions of the key.", None, {200: _Json}),
     ("cli-regions", "GET"): ("List the portal as the only region.", None, {200: _Json}),

@@ -13,7 +13,7 @@ SEVERITY_TONES = {Severity.CRITICAL: "critical", Severity.HIGH: "high", Severity
 
 
 def count_by_slot(context: WidgetContext) -> dict[Severity, dict[datetime, int]]:
-    """Return the errors in each slot of the time range by severity, counted once for the whole page."""
+    """Return the number of errors in each slot of the time range, by severity, read once for the whole page."""
     return context.load_once(
         lambda: counts.slots(context.since, context.now, counts.step_for(context.range)),
         key=count_by_slot,

@@ -1,4 +1,4 @@
-"""List new, regressed and much more frequent groups for the digest, which is sent every quarter of an hour."""
+"""List new, regressed and worsened groups for the digest, which is sent every 15 minutes."""
 
 from collections.abc import Iterator
 from datetime import datetime
@@ -13,8 +13,8 @@ from errors.models import ErrorGroup, Severity
 from errors.queries import pages
 
 MAX_GROUPS = 500
-# A group has worsened if its last hour exceeds the mean hour of the previous day by this factor and has this many
-# events.
+# A group has worsened if its last hour exceeds the mean hour
+# of the previous day by this factor and has this many events.
 WORSE_FACTOR = 3
 MIN_WORSE_COUNT = 10
 # The severities of groups correspond to these severities of alerts.

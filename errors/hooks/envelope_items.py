@@ -79,7 +79,7 @@ def _request_of_transaction(
 
 
 def _hand_over(item: ReceivedItem, requests: Sequence[TracedRequest]) -> None:
-    """Pass the requests that belong to a trace to the apps that registered for traced requests."""
+    """Pass the requests that belong to a trace to all functions that are registered with `@traced_request`."""
     traced = [one for one in requests if one.trace_id]
     if traced:
         for function in traced_requests:
@@ -180,7 +180,7 @@ def _performance(
 def _sample_rate(header: Any, trace: dict[str, Any]) -> Any:
     """Return the sample rate of a transaction, or None if the SDK does not report it.
 
-    SDKs put it into the trace header of the envelope, and some into the data of the trace context.
+    SDKs send the rate in the trace header of the envelope, and some in the data of the trace context.
     """
     data = trace.get("data")
     for source, name in (
@@ -195,7 +195,7 @@ def _sample_rate(header: Any, trace: dict[str, Any]) -> Any:
 
 
 def _weight(sample_rate: Any) -> int:
-    """Return the number of transactions that a sampled one stands for: 10 at a sample rate of 0.1."""
+    """Return how many transactions a sampled transaction stands for: 10 at a sample rate of 0.1."""
     try:
         rate = float(1.0 if sample_rate is None else sample_rate)
     except (TypeError, ValueError):
@@ -230,7 +230,7 @@ def session(item: ReceivedItem) -> None:
 
 
 def _release_of(payload: dict[str, Any]) -> tuple[str, str]:
-    """Return the release and environment of sessions, in the form in which events store them."""
+    """Return the release and environment of sessions in the same form as those of events."""
     attributes = payload.get("attrs")
     given = attributes if isinstance(attributes, dict) else {}
     release, environment = given.get("release"), given.get("environment")
@@ -242,7 +242,7 @@ def _release_of(payload: dict[str, Any]) -> tuple[str, str]:
 
 @item_type("sessions", limit=100 * 1024)
 def sessions(item: ReceivedItem) -> None:
-    """Record the aggregates of server SDKs: entries with a user as activity, all outcomes as counters."""
+    """Record the session counts of server SDKs. Entries with a user are activity; the outcomes are counters."""
     payload = _object(item.payload)
     sums = payload.get("aggregates")
     found: list[Activity | Counter] = []

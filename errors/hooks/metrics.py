@@ -1,4 +1,4 @@
-"""Export metrics of errors to Prometheus. They are read from roll-ups at each scrape of `/metrics`."""
+"""Export metrics of errors to Prometheus. Each scrape of `/metrics` reads them from roll-ups."""
 
 from collections.abc import Iterable
 from datetime import timedelta
@@ -17,7 +17,7 @@ def errors() -> Iterable[Metric]:
     now = timezone.now()
     last_minutes = GaugeMetricFamily(
         "opsportal_errors_per_minute",
-        "Errors a minute, over the last five minutes",
+        "Errors per minute, over the last five minutes",
         labels=["severity"],
     )
     for severity, number in counts.count_by_severity(now - timedelta(minutes=5), now).items():

@@ -13,7 +13,7 @@ _HOUR, _WEEK = timedelta(hours=1), timedelta(weeks=1)
 
 
 def describe_excess(now: datetime) -> str:
-    """Return a sentence if the errors exceed the limit of their warning rule, or ""."""
+    """Return a sentence if the number of errors exceeds the threshold of its warning rule, or ""."""
     rate = counts.rate_now(now)
     if rate <= counts.WARNING_PER_MINUTE:
         return ""
@@ -34,7 +34,7 @@ def describe_excess(now: datetime) -> str:
     respects_apps=True,
 )
 def errors_per_minute(context: WidgetContext) -> Reading:
-    """Count the errors of severity warning and above, per minute of the last hour."""
+    """Return the number of errors of severity warning and above, per minute of the last hour."""
     now = context.now
     in_last_hour = counts.count(now - _HOUR, now, *SEVERITY_TONES)
     critical = counts.count(now - _HOUR, now, Severity.CRITICAL) if in_last_hour else 0

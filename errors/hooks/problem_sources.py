@@ -1,4 +1,4 @@
-"""Describe error groups as problems, which affect the orders that their events name."""
+"""Describe error groups as problems. A group affects the orders that its events name."""
 
 from core.lib.app_access import limit
 from errors.models import ErrorGroup

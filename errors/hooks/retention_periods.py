@@ -1,4 +1,4 @@
-"""Say how long errors and source maps are kept."""
+"""Declare the retention periods of errors and source maps."""
 
 from collections.abc import Iterator
 from datetime import timedelta

@@ -1,4 +1,4 @@
-"""Find errors and releases in the search of the portal."""
+"""Let the portal's search find errors and releases."""
 
 from collections.abc import Iterator
 from urllib.parse import urlencode

@@ -20,7 +20,7 @@ from errors.event.filters import Filters
 from errors.exceptions import AuthUnavailable, NotCached, OverQuota
 from errors.queries.filters import filters_of
 
-TRUSTED_SECONDS = 5.0  # A revoked key is rejected on all nodes after this time.
+TRUSTED_SECONDS = 5.0  # All nodes reject a revoked key after this time.
 KEPT_SECONDS = 3600.0
 _MAX_CACHED_KEYS = 10_000
 
@@ -60,7 +60,7 @@ class Project:
         )
 
     def accepts_origin(self, origin: str | None) -> bool:
-        """Return True if pages of this origin may post; `origin` is None or "" for clients other than browsers."""
+        """Return True if the app accepts events from this origin, or from clients that send none (None or "")."""
         return not origin or not self.origins or origin in self.origins or "*" in self.origins
 
     def allow_origin(self, origin: str | None) -> str:
@@ -75,7 +75,7 @@ def _names(value: object) -> frozenset[str]:
 
 
 def release_connection() -> None:
-    """Return this thread's connection to the pool; ingestion's threads may outnumber the connections."""
+    """Return this thread's connection to the pool, which may have fewer connections than ingestion has threads."""
     if not connection.in_atomic_block:
         close_old_connections()
 
@@ -92,10 +92,10 @@ class KeyCache:
     def authenticate(
         self, project_id: int | None, key: str, *, may_query: bool = True
     ) -> Project | None:
-        """Return the project that the key belongs to, or None if the key is not valid for it.
+        """Return the key's project, or None if the key is invalid or belongs to another project than `project_id`.
 
-        `project_id` is None if the URL names no project. Raises NotCached instead of querying the database unless
-        `may_query`, and AuthUnavailable if the database does not answer and the key is not cached.
+        `project_id` is None if the URL names no project. Raises NotCached if only a query could find the key, but
+        `may_query` is False. Raises AuthUnavailable if the database does not answer and the key is not cached.
         """
         now = time.monotonic()
         cached = self._entries.get((project_id, key))
@@ -144,7 +144,7 @@ key_cache = KeyCache()
 
 
 def check_quotas(project: Project, count: int = 1) -> None:
-    """Count `count` events against the project's quotas. Raises OverQuota for the first one that is used up."""
+    """Count `count` events against the project's quotas. Raises OverQuota for the first quota that is used up."""
     for quota in project.quotas:
         verdict = ratelimit.acquire(
             f"errors.{quota.name}:{project.app_id}", quota.limit, quota.seconds, cost=count

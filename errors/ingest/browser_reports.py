@@ -1,4 +1,4 @@
-"""Receive the reports that browsers send automatically: content security policy, network errors, Reporting API."""
+"""Receive reports that browsers send automatically: CSP violations, network errors and others."""
 
 from errors.event import browser_reports, json_codec
 from errors.exceptions import TooLarge, Unreadable

@@ -28,7 +28,7 @@ def record_check_in(request: IngestRequest, project_id: int, parts: list[str]) -
     body = request.decompressed_body() if request.environ.get("REQUEST_METHOD") == "POST" else b""
     if len(body) > _MAX_BYTES:
         raise TooLarge("the check-in is over 100 KiB")
-    if body.lstrip().startswith(b"{"):  # `curl -d` may add any other body, which contains no data.
+    if body.lstrip().startswith(b"{"):  # Any other body, such as one from `curl -d`, is ignored.
         given = json_codec.decode(body)
         if not isinstance(given, dict):
             raise Unreadable("the check-in is not a JSON object")

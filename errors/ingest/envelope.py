@@ -1,4 +1,4 @@
-"""Receive Sentry envelopes, with an event and other items that have a handler (check-ins, sessions, transactions …)."""
+"""Receive Sentry envelopes, which contain an event, and other items such as check-ins, sessions and transactions."""
 
 import logging
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ _EVENT_TYPES = ("event", "error", "default")
 
 
 def parse_envelope(request: IngestRequest, project_id: int | None) -> Parsed:
-    """Parse an envelope. At the tunnel endpoint, only its DSN names the project, so `project_id` is None."""
+    """Parse an envelope. At the tunnel endpoint, `project_id` is None, because only the envelope's DSN names it."""
     parsed = envelope_format.parse(request.decompressed_body())
     project = _authenticate_by_dsn(request, project_id, parsed.header.get("dsn"))
     event_id = event_id_of(parsed.header.get("event_id"))
@@ -38,14 +38,14 @@ def parse_envelope(request: IngestRequest, project_id: int | None) -> Parsed:
     sent_at = timestamps.parse(parsed.header.get("sent_at"))
     try:
         event_id = builder.add_counted_json(event.payload, event_id=event_id, sent_at=sent_at)
-    # The quota is for errors, so other items, such as check-ins, are still handled.
+    # The quota limits only errors, so other items, such as check-ins, are still handled.
     except Refused as refusal:
         return Parsed(refused(refusal.status, refusal.detail, *refusal.headers), items=others)
     return Parsed(accepted(event_id), builder.events, others)
 
 
 def _authenticate_by_dsn(request: IngestRequest, project_id: int | None, given: Any) -> Project:
-    """Return the envelope's project. Its DSN may be the only key, and must agree with the URL."""
+    """Return the envelope's project. The key may be in the envelope's DSN only; the DSN must agree with the URL."""
     dsn = credentials.of_dsn(given)
     if project_id is None:
         if dsn is None:
@@ -70,7 +70,7 @@ def _first_event(project: Project, parsed: envelope_format.Envelope) -> envelope
 def _other_items(
     request: IngestRequest, project: Project, parsed: envelope_format.Envelope, event_id: str
 ) -> list[ReceivedItem]:
-    """Return the items that are not events but have a handler. An invalid item does not make the envelope fail."""
+    """Return the items that have a handler and are not events. Invalid items are counted as discarded."""
     found = []
     for item in parsed.items:
         if item.type in _EVENT_TYPES:

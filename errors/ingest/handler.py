@@ -1,4 +1,4 @@
-"""Answer one ingestion request: in the event loop, or synchronously in a Django view.
+"""Answer ingestion requests, either in the event loop or synchronously in a Django view.
 
 A response of 200 means that the events are stored, grouped, counted and visible.
 """
@@ -109,7 +109,7 @@ class _Route:
         self.is_plain = self.endpoint is Endpoint.PLAIN
 
     def check_method(self, method: str | None) -> None:
-        """Raise Refused (405) for a method that the endpoint does not accept, or ReadOnly."""
+        """Raise Refused (405) for a method that the endpoint does not accept, and ReadOnly in the read-only mode."""
         if self.endpoint is Endpoint.CRON:
             if method not in ("GET", "POST"):
                 raise Refused(
@@ -222,7 +222,7 @@ async def _in_thread(request: IngestRequest, function: Callable[[], T]) -> T:
             with request_id.use(request.id):
                 return function()
         finally:
-            # What follows runs in the event loop, which must not wait for the database.
+            # The following steps run in the event loop, which must not wait for the database.
             request.may_query = False
 
     return await asyncio.get_running_loop().run_in_executor(_threads, call)
@@ -245,8 +245,8 @@ def _process_sync(route: _Route, request: IngestRequest) -> Response:
 def _read_body(environ: Environ) -> bytes:
     length = environ.get("CONTENT_LENGTH")
     if not length and not environ.get("wsgi.input_terminated"):
-        # A server that does not end the stream cannot hand over a chunked body. Never answer 200 to a body that was not
-        # read.
+        # If a WSGI server does not end the stream, the end of a chunked
+        # body is unknown. An unread body must never be answered with 200.
         if "chunked" in environ.get("HTTP_TRANSFER_ENCODING", "").lower():
             raise Refused(411, "this server cannot read chunked bodies")
         return b""
@@ -296,7 +296,7 @@ def _finished(route: _Route, request: IngestRequest, response: Response) -> Resp
 
 @csrf_exempt
 def view(request: HttpRequest, **_: object) -> HttpResponseBase:
-    """Answer in a Django view, for tests and for WSGI servers other than the one that `serve` starts."""
+    """Answer an ingestion request in a Django view, for tests and for WSGI servers that `serve` does not start."""
     address = match(request.path_info)
     if address is None:
         return HttpResponse(status=404)

@@ -1,4 +1,4 @@
-"""Define an ingestion request: the data sent by the client, its project, and the events to store."""
+"""Define an ingestion request: the data that the client sent, its project, and the events to store."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -28,12 +28,12 @@ from errors.services import discarded
 
 Environ = Mapping[str, Any]
 
-_MAX_KEYS = 4  # The maximum number of keys in one request.
+_MAX_KEYS = 4  # A request may contain at most this many keys.
 
 
 @dataclass(slots=True)
 class Parsed:
-    """The events and items of a request, and its response after they are stored."""
+    """The events and items of a request, and the response to send after they are stored."""
 
     response: Response
     events: Sequence[NewEvent] = ()
@@ -41,18 +41,19 @@ class Parsed:
 
 
 class IngestRequest:
-    """The data sent by the client. `project` is set as soon as a key has been accepted."""
+    """A request with the data that the client sent. `project` is set as soon as a key has been accepted."""
 
     __slots__ = ("body", "environ", "id", "may_query", "project", "received_at")
 
     def __init__(self, environ: Environ, *, may_query: bool = True) -> None:
         self.environ = environ
-        self.body = b""  # The body as received, which may be compressed.
+        self.body = b""  # The body may be compressed.
         self.received_at = timezone.now()
         self.project: Project | None = None
-        self.may_query = may_query  # False in the event loop, which must not wait for the database.
+        # This is False in the event loop, which must not wait for the database.
+        self.may_query = may_query
         offered = environ.get("HTTP_X_REQUEST_ID")
-        # This is as unique here as uuid4, and needs no system call.
+        # These random bits are unique enough for a request id and, unlike uuid4(), need no system call.
         self.id = request_id.accept(offered) if offered else f"{getrandbits(128):032x}"
 
     def decompressed_body(self) -> bytes:
@@ -62,7 +63,7 @@ class IngestRequest:
     def authenticate(self, project_id: int | None, keys: Sequence[str]) -> Project:
         """Return the project to which all of the keys belong.
 
-        Raises Refused (401 without a key, 403 for a key or origin that is not accepted), NotCached, AuthUnavailable.
+        Raises NotCached, AuthUnavailable, and Refused: 401 without a key, 403 if a key or the origin is not accepted.
         """
         if not keys:
             raise Refused(401, "no key: send your DSN's key")
@@ -79,7 +80,7 @@ class IngestRequest:
         return project
 
     def authenticated(self, project_id: int | None, keys: Sequence[str]) -> Project:
-        """Return the project that was accepted before the body was read, or authenticate now.
+        """Return `project` if it was set before the body was read, or else authenticate the keys.
 
         Raises the exceptions of authenticate.
         """
@@ -111,8 +112,8 @@ class EventBuilder:
 
         Raises Refused, and the exceptions of add_json.
 
-        An event that a filter drops is not counted. Without filters the event is counted before it is built, which is
-        cheaper for an app over its quota.
+        An event that a filter drops is not counted. If the app has no filters, the event is counted before it is built,
+        so that events over the quota are not built.
         """
         if not self.project.filters:
             count_against_quotas(self.project)
@@ -124,7 +125,7 @@ class EventBuilder:
     def add_json(
         self, payload: bytes, *, event_id: str = "", sent_at: datetime | None = None
     ) -> str:
-        """Add an event from JSON, and return its id. Raises TooLarge over 1 MiB, and Unreadable.
+        """Add an event from JSON, and return its id. Raises TooLarge if it is over 1 MiB, and Unreadable.
 
         An event that one of the app's filters drops is counted as discarded and not added.
         """

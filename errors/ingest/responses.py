@@ -28,8 +28,8 @@ CORS = [
     ),
 ]
 JSON = ("Content-Type", "application/json")
-# Tell SDKs not to send data that the portal drops. Never list data that the portal stores: error, transaction, session,
-# monitor, feedback, log_item.
+# With this header, SDKs do not send data that the portal would drop. The header must not list data that the portal
+# stores: error, transaction, session, monitor, feedback, log_item.
 UNSUPPORTED = ("X-Sentry-Rate-Limits", "3600:profile;profile_chunk;replay:project:unsupported")  # fmt: skip
 
 
@@ -47,7 +47,7 @@ def refused(status: int, detail: str, *headers: tuple[str, str]) -> Response:
 
 
 def as_problem(status: int, headers: Headers, body: bytes, id: str) -> Response:
-    """Return a refusal of the plain endpoint as a problem document, like those of the rest of the API."""
+    """Convert a refusal of the plain endpoint into a problem document, which the rest of the API uses, too."""
     said = json_codec.decode(body) if body else {}
     # If every error of a batch is invalid, the response lists the reason for each.
     if "results" in said:

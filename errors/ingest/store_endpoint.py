@@ -1,4 +1,4 @@
-"""Receive one event as JSON without an envelope at `/api/<project>/store/`, the older endpoint of Sentry SDKs."""
+"""Receive one event as JSON at `/api/<project>/store/`, the endpoint of old Sentry SDKs, which send no envelopes."""
 
 import base64
 import binascii

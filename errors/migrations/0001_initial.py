@@ -7,7 +7,7 @@ from errors.exceptions import Refused
 
 
 def partition_by_day(apps, schema_editor):
-    """On PostgreSQL, events and payloads are partitioned by id; errors.store.partitions adds the partitions."""
+    """Partition events and payloads by id, on PostgreSQL only. errors.store.partitions adds the partitions."""
     if schema_editor.connection.vendor != "postgresql":
         return
     for table, key in (("errors_errorevent", "id"), ("errors_eventpayload", "event_id")):

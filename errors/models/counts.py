@@ -1,6 +1,6 @@
 """Define the counts of events, which are updated in the transaction that stores the events.
 
-Minutes and hours are numbered since 1970, by the time of receipt.
+Events are counted by their time of receipt. Minutes and hours are numbers since 1970.
 """
 
 from datetime import UTC, datetime
@@ -26,12 +26,12 @@ def hour_start(hour: int) -> datetime:
 
 class MinuteCountQuerySet(models.QuerySet["MinuteCount"]):
     def between(self, since: datetime, until: datetime) -> "MinuteCountQuerySet":
-        """Filter by the whole minutes that overlap the period."""
+        """Return the counts of all minutes that overlap the period."""
         return self.filter(minute__gte=minute_of(since), minute__lte=minute_of(until))
 
 
 class _AppCount(models.Model):
-    """The number of events of an app by severity."""
+    """The base of the tables with an app's number of events by severity."""
 
     app = models.ForeignKey(
         ClientApp, models.DO_NOTHING, related_name="+", db_constraint=False, db_index=False
@@ -44,7 +44,7 @@ class _AppCount(models.Model):
 
 
 class MinuteCount(_AppCount):
-    """The number of events per app, severity and minute. Alert rules and the health page read them."""
+    """The number of events per app, severity and minute. Alert rules and the health page read this table."""
 
     pk = models.CompositePrimaryKey("minute", "app_id", "severity")
     minute = models.PositiveIntegerField()
@@ -56,9 +56,9 @@ class MinuteCount(_AppCount):
 
 
 class HourCount(_AppCount):
-    """The minute counts added up by hour, for charts of weeks and months.
+    """The number of events per app, severity and hour, for charts of weeks and months.
 
-    Only `errors.services.hourly_counts` writes them.
+    Only `errors.services.hourly_counts` writes this table, from the counts per minute.
     """
 
     pk = models.CompositePrimaryKey("hour", "app_id", "severity")
@@ -69,7 +69,7 @@ class HourCount(_AppCount):
 
 
 class GroupHour(models.Model):
-    """The number of events per group and hour, for sparklines and the group's chart."""
+    """The number of events per group and hour, which sparklines and the group's chart show."""
 
     pk = models.CompositePrimaryKey("group_id", "hour")
     group = models.ForeignKey(
@@ -96,7 +96,7 @@ class GroupUser(models.Model):
 
 
 class GroupTag(models.Model):
-    """The number of events per group, tag and value. Environment, release, function and category count as tags, too."""
+    """The number of events per group, tag and value. Environment, release, function and category are tags as well."""
 
     pk = models.CompositePrimaryKey("group_id", "key", "value")
     group = models.ForeignKey(

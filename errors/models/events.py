@@ -1,7 +1,7 @@
 """Define events and their payloads.
 
-The portal generates the ids of events from the time of receipt (`received_id`). Therefore ordering by id orders by
-time of receipt, a range of time is a range of ids, and PostgreSQL has one partition per day of ids.
+The portal generates the ids of events from the time of receipt (`received_id`). Therefore, events ordered by id are
+ordered by time of receipt, a range of time is a range of ids, and PostgreSQL has one partition of ids per day.
 """
 
 import uuid
@@ -33,13 +33,13 @@ class ErrorEventQuerySet(models.QuerySet["ErrorEvent"]):
         return self.order_by("-pk")
 
     def with_event_id(self, event_id: uuid.UUID) -> "ErrorEventQuerySet":
-        """Filter by the id that the app assigned, which is indexed in SeenEvent."""
+        """Return the events with this id from the client, which is indexed in SeenEvent."""
         return self.filter(
             pk__in=SeenEvent.objects.filter(event_id=event_id).values_list("event", flat=True)
         )
 
     def received_between(self, since: datetime, until: datetime) -> "ErrorEventQuerySet":
-        """Filter by the time of receipt, from `since` to before `until`. The primary key contains this time."""
+        """Return the events received from `since` to before `until`. The primary key contains the time of receipt."""
         return self.filter(pk__gte=received_id(since), pk__lt=received_id(until))
 
 
@@ -47,7 +47,7 @@ class ErrorEvent(models.Model):
     """An occurrence of an error, with its searchable columns. The payload contains all other data."""
 
     id = models.BigIntegerField(primary_key=True, editable=False)
-    # The busiest table has no foreign-key constraints, because each would cost two look-ups per row.
+    # This is the busiest table. It has no foreign-key constraints, because each would need two look-ups per row.
     app = models.ForeignKey(
         ClientApp, models.DO_NOTHING, related_name="+", db_constraint=False, db_index=False
     )
@@ -107,7 +107,7 @@ class ErrorEvent(models.Model):
 
 
 class PayloadDictionary(models.Model):
-    """A payload that serves as the compression dictionary of its group. Other payloads shrink to a fifth with it."""
+    """A payload that is the compression dictionary of its group. With it, other payloads shrink to a fifth."""
 
     group = models.ForeignKey(ErrorGroup, models.CASCADE, related_name="+")
     content = models.BinaryField()
@@ -119,7 +119,7 @@ class PayloadDictionary(models.Model):
 
 
 class EventPayload(models.Model):
-    """The scrubbed, normalized event as zstd-compressed JSON; read it with `errors.store.payloads.payload_of`."""
+    """The scrubbed, normalized event as zstd-compressed JSON. `errors.store.payloads.payload_of` reads it."""
 
     event = models.OneToOneField(
         ErrorEvent, models.DO_NOTHING, primary_key=True, related_name="+", db_constraint=False
@@ -139,7 +139,7 @@ class EventPayload(models.Model):
 
 
 class SeenEvent(models.Model):
-    """The id of an event that was stored.
+    """The id of a stored event, as assigned by the client.
 
     The id is unique per app across all partitions, so an event that is sent twice is stored once.
     """

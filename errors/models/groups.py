@@ -13,7 +13,7 @@ from core.clients.models import ClientApp
 
 
 class Severity(models.TextChoices):
-    """The severity of an error. The level `error` of clients is high, `fatal` is critical."""
+    """The severity of an error. A client's level `error` becomes high, and `fatal` becomes critical."""
 
     INFO = "info"
     WARNING = "warning"
@@ -33,11 +33,11 @@ class Status(models.TextChoices):
 
 class ErrorGroupQuerySet(models.QuerySet["ErrorGroup"]):
     def visible(self) -> "ErrorGroupQuerySet":
-        """Exclude the groups that were merged into another group."""
+        """Return the groups that were not merged into another group."""
         return self.filter(merged_into=None)
 
     def unresolved(self) -> "ErrorGroupQuerySet":
-        """Filter by the groups that need attention: those that are open or regressed."""
+        """Return the groups that need attention: those that are open or regressed."""
         return self.visible().filter(status__in=[Status.OPEN, Status.REGRESSED])
 
     def for_app(self, app: ClientApp) -> "ErrorGroupQuerySet":
@@ -84,15 +84,15 @@ class ErrorGroup(models.Model):
 
     objects = ErrorGroupQuerySet.as_manager()
 
-    # There are no indexes on timestamps and counts, because they change with every event. Without them, PostgreSQL
-    # updates a row in place (HOT) and leaves all indexes alone. Sorting twenty thousand groups takes 10 ms.
+    # Timestamps and counts have no indexes, because they change with every event. Without such indexes, PostgreSQL
+    # updates a row without changing any index (HOT). Sorting twenty thousand groups takes 10 ms.
 
     def __str__(self) -> str:
         return f"{self.title} (#{self.pk})"
 
     @cached_property
     def family(self) -> list[int]:
-        """Return the ids of this group and the groups merged into it, whose events are shown together."""
+        """Return the ids of this group and of the groups merged into it. Pages show their events together."""
         return [self.pk, *ErrorGroup.objects.filter(merged_into=self).values_list("pk", flat=True)]
 
     def mute_is_over(self, now: datetime) -> bool:
@@ -109,7 +109,7 @@ class ErrorGroup(models.Model):
 
 
 class GroupHash(models.Model):
-    """The group of a fingerprint. A group has several after a merge or a change of the algorithm."""
+    """A fingerprint of a group. After a merge or a change of the algorithm, a group has several fingerprints."""
 
     class Kind(models.TextChoices):
         STORED = "stored", "From the event as received"
@@ -141,8 +141,8 @@ class GroupHash(models.Model):
 class GroupText(models.Model):
     """The searchable text of a group: titles, culprits, types and functions of its events, in lower case.
 
-    This is a table of its own, because the row of a group changes with every event, and this row only when a new text
-    occurs.
+    The text has a separate table, because the row of a group changes with every event, but its text changes only when a
+    new title, culprit, type or function occurs.
     """
 
     MAX_LENGTH = 6_000
@@ -178,7 +178,7 @@ class GroupNote(models.Model):
         settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+"
     )
     text = models.TextField(blank=True)
-    # Staff can undo an action: `batch` is common to the notes of one click, and `previous` has the old values.
+    # Staff can undo an action. All notes of one action have the same `batch`, and `previous` has the old values.
     batch = models.UUIDField(null=True, blank=True, editable=False)
     previous = models.JSONField(null=True, blank=True, editable=False, encoder=DjangoJSONEncoder)
 

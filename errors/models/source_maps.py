@@ -1,7 +1,7 @@
 """Define uploaded build artifacts (minified scripts, source maps, sources) and the stacks that were resolved with them.
 
-The contents are in a Django storage (errors.source_maps.storage), named by their digest, so that the same file of two
-builds is stored once.
+The contents are in a Django storage (errors.source_maps.storage) under their digest, so that a file that two builds
+share is stored once.
 """
 
 from typing import ClassVar
@@ -23,7 +23,8 @@ class ArtifactBundle(models.Model):
     file_count = models.PositiveIntegerField(default=0)
     uploaded_at = models.DateTimeField()
     last_used_at = models.DateTimeField()
-    # Events stored shortly before the upload may not be marked for resolution yet; a second pass finds them.
+    # When a bundle is uploaded, events stored shortly before may not be
+    # marked for resolution. A second pass marks them and sets this to True.
     is_settled = models.BooleanField(default=False)
 
     class Meta:
@@ -45,7 +46,7 @@ class ArtifactContent(models.Model):
     """The content of one or more files of an app, compressed with zstd."""
 
     app = models.ForeignKey(ClientApp, models.CASCADE, related_name="+")
-    digest = models.CharField(max_length=64)  # The SHA-256 of the uncompressed content.
+    digest = models.CharField(max_length=64)  # This is the SHA-256 of the uncompressed content.
     size_bytes = models.PositiveBigIntegerField()
     stored_bytes = models.PositiveBigIntegerField()
     saved_at = models.DateTimeField()
@@ -97,7 +98,7 @@ class UploadedChunk(models.Model):
     """A part of an upload that is not assembled yet. The storage has its content."""
 
     app = models.ForeignKey(ClientApp, models.CASCADE, related_name="+")
-    checksum = models.CharField(max_length=40)  # The protocol demands SHA-1.
+    checksum = models.CharField(max_length=40)  # The upload protocol requires SHA-1.
     size_bytes = models.PositiveIntegerField()
     uploaded_at = models.DateTimeField()
 
@@ -125,7 +126,7 @@ class StoredContent(models.Model):
 
 
 class EventToResolve(models.Model):
-    """An event of an app with source maps whose frames are to be resolved. The row is deleted after the resolution."""
+    """An event whose frames are to be resolved with source maps. The row is deleted after the resolution."""
 
     event = models.OneToOneField(
         ErrorEvent, models.DO_NOTHING, primary_key=True, related_name="+", db_constraint=False

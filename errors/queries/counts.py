@@ -1,4 +1,4 @@
-"""Read error counts by time and severity, from roll-ups and never from events."""
+"""Read error counts by time and severity, from roll-ups wherever possible."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -22,7 +22,10 @@ from errors.services import hourly_counts
 def count(
     since: datetime, until: datetime, *severities: Severity, app: ClientApp | None = None
 ) -> int:
-    """Return the number of errors received in the period, in whole minutes, of the given severities or of all."""
+    """Return the number of errors received in the period, of the given severities or of all severities.
+
+    The period is extended to whole minutes.
+    """
     rows = limit(MinuteCount.objects.between(since, until))
     if severities:
         rows = rows.filter(severity__in=severities)
@@ -36,7 +39,7 @@ _RATE_PERIOD = timedelta(minutes=5)
 
 
 def rate_now(now: datetime) -> float:
-    """Return the number of errors per minute, of severity warning and above, in the last minutes."""
+    """Return the errors of severity warning and above per minute, as the mean over _RATE_PERIOD."""
     severities = [one for one in Severity if one is not Severity.INFO]
     return count(now - _RATE_PERIOD, now, *severities) / (_RATE_PERIOD / timedelta(minutes=1))
 
@@ -49,9 +52,9 @@ def count_in_hour(timestamp: datetime, *severities: Severity) -> int:
 
 
 def count_by_group(since: datetime, until: datetime) -> dict[int, int]:
-    """Return the number of stored events by group among the events received from `since` to before `until`.
+    """Return the number of stored events received from `since` to before `until`, by group.
 
-    Events of a merged group count for the group that it was merged into.
+    Events of a merged group count for the group into which it was merged.
     """
     group = Coalesce("group__merged_into_id", "group_id")
     rows = (
@@ -74,7 +77,7 @@ def count_by_severity(since: datetime, until: datetime) -> dict[Severity, int]:
 
 
 def step_for(span: timedelta) -> timedelta:
-    """Return the width of a chart's slots that gives about sixty to two hundred slots."""
+    """Return the width of a slot with which a chart of this span has about sixty to two hundred slots."""
     if span <= timedelta(hours=2):
         return timedelta(minutes=1)
     if span <= timedelta(hours=36):

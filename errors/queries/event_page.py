@@ -1,4 +1,4 @@
-"""Prepare a stored payload for the event page. Tolerates any value anywhere in the payload."""
+"""Prepare a stored payload for the event page. Values of any type are accepted anywhere in the payload."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import groupby
 
-MAX_TEXT_LENGTH = 20_000  # The maximum length of one value on the page; the raw JSON is complete.
+MAX_TEXT_LENGTH = 20_000  # Longer values are shortened on the page, but not in the raw JSON.
 FOLD_AFTER = 3  # This many consecutive library frames are collapsed into one line.
 Pairs = list[tuple[str, str]]
 
@@ -20,7 +20,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Frame:
-    place: str  # The file, or the module if the file is unknown.
+    place: str  # This is the file, or the module if the file is unknown.
     function: str
     line: int | None
     column: int | None
@@ -36,7 +36,7 @@ class Frame:
 
 @dataclass(frozen=True)
 class Run:
-    """A sequence of consecutive frames that all belong to the app or all to libraries."""
+    """A sequence of consecutive frames, either all of the app or all of libraries."""
 
     frames: list[Frame]
     in_app: bool
@@ -48,7 +48,7 @@ class Run:
 
 @dataclass(frozen=True)
 class ExceptionDetail:
-    """One exception of the chain, with the newest frame first."""
+    """One exception of the chain. Its newest frame comes first."""
 
     type: str
     value: str
@@ -87,7 +87,7 @@ class Request:
 @dataclass(frozen=True)
 class EventPage:
     message: str
-    chain: list[ExceptionDetail]  # The exception of the title comes first, then its causes.
+    chain: list[ExceptionDetail]  # The exception that the title names comes first, then its causes.
     breadcrumbs: list[Breadcrumb]
     request: Request | None
     user: Pairs
@@ -96,7 +96,7 @@ class EventPage:
     extra: Pairs
     packages: Pairs
     sdk: str
-    notes: list[str]  # Notes on values that were trimmed, filtered or invalid.
+    notes: list[str]  # The notes are about values that were shortened, filtered or invalid.
 
 
 def describe(payload: Mapping[str, object]) -> EventPage:
@@ -170,7 +170,8 @@ def _chain(payload: Mapping[str, object]) -> list[ExceptionDetail]:
     exceptions = _values(payload.get("exception"))
     if not exceptions and isinstance(one := payload.get("exception"), Mapping) and "type" in one:
         exceptions = [one]
-    if not exceptions:  # The event is a message with a stack trace, or has the crashed thread.
+    # The event is a message with a stack trace, or it has threads, one of which crashed.
+    if not exceptions:
         threads = _values(payload.get("threads"))
         crashed = [one for one in threads if one.get("crashed") or one.get("current")] or threads
         for holder in (payload, *crashed[:1]):

@@ -1,7 +1,7 @@
-"""List the events of many errors, newest first, without an index by app on the busiest table.
+"""List the events of many groups, newest first. The table of events has no index by app, because it is the busiest one.
 
-The index of events by group and id (`events_of_group`) finds the newest event of each error, and the events of the
-errors on a page. The time of an error's last event bounds the errors that can be on it.
+The index of events by group and id (`events_of_group`) finds the newest event of each group, and then the events on a
+page. The time of a group's last event limits the groups to search: older groups have no event on the page.
 """
 
 from datetime import datetime, timedelta
@@ -16,7 +16,7 @@ from errors.models import ErrorEvent, ErrorGroup, received_id
 
 CHUNK_SIZE = 200
 _MAX_ID = 2**63 - 1
-_Newest = tuple[int, int]  # the id of an event, and of its group
+_Newest = tuple[int, int]  # A tuple has the id of an event and the id of its group.
 
 
 def event_page(
@@ -27,9 +27,9 @@ def event_page(
     cursor: str,
     size: int,
 ) -> KeysetPage[ErrorEvent]:
-    """Return events of these groups, and of those merged into them, received from `since` to before `until`.
+    """Return events of these groups and of groups merged into them, received from `since` to before `until`.
 
-    `cursor` is the `next_cursor` of the previous page. An invalid one returns the first page.
+    `cursor` is the `next_cursor` of the previous page. An invalid cursor returns the first page.
     """
     first = received_id(since) if since else 0
     before = min(received_id(until) if until else _MAX_ID, _MAX_ID)
@@ -46,7 +46,7 @@ def _newest_events(
     found = _groups_by_newest_event(groups, first, before, count)
     if not found:
         return []
-    # If `count` groups were found, each has an event from here on, so no older event is among the newest.
+    # If `count` groups were found, each has an event at or after `floor`, so older events are not among the newest.
     floor = found[-1][0] if len(found) == count else first
     table = ErrorEvent._meta.db_table
     of_group = (
@@ -66,7 +66,7 @@ def _newest_events(
 def _groups_by_newest_event(
     groups: QuerySet[ErrorGroup], first: int, before: int, count: int
 ) -> list[_Newest]:
-    """Return up to `count` groups with the newest events in the range of ids, and the ids of these events."""
+    """Return the newest event in the range of ids of each group, limited to the `count` newest of these events."""
     kept = Coalesce("merged_into_id", "pk")
     family = ErrorGroup.objects.alias(kept=kept).filter(kept__in=groups.order_by().values("pk"))
     seen = iter(family.order_by("-last_seen_at").values_list("pk", "last_seen_at"))
@@ -74,7 +74,7 @@ def _groups_by_newest_event(
     newest_id = Subquery(in_range.order_by("-pk").values("pk")[:1])
     found: list[_Newest] = []
     while chunk := list(islice(seen, CHUNK_SIZE)):
-        # No event of this chunk or of a later one has a higher id.
+        # No event of the groups in this chunk or in a later one has a higher id.
         highest = received_id(chunk[0][1] + timedelta(milliseconds=1))
         if highest < first or (len(found) == count and highest < found[-1][0]):
             break

@@ -1,4 +1,4 @@
-"""Read inbound filters: those that are enabled, and the errors that they dropped or would have dropped."""
+"""Read an app's inbound filters, and count the errors that they dropped or would have dropped."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -14,7 +14,8 @@ from errors.store import payloads
 COUNTED_DAYS = 14
 PREVIEW_DAYS = 7
 MAX_PREVIEWED = 4_000
-MAX_SCANNED = 200_000  # The maximum number of events of all apps, because there is no index by app.
+# A preview reads at most this many events of all apps, because there is no index by app.
+MAX_SCANNED = 200_000
 MAX_EXAMPLES = 5
 
 
@@ -37,7 +38,7 @@ class DroppedCounts:
 
 
 def dropped_counts(app: ClientApp, *, now: datetime) -> dict[str, DroppedCounts]:
-    """Return the counts of the last COUNTED_DAYS days by filter, including filters that have been disabled since."""
+    """Return the counts of the last COUNTED_DAYS days by filter, including filters that are disabled now."""
     today = now.date()
     days = [today - timedelta(days=ago) for ago in reversed(range(COUNTED_DAYS))]
     sums = (

@@ -11,7 +11,8 @@ from impact.extension_points import Description, Mention, Page, Problem
 from impact.references import Reference, ReferenceKind, narrow
 
 GROUP = "group"
-MAX_DELIVERY = timedelta(minutes=10)  # SDKs send events later, and repeat what was not delivered.
+# SDKs may send events with a delay, and repeat failed deliveries.
+MAX_DELIVERY = timedelta(minutes=10)
 COLUMNS = {
     ReferenceKind.REQUEST: "request_id",
     ReferenceKind.USER: "user_key",
@@ -33,9 +34,9 @@ INDEXED = frozenset(
 
 
 def find_mentions(kind: str, values: Sequence[str]) -> Iterator[Mention]:
-    """Yield the events that name one of the values."""
+    """Yield a mention for each event that names one of the values."""
     column = COLUMNS[ReferenceKind(kind)]
-    # The index excludes empty values, and SQLite uses such an index only if the query excludes empty values, too.
+    # The index excludes empty values, and SQLite uses such an index only if the query also excludes empty values.
     events = ErrorEvent.objects.filter(~Q(**{column: ""}), **{f"{column}__in": values})
     for id, occurred_at, group_id, value in events.values_list(
         "pk", "occurred_at", "group_id", column
@@ -83,9 +84,10 @@ def _references(values: Sequence[str]) -> list[Reference]:
 
 
 def affected_at(id: int, occurred_at: datetime) -> datetime:
-    """Return when the event with this id affected its order: before an app that reports it reacts to the error.
+    """Return when the event with this id affected its order: the client's time or, if implausible, that of receipt.
 
-    A client's time that is long before the reception is not used, because its clock may be wrong.
+    The client's time is earlier, so that the app's reaction to the error comes after it. It is not used if it is more
+    than MAX_DELIVERY before the receipt, because the client's clock may be wrong.
     """
     received_at = received_time(id)
     is_recent = received_at - MAX_DELIVERY <= occurred_at <= received_at

@@ -1,4 +1,4 @@
-"""Find when and where an error group began to occur, as a basis for the search for its causes."""
+"""Find when and where an error group began to occur. The search for its causes uses this onset."""
 
 from datetime import datetime, timedelta
 
@@ -6,8 +6,8 @@ from core.lib.steps import find_step
 from errors.models import ErrorEvent, ErrorGroup, GroupHour, GroupTag, hour_of, hour_start
 from impact.causes import Onset
 
-BURST_HOURS = 7 * 24  # A burst of a known error is searched in this time.
-MIN_BURST = 10  # The minimum increase in events per hour.
+BURST_HOURS = 7 * 24  # A burst is looked for in this many hours before the last event.
+MIN_BURST = 10  # In a burst, the number of events per hour rises by at least this number.
 MAX_ENVIRONMENTS = 10
 
 
@@ -41,7 +41,7 @@ def group_identity(pk: int) -> str:
 
 
 def _burst_at(group: ErrorGroup, family: list[int]) -> datetime | None:
-    """Return when a group that was known before became much more frequent, or None."""
+    """Return when an existing group became much more frequent, or None."""
     last = hour_of(group.last_seen_at)
     first = max(last - BURST_HOURS + 1, hour_of(group.first_seen_at))
     counts = [0] * (last - first + 1)
@@ -50,7 +50,7 @@ def _burst_at(group: ErrorGroup, family: list[int]) -> datetime | None:
         counts[hour - first] += count
     if len(counts) < 2:
         return None
-    # The number of events falls after the peak of a burst, which is not a step of its own.
+    # The values after the peak are left out, so that the fall after a burst is not found as a step.
     peak = counts.index(max(counts))
     step = find_step(counts[: peak + 1], min_factor=3, min_change=MIN_BURST)
     if step is None or step.after < step.before:

@@ -28,8 +28,8 @@ from impact.queries.summary import Summary, summarize
 
 SPARK_HOURS = 24
 TAG_KEYS, TAG_VALUES, TAG_ROWS = 12, 6, 600
-MAX_TAG_ROWS = 10_000  # The maximum on the page of all tags.
-# The hours that a bar in the group's chart covers, by time range.
+MAX_TAG_ROWS = 10_000  # The page of all tags shows at most this many values.
+# For each time range, this is the number of hours that a bar in the group's chart covers.
 HOURS_PER_BAR = {"24h": 1, "7d": 6, "30d": 24}
 RANGES = tuple(HOURS_PER_BAR)
 
@@ -71,7 +71,7 @@ def group_chart(group: ErrorGroup, span: str, now: datetime) -> Chart:
         times=[hour_start(place * step) for place in range(first, last + 1)],
         series=[Series(f"Events per {per}", counts, kind="bars")],
         unit="events",
-        empty="No events in this period. Choose a longer one.",
+        empty="No events in this period. Choose a longer period.",
     )
 
 
@@ -79,7 +79,7 @@ def group_chart(group: ErrorGroup, span: str, now: datetime) -> Chart:
 class TagValue:
     value: str
     count: int
-    share: float  # This value's share of the counted events with this key.
+    share: float  # This is the share of the counted events with this key that have this value.
 
     @property
     def percent(self) -> str:
@@ -137,7 +137,7 @@ class Neighbors:
 
 
 def neighbors(event: ErrorEvent) -> Neighbors:
-    """Return the ids of the events before and after this one in its group."""
+    """Return the ids of the events before and after this event in its group."""
     group = event.group.merged_into or event.group
     of_group = ErrorEvent.objects.filter(group_id__in=group.family)
     return Neighbors(
@@ -157,14 +157,14 @@ def reports_on(event: ErrorEvent) -> list[UserReport]:
 
 
 def group_impact(group: ErrorGroup, *, now: datetime) -> Summary:
-    """Return the cost of the group: the orders that its events name, and the orders of groups merged into it."""
+    """Return the cost of the group: the orders that its events, and those of groups merged into it, name."""
     return summarize(GROUP, group.pk, describe_group(group), now=now)
 
 
 def groups_at_risk(*, now: datetime, groups: Sequence[int] | None = None) -> dict[int, Amounts]:
-    """Return the amounts at risk by group, for the given groups or for all.
+    """Return the amounts at risk by group, for the given groups or for all groups.
 
-    A merged group counts for the one that it was merged into.
+    The amounts of a merged group count for the group into which it was merged.
     """
     merged = dict(
         ErrorGroup.objects.exclude(merged_into=None).values_list("pk", "merged_into_id")

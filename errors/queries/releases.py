@@ -1,4 +1,4 @@
-"""Read releases: their events, groups, users, sessions, and the commits that may have caused a group."""
+"""Read releases: their events, groups, users and sessions, and the commits that may have caused a group."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -42,9 +42,9 @@ def newest_releases(app: ClientApp, *, limit: int) -> list[Release]:
 
 
 def previous_with_commits(app: ClientApp, version: str) -> Release | None:
-    """Return the newest release with commits before this release.
+    """Return the newest release with commits that was created before this version.
 
-    If this release is unknown, return the newest of all.
+    If no release has this version, return the newest release with commits.
     """
     releases = Release.objects.filter(app=app).exclude(version=version)
     releases = releases.filter(Exists(Commit.objects.filter(release=OuterRef("pk"))))
@@ -98,7 +98,7 @@ def _share_without(crashed: int, total: int) -> float | None:
 
 @dataclass(frozen=True)
 class ReleaseRow:
-    """A release with its figures."""
+    """A release with its counts, for lists and for its page."""
 
     release: Release
     counts: EventCounts
@@ -110,7 +110,7 @@ class ReleaseRow:
 
 
 def describe_releases(releases: Sequence[Release]) -> list[ReleaseRow]:
-    """Return the releases with their figures. The number of queries does not depend on the number of releases."""
+    """Return the releases with their counts. The number of queries does not depend on the number of releases."""
     ids = [release.pk for release in releases]
     events = {
         row["release"]: EventCounts(row["sum"], row["first"], row["last"])
@@ -180,7 +180,7 @@ def _health(ids: Sequence[int]) -> dict[int, Health]:
 
 
 def groups_in_release(release: Release, *, limit: int = 20) -> list[tuple[ErrorGroup, int]]:
-    """Return the groups with the most events in the release, each with the number of these events."""
+    """Return the groups with the most events in the release, each with its number of events in the release."""
     counted = (
         GroupTag.objects.filter(
             key="release", value=release.version, group__app=release.app_id, count__gt=0
@@ -205,7 +205,7 @@ _MAX_FRAMES = 30
 
 @dataclass(frozen=True)
 class SuspectCommit:
-    """A commit that may have caused a group: it changed a file of the stack in the first release with the group."""
+    """A commit that may have caused a group: it changed a file of the stack in the group's first release."""
 
     commit: Commit
     path: str
@@ -213,7 +213,7 @@ class SuspectCommit:
 
 
 def suspect_commits(group: ErrorGroup, payload: Mapping[str, Any]) -> list[SuspectCommit]:
-    """Return the commits that changed the files of the stack, starting with the files nearest to the error."""
+    """Return the commits that changed files of the stack, beginning with the files nearest to the error."""
     if not group.first_release:
         return []
     frames = _frames_nearest_first(payload)

@@ -1,4 +1,4 @@
-"""Read the original frames of an event, as far as source maps have resolved them."""
+"""Read the original frames of an event, if source maps have resolved them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,7 +16,8 @@ from errors.store import payloads
 class SourceMapState:
     """The state of source maps for an event, as the event's page shows it."""
 
-    is_waiting: bool = False  # True while resolution is queued, which takes seconds.
+    # This is True while the event waits for its resolution, usually for seconds.
+    is_waiting: bool = False
     has_original: bool = False
     shows_original: bool = False
     problems: tuple[str, ...] = ()
@@ -25,7 +26,7 @@ class SourceMapState:
 def with_original_frames(
     event: ErrorEvent, payload: Mapping[str, object], *, minified: bool = False
 ) -> tuple[Mapping[str, object], SourceMapState]:
-    """Return the payload and the state of its source maps. Frames are the original ones unless `minified` is set."""
+    """Return the payload and the state of its source maps. The frames are original unless `minified` is set."""
     row = ResolvedEvent.objects.filter(pk=event.pk).select_related("stack").first()
     if row is None:
         is_waiting = EventToResolve.objects.filter(pk=event.pk).exists()

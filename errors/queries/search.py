@@ -1,7 +1,8 @@
-"""Convert the search line of the errors list, which has words and `key:value` filters, into a queryset of groups.
+"""Convert a search of the errors list, which has words and `key:value` filters, into a queryset of groups.
 
-Words match the titles, culprits, types and functions of a group's events, and, if they contain a digit, the ids that
-events refer to. Each filter uses an index. A merged group is found as the group that it was merged into.
+Words match the titles, culprits, types and functions of a group's events. Words with a digit also match the ids to
+which events refer. Each filter uses an index. A search that matches a merged group finds the group into which it was
+merged.
 """
 
 import uuid
@@ -42,7 +43,7 @@ STATES = {
     "resolved": "Resolved",
     "all": "All",
 }
-BY_RISK = "risk"  # This sorts by the money at risk, which is computed and has no column.
+BY_RISK = "risk"  # The list is sorted by the money at risk, which is computed and has no column.
 SORTS = {"": "last_seen_at", "events": "event_count", "users": "user_count", BY_RISK: ""}
 IS_VALUES = (
     "open",
@@ -83,7 +84,7 @@ Groups = QuerySet[ErrorGroup]
 
 @dataclass
 class SearchResult:
-    """The groups that were found, and the problems in the query as texts for the user."""
+    """The groups that were found, and messages to the user about problems in the query."""
 
     groups: Groups
     problems: list[str] = field(default_factory=list)
@@ -114,7 +115,7 @@ def find_groups(
 def search(
     query: str, *, groups: Groups, user: User | AnonymousUser, now: datetime, state: str = ""
 ) -> SearchResult:
-    """Filter the groups by a query. `state` (unresolved, all, or a status) applies if the query has no `is:` filter."""
+    """Filter the groups by a query. `state` (unresolved, all, a status) applies if the query has no filter `is:`."""
     result = SearchResult(groups)
     terms = search_terms.parse(query)
     if state and not any(term.key == "is" and term.value != "at-risk" for term in terms):
@@ -124,9 +125,8 @@ def search(
             condition = _condition(term, user, now)
         except ValueError as error:
             result.problems.append(str(error))
-            result.groups = (
-                result.groups.none()
-            )  # A bulk action must not change more groups than the user requested.
+            # Nothing is found, because a bulk action must not change more groups than the user requested.
+            result.groups = result.groups.none()
             continue
         result.groups = result.groups.filter(~condition if term.is_negative else condition)
     return result
@@ -172,13 +172,13 @@ def _event_id(text: str) -> uuid.UUID | None:
 
 
 def _groups_of(events: QuerySet[ErrorEvent]) -> QuerySet[ErrorEvent, int]:
-    """Return the groups of the events. A merged group is replaced by the group that it was merged into."""
+    """Return the groups of the events. A merged group is replaced by the group into which it was merged."""
     # Without distinct(), PostgreSQL compares each group with each event of a busy user.
     return events.values_list(Coalesce("group__merged_into_id", "group_id"), flat=True).distinct()
 
 
 def _by_event(column: str) -> Callable[[str], Q]:
-    # The indexes exclude empty values, and SQLite uses such an index only if the query excludes empty values, too.
+    # The indexes exclude empty values, and SQLite uses such an index only if the query also excludes empty values.
     return lambda value: Q(
         pk__in=_groups_of(ErrorEvent.objects.filter(~Q(**{column: ""}), **{column: value}))
     )
@@ -188,8 +188,8 @@ def _shown(parts: "QuerySet[GroupText] | QuerySet[GroupTag]") -> "QuerySet[Any, 
     return parts.values_list(Coalesce("group__merged_into_id", "group_id"), flat=True)
 
 
-# None of these filters uses EXISTS: with EXISTS, SQLite scans all rows that have the value, or all groups, once for
-# each group.
+# None of these filters uses EXISTS: with EXISTS, SQLite scans all
+# rows that have the value, or all groups, once for each group.
 
 
 def _group(**fields: str) -> Q:
@@ -199,7 +199,7 @@ def _group(**fields: str) -> Q:
 
 
 def _tag_or_reference(term: Term) -> Q:
-    """Match the tag or, for a name such as `order_id`, the reference in events with such a field.
+    """Match groups with the tag or, if the key is a name such as `order_id`, with events that have this reference.
 
     Raises ValueError for any other key.
     """
@@ -225,12 +225,12 @@ def _is_tag(key: str) -> bool:
 
 
 def _other_spellings(key: str) -> list[str]:
-    """Return the tag keys that differ from the key only by case, because search keys are read in lower case."""
+    """Return the tag keys that differ from the key only in case, because a query's keys are converted to lower case."""
     return [one for one in _list_tag_keys("") if one.lower() == key and one != key]
 
 
 def _uncounted_tag(key: str, value: str) -> Q:
-    """Match groups whose newest events have the tag, among the groups with more values than are counted."""
+    """Match groups whose newest events have the tag. Only groups with too many values to count each are searched."""
     full = GroupTag.objects.filter(key=key, value=OTHERS).values("group")
     newest = ErrorEvent.objects.filter(group__in=full).newest_first()
     group_of = dict(newest.values_list("pk", "group_id")[:MAX_SCANNED_EVENTS])
@@ -244,7 +244,7 @@ def _uncounted_tag(key: str, value: str) -> Q:
 
 
 def _list_tag_keys(prefix: str, limit: int = 100) -> list[str]:
-    """Return all tag keys in order, with one index look-up for each, because there may be millions of tags."""
+    """Return at most `limit` tag keys in order. Each takes one index look-up, because there may be millions of tags."""
     found: list[str] = []
     keys = GroupTag.objects.filter(key__startswith=prefix) if prefix else GroupTag.objects.all()
     keys = app_access.limit(keys).order_by("key")
@@ -313,8 +313,8 @@ def _tag(key: str, value: str) -> Q:
 def _user(value: str) -> Q:
     """Match groups with this user, by primary-key look-ups per group. An index by user would slow down ingestion.
 
-    Users who are known by their e-mail address are stored under a pseudonym of the address. With EXISTS, PostgreSQL
-    would scan the users of all groups once there are many.
+    If an app names a user by an e-mail address, the user is stored under a pseudonym of the address. The query does not
+    use EXISTS, because PostgreSQL would then scan the users of all groups if there are many.
     """
     known = {user for one in customer_references(value) for user in user_references(one)}
     users = GroupUser.objects.filter(group=OuterRef("pk"), user_key__in=known).values("user_key")
@@ -358,7 +358,7 @@ _FILTERS: dict[str, Callable[[str], Q]] = {
     "app": lambda value: Q(app__slug=value),
     "env": lambda value: _tag("environment", value),
     "environment": lambda value: _tag("environment", value),
-    # A group's first and last release may be missing among its tags, which are limited in number.
+    # A group's tags are limited in number, so its first and last release may be missing among them.
     "release": lambda value: (
         _group(first_release=value) | _group(last_release=value) | _tag("release", value)
     ),

@@ -20,9 +20,9 @@ def trace_id_of(payload: Mapping[str, Any]) -> str:
 
 
 def events_of_trace(trace_id: str, *, since: datetime, until: datetime) -> list[ErrorEvent]:
-    """Return the events of the trace that were received in this time, oldest first.
+    """Return the events of the trace that were received in this time range, oldest first.
 
-    Only the newest MAX_SCANNED_EVENTS events of this time are read.
+    Only the newest MAX_SCANNED_EVENTS events in the range are read.
     """
     received = ErrorEvent.objects.received_between(since, until).newest_first()
     ids = list(received.values_list("pk", flat=True)[:MAX_SCANNED_EVENTS])

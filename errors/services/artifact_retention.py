@@ -19,9 +19,9 @@ from errors.models import (
 from errors.services.artifacts import CHUNK_RETENTION, delete_chunks
 from errors.source_maps import storage
 
-# No file refers to the contents that an upload has saved until the upload is assembled.
+# An upload saves its contents before rows of files refer to them, so contents without a file are kept for this time.
 UPLOAD_MARGIN = timedelta(hours=1)
-CHUNK_SIZE = 500  # The number of rows per statement.
+CHUNK_SIZE = 500  # A statement deletes this many rows.
 
 
 def prune(*, now: datetime) -> dict[str, int]:
@@ -56,7 +56,7 @@ def _shrink(app_id: int) -> int:
 
 
 def stored_bytes(app_id: int) -> int:
-    """Return the size in the storage of the contents to which the app's bundles refer."""
+    """Return the bytes that the contents of the app's bundles take in the storage."""
     used = ArtifactContent.objects.filter(
         Exists(ArtifactFile.objects.filter(content=OuterRef("pk"))), app=app_id
     )
@@ -71,8 +71,8 @@ def _delete_contents(now: datetime) -> int:
     )
     rows = list(unused[: 20 * CHUNK_SIZE])
     for row in rows:
-        # The row is deleted first. If the process ends in between, a file remains; in the other order, a content would
-        # be missing.
+        # The row is deleted before the stored content. If the process ends in between, an unused content remains. In
+        # the other order, a row would refer to a missing content.
         if ArtifactContent.objects.filter(pk=row.pk, saved_at=row.saved_at).delete()[0]:
             storage.delete(row.name)
     return len(rows)

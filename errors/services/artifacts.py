@@ -1,4 +1,4 @@
-"""Receive build artifacts: chunks that are assembled into bundles, or single files of a release."""
+"""Receive build artifacts, either as chunks that are assembled into a bundle or as single files of a release."""
 
 import hashlib
 import os
@@ -21,18 +21,18 @@ from errors.models import ArtifactBundle, ArtifactContent, ArtifactFile, Uploade
 from errors.source_maps import storage
 from errors.source_maps.archive import Archive, ArchivedFile
 
-# A request with four chunks fits into DATA_UPLOAD_MAX_MEMORY_SIZE. The protocol demands a power of two.
+# A request with four chunks of this size fits into DATA_UPLOAD_MAX_MEMORY_SIZE. The protocol requires a power of two.
 CHUNK_BYTES = 1024 * 1024
 _PIECE_BYTES = 1024 * 1024
-# The maximum size of an app's chunks that are not assembled.
+# The chunks of an app that are not assembled may have at most this size in total.
 MAX_WAITING_BYTES = 2 * 1024 * 1024 * 1024
-# The maximum size of a file that is uploaded without chunks.
+# A file that is uploaded without chunks may have at most this size.
 MAX_SINGLE_FILE_BYTES = 64 * 1024 * 1024
 CHUNK_RETENTION = timedelta(days=1)
 
 
 class State(StrEnum):
-    """The states of an assembly, named as in the protocol."""
+    """The states of an assembly. Their names are those of sentry-cli's protocol."""
 
     OK = "ok"
     MISSING = "not_found"
@@ -47,7 +47,7 @@ class Assembled:
 
 
 def save_chunk(*, app: ClientApp, checksum: str, content: bytes, now: datetime) -> None:
-    """Save a part of an upload. Raises BrokenUpload if it does not match its checksum."""
+    """Save a part of an upload. Raises BrokenUpload if its checksum is wrong or it is too large."""
     if hashlib.sha1(content, usedforsecurity=False).hexdigest() != checksum:
         raise BrokenUpload(f"the chunk {checksum} does not match its checksum")
     if len(content) > CHUNK_BYTES:
@@ -74,7 +74,7 @@ def assemble(
     dist: str,
     now: datetime,
 ) -> Assembled:
-    """Assemble chunks into a bundle, and have waiting events resolved with it. Repeated calls are safe."""
+    """Assemble chunks into a bundle, and queue the events that it may resolve. Repeated calls are safe."""
     known = ArtifactBundle.objects.filter(app=app, checksum=checksum)
     if known.filter(release=release, dist=dist).update(uploaded_at=now, is_settled=False):
         _resolve_waiting(app)
@@ -120,9 +120,7 @@ def save_release_file(
     source_map_url: str,
     now: datetime,
 ) -> ArtifactFile:
-    """Save a single file of a release, and replace a file with the same URL.
-
-    Older versions of sentry-cli upload such files.
+    """Save a single file of a release, as old versions of sentry-cli upload it. Replace a file with the same URL.
 
     The file is read in pieces, because it may be large.
     """
@@ -177,7 +175,8 @@ def _save_content(app: ClientApp, content: IO[bytes], now: datetime) -> Artifact
     )
     content.seek(0)
     row.stored_bytes = storage.save(row.name, content)
-    # If another upload brought the content, it is kept for another day, until this upload refers to it.
+    # If an earlier upload has saved the same content, the new time
+    # protects it from deletion until a file of this upload refers to it.
     return ArtifactContent.objects.update_or_create(
         app=app,
         digest=row.digest,

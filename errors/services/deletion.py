@@ -1,7 +1,7 @@
-"""Delete groups, single events, and all events of a user, in small transactions that can be continued.
+"""Delete groups, single events, and all events of a user, in small transactions that a later run can continue.
 
-When events are deleted, the counts of their group are lowered. The numbers of errors by app and minute stay, because
-these events were received.
+When events are deleted, the counts of their group are lowered. The counts by app and minute stay, because they count
+received events.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -32,12 +32,13 @@ from errors.store.groups import group_cache
 from errors.store.regroup import remove_event
 from errors.store.write_lock import write_lock
 
-CHUNK_SIZE = 100  # The number of events in one transaction.
-AT_ONCE_SECONDS = 2.0  # The time limit of a request; the task deletes the rest.
+CHUNK_SIZE = 100  # A transaction deletes this many events.
+# A request deletes events for at most this time, and a task deletes the rest.
+AT_ONCE_SECONDS = 2.0
 
 
 def delete_groups(groups: Sequence[ErrorGroup], *, now: datetime) -> int:
-    """Delete the groups with those merged into them, and their events. Return the number of groups.
+    """Delete the groups, the groups merged into them, and all their events. Return the number of groups.
 
     Pages no longer show the groups. Later events of the same error open a new group.
     """
@@ -63,13 +64,13 @@ def delete_event(event: ErrorEvent) -> None:
 
 
 def delete_events_of_user(*, app: ClientApp, user_key: str, now: datetime) -> None:
-    """Delete all events of a user of the app. After AT_ONCE_SECONDS, the task deletes the remaining ones."""
+    """Delete all events of a user of the app. A task deletes the events that remain after AT_ONCE_SECONDS."""
     EventDeletion.objects.create(app=app, user_key=user_key, requested_at=now)
     continue_deletions(seconds=AT_ONCE_SECONDS)
 
 
 def continue_deletions(*, seconds: float = 40.0) -> int:
-    """Carry out requested deletions for at most `seconds`. Return the number of events."""
+    """Continue requested deletions for at most `seconds`. Return the number of deleted events."""
     budget = Budget(seconds)
     count = 0
     for deletion in EventDeletion.objects.order_by("pk"):
@@ -101,7 +102,7 @@ def _of_group(deletion: EventDeletion) -> Iterator[list[int]]:
 
 
 def _of_user(deletion: EventDeletion) -> Iterator[list[int]]:
-    """Yield the ids of the user's events, group by group: events are indexed by group, and users are known by group."""
+    """Yield the ids of the user's events in chunks, group by group, because events are indexed by group only."""
     groups = ErrorGroup.objects.filter(app=deletion.app_id, users__user_key=deletion.user_key)
     for group_id in list(groups.order_by("pk").values_list("pk", flat=True)):
         last = 0

@@ -1,6 +1,6 @@
-"""Count the items that are not stored in memory, and write the sums every few seconds, so a flood causes few writes.
+"""Count discarded items in memory, and write the sums every few seconds, so that a flood causes few writes.
 
-A process that is killed loses a few seconds of these counts. Events are never buffered like this.
+A process that is killed loses the counts of a few seconds. Events themselves are never buffered in this way.
 """
 
 from datetime import datetime
@@ -14,8 +14,9 @@ from errors.models import Discarded
 
 MAX_KEYS = 5_000
 
-_Key = tuple[int, str, str, str]  # The app, source, category and reason.
-_Sum = tuple[int, datetime, datetime]  # The number, the first time and the last time.
+_Key = tuple[int, str, str, str]  # A key has the app's id, the source, the category and the reason.
+# A sum has the number of items, the first time and the last time.
+_Sum = tuple[int, datetime, datetime]
 
 
 def count(
@@ -23,9 +24,7 @@ def count(
 ) -> None:
     now = timezone.now()
     discarded_items.add((app_id, source.value, category[:64], reason[:64]), (number, now, now))
-    if (
-        connection.in_atomic_block
-    ):  # Inside a transaction, the caller expects to read the row immediately.
+    if connection.in_atomic_block:  # Inside a transaction, callers read the row immediately.
         discarded_items.flush()
 
 

@@ -1,6 +1,6 @@
-"""Add up minute counts by hour, so that a month's chart reads a few thousand rows instead of half a million.
+"""Add up counts per minute to counts per hour, so that a month's chart reads thousands of rows, not half a million.
 
-Ingestion only writes minutes. Readers use the hours that are rolled up, and minutes for the time after them.
+Ingestion writes only counts per minute. Readers use these for the time after the newest hour that is rolled up.
 """
 
 from datetime import datetime
@@ -11,12 +11,12 @@ from django.db.models import F, Max, Sum
 from core.lib.upsert import upsert
 from errors.models import HourCount, MinuteCount, hour_of
 
-# Roll up the last 26 hours again, because late commits may belong to an hour that has ended.
+# Each run rolls up these last hours again, because a late commit may belong to an hour that has ended.
 RECOMPUTE_HOURS = 26
 
 
 def first_pending_hour() -> int:
-    """Return the first hour that is not rolled up yet, or 0 if none is."""
+    """Return the first hour that is not rolled up yet, or 0 if no hour is rolled up."""
     newest: int | None = HourCount.objects.aggregate(newest=Max("hour"))["newest"]
     return 0 if newest is None else newest + 1
 
@@ -25,7 +25,7 @@ def first_pending_hour() -> int:
 def roll_up(*, now: datetime, everything: bool = False) -> int:
     """Roll up the hours that have ended, and the last RECOMPUTE_HOURS again. Return the number of rows.
 
-    With `everything`, roll up all hours. An import, which writes old minutes, needs this.
+    With `everything`, roll up all hours. This is necessary after an import, which writes old counts.
     """
     this_hour = hour_of(now)
     first = 0 if everything else min(first_pending_hour(), this_hour - RECOMPUTE_HOURS)

@@ -28,7 +28,7 @@ def files_in(paths: list[Path]) -> list[Path]:
 
 
 class EventFile:
-    """The events of a file, as an iterable. `position` is the number of bytes that have been read.
+    """An iterable over the events of a file. `position` is the number of bytes that have been read.
 
     A file with one event per line may have any size. A file with a single JSON document must not exceed
     MAX_DECOMPRESSED_BYTES.
@@ -112,7 +112,7 @@ def _is_event(value: Any) -> TypeGuard[dict[str, Any]]:
 
 
 def _as_sent(event: dict[str, Any]) -> dict[str, Any]:
-    """Convert an event from Sentry's API, which lists the interfaces as entries, to the format that SDKs send."""
+    """Convert an event from Sentry's API, which lists its parts as `entries`, to the format that SDKs send."""
     entries = event.pop("entries", None)
     for entry in entries if isinstance(entries, list) else ():
         kind = entry.get("type") if isinstance(entry, dict) else None
@@ -139,7 +139,7 @@ _FRAME_NAMES = {
 
 
 def _as_sdk_spells(value: Any) -> Any:
-    """Rename members whose names differ between the API and SDKs. `context` has the source lines around a frame."""
+    """Rename the members whose names differ between the API and SDKs, and split `context` into lines of source code."""
     if isinstance(value, list):
         return [_as_sdk_spells(one) for one in value]
     if not isinstance(value, dict):
@@ -158,7 +158,7 @@ def _as_sdk_spells(value: Any) -> Any:
 def new_event(raw: dict[str, Any], *, app: ClientApp, now: datetime) -> NewEvent:
     """Build an event whose time of receipt is the time at which it occurred.
 
-    An event without an id gets one derived from its content, so importing it twice stores it once.
+    An event without an id gets an id that is derived from its content, so that a repeated import stores it once.
     """
     given = event_id_of(raw.get("event_id"))
     content = blake2b(json_codec.encode(raw), digest_size=16).digest()

@@ -1,6 +1,7 @@
-"""Buffer the measurements from envelopes and pass them to health once a second.
+"""Buffer the measurements from envelopes, and pass them to the app `health` once a second.
 
-Browsers send a session with almost every event. A process that is killed loses a second of measurements.
+There are many, because browsers send a session with almost every event. A process that is killed loses the measurements
+of one second.
 """
 
 from collections.abc import Sequence

@@ -1,8 +1,8 @@
 """Merge and unmerge groups.
 
-A merge moves fingerprints, not events. New events go to the group that is kept; earlier events stay in their groups and
-are shown with it. Therefore, merging a million events is as fast as merging two, and an unmerge restores the earlier
-groups exactly. Events that arrived while the groups were merged stay in the kept group.
+A merge moves fingerprints, not events. New events go to the group that is kept; earlier events stay in their groups,
+and pages show them with the kept group. Therefore, merging a million events is as fast as merging two, and an unmerge
+restores the earlier groups exactly. Events that arrived while the groups were merged stay in the kept group.
 """
 
 import uuid
@@ -67,9 +67,9 @@ def _absorb(kept: ErrorGroup, other: ErrorGroup) -> None:
 
 @transaction.atomic
 def unmerge_group(other: ErrorGroup, *, user: User | None, now: datetime) -> ErrorGroup:
-    """Unmerge a group: give its fingerprints and events back to it.
+    """Unmerge a group, so that it has its fingerprints and its earlier events again. Returns the group.
 
-    Does nothing if the group is not merged. Returns the group.
+    Does nothing if the group is not merged.
     """
     other = ErrorGroup.objects.select_for_update().get(pk=other.pk)
     if other.merged_into_id is None:

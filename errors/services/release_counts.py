@@ -1,4 +1,4 @@
-"""Add up stored events by release once a minute: counts, users, and the first event as a derived deploy.
+"""Add up the events and users of releases once a minute, and derive a deploy from the first event of a release.
 
 The roll-up reads the events stored since the previous roll-up in SQL, so it does not slow down ingestion.
 """
@@ -22,13 +22,13 @@ from errors.models import (
 )
 from errors.store.write_lock import write_lock
 
-# The id of an event contains its time of receipt, which is earlier than the commit.
+# An event's id contains its time of receipt. The event is committed later, so the newest ids are left for the next run.
 COMMIT_MARGIN = timedelta(seconds=15)
-CHUNK_SIZE = 50_000  # The number of events per transaction.
-MAX_CHUNKS = 20  # The maximum number of chunks per run.
+CHUNK_SIZE = 50_000  # A transaction counts this many events.
+MAX_CHUNKS = 20  # A run counts at most this many chunks.
 # An app's public key is enough to send events, so the number of releases that events may create is limited.
 MAX_RELEASES_PER_APP = 5_000
-DEFAULT_ENVIRONMENT = "production"  # SDKs use this default, too, for events without an environment.
+DEFAULT_ENVIRONMENT = "production"  # SDKs have the same default for events without an environment.
 
 
 def roll_up(*, now: datetime) -> int:

@@ -1,7 +1,8 @@
-"""Resolve stored events with source maps, in workers. The client has its response before that.
+"""Resolve stored events with source maps, in workers. Clients do not wait for this.
 
-A row in EventToResolve is an event to resolve; queued tasks only make the work start sooner. A row is claimed before it
-is processed, and its attempts are counted, so that a source map that ends the worker is tried three times, not forever.
+Each row in EventToResolve is an event to resolve; queued tasks only make the work start sooner. A row is claimed before
+it is processed, and its attempts are counted. Therefore, a source map that crashes the worker is tried only three
+times.
 """
 
 import logging
@@ -40,15 +41,16 @@ log = logging.getLogger(__name__)
 BATCH_SIZE = 50
 MAX_ATTEMPTS = 3
 CLAIM = timedelta(minutes=2)
-# An upload may resolve earlier events: in each group, the newest events of the last days.
+# After an upload, the newest events of each group in this time are resolved as well.
 LOOK_BACK = timedelta(days=14)
 MAX_GROUPS = 200
 MAX_EVENTS_PER_GROUP = 50
 MAX_EVENTS = 2_000
-# After this delay, processes know that an app has source maps. Events stored before that are found by a second pass.
+# At most this time after an app's first upload, processes mark its events for
+# resolution. A second pass then finds the events that were stored before.
 SETTLE = timedelta(seconds=15)
 PLATFORMS = ("javascript", "node")
-_MAX_APPS = 4  # The maximum number of apps whose source maps a worker keeps open.
+_MAX_APPS = 4  # A worker keeps the source maps of at most this many apps open.
 
 _maps: OrderedDict[int, tuple[Any, Maps]] = OrderedDict()
 
@@ -68,7 +70,7 @@ def resolve_pending(*, now: datetime, seconds: float = 30.0) -> int:
 
 
 def _claim(now: datetime) -> list[int]:
-    """Claim waiting events: a batch of new ones, or a single event that was tried before."""
+    """Claim waiting events: either a batch of new events, or a single event that was tried before."""
     with write_lock(), transaction.atomic():
         free = EventToResolve.objects.filter(Q(claimed_until=None) | Q(claimed_until__lt=now))
         rows = free.select_for_update(skip_locked=True).order_by("pk")
@@ -118,14 +120,14 @@ def _resolve_batch(ids: Sequence[int], now: datetime) -> None:
 
 
 def _postpone(ids: Sequence[int], now: datetime) -> None:
-    """Postpone the resolution of the events until the claim ends. This attempt does not count."""
+    """Postpone the resolution of the events until the claim ends, without counting this attempt."""
     EventToResolve.objects.filter(pk__in=ids).update(
         attempts=F("attempts") - 1, claimed_until=now + CLAIM
     )
 
 
 def _maps_of(app_id: int) -> Maps:
-    """Return the app's source maps, opened again after an upload."""
+    """Return the app's source maps. They are opened again after each upload."""
     version = ArtifactBundle.objects.filter(app=app_id).aggregate(
         pk=Max("pk"), at=Max("uploaded_at")
     )
@@ -199,7 +201,7 @@ def queue_waiting(app_id: int, *, now: datetime) -> int:
 
 
 def settle_uploads(*, now: datetime) -> int:
-    """Search a second time for events that an upload may resolve. Return the number of uploads."""
+    """Queue the events that recent uploads may resolve a second time. Return the number of uploads."""
     due = ArtifactBundle.objects.filter(is_settled=False, uploaded_at__lt=now - SETTLE)
     rows = list(due.values_list("pk", "app_id"))
     for app_id in sorted({app_id for _, app_id in rows}):
@@ -209,7 +211,7 @@ def settle_uploads(*, now: datetime) -> int:
 
 
 def give_up(*, now: datetime) -> int:
-    """Stop the resolution of events that failed too often. Return their number."""
+    """Stop resolving events whose resolution failed too often. Return their number."""
     failed = EventToResolve.objects.filter(attempts__gte=MAX_ATTEMPTS, claimed_until__lt=now)
     ids = list(failed.values_list("pk", flat=True)[:1_000])
     for pk in ids:

@@ -1,7 +1,7 @@
 """Delete events that are older than their app's retention. Groups, counts and history stay.
 
-On PostgreSQL, a day past every app's retention is dropped as a partition. Otherwise, rows are deleted in small chunks,
-each in a short transaction of its own, so that ingestion never waits long.
+On PostgreSQL, the partition of a day that is past every app's retention is dropped. Otherwise, rows are deleted in
+small chunks, each in a short transaction, so that ingestion never waits long.
 """
 
 import time
@@ -31,15 +31,18 @@ from errors.store.write_lock import write_lock
 
 _Row = tuple[int, UUID, int]
 
-CHUNK_SIZE = 40  # The number of events.
-DAY_CHUNK_SIZE = 500  # The number of ids per chunk when a whole partition is dropped.
-# Between chunks, sleep max(MIN_PAUSE_SECONDS, _PAUSE_FACTOR x duration of the chunk), so that ingestion can write.
+CHUNK_SIZE = 40  # A transaction deletes this many events.
+# Before a partition is dropped, a transaction deletes this many of its seen ids.
+DAY_CHUNK_SIZE = 500
+# Between chunks, the task sleeps max(MIN_PAUSE_SECONDS, _PAUSE_FACTOR
+# x duration of the chunk), so that ingestion can write.
 MIN_PAUSE_SECONDS = 0.02
 _PAUSE_FACTOR = 5
 MINUTE_COUNT_RETENTION = timedelta(days=100)
 SUM_RETENTION = timedelta(days=400)
 _DICTIONARY_MARGIN = timedelta(days=2)
-# Events of a deleted app remain, because they have no foreign-key constraint. They are deleted a day after the others.
+# Events of a deleted app remain, because they have no foreign-key
+# constraint. They are deleted with this delay after the longest retention.
 _DELETED_APP_MARGIN = timedelta(days=1)
 
 
@@ -56,7 +59,7 @@ class Budget:
 
 
 def prune(*, now: datetime, seconds: float = 40.0) -> dict[str, int]:
-    """Delete rows past their retention, for at most `seconds`. Return the number of deletions by kind."""
+    """Delete rows past their retention, for at most `seconds`. Return the number of deleted rows by kind."""
     budget = Budget(seconds)
     removed = {"events": 0, "days": 0, "dictionaries": 0}
     retention = dict(ClientApp.objects.values_list("pk", "retention_days"))
@@ -121,9 +124,9 @@ def _delete_events(cutoff: int, budget: Budget, *, app_id: int | None = None) ->
 
 
 def _delete_seen_of_day(day: date, budget: Budget) -> int:
-    """Delete the day's ids from SeenEvent, so that its partitions can be dropped.
+    """Delete the ids of the day's events from SeenEvent, so that the day's partitions can be dropped.
 
-    Continues where the last run stopped.
+    A run continues where the last run stopped.
     """
     count = 0
     end = received_id(_end(day))
@@ -165,6 +168,6 @@ def _delete_seen(chunk: list[_Row]) -> None:
 
 
 def _delete_dictionaries(before: date) -> int:
-    """Delete dictionaries that no remaining event uses. The store marks used dictionaries once a day."""
+    """Delete dictionaries that no event uses. The store records once a day that a dictionary is used."""
     count, _ = PayloadDictionary.objects.filter(last_used_date__lt=before).delete()
     return count

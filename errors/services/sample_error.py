@@ -1,4 +1,4 @@
-"""Report a test error of an app, so that staff see where the app's errors appear."""
+"""Report a test error for an app, so that staff see where the app's errors appear."""
 
 import uuid
 from datetime import datetime
@@ -13,9 +13,9 @@ TITLE = "Test error from the portal"
 
 
 def report_sample(app: ClientApp, *, now: datetime) -> ErrorGroup:
-    """Store an event of the level info and return its group. Raises Unavailable or NotStorable.
+    """Store an event of level info and return its group. Raises Unavailable or NotStorable.
 
-    The event takes the path of an SDK's event after its request has been read. All test errors of an app are one group.
+    The event is processed like one from an SDK whose request has been read. All test errors of an app are one group.
     """
     event = {
         "event_id": uuid.uuid4().hex,

@@ -1,6 +1,6 @@
 """Count the sessions and users of releases in memory, and write the sums every few seconds.
 
-A process that is killed loses a few seconds of these counts. Events are never buffered like this.
+A process that is killed loses the counts of a few seconds. Events themselves are never buffered in this way.
 """
 
 import threading
@@ -20,7 +20,7 @@ from errors.models import hour_of
 from errors.services.release_counts import MAX_RELEASES_PER_APP
 
 MAX_WAITING = 20_000
-_Version = tuple[int, str]  # The app and the version.
+_Version = tuple[int, str]  # A tuple has the app's id and the version.
 _OUTCOMES = ("started", "errored", "crashed", "abnormal")
 
 
@@ -43,7 +43,7 @@ _lock = threading.Lock()
 
 
 def count(app: ClientApp, sessions: Sessions, *, now: datetime) -> None:
-    """Count sessions. Those without a release are not counted."""
+    """Count sessions. Sessions without a release are not counted."""
     if not sessions.release:
         return
     version = (app.pk, sessions.release)
@@ -59,9 +59,7 @@ def count(app: ClientApp, sessions: Sessions, *, now: datetime) -> None:
             key = (version, pseudonym(sessions.user))
             crashed, _ = _users.get(key, (0, now))
             _users[key] = (max(crashed, int(sessions.crashed > 0)), now)
-    if (
-        connection.in_atomic_block
-    ):  # Inside a transaction, the caller expects to read the row immediately.
+    if connection.in_atomic_block:  # Inside a transaction, callers read the row immediately.
         flush()
 
 

@@ -1,4 +1,4 @@
-"""Change groups for staff. Each function records the user and time, and returns the number of groups that it changed.
+"""Change groups for staff. Each change is recorded with its user and time in the history of the group.
 
 The module errors.store.regressions makes the changes that new events cause.
 """
@@ -116,7 +116,7 @@ def add_comment(group: ErrorGroup, *, user: User | None, now: datetime, text: st
 def undo(batch: uuid.UUID, *, user: User, now: datetime) -> int:
     """Undo the user's action of the last hour and return the number of groups restored.
 
-    A group that was changed again after the action, by a person or by an event, stays as it is.
+    If a person or an event has changed a group after the action, the group stays unchanged.
     """
     notes = (
         GroupNote.objects.filter(batch=batch, by=user, at__gt=now - UNDO_PERIOD)

@@ -1,7 +1,7 @@
-"""Read the archives that sentry-cli and the bundler plugins upload. Does not use the database.
+"""Read the archives that sentry-cli and the bundler plugins upload. This module does not use the database.
 
-An archive is a zip file after eight bytes with a magic number and a version. Its `manifest.json` describes the files:
-type, URL, and headers with the debug id and the URL of the source map. The format is described at
+An archive consists of eight bytes, with a magic number and a version, and a zip file. Its `manifest.json` describes the
+files: type, URL, and headers with the debug id and the URL of the source map. The format is described at
 https://getsentry.github.io/symbolicator/advanced/source-bundles
 """
 
@@ -27,7 +27,7 @@ _DEBUG_ID = re.compile(
 
 @dataclass(frozen=True)
 class ArchivedFile:
-    kind: str  # One of ArtifactFile.Kind.
+    kind: str  # This is a value of ArtifactFile.Kind.
     url: str
     debug_id: str
     source_map_url: str
@@ -35,7 +35,7 @@ class ArchivedFile:
 
 
 def debug_id_of(value: object) -> str:
-    """Return a debug id as 32 hex digits, or "" for anything else. The age that may follow an id is ignored."""
+    """Return a debug id as 32 hex digits, or "" for anything else. A debug id may end with an age, which is ignored."""
     found = _DEBUG_ID.match(value.strip().lower()) if isinstance(value, str) else None
     return "".join(found.groups()) if found else ""
 

@@ -1,4 +1,4 @@
-"""Replace a minified frame by the original one, with an opened source map. Does not use the database."""
+"""Replace a minified frame by the original frame from an opened source map. This module does not use the database."""
 
 import re
 from typing import Any, Protocol
@@ -76,9 +76,9 @@ def original(frame: dict[str, Any], source_map: OpenedMap) -> dict[str, Any] | N
 
 
 def source_path(source: str) -> str:
-    """Return the path of a source as developers know it: webpack://shop/./src/cart.js becomes src/cart.js.
+    """Return the path of a source in its repository: webpack://shop/./src/cart.js becomes src/cart.js.
 
-    The bundler plugins upload the same source as shop/./src/cart.js.
+    Bundler plugins upload the same source as shop/./src/cart.js.
     """
     path = _LOADERS.sub("", source)
     if path.startswith(("http://", "https://")):

@@ -1,4 +1,4 @@
-"""Find the source map of a script among an app's uploads, by debug id or else by release and URL."""
+"""Find the source map of a script among an app's uploads: by debug id or, without one, by release and URL."""
 
 import base64
 import binascii
@@ -21,22 +21,20 @@ log = logging.getLogger(__name__)
 
 MAX_MAP_BYTES = 96 * 1024 * 1024
 MAX_CACHED_MAPS = 8
-MAX_CACHED_BYTES = (
-    64 * 1024 * 1024
-    # The maximum size of the source maps that are kept open. Each one takes about the same amount of memory in
-    # addition.
-)
+# This limits the size of the files whose source maps are kept
+# open. The opened source maps take about twice this memory.
+MAX_CACHED_BYTES = 64 * 1024 * 1024
 _REFERENCE = re.compile(rb"//[#@]\s*sourceMappingURL=(\S+)\s*(?:\*/\s*)?$")
 _TAIL_BYTES = 4 * 1024 * 1024  # An inline source map is at the end of its script.
 
 
 class UnusableMap(Exception):
-    """A source map that is missing, broken or too large. The text is shown on the event's page."""
+    """The source map is missing, broken or too large. The event's page shows the text of the exception."""
 
 
 @dataclass(frozen=True)
 class Script:
-    """A script as an event names it: its URL, and the debug id that the bundler plugin injected."""
+    """A script that an event names by its URL and by the debug id that a bundler plugin added to it."""
 
     url: str
     debug_id: str = ""
@@ -45,7 +43,7 @@ class Script:
 def scripts_of(event: Mapping[str, Any]) -> dict[str, str]:
     """Return the debug ids that an event lists, by the path of the script's URL.
 
-    Hosts are ignored, because they may be filtered in one place and not in the other.
+    The keys have no hosts, because the scrubber may have filtered a host in the frames but not in the list of images.
     """
     meta = event.get("debug_meta")
     images = meta.get("images") if isinstance(meta, dict) else None
@@ -67,7 +65,7 @@ def path_of(url: str) -> str:
 
 
 class Maps:
-    """The source maps of one app. Those used last stay open, because events of a release use the same source maps."""
+    """The source maps of one app. The last used ones stay open, because events of a release share source maps."""
 
     def __init__(self, app_id: int) -> None:
         self._app_id = app_id
@@ -79,7 +77,7 @@ class Maps:
         self.used_bundles: set[int] = set()
 
     def open(self, script: Script, *, release: str, dist: str) -> OpenedMap | None:
-        """Return the source map of a script, or None if the app has uploaded nothing for it. Raises UnusableMap."""
+        """Return the source map of a script, or None if nothing was uploaded for the script. Raises UnusableMap."""
         key = (release, dist, script)
         if key not in self._found:
             self._found[key] = self._find(script, release, dist)
@@ -168,7 +166,7 @@ def _names(url: str) -> list[str]:
 
 
 def _reference_in(file: ArtifactFile) -> str:
-    """Return the reference in the last line of a script, or ""."""
+    """Return the URL of the source map from the last line of a script, or ""."""
     content = storage.load(file.content.name, sha256=file.content.digest) or b""
     found = _REFERENCE.search(content.rstrip()[-_TAIL_BYTES:])
     return found[1].decode("utf-8", "replace") if found else ""

@@ -1,4 +1,4 @@
-"""Resolve the frames of an event with the source maps of its app. Does not write to the database."""
+"""Resolve the frames of an event with the source maps of its app. This module does not write to the database."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -8,13 +8,13 @@ from errors.source_maps.frames import is_minified, merged, original
 from errors.source_maps.lookup import Maps, Script, UnusableMap, path_of, scripts_of
 
 MAX_PROBLEMS = 10
-# The original frames, with None for frames that stay unchanged.
+# A stack is a list of original frames. None stands for a frame that stays unchanged.
 Stack = list[dict[str, Any] | None]
 
 
 @dataclass
 class Resolution:
-    """The original frames of an event, keyed by the location of their stack, and the reasons why frames are missing."""
+    """The original frames of an event by the place of their stack, and the reasons why original frames are missing."""
 
     stacks: dict[str, Stack] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
@@ -81,7 +81,7 @@ def _missing(script: Script, release: str) -> str:
 
 
 def apply(event: Mapping[str, Any], stacks: Mapping[str, Stack]) -> dict[str, Any]:
-    """Return the event with the original frames instead of the minified ones. The given event does not change."""
+    """Return a copy of the event with the original frames instead of the minified frames."""
     changed = dict(event)
     for place, stack in stacks.items():
         name, _, number = place.partition(".")

@@ -32,7 +32,7 @@ def _storage() -> Storage:
 
 
 def save(name: str, content: IO[bytes]) -> int:
-    """Save a content, compressed and durably, unless it is already saved. Return its size in the storage.
+    """Compress a content and save it to the disk, unless it is already saved. Return its size in the storage.
 
     The content is read in pieces from its current position. Raises StorageUnavailable.
     """
@@ -55,7 +55,8 @@ def _flush_to_disk(storage: Storage, name: str) -> None:
     try:
         path = storage.path(name)
     except NotImplementedError:
-        return  # Django raises it for storages without local files, such as S3, which store durably.
+        # Storages without local files, such as S3, raise NotImplementedError. They save durably themselves.
+        return
     with open(path, "rb") as file:
         os.fsync(file.fileno())
 
@@ -91,7 +92,7 @@ def delete(name: str) -> None:
 
 @deconstructible
 class DatabaseStorage(Storage):
-    """A storage that keeps files in the portal's database, which all nodes use."""
+    """A storage that saves files in the portal's database, which all nodes share."""
 
     def _open(self, name: str, mode: str = "rb") -> File[bytes]:
         row = StoredContent.objects.filter(name=name).first()

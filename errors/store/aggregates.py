@@ -1,4 +1,4 @@
-"""Aggregate a batch of events per group, hour, minute, tag and user. Does not use the database."""
+"""Aggregate a batch of events per group, hour, minute, tag and user. This module does not use the database."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from errors.event.new_event import NewEvent
 from errors.models import hour_of, minute_of
 from errors.store.groups import worse_severity
 
-# The maximum number of values of one tag in one group; further values are counted as OTHERS.
+# At most this many values of a tag are counted per group. Further values are counted together as OTHERS.
 MAX_TAG_VALUES = 100
 OTHERS = "(others)"
 MAX_KNOWN_TAGS = 50_000
@@ -38,9 +38,9 @@ class GroupAggregate:
 
 
 class TagValues:
-    """The tag values seen so far.
+    """The values of each tag that this process has counted in each group.
 
-    Their number is limited, so that a tag with unique values (such as order numbers) does not fill the database.
+    Their number is limited, so that a tag with unique values, such as order numbers, does not fill the database.
     """
 
     def __init__(self) -> None:
@@ -66,7 +66,7 @@ _COLUMNS = ("environment", "release", "function", "category")
 
 
 class Aggregates:
-    """The counts of one batch."""
+    """The counts of one batch, for all tables that count events."""
 
     def __init__(self) -> None:
         self.groups: dict[int, GroupAggregate] = {}

@@ -13,14 +13,14 @@ from errors.store.write_lock import write_lock
 
 log = logging.getLogger(__name__)
 
-Events = Sequence[NewEvent]  # The events of one request.
+Events = Sequence[NewEvent]  # These are the events of one request.
 
 
 Outcome = BatchResult | Unavailable | NotStorable
 
 
 def commit(requests: Sequence[Events]) -> list[Outcome]:
-    """Return one outcome for each request, in the order of the requests. Never raises."""
+    """Commit the events, and return one outcome for each request in the order of the requests. Never raises."""
     if not requests:
         return []
     try:
@@ -33,7 +33,8 @@ def commit(requests: Sequence[Events]) -> list[Outcome]:
     except Exception as error:
         if isinstance(error, DatabaseError):
             _reconnect()
-        if len(requests) > 1:  # An event that cannot be stored must not make the others fail.
+        # One event that cannot be stored must not prevent the storage of the others.
+        if len(requests) > 1:
             return [outcome for request in requests for outcome in commit([request])]
         log.exception("an event could not be stored")
         return [NotStorable(str(error)[:300])]
@@ -42,11 +43,11 @@ def commit(requests: Sequence[Events]) -> list[Outcome]:
 
 
 def store_events(events: Events) -> BatchResult:
-    """Store events and return once they are committed.
+    """Store events and return when they are committed.
 
-    If the caller has opened a transaction, the events are stored in it.
+    If the caller has opened a transaction, the events are stored in this transaction.
 
-    Raises Unavailable or NotStorable; then nothing is stored.
+    Raises Unavailable or NotStorable if nothing is stored.
     """
     if connection.in_atomic_block:
         result = write(events) if events else BatchResult()
@@ -59,7 +60,7 @@ def store_events(events: Events) -> BatchResult:
 
 
 def _reconnect() -> None:
-    """Close the connection so that the next batch opens a new one."""
+    """Close the connection, so that the next batch opens a new connection."""
     try:
         connection.close()
     except DatabaseError:

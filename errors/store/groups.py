@@ -1,4 +1,4 @@
-"""Map fingerprints to groups, which are cached per process and created in the store's transaction."""
+"""Find the groups of fingerprints in a cache of the process, and create missing groups in the store's transaction."""
 
 import threading
 import time
@@ -14,16 +14,16 @@ from errors.models import SEVERITY_RANK, ErrorGroup, GroupHash, PayloadDictionar
 from errors.store import to_resolve
 from errors.store.payloads import MAX_DICTIONARY_BYTES, Dictionary, pack, unpack
 
-Key = tuple[int, str]  # The app's id and the hash.
+Key = tuple[int, str]  # A key has the app's id and the hash.
 
 MAX_ENTRIES = 20_000
 MAX_DICTIONARIES = 400
 MAX_MISSES = 8  # After this many consecutive misses, a dictionary is replaced.
-TRUSTED_SECONDS = 30.0  # After this time, entries are compared with the database again.
+TRUSTED_SECONDS = 30.0  # After this time, a cached entry is compared with the database again.
 
 
 class GroupCacheEntry:
-    """A group as this process last saw it. The store checks in its transaction whether the entry is up to date."""
+    """A group as this process last read it. The store checks in its transaction that the entry is up to date."""
 
     __slots__ = ("checked_at", "dictionary", "group_id", "misses", "used_on")
 
@@ -31,9 +31,10 @@ class GroupCacheEntry:
         self.group_id = group_id
         self.checked_at = time.monotonic()
         self.dictionary: Dictionary | None = None
-        # The date on which the dictionary's row was last marked as used.
+        # On this date, the dictionary's row was last marked as used.
         self.used_on: date | None = None
-        self.misses = 0  # The number of consecutive payloads that the dictionary compressed badly.
+        # This is the number of consecutive payloads that the dictionary compressed badly.
+        self.misses = 0
 
     def record_use(self, packed_size: int) -> None:
         if self.dictionary is not None:
@@ -45,7 +46,7 @@ class GroupCacheEntry:
 
 
 class GroupCache:
-    """The groups that this process has seen lately. Dictionaries take the most memory, so they have a lower limit."""
+    """The groups that this process used last. Dictionaries have a lower limit, because they take the most memory."""
 
     def __init__(self) -> None:
         self._entries: OrderedDict[Key, GroupCacheEntry] = OrderedDict()
@@ -111,8 +112,8 @@ def resolve(events: Sequence[NewEvent]) -> dict[Key, GroupCacheEntry]:
         found.update(_look_up(missing))
         missing = [key for key in missing if key not in found]
     if missing:
-        # Concurrent first events must create one group: one transaction creates it; the others wait here and then find
-        # it.
+        # Concurrent first events must create only one group. One transaction creates
+        # the group, while the other transactions wait here and then find it.
         if connection.vendor == "postgresql":
             with connection.cursor() as cursor:
                 for app_id in sorted({app_id for app_id, _ in missing}):
@@ -166,7 +167,7 @@ def _load_dictionaries(groups: Sequence[GroupCacheEntry]) -> None:
 
 
 def _adopt_earlier_group(event: NewEvent) -> int | None:
-    """Find the group by earlier versions of the fingerprint and add the new hash to it. Return its id, or None."""
+    """Find a group by an earlier version of the fingerprint, and give it the new hash too. Return its id, or None."""
     for earlier in fingerprint.EARLIER:
         hash_ = earlier(json_codec.decode(event.payload))
         old = GroupHash.objects.filter(app_id=event.app_id, hash=hash_).first()

@@ -10,10 +10,11 @@ from errors.models import received_id
 
 TABLES = ("errors_errorevent", "errors_eventpayload")
 _NAME = re.compile(r"errors_errorevent_(\d{8})")
-_ready_days: set[date] = set()  # The days whose partitions are known to exist.
-# A statement that waits for an exclusive lock blocks all later statements on the table, so DROP TABLE gives up early.
+_ready_days: set[date] = set()  # The partitions of these days are known to exist.
+# While DROP TABLE waits for its exclusive lock, it blocks all
+# later statements on the table, so it waits only this long.
 _LOCK_TIMEOUT_MS = 100
-_LOCK_NOT_AVAILABLE = "55P03"  # This is the SQLSTATE of PostgreSQL.
+_LOCK_NOT_AVAILABLE = "55P03"  # This is PostgreSQL's SQLSTATE for a lock timeout.
 
 
 def is_partitioned() -> bool:
@@ -21,7 +22,7 @@ def is_partitioned() -> bool:
 
 
 def ids_of(day: date) -> tuple[int, int]:
-    """Return the smallest id of events that were received on the day, and that of the next day."""
+    """Return the smallest event ids of the day and of the next day, by time of receipt."""
     start = datetime(day.year, day.month, day.day, tzinfo=UTC)
     return received_id(start), received_id(start + timedelta(days=1))
 
@@ -36,7 +37,8 @@ def ensure(day: date) -> None:
     if is_ready(day):
         return
     with connection.cursor() as cursor:
-        # Two nodes may do this at midnight, and the second node must see the tables that the first one created.
+        # Two nodes may create partitions at midnight, and the second
+        # node must see the tables that the first one created.
         cursor.execute("SELECT pg_advisory_xact_lock(hashtext('errors.store.partitions'))")
         create(cursor, day)
 
@@ -48,7 +50,7 @@ def create(cursor: Any, day: date) -> None:
         name = f"{table}_{day:%Y%m%d}"
         cursor.execute("SELECT to_regclass(%s)", [name])
         if cursor.fetchone() == (None,):
-            # CREATE TABLE … PARTITION OF would lock the parent exclusively; attaching an empty table does not.
+            # CREATE TABLE … PARTITION OF would lock the parent exclusively; attaching an empty table does not do so.
             cursor.execute(f"CREATE TABLE {name} (LIKE {table} INCLUDING ALL)")
             cursor.execute(
                 f"ALTER TABLE {table} ATTACH PARTITION {name} FOR VALUES FROM ({start}) TO ({end})"
@@ -63,7 +65,7 @@ def mark_ready(day: date) -> None:
 
 
 def clear_ready_days() -> None:
-    """Check all partitions again, after a failure."""
+    """Let the next batches check all partitions again, after a failure."""
     _ready_days.clear()
 
 

@@ -1,4 +1,4 @@
-"""Compress stored payloads with zstd, against a dictionary of the same group if there is one.
+"""Compress stored payloads with zstd, using the dictionary of their group if there is one.
 
 The dictionary is an earlier payload of the group. Events of a group are similar, so a payload of 15 KB takes 0.7 KB
 with the dictionary instead of 3.3 KB, and compresses faster.
@@ -15,10 +15,11 @@ from errors.event import json_codec
 from errors.models import ErrorEvent, EventPayload, PayloadDictionary
 
 _LEVEL = 1
-# The compressor's tables for payloads of unknown size would take twice the memory and compress no better.
+# The compressor prepares its tables for this size. For payloads of unknown
+# size, the tables would take twice the memory and compress no better.
 _USUAL_PAYLOAD_BYTES = 32 * 1024
-# A prepared dictionary takes 60 KB, and 30 µs to prepare again. Caching the compressor would save another 8 µs but take
-# 235 KB, so fewer dictionaries would fit into the same memory, and the cache would miss too often.
+# A prepared dictionary takes 60 KB of memory and 30 µs to prepare. Caching the whole compressor would save another 8
+# µs, but take 235 KB. Fewer dictionaries would fit into the same memory, and the cache would miss too often.
 MAX_PREPARED = 96
 MAX_PAYLOAD_BYTES = 20 * 1024 * 1024
 MAX_DICTIONARY_BYTES = 256 * 1024
@@ -27,14 +28,15 @@ _plain = threading.local()
 
 
 class Dictionary:
-    """A payload of a group that serves as the dictionary for compressing its other payloads."""
+    """A payload that is the compression dictionary for the other payloads of its group."""
 
     __slots__ = ("content", "id", "plain_size")
 
     def __init__(self, id: int, content: bytes, plain_size: int) -> None:
         self.id = id
         self.content = content
-        self.plain_size = plain_size  # The compressed size of `content` without a dictionary.
+        # This is the compressed size of `content` without a dictionary.
+        self.plain_size = plain_size
 
 
 _prepared_dictionaries: OrderedDict[int, zstandard.ZstdCompressionDict] = OrderedDict()
@@ -96,7 +98,7 @@ def json_of(event: ErrorEvent) -> bytes:
 
 
 def payload_of(event: ErrorEvent) -> dict[str, Any]:
-    """Return the normalized event, in the shape that errors.event.normalize describes.
+    """Return the normalized event, whose shape errors.event.normalize describes.
 
     Raises EventPayload.DoesNotExist.
     """

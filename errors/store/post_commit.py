@@ -1,6 +1,6 @@
-"""Start the work that follows a committed batch in a thread, so that the clients need not wait for this work.
+"""Start the work that follows a committed batch in a thread, so that clients do not wait for this work.
 
-The rule on critical errors is evaluated at once, and a worker resolves events for which there may be a source map.
+The rule about critical errors is evaluated immediately, and a worker resolves events that may have a source map.
 """
 
 import logging
@@ -19,8 +19,8 @@ from errors.store.write import BatchResult
 log = logging.getLogger(__name__)
 
 RULE = "errors.critical"
-# Between two evaluations the thread sleeps 15 times as long as the first one took, so that a flood of critical errors
-# costs at most a sixteenth of one thread's time.
+# Between two evaluations, the thread sleeps 15 times as long as the first evaluation took, so that evaluations during a
+# flood of critical errors take at most a sixteenth of the thread's time.
 _PAUSE_FACTOR = 15
 MAX_PAUSE_SECONDS = 1.0
 
@@ -38,7 +38,7 @@ def follow_up_soon(result: BatchResult) -> None:
 
 
 def follow_up_on_commit(result: BatchResult) -> None:
-    """Start the work that follows the batch once the caller's transaction has committed."""
+    """Start the work that follows the batch when the caller's transaction has committed."""
     for action in _actions_for(result):
         transaction.on_commit(action)
 
@@ -77,12 +77,12 @@ def _run() -> None:
 
 
 def resolve_events() -> None:
-    """Have a worker resolve the marked events. If this fails, the scheduled task does so within a minute."""
+    """Let a worker resolve the marked events. If this fails, the scheduled task resolves them within a minute."""
     queue.enqueue("errors.tasks.resolve_events")
 
 
 def evaluate_critical_errors() -> None:
-    """Evaluate the rule. A failure is only logged, because the rule also runs every minute."""
+    """Evaluate the rule. A failure is only logged, because the rule is also evaluated every minute."""
     try:
         evaluate_rule(RULE, now=timezone.now())
     except DatabaseError:

@@ -1,4 +1,4 @@
-"""Execute the store's statements on PostgreSQL, two per batch, because each one is a round trip to another process."""
+"""Execute the store's statements on PostgreSQL: two per batch, because each statement is a round trip to the server."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -65,15 +65,15 @@ _ADD = f"""
 class PostgreSQL:
     @contextmanager
     def cursor(self) -> Iterator[Any]:
-        # The import is here because psycopg takes 7 MB, and SQLite does not need it.
+        # psycopg takes 7 MB of memory, so it is imported only if it is used.
         import psycopg
 
-        # The statement is prepared on the server, because planning an insert into forty partitions takes longer than
-        # executing it.
+        # The statement is prepared on the server, because planning an
+        # insert into forty partitions takes longer than executing it.
         connection.ensure_connection()
         raw: psycopg.Connection[Any] = connection.connection
         if connection.settings_dict.get("OPTIONS", {}).get("pool"):
-            # Without a pool in the portal, pgbouncer may be in use, which does not support prepared statements.
+            # A portal without a pool may use pgbouncer, which does not support prepared statements.
             raw.prepare_threshold = 1
         with connection.wrap_database_errors, psycopg.Cursor(raw) as cursor:
             yield cursor
@@ -124,7 +124,7 @@ def _columns(rows: Rows, count: int) -> list[str]:
 def _array(values: Iterable[int | str | None]) -> str:
     """Return the values as a PostgreSQL array literal.
 
-    The driver's own conversion takes as long as the rest of writing a batch.
+    The driver's own conversion would take as long as all other steps of writing a batch.
     """
     return f"{{{','.join([_element(value) for value in values])}}}"
 

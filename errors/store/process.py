@@ -1,10 +1,10 @@
 """Run the store process, which compresses and commits one batch while a web process parses the next batch.
 
-Both tasks are CPU-bound, and separate processes can use a core each (figures: docs/performance.md, "Which processes
-accept errors"). `manage.py serve` starts it and keeps it running. It listens on a Unix socket that only this user may
-open. While it is unavailable, web processes commit in a thread of their own.
+Parsing and committing are CPU-bound, and separate processes can use a core each (figures: docs/performance.md, "Which
+processes accept errors"). `manage.py serve` starts the store process and keeps it running. The process listens on a
+Unix socket that only the portal's user may open. While it is unavailable, each web process commits in a thread.
 
-Messages in both directions are msgpack, preceded by their length.
+Messages in both directions are encoded with msgpack and preceded by their length.
 """
 
 import asyncio
@@ -31,11 +31,11 @@ log = logging.getLogger(__name__)
 RECONNECT_SECONDS = 1.0
 _LENGTH = struct.Struct("<Q")
 _BUFFER_BYTES = 1024 * 1024
-_POLL_SECONDS = 0.25  # At this interval, the process checks whether it has been asked to end.
+_POLL_SECONDS = 0.25  # The process checks at this interval if it was told to end.
 
 
 class _WireOutcome(msgspec.Struct, array_like=True):
-    """An Outcome in the form in which it is sent between the processes."""
+    """An Outcome in the form in which the processes exchange it."""
 
     result: BatchResult | None = None
     problem: str = ""
@@ -59,7 +59,7 @@ _decode_outcomes = msgspec.msgpack.Decoder(list[_WireOutcome]).decode
 
 
 class StoreClient:
-    """A client that commits batches in the store process or, while that is unavailable, in a thread of this process."""
+    """A client that commits batches in the store process or, while it is unavailable, in a thread of this process."""
 
     def __init__(self, address: Path | None) -> None:
         self._address = address
@@ -68,19 +68,19 @@ class StoreClient:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="errors.store.commit")
 
     async def commit(self, requests: Sequence[Events]) -> list[Outcome]:
-        """Return one outcome for each request, in the order of the requests. Only one batch may be in progress."""
+        """Commit a batch, and return one outcome per request, in order. Only one batch may be in progress."""
         if await self._connect():
             try:
                 return await self._exchange(requests)
             except (OSError, asyncio.IncompleteReadError):
                 self._disconnect()
-                # The batch may have been committed or not. An event that is already stored is counted only once.
+                # The batch may already be committed, but an event that is already stored is counted only once.
                 log.warning("the store process has ended; its last batch is committed here")
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._thread, commit, requests)
 
     async def _connect(self) -> bool:
-        """Return True if there is a connection. A new attempt is made every RECONNECT_SECONDS."""
+        """Return True if there is a connection. Without one, try to connect every RECONNECT_SECONDS."""
         if self._streams is None and self._address and time.monotonic() >= self._reconnect_at:
             self._reconnect_at = time.monotonic() + RECONNECT_SECONDS
             try:
@@ -105,7 +105,7 @@ class StoreClient:
 
 
 class _Connection:
-    """The connection to the store process. It transfers whole messages, or raises StoreDisconnected."""
+    """A connection that transfers whole messages, or raises StoreDisconnected."""
 
     def __init__(self, end: socket.socket) -> None:
         self._end = end
@@ -142,7 +142,7 @@ class _Connection:
 
 
 class StoreProcess:
-    """A process that commits batches from its socket until it has been asked to end and no web process is connected."""
+    """The process that commits batches. It ends when it was told to end and no web process is connected."""
 
     def __init__(self, address: Path) -> None:
         self._address = address
@@ -172,7 +172,7 @@ class StoreProcess:
         self._is_asked_to_end = True
 
     def _serve(self, listener: socket.socket) -> None:
-        """Commit the batches that all connections have sent in one transaction."""
+        """Receive the batches that connections have sent, and commit all of them in one transaction."""
         received: list[tuple[_Connection, list[list[NewEvent]]]] = []
         for fd, _ in self._poll.poll(1000 * _POLL_SECONDS):
             if fd == listener.fileno():

@@ -7,9 +7,9 @@ from errors.models import ErrorGroup, GroupNote, Status
 
 
 def update_status(group_id: int, events: Sequence[NewEvent]) -> int:
-    """Update the group's status and return the number of regressions, 0 or 1.
+    """Update the group's status. Return 1 if the group regressed, else 0.
 
-    Call it in the store's transaction, with the group's row locked and its counts updated.
+    Call this in the store's transaction, with the group's row locked and its counts updated.
     """
     group = ErrorGroup.objects.get(pk=group_id)
     now = max(event.received_at for event in events)
@@ -44,7 +44,7 @@ def _proves_regression(group: ErrorGroup, event: NewEvent) -> bool:
 
 
 def is_older_release(release: str, than: str) -> bool:
-    """Compare releases such as `package@1.10.2` by their version numbers. Without numbers, a release is not older."""
+    """Compare releases such as `package@1.10.2` by their version numbers. A release without numbers is not older."""
     one, other = _numbers(release), _numbers(than)
     return bool(one and other) and one < other
 

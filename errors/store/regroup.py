@@ -1,6 +1,6 @@
-"""Group events by their resolved frames, so that the same original code has one group in all bundles.
+"""Group events by their resolved frames, so that errors in the same original code are one group in all builds.
 
-The events were stored and counted in the group of their minified frames, so their counts move with them.
+The store counted the events in the groups of their minified frames, so the counts move with the events.
 """
 
 import uuid
@@ -37,7 +37,7 @@ class Resolved:
     event: ErrorEvent
     minified_hash: str
     original_hash: str
-    # The hashes of the original frames by earlier versions of the algorithm.
+    # Earlier versions of the algorithm give the original frames these hashes.
     earlier_hashes: Sequence[str]
     title: str
     culprit: str
@@ -46,7 +46,7 @@ class Resolved:
 
 
 def regroup(resolved: Resolved) -> int:
-    """Put the event into the group of its original code and return the group's id. Runs in the caller's transaction."""
+    """Move the event to the group of its original code. Return the group's id. Runs in the caller's transaction."""
     event = resolved.event
     now_in = _root(event.group_id)
     if resolved.original_hash == resolved.minified_hash:
@@ -56,7 +56,8 @@ def regroup(resolved: Resolved) -> int:
     if known is None:
         is_old = before is None or before.kind == Kind.STORED
         is_first = not now_in.hashes.filter(kind=Kind.ORIGINAL).exists()
-        # The group keeps its events, because a group of old events is never split.
+        # The event stays in its group if the group has no original code yet, or if the group has events from before the
+        # app had source maps, because such a group is never split.
         if is_old or is_first:
             target = now_in
             _show_original(target, resolved)
@@ -80,9 +81,9 @@ def regroup(resolved: Resolved) -> int:
 
 
 def _known_hash(resolved: Resolved) -> GroupHash | None:
-    """Return the row of the original code's fingerprint.
+    """Return the row of the original code's fingerprint, or None.
 
-    If only an older version is known, the current version is added.
+    If only a fingerprint of an earlier version has a row, a row for the current version is added.
     """
     hashes = GroupHash.objects.filter(app_id=resolved.event.app_id)
     known = hashes.filter(hash=resolved.original_hash).first()
@@ -185,7 +186,7 @@ def _as_new(resolved: Resolved) -> NewEvent:
 
 
 def _move(resolved: Resolved, source: ErrorGroup, target: ErrorGroup) -> None:
-    """Move an event and its counts. A group without events that no one has worked with disappears in the other one."""
+    """Move an event and its counts. If the source has no events left and staff did not change it, merge it as well."""
     event, new = resolved.event, _as_new(resolved)
     ids = sorted((source.pk, target.pk))  # Lock the groups in the same order as the store does.
     locked = {

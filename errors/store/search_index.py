@@ -1,11 +1,11 @@
-"""Maintain the searchable text of groups. A text that this process has already indexed costs one set look-up."""
+"""Maintain the searchable text of groups. For a text that is already indexed, this takes only a look-up in a set."""
 
 from collections.abc import Iterable
 
 from errors.event.new_event import NewEvent
 from errors.models import GroupText
 
-# The maximum number of cached texts per process; further texts of the group are not indexed.
+# A process indexes at most this many texts of a group.
 MAX_TEXTS_PER_GROUP = 50
 _MAX_GROUPS = 20_000
 
@@ -41,7 +41,7 @@ text_cache = TextCache()
 
 def add(events: Iterable[tuple[int, NewEvent]], *, new_groups: Iterable[int]) -> None:
     """Make the events' texts searchable. Runs inside the store's transaction, with the groups' rows locked."""
-    text_cache.remove(new_groups)  # A transaction that was rolled back may have used the same ids.
+    text_cache.remove(new_groups)  # A transaction that was rolled back may have used these ids.
     new: dict[int, list[NewEvent]] = {}
     for group_id, event in events:
         if text_cache.is_new(group_id, event):

@@ -18,7 +18,7 @@ Rows = Sequence[Row]
 
 @dataclass(slots=True, frozen=True)
 class Batch:
-    """The rows of all tables in a batch. Each list is sorted by its key, so that concurrent writers do not deadlock."""
+    """The rows that a batch adds to each table, sorted by key, so that concurrent writers cannot deadlock."""
 
     events: Rows  # A row has EVENT_COLUMNS.
     payloads: Rows  # A row has PAYLOAD_COLUMNS.
@@ -27,8 +27,8 @@ class Batch:
     hours: Rows  # A row has (group_id, hour, count).
     tags: Rows  # A row has (group_id, key, value, count).
     minutes: Rows  # A row has (minute, app_id, severity, count).
-    # The smallest and the largest id of the events, if an event names an order or an object that may belong to an
-    # order.
+    # If an event names an order, or an object that may belong to an
+    # order, these are the smallest and the largest id of the events.
     to_link: tuple[int, int] | None
 
 
@@ -39,16 +39,16 @@ class Dialect(Protocol):
     def new_ids(
         self, cursor: Any, seen: Rows, group_ids: Sequence[int]
     ) -> tuple[set[tuple[str, int]], list[Row]]:
-        """Insert (event_id hex, app_id, event) rows and return (event_id, app_id) of the new ones.
+        """Insert rows of (event_id hex, app_id, event). Return (event_id, app_id) of the new rows.
 
-        Also return the states of the groups, as `group_states` does.
+        The second result has the states of the groups, as from `group_states`.
         """
 
     def group_states(self, cursor: Any, ids: Sequence[int]) -> list[Row]:
         """Lock the groups and return (id, status, severity, merged_into_id, event_count) of each."""
 
     def add(self, cursor: Any, batch: Batch) -> None:
-        """Insert events and payloads, and add the batch to all counts. New users of a group increase its user count."""
+        """Insert the events and payloads, and add the batch to all counts, including the user counts of groups."""
 
     def timestamp(self, value: datetime) -> Any: ...
 

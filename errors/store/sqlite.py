@@ -1,4 +1,4 @@
-"""Execute the store's statements on SQLite, one per table and batch."""
+"""Execute the store's statements on SQLite, with a few statements per table and batch."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -22,8 +22,8 @@ def _as_json(rows: Iterable[Any]) -> str:
 class SQLite:
     @contextmanager
     def cursor(self) -> Iterator[Any]:
-        # The driver's own cursor: Django's rewrites each statement's placeholders, which takes a tenth of the writer's
-        # time.
+        # The driver's own cursor is used, because Django's cursor rewrites the
+        # placeholders of each statement, which takes a tenth of the writer's time.
         connection.ensure_connection()
         with connection.wrap_database_errors, closing(connection.connection.cursor()) as cursor:
             yield cursor
@@ -102,10 +102,10 @@ def _insertion(table: str, columns: tuple[str, ...], count: int, conflict: str) 
 def _insert(
     cursor: Any, table: str, columns: tuple[str, ...], rows: Rows, conflict: str = ""
 ) -> None:
-    """Insert many rows per statement, in a few sizes so that the statements stay prepared.
+    """Insert many rows per statement. There are only a few statement sizes, so that SQLite keeps them prepared.
 
-    The driver releases the GIL at every step, and other threads may hold it for a while. With one row per statement,
-    the waiting took longer than the inserts.
+    The driver releases the GIL for every statement, and other threads may hold it for a while. With one row per
+    statement, waiting for the GIL took longer than the inserts.
     """
     start = 0
     for count in _ROWS_PER_STATEMENT:

@@ -17,7 +17,7 @@ _refreshed_at = 0.0
 
 
 def clear() -> None:
-    """Read again which apps have source maps, before the next batch."""
+    """Let the next batch read again which apps have source maps."""
     global _refreshed_at
     _refreshed_at = 0.0
 

@@ -24,7 +24,7 @@ _MAX_ATTEMPTS = 3
 
 @dataclass(slots=True)
 class Packed:
-    """An event with its payload compressed."""
+    """An event with its compressed payload."""
 
     event: NewEvent
     data: bytes
@@ -32,7 +32,7 @@ class Packed:
 
     @classmethod
     def of(cls, event: NewEvent) -> "Packed":
-        """Compress the payload, using the dictionary of its group if it is cached."""
+        """Compress the payload, with the dictionary of its group if this process has it in its cache."""
         entry = groups.group_cache.get((event.app_id, event.group_hash))
         dictionary = entry.dictionary if entry else None
         if dictionary is None:
@@ -47,11 +47,11 @@ class BatchResult:
     stored: int = 0
     duplicates: int = 0
     severities: set[str] = field(default_factory=set)
-    to_resolve: int = 0  # Events whose frames a source map may resolve.
+    to_resolve: int = 0  # This is the number of events whose frames a source map may resolve.
 
 
 class _AfterCommit:
-    """Changes to the caches of this process that are made after the commit."""
+    """Changes to the caches of this process that must be made only after the commit."""
 
     def __init__(self) -> None:
         self.entries: dict[Key, GroupCacheEntry] = {}
@@ -68,14 +68,14 @@ class _AfterCommit:
 
 
 def write(events: Sequence[NewEvent]) -> BatchResult:
-    """Store the batch in its own transaction, or in the caller's if there is one. Raises the database's exceptions."""
+    """Store the batch in a new transaction, or in the caller's transaction if there is one. Raises database errors."""
     for attempt in range(_MAX_ATTEMPTS):
         after = _AfterCommit()
         try:
             with transaction.atomic():
                 result = _write([Packed.of(event) for event in events], after)
         except BaseException as error:
-            # The caches may have caused the failure, or may contain rows that were rolled back.
+            # Outdated caches may have caused the failure, or the caches may contain rows that were rolled back.
             groups.group_cache.clear()
             search_index.text_cache.clear()
             partitions.clear_ready_days()
@@ -170,10 +170,10 @@ def _write(batch: Sequence[Packed], after: _AfterCommit) -> BatchResult:
 
 
 def _lockable_ids(batch: Sequence[Packed]) -> list[int]:
-    """Return the groups to lock first: all of them, or none if a group or partition may have to be created.
+    """Return the ids of the groups to lock first: all groups, or none if a group or partition may have to be created.
 
-    A transaction that holds the locks of some groups while it waits for another lock could deadlock with a batch of
-    another node.
+    Creating one waits for another lock. A transaction that already holds locks of groups could then deadlock with a
+    batch of another node.
     """
     if not all(partitions.is_ready(day) for day in {one.event.received_at.date() for one in batch}):
         return []
@@ -183,7 +183,7 @@ def _lockable_ids(batch: Sequence[Packed]) -> list[int]:
 def _states(
     sql: Dialect, cursor: Any, found: dict[Key, GroupCacheEntry], locked: Sequence[Row]
 ) -> dict[int, Row]:
-    """Return the locked rows of the groups by group id, and correct the cache entries of merged groups."""
+    """Return the locked rows by group id, and replace merged groups in the entries by the groups they merged into."""
     states = {row[0]: row for row in locked}
     for _ in range(10):  # Merges can form a chain.
         ids = {entry.group_id for entry in found.values()} - states.keys()
@@ -260,7 +260,7 @@ def _update_dictionaries(
         if entry.group_id in checked or not entry.needs_dictionary():
             continue
         checked.add(entry.group_id)
-        if states[entry.group_id][4]:  # The event_count before this batch.
+        if states[entry.group_id][4]:  # This is the event_count before the batch.
             dictionary = groups.create_dictionary(
                 entry, packed.event.payload, packed.event.received_at
             )

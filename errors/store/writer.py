@@ -1,7 +1,7 @@
 """Collect the events of concurrent requests into batches, in the event loop of the web process.
 
-While one batch is being committed, the requests that arrive are parsed and form the next one. No request is answered
-before its batch has committed.
+While one batch is being committed, the requests that arrive are parsed and form the next batch. No request is answered
+before its batch is committed.
 """
 
 import asyncio
@@ -18,9 +18,9 @@ from errors.store.write import BatchResult
 
 log = logging.getLogger(__name__)
 
-MAX_BATCH = 128  # The maximum number of requests.
+MAX_BATCH = 128  # A batch has at most this many requests.
 MAX_BATCH_BYTES = 8 * 1024 * 1024
-MAX_WAITING = 4_000  # The maximum number of requests.
+MAX_WAITING = 4_000  # At most this many requests may wait.
 MAX_WAITING_BYTES = 64 * 1024 * 1024
 TIMEOUT_SECONDS = 25.0  # SDKs do not wait this long for a response.
 
@@ -39,7 +39,7 @@ class _Job:
         self.events: Sequence[NewEvent] = ()
 
     def finish(self, outcome: Outcome | Exception) -> None:
-        # The wait was too long, and the client has already received a response.
+        # If the wait was too long, the client has already received a response.
         if self.done.done():
             return
         if isinstance(outcome, Exception):
@@ -52,16 +52,17 @@ class Writer:
     """A writer that forms batches and passes them to the store. All methods run in one event loop."""
 
     def __init__(self) -> None:
-        # The client of the store process. Without a client, this process commits.
+        # The store process listens at this address. If it is None, this process commits.
         self.store_address: Path | None = None
         self.batch_count = 0
         self._loop: asyncio.AbstractEventLoop | None = None
 
     async def store(self, parse: Parse, size_bytes: int) -> BatchResult:
-        """Call `parse` when it is this request's turn, and store the events that it returns. Return after the commit.
+        """Parse a request and store its events. Return after the commit.
 
-        `size_bytes` is roughly the memory that the request takes during this time. Raises the exceptions of `parse`,
-        NotStorable, or Unavailable if too much data is waiting or the store does not answer within TIMEOUT_SECONDS.
+        `parse` is called in the order of the requests. `size_bytes` is roughly the memory that the request takes until
+        the commit. Raises the exceptions of `parse`, NotStorable, or Unavailable if too much data is waiting or the
+        store does not answer within TIMEOUT_SECONDS.
         """
         loop = asyncio.get_running_loop()
         if self._loop is not loop:
@@ -88,7 +89,7 @@ class Writer:
     def _start(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._queue: deque[_Job] = deque()
-        self._batch: list[_Job] = []  # Requests that are parsed but not yet sent.
+        self._batch: list[_Job] = []  # These requests are parsed but not sent to the store.
         self._batch_bytes = 0
         self._waiting_count = 0
         self._waiting_bytes = 0
@@ -102,12 +103,10 @@ class Writer:
             self._loop.call_soon(self._step)
 
     def _step(self) -> None:
-        """Parse one request.
+        """Parse one request. Send the batch when half of the waiting requests are parsed.
 
-        Commit after half of the waiting requests are parsed; the others are parsed during the commit.
-
-        Only one request is parsed at a time, so that the event loop soon returns to the store's answers and other
-        clients.
+        The other half is parsed during the commit. Each step parses only one request, so that the event loop soon
+        handles the store's answers and other clients.
         """
         self._is_scheduled = False
         if self._queue and self._has_room():

@@ -1,4 +1,4 @@
-"""Handle the actions of staff on groups, one at a time and in bulk."""
+"""Handle the actions of staff on single groups and on many groups."""
 
 import uuid
 from collections.abc import Callable
@@ -62,7 +62,7 @@ def _resolve(request: HttpRequest, groups: Groups, user: User, now: datetime, ba
 def _resolve_and_list(
     request: HttpRequest, groups: Groups, user: User, now: datetime, batch: UUID
 ) -> str:
-    """Resolve the groups. For each group, list the buyers whose orders failed because of its errors."""
+    """Resolve the groups, and write win-back lists with the buyers whose orders failed because of their errors."""
     text = _resolve(request, groups, user, now, batch)
     count = 0
     for group in groups:
@@ -94,7 +94,7 @@ def _reopen(request: HttpRequest, groups: Groups, user: User, now: datetime, bat
 
 
 def _assign(request: HttpRequest, groups: Groups, user: User, now: datetime, batch: UUID) -> str:
-    """Assign the groups to the user in the form. A bulk action without a user means the current one; "" unassigns."""
+    """Assign the groups to the user in the form, or unassign them if it is "". The default is the current user."""
     given = request.POST.get("user", str(user.pk))
     to: User | None = None
     if given:
@@ -189,13 +189,13 @@ def group_act(request: HttpRequest, group_id: int) -> HttpResponse:
 @require_POST
 @may_change
 def group_bulk(request: HttpRequest) -> HttpResponse:
-    """Act on the checked groups, or on all groups that match the filters of the list."""
+    """Apply an action to the checked groups, or to all groups that match the filters of the list."""
     ids = staff_actions.chosen_ids(request, "group")
     if staff_actions.wants_all_matching(request):
         parameters = QueryDict(request.POST.get("query", "")[:5_000])
         found = find_groups(parameters, user=request.user, now=timezone.now()).groups
         newest = request.POST.get("newest", "")
-        if newest.isdecimal():  # The user has not seen groups that began after the page was loaded.
+        if newest.isdecimal():  # Groups that began after the page was loaded are left out.
             found = found.filter(pk__lte=int(newest[:18]))
         ids = list(found.order_by("pk").values_list("pk", flat=True)[: staff_actions.MAX_ROWS])
     back = reverse("errors:group-list")
@@ -257,14 +257,14 @@ def user_delete(request: HttpRequest, group_id: int) -> HttpResponse:
         messages.warning(request, "Nothing was deleted: choose a user.")
     else:
         deletion.delete_events_of_user(app=group.app, user_key=user_key, now=timezone.now())
-        messages.success(request, f"All events of the user in {group.app.name} are deleted.")
+        messages.success(request, f"All events of the user in {group.app.name} were deleted.")
     return redirect("errors:group-users", group_id)
 
 
 @require_POST
 @permission_required(["clients.change_clientapp", "errors.view_errorgroup"], raise_exception=True)
 def send_sample(request: HttpRequest, app_id: int) -> HttpResponse:
-    """Report a test error of the app and show it."""
+    """Report a test error for the app, and redirect to its group."""
     app = get_object_or_404(limit(ClientApp.objects.all()), pk=app_id)
     try:
         group = sample_error.report_sample(app, now=timezone.now())

@@ -1,4 +1,4 @@
-"""Read errors with scripts and tools: `/api/v1/error-groups/` and related URLs.
+"""Let scripts and tools read errors: `/api/v1/error-groups/` and related URLs.
 
 A key gives access only to the errors of its own app.
 """
@@ -92,7 +92,7 @@ def group_detail(request: HttpRequest, app: ClientApp, group_id: int) -> HttpRes
 
 @api(Scope.ERRORS_READ, "GET", permission="errors.view_errorgroup")
 def event_search(request: HttpRequest, app: ClientApp) -> HttpResponse:
-    """List the events of the app, or of the errors found, newest first."""
+    """List the events of the app, newest first. If the request has a search, list only events of the groups found."""
     since, until = timestamp(request, "since"), timestamp(request, "until")
     if since and until and since >= until:
         raise BadRequest("`since` must be before `until`", 422)
@@ -181,7 +181,7 @@ def release_list(request: HttpRequest, app: ClientApp) -> HttpResponse:
 
 @api(Scope.ERRORS_READ, "GET", permission="errors.view_errorgroup")
 def event_export(request: HttpRequest, app: ClientApp) -> StreamingHttpResponse:
-    """Stream the events of the matching groups as NDJSON: group by group, newest first."""
+    """Stream the events of the matching groups as NDJSON, group by group and newest first."""
     since, until = timestamp(request, "since"), timestamp(request, "until")
     groups = list(find_groups(request, app).order_by("pk").values_list("pk", flat=True))
     return StreamingHttpResponse(

@@ -1,4 +1,4 @@
-"""Change and delete errors with scripts and tools: `/api/v1/error-groups/act/` and the deletions.
+"""Let scripts and tools change and delete errors: `/api/v1/error-groups/act/` and the URLs of deletions.
 
 A key gives access only to the errors of its own app. The audit log records every change.
 """

@@ -45,9 +45,9 @@ def timestamp(request: HttpRequest, name: str) -> datetime | None:
 
 
 def find_groups(request: HttpRequest, app: ClientApp, *, state: str = "") -> QuerySet[ErrorGroup]:
-    """Return the app's groups that match `query`, which has the syntax of the page's search line, and `state`.
+    """Return the app's groups that match the parameters `query` and `state` of the request.
 
-    The argument `state` applies if the request has none.
+    The query has the syntax of the search on the page. The argument `state` applies if the request has no state.
     """
     state = parameter(request, "state") or state
     if state not in STATES:

@@ -14,7 +14,7 @@ MAX_GROUPS_AT_ONCE = 100
 
 # --- what is returned ------------------------------------------------------------------------------------
 class Group(msgspec.Struct, forbid_unknown_fields=True):
-    """An error: the events with the same cause."""
+    """An error: a group of events with the same cause."""
 
     id: int
     title: str
@@ -126,7 +126,7 @@ class EventDetail(Event, forbid_unknown_fields=True):
 
 
 class Slot(msgspec.Struct, forbid_unknown_fields=True):
-    """The number of errors by severity during `step_seconds` from `at` on."""
+    """The number of errors by severity in the `step_seconds` that begin at `at`."""
 
     at: datetime
     counts: dict[str, int]
@@ -186,8 +186,8 @@ Id = Annotated[int, msgspec.Meta(ge=1, le=2**63 - 1)]
 class GroupAction(msgspec.Struct, forbid_unknown_fields=True):
     """An action on errors. `release` is for resolve; `hours`, `events` and `users` for mute; `to` for assign.
 
-    Without `to`, errors are unassigned. A mute ends when the first of its conditions is met, or else when the error is
-    reopened.
+    Without `to`, errors are unassigned. A mute ends when the first of its conditions is met. Without a condition, it
+    ends when the error is reopened.
     """
 
     action: Literal["resolve", "reopen", "mute", "assign", "merge", "unmerge", "comment", "delete"]
@@ -201,6 +201,6 @@ class GroupAction(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class UserOfEvents(msgspec.Struct, forbid_unknown_fields=True):
-    """A user as events show it: the id that the app sends, or the pseudonym of an address."""
+    """A user as events name it: the id that the app sends, or the pseudonym of an address."""
 
     user: Annotated[str, msgspec.Meta(min_length=1, max_length=128)]

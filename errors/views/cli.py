@@ -1,8 +1,8 @@
-"""Share the common parts of the endpoints for sentry-cli and the bundler plugins.
+"""Provide the common parts of the endpoints for sentry-cli and the bundler plugins.
 
 The endpoints follow Sentry's API under `/api/0/`: the bearer token is a secret key with the scope `releases`, and
 refusals have the form `{"detail": "…"}`. The key determines the app. The organization in the path may have any name;
-the project must be the app's.
+the project must be the slug or the id of the app.
 """
 
 import json
@@ -79,7 +79,7 @@ def check_projects(app: ClientApp, projects: object) -> None:
     for project in projects if isinstance(projects, list) else []:
         if str(project) not in (app.slug, str(app.pk)):
             raise BadRequest(
-                f"The project {str(project)[:100]} does not exist, or the key belongs to another one"
+                f"The project {str(project)[:100]} does not exist, or the key belongs to another app"
                 f" ({app.slug})."
             )
 
@@ -98,7 +98,7 @@ def read_object(request: HttpRequest) -> dict[str, Any]:
 
 
 def text_of(body: dict[str, Any], name: str, max_length: int) -> str:
-    """Return a text in the body, or "" if there is none. Raises BadRequest for other types and for long texts."""
+    """Return a text from the body, or "" if it is missing. Raises BadRequest for other types and for long texts."""
     value = body.get(name)
     if value is None:
         return ""

@@ -20,7 +20,7 @@ MAX_FILES_PER_COMMIT = 500
 MAX_LISTED = 100
 
 
-# --- what sentry-cli asks about the server ------------------------------------------------------------
+# --- information about the server ---------------------------------------------------------------------
 @cli("GET")
 def info(request: HttpRequest, app: ClientApp) -> HttpResponse:
     """Return the permissions of the key, which `sentry-cli info` uses to verify the key."""
@@ -105,7 +105,7 @@ def release_commits(
 def previous_with_commits(
     request: HttpRequest, app: ClientApp, organization: str, version: str
 ) -> HttpResponse:
-    """Return the newest other release that has commits, so that sentry-cli sends the commits since that release."""
+    """Return the newest earlier release with commits, so that sentry-cli sends only the commits since that release."""
     found = queries.previous_with_commits(app, version)
     return json_response(_described(found) if found else {})
 

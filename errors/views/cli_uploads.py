@@ -24,7 +24,7 @@ _SHA1 = re.compile(r"[0-9a-f]{40}")
 
 @cli("GET", "POST")
 def chunk_upload(request: HttpRequest, app: ClientApp, organization: str) -> HttpResponse:
-    """Return the upload options for GET; otherwise save the chunks in the request."""
+    """Return the upload options for GET. For POST, save the chunks in the request."""
     if request.method == "GET":
         return json_response(_options(organization))
     now = timezone.now()
@@ -82,7 +82,7 @@ def assemble_bundle(request: HttpRequest, app: ClientApp, organization: str) -> 
 def assemble_release(
     request: HttpRequest, app: ClientApp, organization: str, version: str
 ) -> HttpResponse:
-    """Assemble the files of a release, as sentry-cli did before artifact bundles."""
+    """Assemble the files of a release for old versions of sentry-cli, which upload no artifact bundles."""
     body = read_object(request)
     check_projects(app, body.get("projects"))
     return _assemble(app, body, version_of(version), text_of(body, "dist", 64))

@@ -19,11 +19,11 @@ from errors.services import filters
 
 _LEADS = {
     Filter.BROWSER_EXTENSIONS: "Errors in scripts of extensions, toolbars and virus scanners.",
-    Filter.LOCALHOST: "Errors of pages and requests at localhost or 127.0.0.1, which developers cause.",
+    Filter.LOCALHOST: "Errors of pages and requests at localhost or 127.0.0.1, usually on developers' machines.",
     Filter.LEGACY_BROWSERS: "Errors in Internet Explorer, and in "
     + ", ".join(f"{name} before {version}" for name, version in LEGACY_BELOW.items())
     + ".",
-    Filter.WEB_CRAWLERS: "Errors that search engines and other robots cause, by their User-Agent.",
+    Filter.WEB_CRAWLERS: "Errors caused by search engines and other robots, recognized by their User-Agent.",
     Filter.MESSAGES: "Errors whose message matches a pattern, such as *ResizeObserver loop*.",
     Filter.RELEASES: "Errors of releases that match a pattern, such as shop@1.* or *-dev.",
 }

@@ -128,7 +128,7 @@ def group_list(request: HttpRequest) -> HttpResponse:
 def _page_by_risk(
     groups: QuerySet[ErrorGroup], *, cursor: str, now: datetime
 ) -> tuple[KeysetPage[ErrorGroup], dict[int, Amounts]]:
-    """Return the groups with the most money at risk. The cursor is the number of groups on the previous pages."""
+    """Return a page of groups, ordered by the money at risk. The cursor is the number of groups on previous pages."""
     at_risk = pages.groups_at_risk(now=now)
     ordered = order_by_risk(at_risk)
     kept = set(groups.filter(pk__in=ordered).values_list("pk", flat=True))
@@ -235,7 +235,7 @@ def tag_list(request: HttpRequest, group_id: int) -> HttpResponse:
 @require_GET
 @may_view
 def user_list(request: HttpRequest, group_id: int) -> HttpResponse:
-    """Show all affected users of the group by key, with USERS_PER_PAGE on a page."""
+    """Show all affected users of the group, ordered by key, with USERS_PER_PAGE on a page."""
     group = get_object_or_404(limit(ErrorGroup.objects.all()), pk=group_id)
     after = request.GET.get("after", "").replace("\0", "")
     keys = pages.affected_users(group, limit=USERS_PER_PAGE + 1, after=after)
@@ -279,7 +279,7 @@ def event_list(request: HttpRequest, group_id: int) -> HttpResponse:
 
 
 def _get_event(group_id: int, event_id: int) -> tuple[ErrorGroup, ErrorEvent]:
-    """Return the group and its event, which may belong to a group merged into it. Raises Http404."""
+    """Return a group and an event of the group or of a group merged into it. Raises Http404."""
     group = get_object_or_404(limit(ErrorGroup.objects.select_related("app")), pk=group_id)
     events = ErrorEvent.objects.select_related("group__merged_into")
     return group, get_object_or_404(events, pk=event_id, group__in=group.family)
@@ -329,7 +329,7 @@ def _search_url(query: str) -> str:
 
 
 def _story(request: HttpRequest, event: ErrorEvent) -> dict[str, object]:
-    """Return the context of the template `_event_story.html`. `?frames=minified` shows the frames as they were sent."""
+    """Return the context of the template `_event_story.html`. With `?frames=minified`, it has the frames as sent."""
     try:
         payload, source_maps = with_original_frames(
             event, payloads.payload_of(event), minified=request.GET.get("frames") == "minified"
@@ -354,7 +354,7 @@ def _sections(
 
 
 def _facts(event: ErrorEvent) -> list[tuple[str, str, str]]:
-    """Return the event's columns, each with a URL that searches for the same value."""
+    """Return the labels and values of the event's columns, each with a URL that searches for the value."""
     named = [
         ("Environment", event.environment, "env"),
         ("Release", event.release, "release"),

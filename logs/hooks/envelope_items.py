@@ -1,16 +1,16 @@
-"""Handle `log` items: https://develop.sentry.dev/sdk/telemetry/logs/."""
+"""Handle envelope items of type `log`: https://develop.sentry.dev/sdk/telemetry/logs/."""
 
 from errors.exceptions import OverQuota
 from errors.extension_points import ReceivedItem, item_type
 from logs import services
 from logs.records import Record, read_sentry_item
 
-MAX_LOGS = 1_000  # The maximum per container; SDKs send at most 100.
+MAX_LOGS = 1_000  # A container may have at most this many records. SDKs send at most 100.
 
 
 @item_type("log", limit=4 * 1024 * 1024, is_container=True)
 def logs(item: ReceivedItem) -> None:
-    """Store the records of a container. Those over the quota, and those without text, are counted as discarded."""
+    """Store the records of a container. Records without text or over the quota are counted as discarded."""
     listed = item.payload["items"]
     if not isinstance(listed, list):
         raise TypeError("`items` is not a list")

@@ -1,4 +1,4 @@
-"""Contribute log entries that name a person to the data of that person."""
+"""Add the log entries that name a person to the data that is stored about the person."""
 
 from collections.abc import Iterator
 

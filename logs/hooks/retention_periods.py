@@ -1,4 +1,4 @@
-"""Say how long log entries are kept."""
+"""Declare the retention period of log entries."""
 
 from collections.abc import Iterator
 

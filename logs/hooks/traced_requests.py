@@ -1,7 +1,6 @@
-"""List the requests that Sentry SDKs measure among the logs of their traces, like those of OpenTelemetry.
+"""Store the requests that Sentry SDKs measure as log entries, so that pages show them with the logs of their traces.
 
-The requests are written once a second, like the measurements of the same items, so a process that is killed loses one
-second of them.
+The requests are written once a second, so a process that is killed loses the requests of one second.
 """
 
 from collections.abc import Sequence
@@ -24,7 +23,7 @@ _OfApp = tuple[Project, tuple[Record, ...]]
 
 @traced_request("logs")
 def requests_of_traces(project: Project, requests: Sequence[TracedRequest], now: datetime) -> None:
-    """Store the requests, within the app's quota for logs."""
+    """Store the requests as log entries. They count against the app's quota for logs."""
     records = tuple(
         request_record(
             name=one.name,

@@ -1,4 +1,4 @@
-"""Say how long sums are kept."""
+"""Declare the retention period of the last values of sums."""
 
 from collections.abc import Iterator
 

@@ -166,8 +166,8 @@ class Breaker:
         cache = caches["shared"]
         if cache.add(self._probe_key, 1, timeout=PROBE_TIMEOUT_SECONDS):
             return True
-        # If another process makes the probe, the entry exists. If the cache is unavailable, it returns None, and this
-        # process makes the probe.
+        # If another process makes the probe, the entry exists. If the cache
+        # is unavailable, it returns None, and this process makes the probe.
         return cache.get(self._probe_key) is None
 
     def _drop_old_failures(self, now: float) -> None:

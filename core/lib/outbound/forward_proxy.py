@@ -20,8 +20,8 @@ from core.lib.outbound.exceptions import ForbiddenAddress
 MAX_HEAD_BYTES = 64 * 1024
 MAX_REPLY_BYTES = 4 << 20
 _CONNECT_SECONDS = 5.0
-# These headers are for the proxy itself. Each request uses a new connection to a server, because the next request may
-# go to another server.
+# These headers are for the proxy itself. Each request uses a new connection
+# to a server, because the next request may go to another server.
 _NOT_FORWARDED = (b"proxy-", b"connection:", b"keep-alive:")
 
 

@@ -10,8 +10,8 @@ import re
 
 FILTERED = "[Filtered]"
 _URL_PASSWORD = re.compile(r"(://[^/\s:@\"']{0,100}+:)[^\s/@\"']{1,200}+(?=@)")
-# The pattern only starts at the beginning of a run of local-part characters, so there is one attempt per run. In query
-# strings, @ is written as %40.
+# The pattern only starts at the beginning of a run of local-part characters,
+# so there is one attempt per run. In query strings, @ is written as %40.
 _EMAIL = re.compile(
     r"(?<![\w.+-])[\w.+-]++(?:@|%40)((?:[^\W_](?:[\w-]{0,62}+)\.){1,8}[^\W\d_]{2,24})(?![\w-])"
 )
@@ -26,8 +26,8 @@ _IPV6 = re.compile(
     r"(?<![\w:.])(?:[0-9A-Fa-f]{0,4}:){2,7}(?:\d{1,3}(?:\.\d{1,3}){3}|[0-9A-Fa-f]{1,4})?(?![\w:])"
 )
 _IPV6_HINT = re.compile(r":(?:[0-9A-Fa-f]{1,4}:|:[0-9A-Fa-f])")
-# The pattern matches Visa, Mastercard, Amex, Diners, JCB and Discover. Timestamps in milliseconds start with 1, so they
-# do not match.
+# The pattern matches Visa, Mastercard, Amex, Diners, JCB and Discover.
+# Timestamps in milliseconds start with 1, so they do not match.
 _CARD = re.compile(
     r"(?<!\d)(?<!\d\.)(?:4|5[1-5]|2[2-7]|3[04-9]|6)(?:[ -]?\d){11,18}(?![ -]?\d)", re.ASCII
 )
@@ -48,8 +48,8 @@ _PEM = re.compile(
     r"-----BEGIN [A-Z ]{0,40}PRIVATE KEY-----.*?(?:-----END [A-Z ]{0,40}PRIVATE KEY-----|\Z)",
     re.DOTALL,
 )
-# The pattern matches keys of Stripe and other vendors. The intent's id before `_secret_` is kept, because it is not
-# secret and refers to the payment.
+# The pattern matches keys of Stripe and other vendors. The intent's id before
+# `_secret_` is kept, because it is not secret and refers to the payment.
 _VENDOR_KEY = re.compile(
     r"\b(?:sk|rk)_(?:live|test)_\w{6,}+|\bwhsec_[\w+/=]{6,}+|\bops_[\w-]{24,}+|(?<=_secret_)\w{6,}+"
     r"|\bgh[pousr]_\w{30,}+|\bAKIA[0-9A-Z]{16}\b|\bxox[abprs]-[\w-]{10,}+|\bAIza[\w-]{30,}+"

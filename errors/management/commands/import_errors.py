@@ -60,7 +60,7 @@ class Command(BaseCommand):
     def _show(self, files: list[importing.EventFile], events: int, shown: int) -> int:
         """Print the progress as a percentage of the bytes read.
 
-        Update one line on a terminal; otherwise print a line after each 5 %.
+        On a terminal, one line is updated; otherwise, a line is printed after each 5 %.
         """
         total = sum(file.size for file in files) or 1
         percent = 100 * sum(file.position for file in files) // total
