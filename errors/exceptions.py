@@ -54,7 +54,7 @@ class InvalidError(RequestRejected):
 
 
 class InvalidForm(RequestRejected):
-    """A form on the staff pages lacks a value or has an invalid one."""
+    """A form on the staff pages lacks a value or has an invalid value."""
 
 
 class CannotMerge(RequestRejected):

@@ -48,7 +48,7 @@ class Total:
 
 @dataclass(slots=True)
 class Metrics:
-    """The measurements of a request with metrics."""
+    """The measurements that were read from a request to export metrics."""
 
     gauges: dict[str, Level] = field(default_factory=dict)
     increments: list[Level] = field(default_factory=list)

@@ -33,8 +33,7 @@ class NotAuthenticated(Exception):
 class NotAllowed(Exception):
     """The key of the request is not valid for the call. The client gets a 403.
 
-    The key is unknown or revoked, or it lacks the scope, or its app is inactive. The text is the same in all cases, so
-    that it reveals nothing about the key.
+    The key is unknown or revoked, or it lacks the scope, or its app is inactive. The text is the same in all cases.
     """
 
 

@@ -13,11 +13,11 @@ LATE_AFTER = timedelta(minutes=2)
 
 @dataclass(frozen=True)
 class QueueState:
-    """The state of background work over all nodes."""
+    """The state of the task queue, the scheduled jobs and the workers of all nodes."""
 
     backlog: int
     oldest_seconds: float  # This is the age of the oldest queued task, or 0 if there is none.
-    # The age counts from the last time at which a worker started or received the minute tick.
+    # This is the time since a worker last started or received the minute tick, or None if that never happened.
     tick_age_seconds: float | None
     # This is how long the most overdue job has been waiting to start, or 0 if no job is due.
     late_seconds: float

@@ -50,7 +50,7 @@ class Currency:
         return int(scaled)
 
 
-# The currencies that Stripe can charge. They have two decimals unless a table below says otherwise.
+# Stripe can charge these currencies. They have two decimals unless a table below says otherwise.
 _CODES = """
 AED AFN ALL AMD ANG AOA ARS AUD AWG AZN BAM BBD BDT BGN BHD BIF BMD BND BOB BRL BSD BWP BYN BZD CAD CDF CHF CLP CNY COP
 CRC CVE CZK DJF DKK DOP DZD EGP ETB EUR FJD FKP GBP GEL GIP GMD GNF GTQ GYD HKD HNL HTG HUF IDR ILS INR ISK JMD JOD JPY

@@ -54,7 +54,7 @@ class Operation:
     refusal_shape: Any = Problem
     # These are descriptions of request headers.
     headers: Mapping[str, str] = field(default_factory=dict)
-    # These are descriptions of parameters of the query string.
+    # These are descriptions of the parameters in the query string.
     query: Mapping[str, str] = field(default_factory=dict)
     # If one pattern of the URL table serves several paths, this is the path of the operation.
     path: str = ""

@@ -16,7 +16,7 @@ from pathlib import Path
 import msgspec
 from django.db import connection
 
-# This is longer than the time limit of the worker cluster's tasks, and longer than most requests take.
+# This is longer than the 15 s that workers have to finish their tasks at a stop, and longer than most requests take.
 DRAIN_SECONDS = 20.0
 RETRY_AFTER_SECONDS = 60
 CACHE_SECONDS = 0.5  # A process reads the file at most once in this time.

@@ -16,7 +16,7 @@ from redis.connection import Connection, SSLConnection
 
 log = logging.getLogger(__name__)
 
-TIMEOUT_SECONDS = 0.2  # The timeout for connecting and for each response.
+TIMEOUT_SECONDS = 0.2  # This limits connecting, and the wait for each response.
 FAILURE_THRESHOLD = 3
 RETRY_INTERVAL_SECONDS = 10.0
 

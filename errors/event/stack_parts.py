@@ -59,7 +59,7 @@ def _function(name: str, platform: str, version: int) -> str:
         name = name.rpartition("/")[2].rpartition(".")[2].strip("<>* ")
         name = name.removeprefix("get ").removeprefix("set ")
         if version > 1:
-            # The class in `new Order` and a function `order` count as the same function.
+            # A class and a function whose names differ only in case, such as in `new Order` and `order`, count as one.
             name = name.lower()
     elif platform == "java":
         name = "lambda" if name.startswith("lambda$") else _JAVA_PROXY.sub("", name)

@@ -20,7 +20,7 @@ CHUNK_SIZE = 200
     references=lambda: distinct_references(GroupUser.objects.all(), "user_key"),
 )
 def events_of(person: Person) -> Iterator[PersonRecord]:
-    # The events of a user are found through the user's groups, because only groups are indexed by user.
+    # The events of a user are found through the user's groups, because events have no index by user.
     affected = GroupUser.objects.filter(user_key__in=person.users).order_by("-group_id")
     for group_id in list(affected.values_list("group_id", flat=True).distinct()):
         events = ErrorEvent.objects.filter(group_id=group_id, user_key__in=person.users)

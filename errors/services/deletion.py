@@ -102,7 +102,7 @@ def _of_group(deletion: EventDeletion) -> Iterator[list[int]]:
 
 
 def _of_user(deletion: EventDeletion) -> Iterator[list[int]]:
-    """Yield the ids of the user's events in chunks, group by group, because events are indexed by group only."""
+    """Yield the ids of the user's events in chunks, group by group, because events have no index by user."""
     groups = ErrorGroup.objects.filter(app=deletion.app_id, users__user_key=deletion.user_key)
     for group_id in list(groups.order_by("pk").values_list("pk", flat=True)):
         last = 0

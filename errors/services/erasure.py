@@ -18,7 +18,7 @@ def erase_user(*, users: Collection[str], limit: int) -> int:
     All events of a user get the same pseudonym, so the number of affected users stays correct. References to orders are
     kept. Without SECRET_KEY, the pseudonym cannot be computed from a user id or an address.
     """
-    # The events of a user are found through the user's groups, because events are indexed by group only.
+    # The events of a user are found through the user's groups, because events have no index by user.
     affected = GroupUser.objects.filter(user_key__in=users).order_by("group_id")
     for group_id in list(affected.values_list("group_id", flat=True).distinct()):
         events = ErrorEvent.objects.filter(group_id=group_id, user_key__in=users)

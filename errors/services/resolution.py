@@ -46,8 +46,8 @@ LOOK_BACK = timedelta(days=14)
 MAX_GROUPS = 200
 MAX_EVENTS_PER_GROUP = 50
 MAX_EVENTS = 2_000
-# At most this time after an app's first upload, processes mark its events for
-# resolution. A second pass then finds the events that were stored before.
+# This long after an app's first upload, all processes mark its events for resolution.
+# A second pass then finds the events that were stored before.
 SETTLE = timedelta(seconds=15)
 PLATFORMS = ("javascript", "node")
 _MAX_APPS = 4  # A worker keeps the source maps of at most this many apps open.

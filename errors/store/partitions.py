@@ -28,7 +28,7 @@ def ids_of(day: date) -> tuple[int, int]:
 
 
 def is_ready(day: date) -> bool:
-    """Return True if the day's partitions are known to exist, or are not needed."""
+    """Return True if the day's partitions are known to exist, or if the database needs none."""
     return day in _ready_days or not is_partitioned()
 
 

@@ -122,7 +122,7 @@ def roles_for(provider: IdentityProvider, groups: frozenset[str]) -> list[Group]
 
 
 def find_user(identity: Identity) -> User | None:
-    """Return the user with one of the verified addresses, or None.
+    """Return the user with one of the person's verified addresses, or None.
 
     Raises NotAllowed if there are several users, or if the user is disabled.
     """
