@@ -28,7 +28,7 @@ from errors.services import discarded
 
 Environ = Mapping[str, Any]
 
-_MAX_KEYS = 4  # A request may contain at most this many keys.
+_MAX_KEYS = 4  # Further keys in a request are ignored.
 
 
 @dataclass(slots=True)
