@@ -6,7 +6,6 @@ The events are those of `bench.ingest_load`; `--variants 40` repeats few of thei
 """
 
 import argparse
-import gc
 import random
 import statistics
 import time
@@ -71,8 +70,6 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=40)
     parser.add_argument("--variants", type=int, default=4, help="different bodies of each group")
     options = parser.parse_args()
-    gc.freeze()
-    gc.set_threshold(25_000, 20, 50)  # The portal's processes have the same setting.
     for size in ("small", "medium", "large"):
         compare(size, options.variants, options.rounds)
 

@@ -4,6 +4,8 @@ import os
 
 import django
 
+from core.lib.processes import collect_rarely, freeze_objects
+
 
 def set_up_django() -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "opsportal.settings")
@@ -12,3 +14,13 @@ def set_up_django() -> None:
         "STATICFILES_STORAGE", "django.contrib.staticfiles.storage.StaticFilesStorage"
     )
     django.setup()
+    _collect_garbage_as_the_portal_does()
+
+
+def _collect_garbage_as_the_portal_does() -> None:
+    """Load the pages and freeze all objects, or a collection of the whole portal would be part of some measurements."""
+    from django.urls import get_resolver
+
+    get_resolver().url_patterns  # noqa: B018
+    freeze_objects()
+    collect_rarely()

@@ -9,7 +9,6 @@ checks also passes tasks to the workers and stores their results. It uses no thr
 the workers, it runs one process with the continuous tasks (`core/lib/continuous.py`).
 """
 
-import gc
 import logging
 import os
 import queue as queues
@@ -34,7 +33,7 @@ from core.jobs.services import TICK, is_hung, queue_due_jobs, release_cluster, r
 from core.lib import continuous, queue, read_only
 from core.lib.continuous import ContinuousProcess
 from core.lib.database import keep_one_connection
-from core.lib.processes import die_with_parent, set_process_name
+from core.lib.processes import die_with_parent, freeze_objects, set_process_name
 
 log = logging.getLogger(__name__)
 
@@ -236,9 +235,7 @@ def run(*, cluster_id: str = "", is_restart: bool = False, workers: int | None =
     # killed while it reports, the sentinel would wait for that lock.
     pre_execute.connect(_report_progress)
     cluster.Conf.QSIZE = False  # SimpleQueue has no qsize().
-    # Workers share the memory of imported modules until it is written to. Garbage collection would write to it.
-    gc.collect()
-    gc.freeze()
+    freeze_objects()
     Sentinel().start()
 
 

@@ -1,7 +1,6 @@
 """Run the web server of a node for `serve`."""
 
 import asyncio
-import gc
 import multiprocessing
 import resource
 
@@ -12,6 +11,7 @@ from granian.http import HTTP1Settings
 from granian.log import LogLevels
 
 from core.lib import background, ratelimit
+from core.lib.processes import collect_rarely, freeze_objects
 from opsportal.server.heartbeat import Heartbeat
 from opsportal.server.rsgi import Application
 from opsportal.server.wsgi_calls import WSGIApplication
@@ -28,9 +28,8 @@ class _Served(Application):
     def __rsgi_init__(self, loop: asyncio.AbstractEventLoop) -> None:
         ratelimit.warm()
         background.start()
-        gc.collect()
-        gc.freeze()
-        gc.set_threshold(25_000, 20, 50)
+        freeze_objects()
+        collect_rarely()
         super().__rsgi_init__(loop)
 
     def __rsgi_del__(self, loop: asyncio.AbstractEventLoop) -> None:

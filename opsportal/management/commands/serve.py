@@ -1,6 +1,5 @@
 """Run the whole portal on one machine, or one node of several: `manage.py serve`."""
 
-import gc
 import os
 import socket
 import sys
@@ -26,7 +25,13 @@ from core.jobs import cluster
 from core.lib import background, read_only
 from core.lib.database import keep_little_in_memory, keep_one_connection
 from core.lib.prepare import collect_static, prepare_node
-from core.lib.processes import Child, run_in_child, set_process_name
+from core.lib.processes import (
+    Child,
+    collect_rarely,
+    freeze_objects,
+    run_in_child,
+    set_process_name,
+)
 from errors.store.process import StoreProcess
 from errors.store.writer import writer
 from opsportal.server.heartbeat import HangDetector, Heartbeat
@@ -91,9 +96,7 @@ def load() -> None:
     from opsportal.server import web  # noqa: F401
 
     connection.ops.compiler("SQLCompiler")
-    # A garbage collection would write to every object and thus end the sharing of memory pages.
-    gc.collect()
-    gc.freeze()
+    freeze_objects()
 
 
 def store_child(address: Path) -> Child:
@@ -105,7 +108,7 @@ def store_child(address: Path) -> Child:
 def run_store(address: Path) -> None:
     set_process_name("opsportal store")
     keep_little_in_memory()
-    gc.set_threshold(25_000, 20, 50)
+    collect_rarely()
     background.start()
     StoreProcess(address).run()
 
