@@ -29,7 +29,7 @@ found: list[DigestItem] = []
 
 @pytest.fixture
 def groups() -> Iterator[list[DigestItem]]:
-    """Replace the digest sources by one that returns this list."""
+    """Replace the digest sources by a source that returns the yielded list."""
     kept = dict(digest_sources._items)
     digest_sources._items.clear()
 

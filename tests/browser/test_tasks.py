@@ -26,7 +26,7 @@ Hand = Mouse | Keyboard
 def shop(
     portal_template: object, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[Portal, StripeDouble]]:
-    """Start a portal in the middle of an incident: a paid order, and a later one that critical errors interrupted."""
+    """Start a portal in the middle of an incident, with a paid order and an order that critical errors interrupted."""
     from tests.conftest import _portal_redis
 
     slack, double = FakeHTTP(), StripeDouble()

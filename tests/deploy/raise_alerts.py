@@ -5,7 +5,7 @@ import time
 
 import django
 
-ALERT_COUNT = 12  # With 20 within five minutes, the portal would send one storm message.
+ALERT_COUNT = 12  # With 20 alerts within five minutes, the portal would send one storm message.
 INTERVAL_SECONDS = 4
 
 

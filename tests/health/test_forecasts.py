@@ -122,7 +122,7 @@ def test_the_disk_is_full_when_the_database_has_used_what_is_free(
 ) -> None:
     monkeypatch.setattr("health.hooks.forecasts.free_disk_bytes", lambda: 10 * GB)
     monkeypatch.setattr("health.hooks.forecasts.database_size_bytes", lambda: 4 * GB)
-    # The database grows by one GB a day and has four, so it reaches the limit after ten more.
+    # The database has 4 GB and grows by 1 GB a day. The disk has 10 GB free, which are used up in ten days.
     record(
         SeriesKind.GAUGE,
         database_size.SIZE_GAUGE,

@@ -1,4 +1,4 @@
-"""Test that staff find what is stored about a person, download it, and erase all of it."""
+"""Test that staff find the stored data of a person, download the data, and erase all of it."""
 
 import json
 from datetime import datetime, timedelta

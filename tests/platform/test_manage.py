@@ -51,7 +51,7 @@ def code_of(document: Path) -> str:
 
 
 def commands_of_documents() -> list[tuple[str, str, str, str]]:
-    """Return document, how `manage.py` is called, the command and its arguments."""
+    """Return tuples of the document, the printed path of `manage.py`, the command and its arguments."""
     return [
         (document.name, *found)
         for document in DOCUMENTS

@@ -63,7 +63,7 @@ def test_an_alert_in_hand_stops_the_later_rules(
 
     assert twilio.requests == []
     assert [state for _, state, _ in paged()] == ["sent", "superseded", "superseded"]
-    # Only Slack was notified of it.
+    # Only Slack was notified of the alert, so only Slack is notified of its resolution.
     assert len(slack.requests) == (2 if action == "resolve" else 1)
 
 
