@@ -30,8 +30,8 @@ class PaidItem:
     The app that names it receives `payments.signals.refund_made` and releases what the refund's `released_items` says.
     """
 
-    id: str  # The key in `Refund.released_items`.
-    label: str  # For example "Standing, Summer Night".
+    id: str  # `Refund.released_items` uses this id as a key.
+    label: str  # An example is "Standing, Summer Night".
     count: int  # This is the number of items that the buyer still has.
     price: int  # This is the price of one item in the smallest unit of the payment's currency.
 
@@ -44,12 +44,12 @@ sources: Registry[PaidItems] = Registry("paid_items")
 
 
 def paid_items(name: str) -> Callable[[PaidItems], PaidItems]:
-    """Register a function that returns what a payment paid for and the buyer still has."""
+    """Register a function that returns the items that a payment paid for and the buyer still has."""
     return sources.decorator(name, lambda source: source)
 
 
 def find_paid_items(payment: "Payment") -> list[PaidItem]:
-    """Return what the payment paid for and the buyer still has, as all apps report it."""
+    """Return the items that the payment paid for and the buyer still has, from all registered functions."""
     return [item for source in sources for item in source(payment)]
 
 
@@ -58,13 +58,13 @@ def find_paid_items(payment: "Payment") -> list[PaidItem]:
 
 @dataclass(frozen=True)
 class Payable:
-    """Something that a payment can be for, such as a reservation: its price, and whether it can be paid now."""
+    """An object that a payment can be for, such as a reservation, with its price."""
 
     amount: int
     currency: str
-    status: str  # The client is shown this status if the object cannot be paid.
-    is_open: bool  # True if it can be paid now.
-    is_completed: bool  # True if it is paid, although a balance or a fee may still be due.
+    status: str  # The client receives this status if the object cannot be paid.
+    is_open: bool  # This is True if the object can be paid now.
+    is_completed: bool  # This is True if the object is paid. A balance or a fee may still be due.
 
 
 PayableSource = Callable[[uuid.UUID, datetime], Payable | None]
@@ -78,6 +78,6 @@ def payable_source(name: str) -> Callable[[PayableSource], PayableSource]:
 
 
 def find_payable(reference: uuid.UUID, *, now: datetime) -> Payable | None:
-    """Return the object of this reference, or None if no source knows the reference."""
+    """Return the object with this reference, or None if no source has such an object."""
     found = (source(reference, now) for source in payables)
     return next((payable for payable in found if payable is not None), None)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-PAYMENT_METADATA_KEY = "ops_payment"  # The metadata entry with the id of the portal's payment.
+PAYMENT_METADATA_KEY = "ops_payment"  # This metadata entry contains the id of the portal's payment.
 
 TERMINAL = frozenset({"succeeded", "canceled"})
 # See https://docs.stripe.com/payments/paymentintents/lifecycle.

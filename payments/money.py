@@ -28,5 +28,5 @@ def find_step_problem(amount: int, currency: str) -> str:
 
 
 def format_amounts(sums: dict[str, int]) -> str:
-    """Return the amounts side by side, sorted by currency. Currencies are never added up."""
+    """Return the amounts as text, sorted by currency. Amounts in different currencies are never added up."""
     return ", ".join(money(amount, currency) for currency, amount in sorted(sums.items()))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-REFUND_METADATA_KEY = "ops_refund"  # The metadata entry with the id of the portal's refund.
+REFUND_METADATA_KEY = "ops_refund"  # This metadata entry contains the id of the portal's refund.
 
 
 class NotAReversal(Exception):
@@ -16,12 +16,12 @@ class NotAReversal(Exception):
 @dataclass(frozen=True)
 class StripeRefund:
     id: str
-    status: str  # One of pending, requires_action, succeeded, failed and canceled.
+    status: str  # This is pending, requires_action, succeeded, failed or canceled.
     amount: int
     intent_id: str
     created_at: datetime
     failure_reason: str = ""
-    # The id of the portal's refund, or None if the refund was made at Stripe.
+    # This is the id of the portal's refund, or None if the refund was made at Stripe.
     refund_uuid: uuid.UUID | None = None
 
     @classmethod

@@ -1,13 +1,13 @@
-"""Define signals.
+"""Define the signals of payments.
 
-They are sent inside the transaction that saves the payment, so money and seats are saved together.
+A signal is sent inside the transaction that saves the payment, so money and seats are saved together.
 """
 
 from django.dispatch import Signal
 
 payment_succeeded = Signal()  # The arguments are payment=Payment, now=datetime.
-# The arguments are payment=Payment, refund=Refund (the last one), now=datetime. It is sent when the full amount is
-# refunded.
+# The arguments are payment=Payment, refund=Refund, now=datetime. It is sent when the full amount is refunded; `refund`
+# is the last refund.
 payment_refunded = Signal()
 refund_made = Signal()  # The arguments are payment=Payment, refund=Refund, now=datetime.
 # The arguments are payment=Payment, refund=Refund, now=datetime. It is sent when the money of a refund has come back.

@@ -22,7 +22,7 @@ class Split:
     """The reason that an app declares for an amount that differs from the price of its reservation."""
 
     purpose: Purpose = Purpose.FULL
-    fee: int = 0  # The part of the payment's amount that does not pay for tickets.
+    fee: int = 0  # This part of the payment's amount does not pay for tickets.
     discount: int = 0  # This amount is subtracted from the price of the reservation.
     reason: str = ""
 

@@ -66,11 +66,11 @@ class IdempotencyKeyInUse(StripeFailure):
 
 
 class AuthenticationFailed(StripeFailure):
-    """Stripe rejects the portal's secret key, or the key lacks the permission."""
+    """Stripe rejects the portal's secret key, or the key lacks the permission for the request."""
 
 
 class NoResponse(StripeFailure):
-    """The outcome is unknown, because of no connection, a timeout, a 429 or a 5xx."""
+    """The outcome is unknown, because the connection failed or timed out, or Stripe responded with a 429 or a 5xx."""
 
     def __init__(self, text: str, *, retry_after: float = 1.0, is_replayed: bool = False) -> None:
         super().__init__(text)
@@ -88,7 +88,7 @@ def is_livemode() -> bool:
 
 
 def require_ready() -> None:
-    """Raise NotConfigured, or NoResponse while the circuit breaker is open. This function makes no call."""
+    """Raise NotConfigured, or NoResponse while the circuit breaker is open. This function does not call Stripe."""
     if not is_configured():
         raise NotConfigured("payments are not configured")
     state = _breaker().state()
@@ -97,7 +97,7 @@ def require_ready() -> None:
 
 
 def require_response() -> None:
-    """Raise NoResponse if Stripe does not respond to a read. Any response is enough, even a refusal."""
+    """Raise NoResponse if Stripe does not respond to a read request. A refusal counts as a response."""
     try:
         with _call():
             _client().v1.payment_intents.list({"limit": 1}, {"max_network_retries": 0})
@@ -137,9 +137,9 @@ def cancel_intent(intent_id: str, *, key: str) -> Intent:
 
 
 def find_intent(payment: UUID, *, since: datetime) -> Intent | None:
-    """Return the intent created for this payment, found by its metadata, or None.
+    """Return the intent that was created for this payment, which its metadata names, or None.
 
-    Reads the list of intents, because the search may omit those of the last minute:
+    The function reads the list of intents, because Stripe's search may omit intents of the last minute:
     https://docs.stripe.com/search#data-freshness
     """
     for intent in intents_since(since):

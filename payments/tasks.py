@@ -13,7 +13,7 @@ def process(*, event_pk: int, **newer_arguments: object) -> None:
 
 @every(minutes=1, title="Process Stripe events")
 def process_waiting_events() -> dict[str, int]:
-    """Process the Stripe events that are waiting."""
+    """Process pending Stripe events that are due."""
     return {"processed": services.process_waiting(now=timezone.now())}
 
 

@@ -1,4 +1,4 @@
-"""Define alert rules on payment figures. Problems of a single payment raise their alerts in services."""
+"""Define alert rules on payment figures. Alerts about a single payment are raised by payments.services instead."""
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta

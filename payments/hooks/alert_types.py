@@ -1,4 +1,4 @@
-"""Register the alert types of payments, with the response time and the channels of their severity."""
+"""Register the alert types of payments. Each type has the response time and the channels of its severity."""
 
 from alerts.extension_points import Severity, alert_type
 

@@ -58,8 +58,8 @@ describe(
     "POST",
     "Create a payment, and the payment intent at Stripe.",
     notes="Pass `client_secret` to Stripe.js, which lets the buyer pay. A repeated call with the same"
-    " key returns the stored response and never charges a second time; repeat it after a timeout"
-    " or a 5xx. With `reservation_id`, the amount must be the unpaid price of the reservation,"
+    " key returns the stored response and never charges a second time, so repeat the call after a"
+    " timeout or a 5xx. With `reservation_id`, the amount must be the unpaid price of the reservation,"
     " unless `split` declares another purpose. When the payment succeeds, its reservation is"
     " completed automatically.",
     scope="payments",
@@ -83,7 +83,7 @@ describe(
     "payments:payment-read",
     "GET",
     "Return a payment of the app, with its current status and amounts.",
-    notes="The status follows Stripe's webhooks, usually within seconds. `shown_status` also tells"
+    notes="Stripe's webhooks update the status, usually within seconds. `shown_status` also shows"
     " whether the money was refunded or disputed. The client secret is returned only when the"
     " payment is created.",
     scope="payments",
@@ -94,8 +94,8 @@ describe(
     "payments:payment-cancel",
     "POST",
     "Cancel a payment that has not been paid.",
-    notes="The intent is cancelled at Stripe, so the buyer can no longer pay. If Stripe does not"
-    " allow this any more, for example because the payment has succeeded, the response is a"
+    notes="The intent is cancelled at Stripe, so the buyer can no longer pay. If Stripe no longer"
+    " allows a cancellation, for example because the payment has succeeded, the response is a"
     " 409. The reservation of the payment is not cancelled. A repeated call changes nothing.",
     scope="payments",
     answers={200: Payment},

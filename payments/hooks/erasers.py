@@ -10,8 +10,8 @@ from payments.models import Payment, TimelineEntry
 def erase_from_payments(person: Person, limit: int, now: datetime) -> int:
     """Remove the customer and the fingerprint of the request, which covers the customer.
 
-    Events from Stripe are stored without personal data, and a request's description and metadata only until the
-    payment is finished.
+    Stored events from Stripe contain no personal data. The description and the metadata of a request are deleted when
+    the payment is finished.
     """
     named = Payment.objects.filter(customer__in=person.customers).order_by("pk")
     found = list(named.values_list("pk", flat=True)[:limit])

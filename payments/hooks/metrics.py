@@ -1,4 +1,4 @@
-"""Export payment metrics for /metrics. All rows are counted at most twice a minute, however often it is scraped."""
+"""Export payment metrics for /metrics. Rows are counted at most twice a minute, even if scrapes are more frequent."""
 
 from collections.abc import Iterator
 

@@ -13,10 +13,11 @@ from impact.references import Reference, ReferenceKind
 from impact.states import Attempt, Stage
 from payments.models import Payment, PaymentStatus, TimelineEntry
 
-# An intent can be paid as long as it exists, but a buyer who has not paid for a day does not return to it.
+# An intent can be paid as long as it exists, but buyers rarely return after a day. After this time, the attempt has
+# ended without a payment.
 RECOVERABLE_FOR = timedelta(hours=24)
 _NOT_PAID = (PaymentStatus.CANCELED, PaymentStatus.REFUSED, PaymentStatus.ABANDONED)
-# Stripe or the sweeper decides the outcome, not the buyer.
+# The outcome of a payment with such a status depends on Stripe or the sweeper and no longer on the buyer.
 _IN_FLIGHT = (PaymentStatus.ASKED, PaymentStatus.PROCESSING, PaymentStatus.REQUIRES_CAPTURE)
 # After these timeline entries, the money of a payment may be gone.
 REVERSALS = ("refunded", "disputed")
@@ -89,6 +90,6 @@ def _references(payment: Payment) -> frozenset[Reference]:
     ]
     found += [(ReferenceKind.USER, user) for user in user_references(payment.customer)]
     found.append((ReferenceKind.ORGANIZATION, payment.organization))
-    # The reservation's id links even if the portal does not know that reservation.
+    # Link by the reservation's id even if the portal has no such reservation.
     found.append((ReferenceKind.RESERVATION, payment.reservation_id))
     return frozenset(Reference(kind.value, str(value)) for kind, value in found if value)

@@ -24,7 +24,7 @@ _HOUR, _WEEK = timedelta(hours=1), timedelta(weeks=1)
 def sales(context: WidgetContext) -> Reading:
     """Show the money received in the last hour in the currency with the most payments.
 
-    A note names other currencies.
+    A note lists the amounts in other currencies.
     """
     now = context.now
     resolution = resolution_for(context.range)

@@ -1,4 +1,4 @@
-"""Say how long payments and events from Stripe are kept."""
+"""List how long payments and events from Stripe are kept."""
 
 from collections.abc import Iterator
 from datetime import timedelta
@@ -10,7 +10,11 @@ from core.lib.retention import Kept, keeps
 
 @keeps("payments")
 def kept() -> Iterator[Kept]:
-    yield Kept("Payments", "no end", note="The customer is removed when the person is erased.")
+    yield Kept(
+        "Payments", "no time limit", note="The customer is removed when the person is erased."
+    )
     yield Kept("Description and metadata of a payment", "until the payment is finished")
     days = timedelta(days=settings.WEBHOOK_EVENT_DAYS)
-    yield Kept("Processed events from Stripe", days, "WEBHOOK_EVENT_DAYS", "Without personal data.")
+    yield Kept(
+        "Processed events from Stripe", days, "WEBHOOK_EVENT_DAYS", "They contain no personal data."
+    )

@@ -1,4 +1,4 @@
-"""Find payments and their orders in the search of the portal."""
+"""Find payments and their orders for the portal's search."""
 
 from collections.abc import Iterator
 

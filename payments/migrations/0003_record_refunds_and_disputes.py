@@ -33,7 +33,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='mismatch',
             name='expected_refunded',
-            field=models.PositiveIntegerField(blank=True, help_text="Sum of refunds that resolves a failed refund, in the currency's smallest unit.", null=True),
+            field=models.PositiveIntegerField(blank=True, help_text="Refunded amount at which a failed refund is resolved, in the currency's smallest unit.", null=True),
         ),
         migrations.AddField(
             model_name='payment',
@@ -43,7 +43,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='payment',
             name='compared_at',
-            field=models.DateTimeField(blank=True, help_text='Start of the last comparison with Stripe that found it.', null=True),
+            field=models.DateTimeField(blank=True, help_text='Start of the last comparison in which Stripe had this payment.', null=True),
         ),
         migrations.AddField(
             model_name='reconciliationrun',
@@ -68,7 +68,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='refund',
             name='released_items',
-            field=models.JSONField(blank=True, default=dict, help_text='Number of tickets of each line to release. Leave empty to release all of them.'),
+            field=models.JSONField(blank=True, default=dict, help_text='Number of tickets to release from each line. Leave empty to release all tickets.'),
         ),
         migrations.AddField(
             model_name='refund',

@@ -41,7 +41,7 @@ class Migration(migrations.Migration):
         migrations.AlterField(
             model_name='mismatch',
             name='expected_refunded',
-            field=models.PositiveBigIntegerField(blank=True, help_text="Sum of refunds that resolves a failed refund, in the currency's smallest unit.", null=True),
+            field=models.PositiveBigIntegerField(blank=True, help_text="Refunded amount at which a failed refund is resolved, in the currency's smallest unit.", null=True),
         ),
         migrations.AlterField(
             model_name='payment',

@@ -154,7 +154,9 @@ class Payment(models.Model):
         default=0, help_text="Taken from the account by disputes and not returned."
     )
     compared_at = models.DateTimeField(
-        null=True, blank=True, help_text="Start of the last comparison with Stripe that found it."
+        null=True,
+        blank=True,
+        help_text="Start of the last comparison in which Stripe had this payment.",
     )
     error = models.CharField(max_length=300, blank=True)
 
@@ -263,7 +265,10 @@ class Payment(models.Model):
 
     @property
     def amount_net(self) -> int:
-        """Return the rest of the received money, which is negative if it was both refunded and lost to a dispute."""
+        """Return the received money minus refunds and disputes.
+
+        The amount is negative if the same money was both refunded and lost to a dispute.
+        """
         return self.amount_received - self.amount_refunded - self.amount_disputed
 
     @property
@@ -276,7 +281,7 @@ class Payment(models.Model):
 
     @property
     def shown_status(self) -> str:
-        """Return the status to show: Stripe's status, or what happened to the money of a successful payment."""
+        """Return the status to show: Stripe's status, or the refund or dispute of a successful payment."""
         if self.status != PaymentStatus.SUCCEEDED:
             return self.status
         if self.amount_disputed:

@@ -33,7 +33,7 @@ class Mismatch(models.Model):
     expected_refunded = models.PositiveBigIntegerField(
         null=True,
         blank=True,
-        help_text="Sum of refunds that resolves a failed refund, in the currency's smallest unit.",
+        help_text="Refunded amount at which a failed refund is resolved, in the currency's smallest unit.",
     )
     found_at = models.DateTimeField()
     healed = models.BooleanField(
@@ -76,7 +76,10 @@ class ReconciliationRunQuerySet(models.QuerySet["ReconciliationRun"]):
 
 
 class ReconciliationRun(models.Model):
-    """A comparison with Stripe that can be continued. The next run starts where the last finished run started."""
+    """A comparison with Stripe. It can be continued after an interruption.
+
+    The next run compares the objects that were created since the last finished run started.
+    """
 
     class Stage(models.TextChoices):
         """The kinds of objects that are compared, in this order."""

@@ -11,7 +11,7 @@ from payments.models.intents import Payment
 
 class RefundQuerySet(models.QuerySet["Refund"]):
     def unanswered(self) -> "RefundQuerySet":
-        """Return the refunds for which it is unknown whether Stripe has them."""
+        """Return the refunds that Stripe may or may not have received."""
         return self.filter(state=Refund.State.ASKED)
 
     def effective(self) -> "RefundQuerySet":
@@ -23,7 +23,7 @@ class RefundQuerySet(models.QuerySet["Refund"]):
 
 
 class Refund(models.Model):
-    """A refund of a payment. Staff request it, once per confirmed form, or it is made at Stripe."""
+    """A refund of a payment. Staff request it with a form in the portal, or make it at Stripe."""
 
     class State(models.TextChoices):
         """The states in the order in which a refund passes through them. A refund never returns to an earlier state."""
@@ -57,7 +57,7 @@ class Refund(models.Model):
     released_items = models.JSONField(
         default=dict,
         blank=True,
-        help_text="Number of tickets of each line to release. Leave empty to release all of them.",
+        help_text="Number of tickets to release from each line. Leave empty to release all tickets.",
     )
     is_counted = models.BooleanField(
         default=False, help_text="Part of the payment's refunded amount."

@@ -111,7 +111,7 @@ class WebhookEvent(models.Model):
 
 
 class RefusedDelivery(models.Model):
-    """The number of rejected webhook calls by hour and reason, with the most recent sample."""
+    """The number of webhook calls that were rejected in one hour for one reason, with the most recent sample."""
 
     hour = models.DateTimeField()
     reason = models.CharField(max_length=50)

@@ -1,4 +1,4 @@
-"""Read the unpaid amount of a reservation when a payment is created and when its money arrives."""
+"""Add up the partial payments of a reservation, so that its unpaid amount can be computed."""
 
 from dataclasses import dataclass
 
@@ -18,7 +18,7 @@ class Paid:
 
 
 def sum_partial_payments(reservation_id: str, *, currency: str, except_payment: int = 0) -> Paid:
-    """Add up the deposits and partial payments that arrived as expected, and all payments in processing."""
+    """Add up the deposits and partial payments whose full amount was received, and all payments in processing."""
     received = processing = discount = 0
     payments = Payment.objects.filter(
         reservation_id=reservation_id,

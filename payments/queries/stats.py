@@ -12,12 +12,12 @@ from core.lib.app_access import limit
 from payments.models import Mismatch, Payment, PaymentStatus, ReconciliationRun, WebhookEvent
 
 FULL_LOOKBACK = timedelta(days=30)  # A full comparison covers this period.
-COMPARED_WITHIN = timedelta(hours=1)  # Four runs start within this time.
+COMPARED_WITHIN = timedelta(hours=1)  # Four comparisons start within this time.
 
 
 @dataclass(frozen=True)
 class Totals:
-    """A number of payments, and their amounts by currency."""
+    """The number of some payments or requests, and the sum of their amounts in each currency."""
 
     count: int
     amounts: dict[str, int]
@@ -25,12 +25,12 @@ class Totals:
 
 @dataclass(frozen=True)
 class Books:
-    """The money of some payments in one currency, in its smallest unit."""
+    """The money that payments in one currency received and returned, in the currency's smallest unit."""
 
     currency: str
     received: int = 0
     refunded: int = 0
-    disputed: int = 0  # The amount that disputes have taken and not returned.
+    disputed: int = 0  # Disputes have taken this amount and not returned it.
 
     @property
     def net(self) -> int:
@@ -43,7 +43,7 @@ class Attempts:
 
     by_status: dict[str, int]
     books: list[Books]  # There is one entry for each currency with money.
-    prevented: Totals  # Repeated requests that were not charged again, and the amounts in them.
+    prevented: Totals  # These repeated requests were not charged again.
 
     @property
     def count(self) -> int:
@@ -57,11 +57,11 @@ class Attempts:
 
 @dataclass(frozen=True)
 class WebhookStats:
-    by_state: dict[str, int]  # The number of events received in the period, by state.
+    by_state: dict[str, int]  # This counts the events that were received in the period.
     waiting: int
     oldest_waiting_at: datetime | None
     dead: int
-    lag_ms: float | None  # The mean time from receipt to processing.
+    lag_ms: float | None  # This is the mean time from receipt to processing.
 
 
 def count_attempts(since: datetime | None = None) -> Attempts:
@@ -146,14 +146,12 @@ def count_open_mismatches() -> int:
 
 @dataclass(frozen=True)
 class Comparison:
-    """The progress of the comparison of payments with Stripe."""
+    """The state of the comparison of payments with Stripe."""
 
-    last: ReconciliationRun | None  # The last finished run.
-    uncompared_count: int  # Payments with an intent that have not been compared yet.
-    is_current: (
-        # True if the last run finished within the last hour, so the absence of mismatches is certain.
-        bool
-    )
+    last: ReconciliationRun | None  # This is the last finished run.
+    uncompared_count: int  # This many payments with an intent have not been compared yet.
+    # If the last finished run is older than an hour, there may be mismatches that the portal has not found yet.
+    is_current: bool
 
 
 def find_last_comparison(now: datetime) -> Comparison:

@@ -15,7 +15,7 @@ STRIPE_KEY_ALERT = "stripe-key"
 
 
 def request_intent(payment: Payment, *, now: datetime) -> Intent:
-    """Return the intent for this payment, created or found. Raises the errors of stripe_api."""
+    """Create the payment's intent, or find the intent of an earlier attempt. Raises the errors of stripe_api."""
     try:
         return _create_intent(payment)
     except stripe_api.NoResponse as failure:

@@ -67,7 +67,7 @@ class NewPayment:
         return hashlib.sha256(b"POST /api/v1/payments/ " + canonical).hexdigest()
 
 
-# The order is fixed, so that keys that were used before `split` was added keep their digest.
+# This tuple must not change, because earlier requests keep their digest. `digest` adds `split` only if it is set.
 _HASHED = ("amount", "currency", "order_id", "reservation_id", "customer", "description")
 
 
@@ -99,14 +99,14 @@ class StripeUnavailable(Exception):
 
 
 class PortalFault(Exception):
-    """Stripe has our key with other parameters, which is a bug in the portal."""
+    """Stripe received the payment's idempotency key with other parameters before, which is a bug in the portal."""
 
 
 def derived_key(*, app: ClientApp, new_payment: NewPayment) -> str:
     """Return a key for an app that sends none. It allows one payment of this amount per reservation at a time.
 
     The key covers the number of earlier payments that have ended, so a buyer whose payment was cancelled or refused
-    gets a new payment. Declared partial payments end with their success, because several may have the same amount.
+    gets a new payment. A declared partial payment ends when it succeeds, because several may have the same amount.
     """
     if not new_payment.reservation_id:
         return str(uuid.uuid4())
@@ -215,7 +215,7 @@ def _answer_repeat(payment: Payment, new_payment: NewPayment, now: datetime) -> 
         with relaxed_durability():
             Payment.objects.filter(pk=payment.pk).update(conflict_count=F("conflict_count") + 1)
         raise InProgress
-    payment = Payment.objects.get(pk=payment.pk)  # Read all fields of the payment.
+    payment = Payment.objects.get(pk=payment.pk)  # The look-up by key has read only a few fields.
     add_timeline_entry(
         payment, "taken over", f"attempt {payment.tries}, by a repeated request", now=now
     )

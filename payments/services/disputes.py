@@ -1,4 +1,4 @@
-"""Store disputes, keep their amounts in the books, and alert staff until nothing remains to be done."""
+"""Store disputes, update the disputed amounts of payments, and alert staff while the shop can respond."""
 
 from datetime import datetime, timedelta
 
@@ -83,7 +83,7 @@ def _outcome(dispute: Dispute) -> str:
 
 
 def watch_deadlines(*, now: datetime) -> int:
-    """Raise the alerts of disputes whose deadline is near, and return the number of disputes without a response."""
+    """Update the alerts of the disputes that await evidence, and return the number to which the shop can respond."""
     waiting = 0
     for dispute in Dispute.objects.awaiting_evidence().select_related("payment").order_by("pk"):
         with transaction.atomic():

@@ -32,7 +32,7 @@ def check_provider(*, now: datetime) -> ProviderOutage | None:
 
 
 def _find_failure(now: datetime) -> str:
-    """Return why buyers cannot pay, or "" if they can."""
+    """Return the reason why buyers cannot pay, or "" if they can."""
     if not stripe_api.is_configured():
         return ""
     try:

@@ -11,7 +11,7 @@ from payments.splits import Purpose, Split, ticket_share
 
 
 class NotPayable(Exception):
-    """The payment does not fit its reservation. `type` is a problem type, `members` its further members."""
+    """The payment does not fit its reservation. `type` and `members` become part of the problem document."""
 
     def __init__(self, status: int, type_: str, detail: str, **members: Any) -> None:
         super().__init__(detail)

@@ -55,7 +55,7 @@ def refund(
     is_watched: bool = True,
     now: datetime,
 ) -> Refund:
-    """Return the refund of this confirmed form. If the refund was not requested from Stripe yet, request it first.
+    """Return the refund for this confirmed form. If it has not been requested from Stripe yet, request it first.
 
     `is_watched` means that a user sees the outcome immediately, so a refusal by Stripe needs no case. Raises
     CannotRefund. If Stripe does not respond, the refund stays `asked` and the sweeper sends the request again.
@@ -161,7 +161,7 @@ def _store_refund(payment: Payment, reported: StripeRefund, now: datetime) -> bo
         refund_.error = reported.failure_reason.replace("_", " ")[:300] or reported.status
     refund_.save()
     if state == State.FAILED and not refund_.is_counted:
-        # The report of its failure arrived first. A refund that was counted opens its case when it is subtracted.
+        # The failed refund was never counted, so open its case here. For a counted refund, count_refunds() does this.
         expected = payment.amount_refunded + refund_.amount
         record_failed_refund(refund_, expected_refunded=expected, now=now)
     return True

@@ -17,7 +17,7 @@ MAX_RETRY_DELAY = timedelta(minutes=15)
 
 
 def sweep(*, now: datetime) -> dict[str, int]:
-    """Retry unfinished payments whose lease has expired, with a growing delay, and return the outcomes."""
+    """Retry unfinished payments whose lease has expired, with a growing delay. Return the number of each outcome."""
     outcome = {"finished": 0, "failed": 0, "waiting": 0}
     started = time.monotonic()
     Payment.objects.all().release_dead_leases(now)
@@ -58,7 +58,7 @@ def _resume(payment: Payment, now: datetime) -> bool:
 
 
 def _close_unsendable(payment: Payment, now: datetime) -> None:
-    """Finish a payment that is too old to be sent again, with Stripe's intent if it exists, else as abandoned."""
+    """Finish a payment that is too old to be sent again: with Stripe's intent if there is one, else as abandoned."""
     found = attempt.find_intent(payment)
     if found is not None:
         add_timeline_entry(payment, "adopted", found.id, now=now)

@@ -63,7 +63,7 @@ class RefundForm(forms.Form):
                 max_value=item.count,
                 initial=item.count,
                 required=False,
-                help_text=f"Of {item.count}, at {price} each. Only if seats are released.",
+                help_text=f"At most {item.count}, at {price} each. Used only if seats are released.",
                 widget=forms.NumberInput(attrs={"class": "input"}),
             )
 
@@ -121,9 +121,8 @@ def refund(request: HttpRequest, reference: uuid.UUID) -> HttpResponse:
         return _refund_page(request, payment, form, is_confirming=False)
     form = RefundForm(payment, request.POST)
     sent = Refund.objects.filter(uuid__in=parse_uuids([request.POST.get("form", "")])).first()
-    if (
-        sent is not None
-    ):  # The form was sent twice; its amount or tickets may no longer be available.
+    if sent is not None:
+        # The form was sent twice. It may be invalid by now, because its amount or tickets have been returned.
         _show_outcome(request, sent)
         return redirect("payments:payment-page", payment.uuid)
     if not form.is_valid():
@@ -204,7 +203,7 @@ def ignore_event(request: HttpRequest, pk: int) -> HttpResponse:
 @may_handle_events
 @require_POST
 def fetch_event(request: HttpRequest) -> HttpResponse:
-    """Fetch an event that Stripe's dashboard shows and that never arrived."""
+    """Fetch and process an event that Stripe's dashboard shows but that never arrived at the portal."""
     event_id = request.POST.get("event_id", "").strip()
     if not event_id.startswith("evt_") or len(event_id) > 100:
         messages.error(request, "Enter an event id, which starts with evt_.")

@@ -41,7 +41,7 @@ class Split(msgspec.Struct, forbid_unknown_fields=True):
     purpose: Annotated[
         Literal["full", "part", "deposit", "fee"],
         msgspec.Meta(
-            description="`full` pays all that is left. `part` payments are added up until the reservation is paid. A"
+            description="`full` pays the unpaid amount. `part` payments are added up until the reservation is paid. A"
             " `deposit` books the seats at once, and `part` payments pay the balance. A `fee` does not pay for seats."
         ),
     ] = "full"
@@ -71,7 +71,7 @@ class CreatePayment(msgspec.Struct, forbid_unknown_fields=True):
         str,
         msgspec.Meta(
             max_length=45,
-            description="The buyer's IP address. Used to limit attempts per buyer, and not stored.",
+            description="The buyer's IP address. It limits the attempts per buyer and is not stored.",
         ),
     ] = ""
     description: Annotated[str, msgspec.Meta(max_length=500)] = ""

@@ -1,6 +1,6 @@
-"""Compare our payments with Stripe's, fix what can be fixed, and record the rest as mismatches.
+"""Compare the portal's payments with Stripe's, correct differences, and record the others as mismatches.
 
 A run reads Stripe's lists page by page and keeps a bookmark, so that it can be continued after a time limit, a crash
-or an outage. A list that was not read to its end proves nothing: before an intent counts as unknown at Stripe, it is
-requested by its id.
+or an outage. An intent may be missing in a list that was not read to its end. Therefore, the intent is retrieved by its
+id before it counts as unknown at Stripe.
 """

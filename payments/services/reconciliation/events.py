@@ -1,4 +1,4 @@
-"""Find events that never arrived, and process them."""
+"""Find events of Stripe that never arrived, and process them."""
 
 from datetime import datetime
 
@@ -10,7 +10,7 @@ from payments.services.webhooks.receive import RECONCILED_TYPES, NotAnEvent, rec
 
 
 def compare_events(run: ReconciliationRun, now: datetime) -> str:
-    """Store and process the events of one page that never arrived."""
+    """Read one page of Stripe's events, and store and process the events that never arrived."""
     events, bookmark = read_page(run, "events", types=list(RECONCILED_TYPES))
     run.event_count += len(events)
     ids = [str(data.get("id")) for data in events]

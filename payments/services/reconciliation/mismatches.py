@@ -1,4 +1,4 @@
-"""Check the open mismatches again."""
+"""Check the open mismatches again, and resolve those that were corrected at Stripe."""
 
 from datetime import datetime
 
@@ -13,10 +13,10 @@ Kind = Mismatch.Kind
 
 
 def recheck_mismatches(run: ReconciliationRun, now: datetime) -> str:
-    """Resolve the open mismatches that were corrected at Stripe. The bookmark is a mismatch's number."""
+    """Resolve the open mismatches that were corrected at Stripe. The bookmark is a mismatch's primary key."""
     open_ = (
         Mismatch.objects.open()
-        .exclude(kind=Kind.REFUND_FAILED)  # The next refund resolves these.
+        .exclude(kind=Kind.REFUND_FAILED)  # The payment's next refund resolves such a mismatch.
         .filter(pk__gt=int(run.bookmark or 0))
         .select_related("payment")
     )
@@ -35,7 +35,7 @@ def recheck_mismatches(run: ReconciliationRun, now: datetime) -> str:
 
 
 def _put_right(mismatch: Mismatch, intent: Intent) -> str:
-    """Return how the mismatch was corrected, or "" if it was not."""
+    """Describe how the mismatch was corrected. Return "" if it was not corrected."""
     payment = mismatch.payment
     if mismatch.kind == Kind.NOT_AT_STRIPE:
         return "found at Stripe"

@@ -1,4 +1,4 @@
-"""Compare refunds and disputes."""
+"""Compare the portal's refunds and disputes with Stripe's."""
 
 from collections.abc import Iterable
 from datetime import datetime
@@ -24,7 +24,7 @@ def compare_disputes(run: ReconciliationRun, now: datetime) -> str:
 
 
 def compare_open_reversals(run: ReconciliationRun, now: datetime) -> str:
-    """Request pending refunds and open disputes by id. Stripe's lists contain only those since the run's start."""
+    """Retrieve pending refunds and open disputes by id, because some may be older than the period of the run."""
     if not run.is_full:
         return ""
     pending = Refund.objects.filter(state=Refund.State.PENDING).exclude(stripe_id=None)

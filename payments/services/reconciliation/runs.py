@@ -26,7 +26,9 @@ Stage = ReconciliationRun.Stage
 FULL_LOOKBACK = timedelta(days=30)  # Stripe keeps events for this time.
 MAX_SLICE_SECONDS = 35.0
 LEASE = timedelta(seconds=60)
-RESUME_WITHIN = timedelta(hours=6)  # A new run replaces an older unfinished one.
+RESUME_WITHIN = timedelta(
+    hours=6
+)  # An older unfinished run is not continued. A new run replaces it.
 MISSING_WEBHOOKS_ALERT = "webhooks-missing"
 
 

@@ -38,7 +38,7 @@ Fetched = Intent | StripeDispute | Sequence[StripeRefund]
 
 
 class NeedsFetch(Exception):
-    """The event lacks information, so the current object must be fetched from Stripe."""
+    """The event lacks information, so the object that it is about must be fetched from Stripe."""
 
 
 # A second intent for a payment is a problem only if it has or may get the buyer's money.

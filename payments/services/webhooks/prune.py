@@ -8,11 +8,13 @@ from core.lib.durability import relaxed_durability
 from payments.models import RefusedDelivery, WebhookEvent
 
 CHUNK_SIZE = 1_000
-MAX_CHUNKS = 500  # The maximum per night, so a table that was never pruned takes a few nights.
+MAX_CHUNKS = (
+    500  # This limits the work of one night. A table that was never pruned takes several nights.
+)
 
 
 def prune_events(*, now: datetime) -> dict[str, int]:
-    """Delete old events and counts of rejected calls in short transactions, and return how many.
+    """Delete old events and counts of rejected calls in short transactions, and return the numbers of deleted rows.
 
     An event must be old by Stripe's clock, too. Otherwise, the reconciliation would fetch it from Stripe and process it
     again.
@@ -25,7 +27,7 @@ def prune_events(*, now: datetime) -> dict[str, int]:
         if not chunk:
             break
         with relaxed_durability():
-            # Apply the condition again: staff may have reopened an event in the meantime.
+            # Apply the condition again, because staff may have queued an event again in the meantime.
             events += old.filter(pk__in=chunk).delete()[0]
     refused, _ = RefusedDelivery.objects.filter(hour__lt=since).delete()
     return {"events": events, "refused": refused}

@@ -1,4 +1,4 @@
-"""Count rejected webhook calls, with at most one write per reason in 5 seconds, however many calls arrive."""
+"""Count rejected webhook calls. A burst of calls causes at most one write per reason in 5 seconds."""
 
 import time
 from datetime import datetime
@@ -12,8 +12,8 @@ from payments.models import RefusedDelivery
 FLUSH_SECONDS = 5.0
 MAX_KEYS = 1_000
 
-_Key = tuple[datetime, str]  # The hour and the reason.
-_Calls = tuple[int, datetime, str]  # The count, the latest time, and a sample.
+_Key = tuple[datetime, str]  # A key consists of the hour and the reason.
+_Calls = tuple[int, datetime, str]  # This has the count, the time of the last call, and a sample.
 
 _flushed_at: dict[str, float] = {}
 

@@ -30,7 +30,11 @@ class SigningSecret:
 
 
 def secrets_for(endpoint: str) -> list[SigningSecret]:
-    """Return the valid secrets of an endpoint, current and previous. The settings have `whsec_a` or `name:whsec_a`."""
+    """Return the signing secrets of the endpoint with this name, or of the endpoint without a name.
+
+    An entry of STRIPE_WEBHOOK_SECRETS is `whsec_a`, or `name:whsec_a` for a named endpoint. An endpoint may have
+    several entries, so that its secret can be replaced.
+    """
     found = []
     for entry in settings.STRIPE_WEBHOOK_SECRETS:
         name, _, value = entry.strip().rpartition(":")
