@@ -89,19 +89,19 @@ class TicketTypeInline(PortalInline):
     field_labels = {
         "name": "Name",
         "price": "Price",
-        "sale_starts_at": "Sale starts",
-        "sale_ends_at": "Sale ends",
-        "per_customer_limit": "Maximum tickets per customer",
-        "low_inventory_threshold": "Alert at or below",
+        "sale_starts_at": "Start of the sale",
+        "sale_ends_at": "End of the sale",
+        "per_customer_limit": "Limit per customer (tickets)",
+        "low_inventory_threshold": "Low-inventory threshold (tickets)",
         "has_waiting_list": "Waiting list",
-        "offer_minutes": "Offers last (minutes)",
+        "offer_minutes": "Time limit of an offer (minutes)",
     }
     constraint_messages = {
         "an_offer_lasts_5_minutes_to_a_day": ("offer_minutes", "Enter 5 to 1,440 minutes."),
         "one_ticket_type_per_name_and_event": ("name", "Another ticket type has this name."),
     }
     field_help = {
-        "name": "For example Day ticket.",
+        "name": "An example is “Day ticket”.",
         "sale_starts_at": "Leave empty to start the sale immediately.",
     }
 
@@ -124,13 +124,13 @@ class TicketTypeInline(PortalInline):
 @admin.register(Event)
 class EventAdmin(PortalAdmin):
     section = Section.BUSINESS
-    setting_purpose = "Events with the ticket types that are sold."
+    setting_purpose = "Events and their ticket types."
     field_labels = {
         "slug": "Identifier",
         "is_on_sale": "On sale",
-        "hold_minutes": "Holds last (minutes)",
+        "hold_minutes": "Time limit of a hold (minutes)",
         "max_outage_minutes": "Longest extension (minutes)",
-        "starts_at": "Starts",
+        "starts_at": "Start",
     }
     fieldsets = (
         (None, {"fields": ("name", "slug", "starts_at", "is_on_sale")}),
@@ -144,8 +144,8 @@ class EventAdmin(PortalAdmin):
         ),
     }
     field_help = {
-        "name": "For example Harbour Lights Festival.",
-        "slug": "Used in addresses. Apps refer to the event by this name.",
+        "name": "An example is “Harbour Lights Festival”.",
+        "slug": "The addresses of the event's pages contain this name, and apps refer to the event by it.",
     }
     list_display = ("name", "starts_at", "is_on_sale", "hold_minutes", "stock")
     list_filter = ("is_on_sale",)
@@ -178,7 +178,7 @@ class LineInline(PortalInline):
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
 
-    @admin.display(description="price of one")
+    @admin.display(description="price per ticket")
     def shown_price(self, line: Line) -> str:
         return money(line.price, line.currency)
 

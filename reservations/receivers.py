@@ -1,4 +1,4 @@
-"""Receive the signals of payments, inside the transaction that saves the payment."""
+"""Update reservations when the payments app sends a signal, inside the transaction that saves the payment."""
 
 from datetime import datetime
 from typing import Any

@@ -1,4 +1,4 @@
-"""Register the alert types of reservations with their initial channels and response times."""
+"""Register the alert types of reservations with their default channels and response times."""
 
 from datetime import timedelta
 

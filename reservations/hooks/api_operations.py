@@ -80,11 +80,9 @@ class Offers(msgspec.Struct, forbid_unknown_fields=True):
     offers: list[WaitingEntry]
 
 
-ETAG = {"If-None-Match": "The `ETag` of the response you have."}
+ETAG = {"If-None-Match": "The `ETag` of the last response that the client received."}
 UNKNOWN = {404: "No such reservation."}
-NOT_NOW = (
-    "The reservation's status does not allow it: `type` is the reason, `status_now` the status."
-)
+NOT_NOW = "The reservation's status does not allow the change. `type` is the reason, and `status_now` is the status."
 
 for method in ("GET", "HEAD"):
     describe(
@@ -115,8 +113,8 @@ describe(
     "Hold tickets for a customer for a limited time.",
     notes="Either all tickets are held or none. `expires_at` is the time until which the buyer can"
     " pay. A repeated call with the same key returns the existing reservation with status 200"
-    " and holds no further tickets; repeat it after a timeout or a 503. After a refusal, the key"
-    " can be used again. Ticket types with a limit per customer require `customer`.",
+    " and holds no further tickets, so repeat the call after a timeout or a 503. After a refusal,"
+    " the key can be used again. Ticket types with a limit per customer require `customer`.",
     scope="reservations",
     is_frequent=True,
     takes=NewReservation,
@@ -150,9 +148,9 @@ describe(
     "reservations:reservation-extend",
     "POST",
     "Extend the hold of a reservation to 15 minutes from now.",
-    notes="A reservation can be extended 4 times, and only before it expires. The time counts from"
-    " now, so an early call does not add up with the remaining time. A refused call does not"
-    " change `expires_at`.",
+    notes="A reservation can be extended 4 times, and only before it expires. The 15 minutes start"
+    " now, so the remaining time of the hold is not added. A refused call does not change"
+    " `expires_at`.",
     scope="reservations",
     answers={200: Reservation},
     refusals={**UNKNOWN, 409: NOT_NOW},
@@ -188,7 +186,7 @@ describe(
     notes="A customer who is on the list, or has an offer, keeps that place, and the response has"
     " status 200. When tickets come back, customers get offers in the order of their arrival. An"
     " offer is a reservation with a time limit. The portal does not notify customers: poll the"
-    " list of offers, and write to them.",
+    " list of offers, and notify the customers yourself.",
     scope="reservations",
     takes=JoinWaitingList,
     answers={200: WaitingEntry, 201: WaitingEntry},
@@ -202,8 +200,8 @@ describe(
     "GET",
     "Return the offers to the app's waiting customers that are valid now.",
     notes="Poll this list, and notify each customer of the offer. `reservation` is the id of the held"
-    " reservation, which is paid like any other; `expires_at` is its end. The response contains"
-    " at most 500 offers.",
+    " reservation, which is paid like other reservations. `expires_at` is the end of the offer. The"
+    " response contains at most 500 offers.",
     scope="reservations",
     answers={200: Offers},
 )
@@ -221,8 +219,8 @@ describe(
     "reservations:waiting-leave",
     "POST",
     "Remove a customer from the waiting list, or decline the offer.",
-    notes="The tickets of a declined offer go to the next customer. An offer that was accepted gets a"
-    " 409. A repeated call changes nothing.",
+    notes="The tickets of a declined offer are offered to the next customer. If the offer was"
+    " accepted, the response is a 409. A repeated call changes nothing.",
     scope="reservations",
     answers={200: WaitingEntry},
     refusals={404: "No such entry.", 409: NOT_NOW},

@@ -15,7 +15,7 @@ MAX_SALES = 20
 
 
 def _about(event: Any) -> Iterable[str]:
-    """Return the name of the event as the labels of alerts contain it."""
+    """Return the name of the event in the form in which the labels of alerts contain it."""
     return [f"event {event.slug}"]
 
 
@@ -26,7 +26,7 @@ def settings(onset: Onset) -> Iterator[Change]:
 
 @cause_source("reservations.sales")
 def sales(onset: Onset) -> Iterator[Change]:
-    """Yield the sales that started, which bring more visitors than usual."""
+    """Yield the ticket sales that started. The start of a sale brings more visitors than usual."""
     begun = TicketType.objects.filter(
         sale_starts_at__gte=onset.since,
         sale_starts_at__lte=onset.at,

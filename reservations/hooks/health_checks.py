@@ -7,14 +7,13 @@ from impact.references import References
 from reservations.models import Event, Reservation
 from reservations.queries.drift import find_drift
 
-# A hold is released at most 5 minutes late, which is the clean-up's interval. After twice this time, the clean-up has
-# stopped.
+# The clean-up runs every 5 minutes. If a hold is overdue for twice this time, the clean-up has stopped.
 OVERDUE_AFTER = timedelta(minutes=10)
 MAX_REFERENCES = 1_000
 
 
 def overdue_holds() -> References:
-    """Return the holds that the check counts."""
+    """Return references to the overdue holds, which the check counts."""
     overdue = Reservation.objects.overdue(timezone.now() - OVERDUE_AFTER).order_by("expires_at")
     found = overdue.values_list("uuid", flat=True)[:MAX_REFERENCES]
     return References(reservation_ids=frozenset(map(str, found)))

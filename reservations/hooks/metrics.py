@@ -1,4 +1,4 @@
-"""Export reservation metrics for /metrics. All rows are counted at most twice a minute, however often it is scraped."""
+"""Export reservation metrics for /metrics. Rows are counted at most twice a minute, even if scraped more often."""
 
 from collections.abc import Iterator
 

@@ -58,7 +58,7 @@ def reservation_attempts(wanted: Wanted) -> Iterator[Attempt]:
 
 def _settled_at(reservation: Reservation) -> datetime | None:
     if reservation.status == Status.EXPIRED and reservation.ended_at:
-        # The clean-up may release an expired hold some minutes later.
+        # The clean-up may release an expired hold some minutes after its end.
         return min(reservation.expires_at, reservation.ended_at)
     return reservation.ended_at
 
@@ -76,7 +76,7 @@ def _references(reservation: Reservation) -> frozenset[Reference]:
     page=lambda reference: reverse("payments:payment-page", args=[reference]),
 )
 def refunds_due(wanted: Wanted) -> Iterator[Attempt]:
-    """Yield the payments with an open discrepancy that only a refund resolves, and recently settled ones."""
+    """Yield the payments of discrepancies. The stage is REFUND_DUE while only a refund can resolve the discrepancy."""
     of_payment = Q()
     if wanted.order_ids:
         of_payment |= Q(payment__order_id__in=wanted.order_ids)

@@ -1,4 +1,4 @@
-"""Let payments find the reservation that they are for."""
+"""Let payments find the reservation that they pay for."""
 
 import uuid
 from datetime import datetime

@@ -1,4 +1,4 @@
-"""Say how long reservations are kept."""
+"""List how long reservations are kept."""
 
 from collections.abc import Iterator
 
@@ -9,6 +9,6 @@ from core.lib.retention import Kept, keeps
 def kept() -> Iterator[Kept]:
     yield Kept(
         "Reservations and waiting lists",
-        "no end",
+        "no time limit",
         note="The customer is removed when the person is erased.",
     )

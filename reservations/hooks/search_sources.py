@@ -1,4 +1,4 @@
-"""Find reservations and events in the search of the portal."""
+"""Find reservations and events for the portal's search."""
 
 from collections.abc import Iterator
 

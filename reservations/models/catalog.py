@@ -13,7 +13,7 @@ class EventQuerySet(models.QuerySet["Event"]):
         return self.filter(_has_sale(now))
 
     def announced_first(self, now: datetime) -> "EventQuerySet":
-        """Sort the events: those whose sale has not ended first, starting with the next event."""
+        """Sort the events by their start, and put events whose sale has not ended first."""
         return self.order_by(_has_sale(now).desc(), "starts_at", "-pk")
 
 
@@ -22,7 +22,7 @@ def _has_sale(now: datetime) -> models.Exists:
 
 
 class Event(models.Model):
-    """An event that people buy tickets for: a concert, a match, a guided tour."""
+    """An event for which people buy tickets, such as a concert, a match or a guided tour."""
 
     name = models.CharField(max_length=200)
     slug = models.SlugField(max_length=80, unique=True)
@@ -30,7 +30,7 @@ class Event(models.Model):
     is_on_sale = models.BooleanField(
         "sale is enabled",
         default=True,
-        help_text="If off, no ticket of this event can be bought, whatever its sale period is.",
+        help_text="If this is off, no tickets for this event can be bought, not even in the sale period.",
     )
     hold_minutes = models.PositiveSmallIntegerField(
         default=15, help_text="Number of minutes for which a reservation holds its tickets."
@@ -45,7 +45,7 @@ class Event(models.Model):
         "longest extension",
         default=60,
         db_default=60,
-        help_text="Maximum number of minutes by which such extensions move the hold's original end.",
+        help_text="Maximum number of minutes by which outages can extend a hold beyond its original end.",
     )
     cancelled_at = models.DateTimeField(null=True, blank=True, editable=False)
     created_at = models.DateTimeField(auto_now_add=True)
@@ -91,7 +91,7 @@ class TicketTypeQuerySet(models.QuerySet["TicketType"]):
         )
 
     def available(self, now: datetime) -> dict[int, int]:
-        """Return the tickets left by type id. Expired holds count as free, because the next buyer gets them.
+        """Return the number of tickets left by type id. Expired holds count as free, because the next buyer gets them.
 
         While customers are on a type's waiting list, its free tickets are reserved for them, so none is left.
         """
@@ -104,14 +104,13 @@ class TicketTypeQuerySet(models.QuerySet["TicketType"]):
     def hold(self, pk: int, quantity: int) -> bool:
         """Hold tickets and return True if enough are left.
 
-        This is one conditional statement, so concurrent calls are safe.
-
-        While customers are on the waiting list, other customers get no tickets.
+        While customers are on the waiting list, other customers get no tickets. The method runs one conditional
+        statement, so concurrent calls are safe.
         """
         return self.filter(has_waiting_buyers=False).hold_first(pk, quantity)
 
     def hold_first(self, pk: int, quantity: int) -> bool:
-        """Hold tickets for a customer who has precedence: from the waiting list, or with a payment in processing."""
+        """Hold tickets for a customer from the waiting list, or with a payment in processing. They have precedence."""
         with_room = self.filter(pk=pk, capacity__gte=F("held") + F("sold") + quantity)
         return bool(with_room.update(held=F("held") + quantity))
 
@@ -121,7 +120,7 @@ class TicketTypeQuerySet(models.QuerySet["TicketType"]):
         return bool(with_room.update(sold=F("sold") + quantity))
 
     def sell_held(self, pk: int, quantity: int) -> None:
-        """Turn held tickets into sold ones."""
+        """Count held tickets as sold tickets."""
         self.filter(pk=pk).update(held=F("held") - quantity, sold=F("sold") + quantity)
 
     def release_held(self, pk: int, quantity: int) -> None:
@@ -199,7 +198,7 @@ class TicketType(models.Model):
 
     @property
     def low_at(self) -> int:
-        """Return the number of tickets left at which inventory starts to be low."""
+        """Return the number of tickets at which inventory is low: the threshold, or 10 % of the capacity."""
         if self.low_inventory_threshold is None:
             return self.capacity // 10
         return self.low_inventory_threshold

@@ -14,7 +14,7 @@ class DiscrepancyQuerySet(models.QuerySet["Discrepancy"]):
 
 
 class Discrepancy(models.Model):
-    """A payment that does not match its seats. It stays in the inbox until staff or a refund resolves it."""
+    """A payment that does not match its seats. The case stays in the inbox until staff or a refund resolves it."""
 
     class Kind(models.TextChoices):
         SOLD_OUT = "sold_out", "Paid, but the seats are gone"

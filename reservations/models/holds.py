@@ -53,7 +53,7 @@ class ReservationQuerySet(models.QuerySet["Reservation"]):
 
 
 class Reservation(models.Model):
-    """A customer's hold on tickets of one or more types, either all or none of them."""
+    """A customer's reservation of tickets of one or more types. Either all its tickets are held or none."""
 
     uuid = models.UUIDField(unique=True, default=uuid.uuid4, editable=False)
     app = models.ForeignKey(ClientApp, models.PROTECT, related_name="+")
@@ -135,13 +135,13 @@ class Reservation(models.Model):
         return self.status
 
 
-# The number of tickets of a line that have not been released, for queries; `Line.kept` is the same for one line.
+# Queries count the tickets of a line that have not been released with this expression, like `Line.kept`.
 KEPT = F("quantity") - F("released")
 
 
 class LineQuerySet(models.QuerySet["Line"]):
     def owned_by(self, customer: str, now: datetime) -> "LineQuerySet":
-        """Return the lines that count against a limit per customer: held and sold tickets."""
+        """Return the lines with held or sold tickets, which count against a limit per customer."""
         return self.filter(reservation__customer=customer).filter(
             Q(reservation__status=Status.COMPLETED)
             | Q(reservation__status=Status.ACTIVE, reservation__expires_at__gt=now)
@@ -197,7 +197,7 @@ class Line(models.Model):
 
 
 class HoldExtension(models.Model):
-    """A hold that was extended because its buyer could not pay."""
+    """One extension of a hold, made because the buyer could not pay during an outage of the payment provider."""
 
     reservation = models.ForeignKey(Reservation, models.CASCADE, related_name="outage_extensions")
     outage = models.ForeignKey(ProviderOutage, models.PROTECT, related_name="+")

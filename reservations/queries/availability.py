@@ -8,7 +8,10 @@ from reservations.models import Event, TicketType
 
 
 def availability_json(slug: str, *, now: datetime) -> bytes:
-    """Return all events that are or will be on sale, or the event with this slug. Return b"" if its sale is over."""
+    """Return all events that are or will be on sale or, if a slug is given, only this event.
+
+    Return b"" if no event with this slug is or will be on sale.
+    """
     events = Event.objects.announced(now).order_by("starts_at", "pk")
     if slug:
         events = events.filter(slug=slug)

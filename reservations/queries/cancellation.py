@@ -18,7 +18,7 @@ class Forecast:
     hold_count: int
     booking_count: int
     seat_count: int
-    refundable: list[tuple[str, int]]  # The currency, and the maximum amount.
+    refundable: list[tuple[str, int]]  # Each pair is a currency and the maximum amount.
 
 
 def forecast(event: Event) -> Forecast:
@@ -41,12 +41,12 @@ def forecast(event: Event) -> Forecast:
 
 @dataclass(frozen=True)
 class Progress:
-    """The progress of a cancellation."""
+    """The numbers of finished reservations of a cancellation, and the refunded amounts."""
 
     total: int
     done: int
     outcomes: list[tuple[Outcome, int]]
-    refunded: list[tuple[str, int]]  # The currency, and the amount.
+    refunded: list[tuple[str, int]]  # Each pair is a currency and an amount.
 
     @property
     def percent(self) -> int:

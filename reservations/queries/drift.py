@@ -10,7 +10,7 @@ from reservations.models import Status, TicketType
 
 @dataclass(frozen=True)
 class Drift:
-    """A ticket type with wrong counters, and the sums that its reservations give."""
+    """A ticket type whose counters are wrong, with the correct counts from its reservations."""
 
     ticket_type: TicketType
     held: int

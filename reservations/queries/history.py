@@ -1,4 +1,4 @@
-"""Read the reserved, sold and expired seats of an event over time."""
+"""Build the chart of an event's reserved, sold and expired seats over time."""
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -43,7 +43,10 @@ def build_event_chart(event: Event, *, since: datetime, now: datetime) -> Chart:
 
 
 def _slots(since: datetime, now: datetime, *, hourly: bool) -> list[datetime]:
-    """Return the times to which the database truncates, in the portal's time zone. A day there has 23 to 25 hours."""
+    """Return the start of each hour or day, to which the database truncates, in the portal's time zone.
+
+    A day has 23 to 25 hours, because the time zone may have daylight saving time.
+    """
     start = timezone.localtime(since).replace(minute=0, second=0, microsecond=0)
     slots = []
     if hourly:
@@ -55,5 +58,5 @@ def _slots(since: datetime, now: datetime, *, hourly: bool) -> list[datetime]:
         day = start.replace(hour=0)
         while day <= now:
             slots.append(day)
-            day += timedelta(days=1)  # Local arithmetic leads from midnight to midnight.
+            day += timedelta(days=1)  # In local time, adding a day leads from midnight to midnight.
     return slots

@@ -18,20 +18,19 @@ BASES = (
     timedelta(days=1),
     timedelta(days=7),
 )
-# The distance between the points of the past values.
+# The past values of a forecast are FINE apart within the last FINE_FOR, and COARSE apart before.
 FINE, COARSE = timedelta(minutes=2), timedelta(hours=1)
 FINE_FOR = timedelta(hours=6)
-MIN_SOLD = 5  # The minimum number sold in the time on which a forecast is based.
+MIN_SOLD = 5  # There is no forecast if fewer tickets were sold, but at least one.
 
 
 def forecast_sold_out(
     types: Sequence[TicketType], left: Mapping[int, int], *, now: datetime
 ) -> dict[int, Trend]:
-    """Return when the types sell out at the pace of the last hours or days, by id.
+    """Forecast by type id when the types sell out at the pace of the last hours or days.
 
-    All forecasts of sales come from here.
-
-    The sale's end, or else the start of the event, is the deadline.
+    The deadline is the end of the sale or, without one, the start of the event. All pages, metrics and alerts use this
+    function to forecast sales.
     """
     sold: dict[int, list[tuple[datetime, int]]] = {}
     recent = Line.objects.filter(
@@ -83,16 +82,15 @@ def _course(
 
 @dataclass(frozen=True)
 class Stock:
-    """A ticket type with its tickets left and its forecast."""
+    """A ticket type with the number of its tickets that are left, and a forecast of when it sells out."""
 
     type: TicketType
     left: int
     is_low: bool
     is_on_sale: bool
     waiting: int  # The number of customers on the waiting list.
-    sold_out: Trend | None = (
-        None  # This forecasts when the type sells out. None if no ticket is left.
-    )
+    # This is the forecast of when the type sells out, or None if no ticket is left.
+    sold_out: Trend | None = None
 
     @property
     def is_selling_out(self) -> bool:
@@ -100,7 +98,7 @@ class Stock:
 
     @property
     def forecast(self) -> str:
-        """Return in words when the type sells out, or "" if it is sold out."""
+        """Describe when the type sells out. Return "" if it is sold out."""
         trend = self.sold_out
         if trend is None:
             return ""
@@ -119,7 +117,7 @@ def list_stock(types: TicketTypeQuerySet, *, now: datetime) -> list[Stock]:
     ordered = list(types.select_related("event").order_by("event", "pk"))
     if not ordered:
         return []
-    # Query by id and do not evaluate `types` again, because a type may have been taken off sale in between.
+    # Query by id and do not evaluate `types` again, because a type may have been taken off sale in the meantime.
     shown = TicketType.objects.filter(pk__in=[one.pk for one in ordered])
     left = shown.available(now)
     on_sale = set(shown.on_sale(now).values_list("pk", flat=True))

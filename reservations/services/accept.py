@@ -1,4 +1,4 @@
-"""Accept a different amount than expected, by a staff decision."""
+"""Accept a different amount than the price, by a staff decision."""
 
 from datetime import datetime
 

@@ -1,7 +1,7 @@
 """Cancel an event: stop the sale, release every reservation and refund every payment. The work can be interrupted.
 
-Each reservation is a row with its outcome. A refund's id is derived from the row, so that a repeated step requests the
-same refund.
+The outcome for each reservation is stored as a CancellationItem. A refund's id is derived from that row, so that a
+repeated step requests the same refund.
 """
 
 import time
@@ -20,7 +20,7 @@ from reservations.services.release import release_sold
 
 MAX_SECONDS = 35.0
 BATCH_SIZE = 500
-# Payments of cancelled holds may succeed days later (bank debits), and are then refunded as well.
+# Payments for cancelled holds, such as bank debits, may succeed days later, and are then refunded as well.
 WATCHED_FOR = timedelta(days=60)
 
 
@@ -65,7 +65,7 @@ def retry_failed(cancellation: Cancellation) -> int:
 
 
 def _add_items(cancellation: Cancellation) -> None:
-    """Add the reservations that have tickets for the event, and reopen those that were paid late."""
+    """Add an item for each new reservation with tickets for the event, and reopen items that were paid late."""
     touched = Reservation.objects.filter(
         lines__ticket_type__event=cancellation.event_id,
         status__in=[Status.ACTIVE, Status.COMPLETED, Status.REFUND_NEEDED],
@@ -133,7 +133,7 @@ def _refund_all(
 ) -> None:
     """Refund the payments of a reservation.
 
-    If it has tickets for other events, refund only the price of this event's.
+    If the reservation also has tickets for other events, refund only the price of the tickets for the cancelled event.
     """
     prices = dict(item.reservation.lines.values_list("pk", "price"))
     left = sum(count * prices[int(pk)] for pk, count in kept.items())

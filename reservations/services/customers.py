@@ -1,4 +1,4 @@
-"""Recognize customers after SECRET_KEY was rotated."""
+"""Recognize customers whose references were made with an earlier SECRET_KEY."""
 
 from collections.abc import Sequence
 
@@ -6,7 +6,7 @@ from reservations.models import Reservation, WaitingEntry
 
 
 def recognize_customer(*, customer: str, earlier: Sequence[str]) -> None:
-    """Replace a customer's references under earlier keys by the current one, so that limits still apply."""
+    """Replace the customer's references from earlier keys by the current reference, so that limits still apply."""
     if not earlier:
         return
     for rows in (

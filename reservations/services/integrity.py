@@ -10,7 +10,7 @@ ALERT_KEY = "reservations.drift"
 
 
 def check_integrity(*, now: datetime) -> list[Drift]:
-    """Keep an alert open while counters are wrong, and return them.
+    """Keep an alert open while counters are wrong, and return the wrong counters.
 
     Counters are never corrected automatically, because only a bug or a manual change can make them wrong.
     """

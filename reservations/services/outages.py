@@ -10,7 +10,7 @@ from reservations.models import Event, HoldExtension, Reservation, Status
 
 # The job runs every minute. Holds that would end within this time are extended, so that a late run loses no hold.
 EXTEND_BEFORE = timedelta(minutes=5)
-# A buyer has at least this much time to pay after the provider responds again, minus the time since the last extension.
+# An extension moves the end of a hold to this time from now. Extensions repeat while the outage lasts.
 EXTENSION_LENGTH = timedelta(minutes=10)
 CHUNK_SIZE = 200
 
@@ -23,7 +23,7 @@ def extend_during_outage(*, now: datetime) -> int:
     outage = check_provider(now=now)
     if outage is None:
         return 0
-    # A hold that expired since the outage began still counts as held until it is released: it can be restored.
+    # A hold that expired since the outage began can be extended until its tickets are released.
     due = Reservation.objects.active().filter(
         expires_at__gt=outage.started_at,
         expires_at__lt=now + EXTEND_BEFORE,

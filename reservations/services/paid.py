@@ -40,7 +40,7 @@ def complete_paid(*, payment: Payment, now: datetime) -> None:
         with transaction.atomic():
             _complete_paid(payment, now)
     except OperationalError:
-        raise  # A lock or a lost connection: the webhook event is processed again later.
+        raise  # The database was locked or unavailable. The webhook event is processed again later.
     except Exception as error:
         # A bug here must not roll back the payment's success.
         log.exception("completing a paid reservation failed", extra={"payment": str(payment.uuid)})
@@ -157,7 +157,7 @@ def sell_held(reservation: Reservation) -> None:
 
 
 class _NotEnoughLeft(Exception):
-    """Too few seats are left. Raising this rolls back the seats taken so far."""
+    """Too few seats are left. Raising this exception rolls back the seats that were taken before."""
 
 
 def _reacquire(reservation: Reservation, now: datetime) -> bool:
@@ -226,7 +226,7 @@ def handle_refund(*, payment: Payment, refund: Refund | None = None, now: dateti
 def handle_failed_refund(*, payment: Payment, now: datetime) -> None:
     """Handle a failed refund: its seats are paid again, or a reservation without seats must be refunded again.
 
-    The failed refund itself is a case of payments.
+    The payments app opens a mismatch for the failed refund itself.
     """
     settlement = "the refund failed, so the seats are paid"
     close_cases(payment=payment, kind=Kind.SEAT_WITHOUT_MONEY, settlement=settlement, now=now)

@@ -39,7 +39,7 @@ def review_partial_payments(*, now: datetime) -> int:
 
 
 def _unrecorded(now: datetime) -> PaymentQuerySet:
-    """Return the partial payments whose money is still here and for which there has never been a case of this kind."""
+    """Return the partial payments that are not refunded in full and for which no PARTLY_PAID case was ever opened."""
     recorded = Discrepancy.objects.filter(kind=Discrepancy.Kind.PARTLY_PAID).values("payment")
     return (
         Payment.objects.succeeded()

@@ -32,7 +32,7 @@ class Released:
 
 
 def reclaim(*, ticket_type_ids: list[int], now: datetime) -> Released:
-    """Release expired holds on these types, up to CHUNK_SIZE, for a buyer who is waiting for them."""
+    """Release up to CHUNK_SIZE expired holds on these types, for a buyer who needs the tickets."""
     with transaction.atomic():
         set_lock_timeout()
         # Wait for rows that a concurrent buyer is reclaiming, so that their seats are seen as free afterwards.
@@ -44,7 +44,7 @@ def release_expired(*, now: datetime) -> Released:
     """Release every expired hold in short transactions, and record the run in the history."""
     started = time.monotonic()
     total = Released()
-    # Skip locked rows: another transaction is completing, extending or releasing them.
+    # Skip locked rows, because other transactions are completing, extending or releasing these reservations.
     overdue = Reservation.objects.overdue(now).select_for_update(skip_locked=True)
     while chunk := _expire(overdue, now):
         total += chunk

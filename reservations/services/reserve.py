@@ -1,4 +1,4 @@
-"""Hold tickets: idempotently by key, either all or none, and never more than are left."""
+"""Hold tickets once per idempotency key, either all or none, and never more than are left."""
 
 import uuid
 from collections.abc import Sequence
@@ -149,8 +149,8 @@ def _reserve_step_by_step(draft: Reservation, wanted: Wanted) -> Reserved:
     try:
         types = _load_types_on_sale(wanted, now)
     except (NotOnSale, UnknownTicketType):
-        # The first request with this key may have succeeded while the type was on sale. (While it is on sale, the
-        # insert finds a repeat by its key.)
+        # The first request with this key may have succeeded while the type was on sale. While the type is on sale, the
+        # insert below finds a repeat.
         repeat = _find_repeat(draft, wanted)
         if repeat is None:
             raise
@@ -163,7 +163,7 @@ def _reserve_step_by_step(draft: Reservation, wanted: Wanted) -> Reserved:
                 raise
             # Enough tickets are left if expired holds are released, so release them for this buyer.
             reclaim(ticket_type_ids=[type_.pk for type_ in types], now=now)
-    # Concurrent buyers took the released tickets each time, but some tickets may still be left.
+    # In every round, concurrent buyers took the released tickets. Some tickets may still be left.
     raise Busy
 
 
@@ -210,7 +210,7 @@ def _hold(
     *,
     length: timedelta | None = None,
 ) -> Reserved:
-    """Store the reservation. A `length` is given for offers from the waiting list, which have precedence."""
+    """Store the reservation and hold its tickets. `length` is set for offers to waiting customers, who have precedence."""
     quantities = dict(wanted.items)
     take = TicketType.objects.all().hold_first if length else TicketType.objects.all().hold
     try:
@@ -247,7 +247,7 @@ def _hold(
 def enforce_limit(type_: TicketType, customer: str, quantity: int, now: datetime) -> None:
     """Raise LimitReached or CustomerMissing.
 
-    Runs while the ticket type's row is locked, so that concurrent requests of one customer are counted one after the other.
+    The caller has locked the ticket type's row, so that concurrent requests of one customer are counted in sequence.
     """
     limit = type_.per_customer_limit
     if limit is None:

@@ -27,9 +27,10 @@ from reservations.services.reserve_sql import (
 def build_statement() -> str:
     """Return the statement, whose placeholders are named like the columns of a reservation.
 
-    It returns no row if the key exists, the type is not on sale, has a limit per customer or looks sold out; the
-    general path then finds out which. The condition on `free` only avoids pointless inserts: the check constraint
-    `never_oversold` decides. PostgreSQL reads lock_timeout when a wait begins, so setting it here is early enough.
+    The statement returns no row if the key exists, or if the type is not on sale, has a limit per customer or seems to
+    be sold out. The general path then finds the reason. The condition on `free` only avoids failing inserts, because
+    the check constraint `never_oversold` decides. PostgreSQL reads lock_timeout when a wait begins, so setting it here
+    is early enough.
     """
     offers = select_offers(TicketType.objects.on_sale(placeholder("%(created_at)s")))
     reservation = insert_reservations(
@@ -69,8 +70,8 @@ def reserve(draft: Reservation, *, type_id: int, quantity: int) -> Line | None:
         "type_id": type_id,
         "quantity": quantity,
     }
-    # Outside a transaction, the statement is a transaction of its own. Inside one, a savepoint prevents that a failure
-    # aborts it.
+    # Outside a transaction, the statement is a transaction of its own. Inside a transaction, a savepoint is needed so
+    # that a failed statement does not abort the transaction.
     guard = transaction.atomic() if connection.in_atomic_block else nullcontext()
     try:
         with guard, connection.cursor() as cursor:

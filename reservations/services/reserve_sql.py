@@ -1,4 +1,4 @@
-"""Build the SQL that both hand-written ways to reserve share: the types that they may sell, and the inserted rows."""
+"""Build the SQL that the statements for PostgreSQL and SQLite share: available ticket types, and inserted rows."""
 
 from collections.abc import Sequence
 

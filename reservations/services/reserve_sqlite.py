@@ -1,9 +1,9 @@
 """Reserve on SQLite, many requests in one transaction.
 
 The transaction is IMMEDIATE, so no other connection writes between the first read and the last write. Free tickets are
-read once, the requests are decided in memory in the order of their arrival, and the granted ones are written with one
-statement per table. The check constraint `never_oversold` applies as everywhere. The SQL is compiled once: composing it
-for each call would take twice as long as running it, while all other writers wait.
+read once, the requests are decided in memory in the order of their arrival, and the granted requests are written with
+one statement per table. The check constraint `never_oversold` applies here as well. The SQL is built once, because
+building it for each call would take twice as long as running it, while all other writers wait.
 """
 
 import sqlite3
@@ -49,8 +49,8 @@ class _Offer(NamedTuple):
 def reserve(drafts: Sequence[Draft]) -> list[list[Line] | None]:
     """Store the drafts and return the lines of each. Return None for a draft that needs the general path.
 
-    A draft needs the general path if its key exists, or if a type is not on sale, has a limit per customer or looks
-    sold out. Runs in the caller's transaction.
+    A draft needs the general path if its key exists, or if a type is not on sale, has a limit per customer or seems to
+    be sold out. Runs in the caller's transaction.
     """
     # The driver's own cursor is used, because Django's rewrites the placeholders of every statement.
     with connection.wrap_database_errors, closing(connection.connection.cursor()) as cursor:

@@ -1,6 +1,6 @@
-"""Maintain the waiting list of sold-out ticket types.
+"""Maintain the waiting lists of sold-out ticket types.
 
-When tickets come back, the first customer gets an offer to hold them.
+When tickets come back, they are held for the first customer on the list, who gets an offer to buy them.
 """
 
 import uuid
@@ -35,7 +35,7 @@ class NoWaitingList(Exception):
 
 
 class NotSoldOut(Exception):
-    """Enough tickets are left, so there is no need to wait."""
+    """Enough tickets are left, so the customer can reserve them without waiting."""
 
 
 class MoreThanCapacity(Exception):
@@ -104,9 +104,8 @@ def leave(*, entry: WaitingEntry, now: datetime) -> WaitingEntry:
         if _still_waiting(entry).update(state=State.LEFT, ended_at=now):
             _update_flag(entry.ticket_type_id)
     entry.refresh_from_db()
-    if (
-        entry.reservation is not None
-    ):  # This must not hold the lock above, because reservations are locked before ticket types.
+    if entry.reservation is not None:
+        # The lock above must be released first, because reservations are locked before ticket types.
         if entry.reservation.status not in (Status.ACTIVE, Status.CANCELLED, Status.EXPIRED):
             raise CannotChange("not-active", f"the offer was {entry.shown_status(now)}")
         cancel(reservation=entry.reservation, now=now)
@@ -129,7 +128,7 @@ def remove_from_waiting_lists(*, entry_ids: Collection[int], now: datetime) -> N
 def offer_tickets(*, now: datetime) -> int:
     """Offer free tickets to waiting customers in their order, and return the number of offers.
 
-    An entry that wants more tickets than are free is passed over until enough come back.
+    An entry for more tickets than are free is skipped until enough tickets come back.
     """
     types = TicketType.objects.filter(has_waiting_buyers=True).select_related("event")
     return sum(_offer_type(type_, now) for type_ in types.order_by("pk"))
@@ -146,7 +145,8 @@ def _offer_type(type_: TicketType, now: datetime) -> int:
         return 0
     while reclaim(ticket_type_ids=[type_.pk], now=now):
         pass
-    # The capacity was reduced. Entries that can never be served would keep returned tickets from all other buyers.
+    # After a reduction of the capacity, some entries can never be served. While they wait, no other buyer would get
+    # returned tickets, so close these entries.
     if type_.capacity:
         never = type_.waiting.waiting().filter(quantity__gt=type_.capacity)
         never.update(state=State.CLOSED, ended_at=now)

@@ -1,6 +1,6 @@
-"""Serve the availability to clients that poll it.
+"""Serve the availability of tickets to clients that poll it.
 
-It is computed once a second, and the response is 304 if unchanged.
+The availability is computed once a second. A client that already has the current response gets a 304.
 """
 
 import hashlib

@@ -26,7 +26,7 @@ may_see = permission_required("reservations.view_reservation", raise_exception=T
 
 
 def can_cancel(request: HttpRequest) -> bool:
-    """Return True if the user may cancel events, whose tickets may be sold by every app."""
+    """Return True if the user may cancel events. The user must see all apps, because each may sell the tickets."""
     needed = ["reservations.change_event", "payments.change_payment"]
     return request.user.has_perms(needed) and sees_every_app()
 
@@ -55,14 +55,14 @@ class CancelForm(forms.Form):
     def clean_confirmation(self) -> str:
         given = str(self.cleaned_data["confirmation"]).strip()
         if given != self.event.slug:
-            raise forms.ValidationError("This is not the name of the event.")
+            raise forms.ValidationError("This is not the identifier of the event.")
         return given
 
 
 @may_cancel
 @require_http_methods(["GET", "POST"])
 def cancel_event(request: HttpRequest, slug: str) -> HttpResponse:
-    """Show the effect of the cancellation, and start it when the user types the event's name."""
+    """Show the effect of the cancellation, and start it when the user confirms with the event's identifier."""
     event = get_object_or_404(Event, slug=slug)
     if event.cancelled_at:
         return redirect("reservations:cancellation", slug)
@@ -77,7 +77,7 @@ def cancel_event(request: HttpRequest, slug: str) -> HttpResponse:
                 now=timezone.now(),
             )
         except services.AlreadyCancelled:
-            messages.info(request, "The event has been cancelled already.")
+            messages.info(request, "The event was already cancelled.")
         else:
             log_change(request, event, f"cancelled: {form.cleaned_data['reason']}"[:200])
         return redirect("reservations:cancellation", slug)

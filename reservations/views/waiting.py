@@ -62,7 +62,7 @@ def _join(request: HttpRequest, app: ClientApp) -> HttpResponse:
 
 
 def _list_offers(app: ClientApp) -> HttpResponse:
-    """Respond with the offers that are valid now, so that the app can write to these customers."""
+    """Respond with the offers that are valid now, so that the app can notify the customers."""
     now = timezone.now()
     open_offers = WaitingEntry.objects.offered(now).filter(app=app).select_related("reservation")
     return json_response({"offers": [as_json(entry, now) for entry in open_offers[:MAX_LISTED]]})

@@ -54,7 +54,7 @@ def test_from_an_empty_portal_to_a_refund(shop: Portal, double: StripeDouble, ow
     late = call(shop, "/api/v1/reservations/", wanted)
     page.goto(f"{shop.base_url}/admin/reservations/{late['id']}/")
     assert serious_faults(page) == []
-    page.get_by_role("button", name="Extend by 15 min").click()
+    page.get_by_role("button", name="Extend to 15 min from now").click()
     expect(page.get_by_text("Extended to 15 minutes from now.")).to_be_visible()
     late_payment = start_payment(shop, late["id"], "o-late")
     page.on("dialog", lambda dialog: dialog.accept())

@@ -130,7 +130,7 @@ def test_staff_extend_and_release_a_reservation(staff: Client) -> None:
     standing = make_ticket_type(5)
     reservation = reserved(standing, 2)
     shown = page(staff, "reservations:reservation-page", reservation.uuid)
-    assert "Extend by 15 min" in shown
+    assert "Extend to 15 min from now" in shown
 
     staff.post(reverse("reservations:reservation-prolong", args=[reservation.uuid]))
     staff.post(reverse("reservations:reservation-release", args=[reservation.uuid]))
@@ -139,7 +139,7 @@ def test_staff_extend_and_release_a_reservation(staff: Client) -> None:
     standing.refresh_from_db()
     assert (reservation.extensions, reservation.status, standing.held) == (1, "cancelled", 0)
     shown = page(staff, "reservations:reservation-page", reservation.uuid)
-    assert "Extend by 15 min" not in shown
+    assert "Extend to 15 min from now" not in shown
     messages = [entry.get_change_message() for entry in LogEntry.objects.order_by("pk")]
     assert messages == ["extended", "released"]
 
