@@ -1,4 +1,4 @@
-"""List erasures in the admin, and link the pages about a person's data on the settings page."""
+"""List erasures in the admin, and link to the pages about a person's data from the settings page."""
 
 from django.contrib import admin
 from django.http import HttpRequest
@@ -17,17 +17,17 @@ class ErasureAdmin(LogAdmin):
     more_links = (
         SettingLink(
             "A person's data",
-            "Find, download or erase what is stored about a customer.",
+            "Find, download or erase the data that is stored about a customer.",
             "impact:person",
             "impact.add_erasure",
         ),
         SettingLink(
             "How long data is kept",
-            "The retention of each kind of data, and where it is changed.",
+            "The retention of each kind of data, and the place where it is changed.",
             "impact:retention",
             "impact.view_erasure",
         ),
     )
 
     def has_delete_permission(self, request: HttpRequest, obj: Erasure | None = None) -> bool:
-        return False  # An unfinished erasure must be continued.
+        return False  # Deleting an unfinished erasure would prevent that it is continued.

@@ -9,5 +9,5 @@ class ImpactConfig(AppConfig):
     def ready(self) -> None:
         from impact.triggers import create_triggers
 
-        # This runs after the migrations of every app, because each of them may copy a table, which drops its triggers.
+        # Create the triggers after the migrations of every app, because a migration may copy a table without triggers.
         post_migrate.connect(create_triggers, dispatch_uid="impact.triggers")

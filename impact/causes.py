@@ -1,7 +1,8 @@
-"""Rank the changes before a problem by the probability that they caused it, without a database.
+"""Rank the changes before a problem by the probability that they caused it. The functions use no database.
 
 The score of a change is the weight of its kind, times the strength of its relation to the problem, times the size of
-its step, divided by its distance in time. docs/impact.md explains the figures; each cause contains its reasons.
+its step, divided by its distance in time. docs/impact.md explains the figures. A cause contains the reasons for its
+score.
 """
 
 import math
@@ -25,8 +26,8 @@ class CauseKind(models.TextChoices):
     ERROR = "error", "Error"
 
 
-# The likelihood that a change of this kind is the cause, relative to a deploy. A new error or more traffic is often
-# another consequence of the same cause.
+# The weight of a kind is the likelihood that such a change is the cause, relative to a deploy. A new error or more
+# traffic is often another consequence of the same cause.
 WEIGHTS = {
     CauseKind.DEPLOY: 1.0,
     CauseKind.RELEASE: 0.9,
@@ -47,14 +48,15 @@ NOTICED_AFTER = {
 }
 LOOKBACK = timedelta(hours=24)
 LOOKAHEAD = max(NOTICED_AFTER.values())
-HALF_AT = timedelta(minutes=20)  # A change this long before the problem counts half.
+HALF_AT = timedelta(minutes=20)  # The score of a change this long before the problem is halved.
 
-# The change concerns the subject of the problem, or an object on which it depends: its rule, its monitor.
+# This factor applies if the change concerns the subject of the problem, such as its rule or its monitor.
 IS_SUBJECT = 4.0
 IS_NAMED = 2.5  # The text of the problem names the changed object.
 # ANY_APP applies if the app of the change or of the problem is unknown.
 SAME_APP, OTHER_APP, ANY_APP = 1.5, 0.15, 0.8
-# Every new error is first seen in the running release, so a match is weak evidence. A mismatch is stronger.
+# Every new error is first seen in the running release, so the same release is weak evidence. A different release is
+# stronger evidence.
 SAME_RELEASE, OTHER_RELEASE = 1.2, 0.4
 SAME_ENVIRONMENT, OTHER_ENVIRONMENT = 1.3, 0.2
 AFTERWARDS = 0.5  # The change was noticed after the problem, so it is less likely to be the cause.
@@ -66,19 +68,19 @@ MIN_NAME_LENGTH = 4  # Shorter names occur in texts by chance.
 
 @dataclass(frozen=True)
 class Onset:
-    """The known facts about the beginning of a problem: its time, its place and its subjects."""
+    """The known facts about the beginning of a problem: when and where it began, and what it is about."""
 
     at: datetime
     uncertainty: timedelta = timedelta(0)  # The problem may have begun earlier by this much.
     app_ids: frozenset[int] = frozenset()  # An empty set means that the apps are unknown.
-    environments: frozenset[str] = frozenset()  # An empty set means unknown.
-    # The releases in which the problem was first seen; an empty set means unknown.
+    environments: frozenset[str] = frozenset()  # An empty set means that they are unknown.
+    # The problem was first seen in these releases. An empty set means that they are unknown.
     releases: frozenset[str] = frozenset()
-    # For example "alerts.alertrule 12" or "component stripe".
+    # Examples are "alerts.alertrule 12" and "component stripe".
     subjects: frozenset[str] = frozenset()
-    # The identities that are the problem itself, such as "component stripe".
+    # A change with one of these identities, such as "component stripe", is the problem itself.
     own: frozenset[str] = frozenset()
-    text: str = ""  # The title, message and function of the problem, which are searched for names.
+    text: str = ""  # The title, message and function of the problem are searched for names.
 
     @property
     def since(self) -> datetime:
@@ -96,19 +98,19 @@ class Change:
     """A change that may be the cause of a problem."""
 
     kind: CauseKind
-    label: str  # For example "Deploy of shop 2.4 to production".
-    at: datetime  # The time at which it happened or began.
-    # The time at which it ended; None if it has no duration or still lasts.
+    label: str  # An example is "Deploy of shop 2.4 to production".
+    at: datetime  # The change happened or began at this time.
+    # The change ended at this time. This is None if the change has no duration or still lasts.
     until: datetime | None = None
     url: str = ""
-    app_id: int | None = None  # None for all apps.
-    environment: str = ""  # This is "" for all environments.
+    app_id: int | None = None  # This is None if the change concerns all apps.
+    environment: str = ""  # This is "" if the change concerns all environments.
     release: str = ""
-    # A problem with this identity, such as "component stripe", is the change itself, and therefore not caused by it.
+    # A problem with this identity, such as "component stripe", is the change itself and not caused by the change.
     identity: str = ""
     subjects: frozenset[str] = frozenset()
     names: tuple[str, ...] = ()  # The text of a problem may contain these names.
-    # The size of a step: 3 is three times as much, 0.5 is half as much, and 0 stands for no step.
+    # If a level changed in a step, this is the ratio of the new to the old level. It is 0 if there was no step.
     factor: float = 0.0
 
 
@@ -118,7 +120,7 @@ class Cause:
 
     change: Change
     score: float
-    # The time before the problem; negative if the change was noticed afterwards.
+    # The change was this long before the problem. This is negative if the change was noticed afterwards.
     distance: timedelta
     reasons: tuple[str, ...]
 
@@ -142,7 +144,7 @@ class Cause:
 
 
 def rank(changes: Iterable[Change], onset: Onset) -> list[Cause]:
-    """Return the changes that may have caused the problem, the most likely one first."""
+    """Return the changes that may have caused the problem, with the most likely cause first."""
     found = [cause for change in changes if (cause := weigh(change, onset)) is not None]
     return sorted(found, key=lambda one: (-one.score, one.distance, one.change.label))
 
@@ -155,7 +157,8 @@ def weigh(change: Change, onset: Onset) -> Cause | None:
         change.identity and change.identity in onset.own
     ):
         return None
-    # A rule measures, for example, the last hour. Within that time, the distance is less significant.
+    # The problem may have begun before it was noticed, because a rule measures, for example, the last hour. Within this
+    # time, the distance is less significant.
     half_at = HALF_AT + onset.uncertainty / 2
     score = WEIGHTS[change.kind] / (1 + abs(distance) / half_at)
     if distance < -AT_ONCE:

@@ -32,15 +32,15 @@ class Watch:
 
     table: str
     columns: tuple[str, ...]
-    # The column of the changed row that has the primary key of the source's record.
+    # This column of the changed row contains the primary key of the source's record.
     column: str = "id"
-    # False if another watch records a row that is inserted at the same time.
+    # This is False if another watch records a row that is inserted at the same time.
     sees_inserts: bool = True
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """The records to load: those with one of these ids, and those of one of these orders or reservations."""
+    """The records to load, which have one of these ids or belong to one of these orders or reservations."""
 
     record_ids: frozenset[int] = frozenset()
     order_ids: frozenset[str] = frozenset()
@@ -54,7 +54,7 @@ OrderSource = Callable[[Wanted], Iterable[Attempt]]
 @dataclass(frozen=True)
 class Source:
     name: str
-    kind: str  # The kind of its attempts.
+    kind: str  # All attempts of the source have this kind.
     load: OrderSource
     watches: tuple[Watch, ...]
     page: Callable[[str], str]  # This returns the URL of the page of a record by its uuid.
@@ -66,7 +66,7 @@ order_sources: Registry[Source] = Registry("order_sources")
 def order_source(
     name: str, *, kind: str, watches: tuple[Watch, ...], page: Callable[[str], str]
 ) -> Callable[[OrderSource], OrderSource]:
-    """Register a function that returns the attempts of given records, orders and reservations."""
+    """Register a function that returns the attempts for given records, orders and reservations."""
     return order_sources.decorator(name, lambda load: Source(name, kind, load, watches, page))
 
 
@@ -86,16 +86,16 @@ class Mention(NamedTuple):
     problem: Problem
     reference: Reference
     at: datetime
-    # If the problem named it repeatedly, this is the last time.
+    # If the problem named the identifier repeatedly, this is the last time.
     last_at: datetime | None = None
 
 
 @dataclass(frozen=True)
 class Page:
-    """One page of the mentions in a range of a source's rows."""
+    """One page of the mentions in the rows of a source whose ids are in a given range."""
 
     mentions: Sequence[Mention] = ()
-    next: int | None = None  # The start of the next page; None after the last one.
+    next: int | None = None  # The next page starts at this id. This is None on the last page.
 
 
 @dataclass(frozen=True)
@@ -104,12 +104,11 @@ class Description:
 
     title: str
     url: str
-    problems: tuple[
-        Problem, ...
-    ]  # The problems whose orders it has: itself and, for example, the groups merged into it.
+    # The figures cover the orders of these problems: the problem itself and, for example, the groups merged into it.
+    problems: tuple[Problem, ...]
     since: datetime | None = None
     until: datetime | None = None
-    permission: str = ""  # The permission that is required to see the problem.
+    permission: str = ""  # A user needs this permission to see the problem.
 
 
 ReadMentions = Callable[[int, int, int], Page]
@@ -145,9 +144,9 @@ def problem_source(
 ) -> Callable[[ReadMentions], ReadMentions]:
     """Register a function `(first, last, limit) -> Page` that returns the mentions in the rows with these ids.
 
-    `find(kind, values)` returns the earlier mentions of values, for the `indexed` kinds of references. Mentions of
-    other kinds are remembered for two days, for orders that begin after the problem. `onset(id)` returns when and where
-    the problem began, for the search for its causes.
+    `find(kind, values)` returns the earlier mentions of references of the `indexed` kinds. Mentions of other kinds are
+    stored for two days, for orders that begin after the problem. `onset(id)` returns when and where the problem began,
+    so that its possible causes can be found.
     """
     return problem_sources.decorator(
         kind, lambda read: ProblemSource(kind, read, find, indexed, describe, watches, onset)
@@ -159,11 +158,11 @@ def problem_source(
 
 @dataclass(frozen=True)
 class Person:
-    """A customer whose data is shown or erased, with every reference under which records name that customer."""
+    """A customer whose data is shown or erased, with all references by which records name this customer."""
 
-    customers: frozenset[str]  # The references in payments and reservations.
-    users: frozenset[str]  # The references in errors.
-    # The keyed hashes of the e-mail address (address_hashes).
+    customers: frozenset[str]  # Payments and reservations contain these references.
+    users: frozenset[str]  # Errors contain these references.
+    # These are the keyed hashes of the e-mail address (address_hashes).
     addresses: frozenset[str] = frozenset()
 
 
@@ -174,7 +173,7 @@ class PersonRecord:
     title: str
     at: datetime
     data: Mapping[str, Any]
-    url: str = ""  # The page of the record.
+    url: str = ""  # This is the address of the record's page.
 
 
 ReadRecords = Callable[[Person], Iterator[PersonRecord]]
@@ -184,7 +183,7 @@ ListReferences = Callable[[], Iterable[str]]
 @dataclass(frozen=True)
 class RecordSource:
     name: str
-    label: str  # The plural, such as "Payments".
+    label: str  # This is the plural, such as "Payments".
     read: ReadRecords
     references: ListReferences
 
@@ -195,15 +194,16 @@ record_sources: Registry[RecordSource] = Registry("person_records")
 def person_records(
     name: str, *, label: str, references: ListReferences = tuple
 ) -> Callable[[ReadRecords], ReadRecords]:
-    """Register a function that returns the records about a person, read in chunks: there may be very many.
+    """Register a function that yields the records about a person. It must read them in chunks, as they may be many.
 
-    `references` returns the references of all persons in these records, to repeat erasures after a restore.
+    `references` returns the references to all persons in these records, so that erasures can be repeated after a
+    restore.
     """
     return record_sources.decorator(name, lambda read: RecordSource(name, label, read, references))
 
 
 def distinct_references(rows: QuerySet[Any], column: str) -> Iterator[str]:
-    """Return the distinct values of a column, without the empty one."""
+    """Return the distinct values of a column, without the empty string."""
     found = rows.exclude(**{column: ""}).order_by().values_list(column, flat=True).distinct()
     return found.iterator(chunk_size=2000)
 
@@ -239,7 +239,6 @@ cause_sources: Registry[CauseSource] = Registry("cause_sources")
 def cause_source(name: str) -> Callable[[FindChanges], FindChanges]:
     """Register a function that returns the changes between `onset.since` and `onset.until` that may cause problems.
 
-    The function need not judge the changes, because `impact.causes.rank` decides which ones are shown, and in which
-    order.
+    The function need not judge the changes, because `impact.causes.rank` selects and sorts them.
     """
     return cause_sources.decorator(name, lambda find: CauseSource(name, find))

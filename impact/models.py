@@ -16,8 +16,8 @@ from impact.states import Stage
 class Change(models.Model):
     """A range of a source's rows that were added or changed, and that the orders do not reflect yet.
 
-    In the transaction of the change, triggers write such a row for payments and reservations, and the error store for
-    its batches.
+    Triggers write this row when a payment or reservation changes. The error store writes it for each batch of events.
+    Both write it in the transaction of the change.
     """
 
     source = models.CharField(max_length=30)
@@ -71,7 +71,7 @@ class Order(models.Model):
 
 
 class FurtherAmount(models.Model):
-    """The part of an order in a currency other than its first one."""
+    """The amount of an order in a further currency. Most orders have only one currency."""
 
     pk = models.CompositePrimaryKey("order_id", "currency")
     order = models.ForeignKey(Order, models.CASCADE, related_name="further_amounts", db_index=False)
@@ -83,7 +83,7 @@ class FurtherAmount(models.Model):
 
 
 class OrderReference(models.Model):
-    """An identifier by which an order is found."""
+    """An identifier that belongs to an order, such as a payment's id. Problems that name it are linked to the order."""
 
     pk = models.CompositePrimaryKey("kind", "value", "order_id")
     kind = models.CharField(max_length=12, choices=ReferenceKind)
@@ -127,7 +127,7 @@ class ProblemReference(models.Model):
 
 
 class WinBackList(models.Model):
-    """A list, saved by staff, of the buyers whose orders were lost because of a problem."""
+    """A list of the buyers whose orders were lost because of a problem. Staff create it, to win the buyers back."""
 
     title = models.CharField(max_length=300)
     kind = models.CharField(max_length=10)
@@ -172,7 +172,7 @@ class WinBackEntry(models.Model):
 class Erasure(models.Model):
     """The erasure of a person from all records. Once it is finished, the row does not reveal the person.
 
-    The fingerprints stay, so that the erasure can be repeated in a database that is restored from an older backup.
+    The fingerprints are kept, so that the erasure can be repeated in a database that is restored from an older backup.
     """
 
     customers = models.TextField(

@@ -9,7 +9,7 @@ from django.db import models
 
 class ReferenceKind(models.TextChoices):
     ORDER = "order"
-    PAYMENT = "payment"  # A payment's uuid, or Stripe's id of its intent.
+    PAYMENT = "payment"  # The value is a payment's uuid, or Stripe's id of its intent.
     RESERVATION = "reservation"
     REQUEST = "request"
     USER = "user"
@@ -24,7 +24,7 @@ MAX_LENGTH = 200
 
 
 class Reference(NamedTuple):
-    """One identifier."""
+    """One identifier with its kind, such as a payment's id."""
 
     kind: str
     value: str
@@ -44,11 +44,13 @@ def narrow(references: Iterable[Reference]) -> list[Reference]:
 
 @dataclasses.dataclass(frozen=True)
 class References:
-    """The identifiers that a problem is known to affect. An empty set means unknown, not none."""
+    """The identifiers that a problem is known to affect. An empty set means that they are unknown."""
 
     request_ids: frozenset[str] = frozenset()
     order_ids: frozenset[str] = frozenset()
-    payment_ids: frozenset[str] = frozenset()  # Payment uuids and Stripe intent ids.
+    payment_ids: frozenset[str] = (
+        frozenset()
+    )  # The ids are uuids of payments and Stripe's ids of intents.
     reservation_ids: frozenset[str] = frozenset()
     user_ids: frozenset[str] = frozenset()
     organization_ids: frozenset[str] = frozenset()

@@ -1,7 +1,7 @@
-"""Define the state of an order, which is decided from its payments and reservations without a database.
+"""Decide the stage of an order from its payments and reservations, and define the states. This module uses no database.
 
 A stage is stored and does not depend on a problem. A state is the stage in relation to one problem: an order that was
-paid after the problem has recovered, and an order that was paid before it is safe.
+paid after the problem began is recovered, and an order that was paid before is safe.
 """
 
 from collections.abc import Iterable, Sequence
@@ -29,7 +29,7 @@ class State(models.TextChoices):
     RECOVERED = "recovered", "recovered"
     REFUND_DUE = "refund_due", "refund due"
     SAFE = "safe", "safe"
-    # These orders are listed, but not included in any figure.
+    # Orders in this state are listed, but not included in any figure.
     EARLIER = "earlier", "ended before the problem"
 
 
@@ -38,16 +38,16 @@ class Attempt:
     """An attempt to complete an order, with one payment or reservation."""
 
     kind: str  # The kind is "payment", "reservation", or "refund" for money that must be returned.
-    reference: str  # This is its uuid.
+    reference: str  # This is the uuid of the payment or reservation.
     stage: Stage
-    amount: int  # Integer minor units.
+    amount: int  # The amount is in the currency's smallest unit.
     currency: str
     created_at: datetime
     status: str = ""
     order_id: str = ""
-    reservation_id: str = ""  # The reservation of a payment.
-    payment_id: str = ""  # The payment of a reservation.
-    until: datetime | None = None  # The end of an open attempt; None if it has no end.
+    reservation_id: str = ""  # This is the reservation that a payment is for.
+    payment_id: str = ""  # This is the payment that completed a reservation.
+    until: datetime | None = None  # An open attempt ends at this time, or never if this is None.
     settled_at: datetime | None = None
     seats: int = 0
     customer: str = ""
@@ -56,13 +56,13 @@ class Attempt:
 
 @dataclass(frozen=True)
 class Decision:
-    """The state of one order, as it is stored."""
+    """The stage, times and amounts of one order, as they are stored."""
 
     stage: Stage
     created_at: datetime
-    until: datetime | None = None  # The time at which an open order is lost; None if it has no end.
-    settled_at: datetime | None = None  # The time at which the order was paid or ended.
-    # The amount by currency, with the largest part first.
+    until: datetime | None = None  # An open order is lost at this time, or never if this is None.
+    settled_at: datetime | None = None  # The order was paid or ended at this time.
+    # The keys are currencies. The largest amount comes first.
     amounts: dict[str, int] = field(default_factory=dict)
     seats: int = 0
     customer: str = ""
@@ -82,14 +82,14 @@ def order_key(attempt: Attempt, order_ids: dict[str, str]) -> str:
 def group_by_order(attempts: Iterable[Attempt]) -> dict[str, list[Attempt]]:
     """Return the attempts by the key of their order.
 
-    The key is the order id. A payment may know the order id while its reservation does not, and the other way round.
+    The key is the order id. An order id of a payment also applies to its reservation, and the other way round.
     """
     attempts = list(attempts)
     order_ids: dict[str, str] = {}
     for attempt in sorted(attempts, key=lambda one: (one.kind == "reservation", one.created_at)):
         reservation = attempt.reference if attempt.kind == "reservation" else attempt.reservation_id
         if attempt.order_id and reservation:
-            # The reservation's own order id comes last and wins.
+            # The reservation's own order id comes last and replaces an order id of its payments.
             order_ids[reservation] = attempt.order_id
     grouped: dict[str, list[Attempt]] = {}
     for attempt in attempts:
@@ -98,7 +98,7 @@ def group_by_order(attempts: Iterable[Attempt]) -> dict[str, list[Attempt]]:
 
 
 def decide(attempts: Sequence[Attempt]) -> Decision:
-    """Return the state of the order with these attempts."""
+    """Return the stage, times and amounts of the order with these attempts."""
     payments = [one for one in attempts if one.kind == "payment"]
     holds = [one for one in attempts if one.kind == "reservation"]
     created_at = min(one.created_at for one in attempts)
@@ -116,11 +116,12 @@ def decide(attempts: Sequence[Attempt]) -> Decision:
     returned = {one.reference for one in payments if one.stage == Stage.ENDED}
     seated = [one for one in holds if one.stage == Stage.PAID and one.payment_id not in returned]
     if paid and holds and not seated:
-        # Money without a seat. The hold can still be completed; afterwards the money has to be returned.
+        # There is money without a seat. While a hold is live, it can still be completed. Otherwise, the money must be
+        # returned.
         live = [one for one in holds if one.stage == Stage.OPEN]
         if not live:
             return decision(Stage.REFUND_DUE, _sum(paid), settled_at=_latest(paid))
-        # A part may be paid, but the whole order is at risk.
+        # Only a part may be paid, but the whole order is at risk.
         worth, received = _newest_amounts(live), _sum(paid)
         whole = {c: max(worth.get(c, 0), received.get(c, 0)) for c in worth | received}
         return decision(Stage.OPEN, whole, seats=sum(one.seats for one in live))
@@ -135,14 +136,14 @@ def decide(attempts: Sequence[Attempt]) -> Decision:
         return decision(Stage.PAID, _sum([*paid, *elsewhere]), settled_at=settled_at, seats=seats)
 
     live = [one for one in holds if one.stage == Stage.OPEN]
-    # A payment with an end waits for the buyer, who cannot pay for a hold that has ended.
+    # An open payment with an end waits for the buyer, who cannot pay after the hold has ended.
     live += [one for one in payments if one.stage == Stage.OPEN and not (holds and one.until)]
     waiting = [one for one in payments if one.stage == Stage.OPEN]
     if live:
         newest = _newest_amounts([*live, *waiting])
         seats = _newest_seats(live)
         return decision(Stage.OPEN, newest, until=_end(live), seats=seats)
-    # A hold whose payment was returned ended with the payment, not when it was completed.
+    # A hold whose payment was refunded ended with the refund, and not when the hold was completed.
     completed_by = {one.payment_id for one in holds if one.stage == Stage.PAID}
     ended = [one for one in holds if one.stage == Stage.ENDED]
     ended += [one for one in payments if one.reference in completed_by]
@@ -166,7 +167,7 @@ def _sum(attempts: Iterable[Attempt]) -> dict[str, int]:
 
 
 def _newest_amounts(attempts: Iterable[Attempt]) -> dict[str, int]:
-    """Return the amount of the newest attempt in each currency: several attempts of one order count only once."""
+    """Return the amount of the newest attempt in each currency, because repeated attempts are not added up."""
     in_order = sorted(attempts, key=lambda one: (one.created_at, one.kind == "payment"))
     return {one.currency: one.amount for one in in_order if one.currency}
 
@@ -185,6 +186,6 @@ def _latest(attempts: Iterable[Attempt]) -> datetime | None:
 
 
 def _end(attempts: Sequence[Attempt]) -> datetime | None:
-    """Return the last end of the attempts, or None if an attempt has no end."""
+    """Return the latest end of the attempts, or None if an attempt has no end."""
     ends = [one.until for one in attempts]
     return None if None in ends else max(end for end in ends if end)

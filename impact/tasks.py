@@ -1,4 +1,4 @@
-"""Add up affected orders continuously, and run scheduled work."""
+"""Define the tasks that add up affected orders, continue erasures and delete old links."""
 
 import time
 
@@ -24,7 +24,7 @@ def add_up_orders(control: Control) -> None:
 
 @every(minutes=1, title="Continue erasures")
 def continue_erasures() -> dict[str, int]:
-    """Continue the erasure of persons, and note finished ones beside the backups."""
+    """Continue the erasures of persons, and write the finished erasures to the file beside the backups."""
     finished_count = erasure.continue_erasures(now=timezone.now())
     return {"finished": finished_count, "noted": restored_erasures.keep_beside_backups()}
 

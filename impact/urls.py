@@ -1,4 +1,4 @@
-"""Map the URLs of the pages about affected orders, of the lists of buyers, and of the API."""
+"""Map the URLs of the pages about affected orders, win-back lists and a person's data, and of the API."""
 
 from django.contrib import admin
 from django.urls import path
@@ -10,7 +10,7 @@ staff = admin.site.admin_view
 
 urlpatterns = [
     path("api/v1/impact/<slug:kind>/<int:id>/", api.impact, name="api"),
-    # These must precede the pages of problems, whose kind would match "lists".
+    # These URLs must precede the pages of problems, because "lists" would match their `kind`.
     path("admin/impact/lists/<int:pk>/", staff(pages.win_back_list), name="list"),
     path("admin/impact/lists/<int:pk>/csv/", staff(pages.list_csv), name="list-csv"),
     path("admin/impact/person/", staff(pages.person), name="person"),

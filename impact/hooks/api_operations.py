@@ -6,8 +6,8 @@ from impact.views.api import ImpactShown
 describe(
     "impact:api",
     "GET",
-    "Return what a problem costs: orders, amounts and seats by state, and an estimate apart from them. Also return what"
-    " changed before the problem began, the most likely cause first.",
+    "Return the cost of a problem: orders, amounts and seats by state, and a separate estimate. Also return the changes"
+    " before the problem began, with the most likely cause first.",
     scope="admin",
     answers={200: ImpactShown},
     path_notes={

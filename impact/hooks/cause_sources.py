@@ -46,7 +46,7 @@ def deploys(onset: Onset) -> Iterator[Change]:
 
 @cause_source("clients.settings")
 def settings(onset: Onset) -> Iterator[Change]:
-    """Return edits of apps, rate limits and the sign-in policy."""
+    """Yield the edits of apps, rate limits and the sign-in policy."""
     return list_edits(onset, MODELS)
 
 

@@ -18,7 +18,7 @@ def erase_list_entries(person: Person, limit: int, now: datetime) -> int:
 
 @eraser("orders")
 def erase_from_orders(person: Person, limit: int, now: datetime) -> int:
-    """Erase the person from orders, and keep the amounts. Orders are found by their index of references."""
+    """Erase the person from orders, and keep the amounts. The orders are found by their references."""
     named = OrderReference.objects.filter(kind=ReferenceKind.USER, value__in=person.users)
     found = sorted(set(named.order_by("order").values_list("order", flat=True)[:limit]))
     Order.objects.filter(pk__in=found, customer__in=person.customers).update(customer="")
@@ -28,6 +28,6 @@ def erase_from_orders(person: Person, limit: int, now: datetime) -> int:
 
 @eraser("links")
 def erase_links(person: Person, limit: int, now: datetime) -> int:
-    """Delete the links by which errors of the last two days find later orders of the person."""
+    """Delete the references that link errors of the last two days to later orders of the person."""
     links = ProblemReference.objects.filter(ref_kind=ReferenceKind.USER, value__in=person.users)
     return links.delete()[0]

@@ -1,4 +1,4 @@
-"""Contribute the entries on lists of buyers to the data of a person."""
+"""Contribute the entries on win-back lists to the data of a person."""
 
 from collections.abc import Iterator
 

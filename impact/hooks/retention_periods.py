@@ -1,4 +1,4 @@
-"""Say how long links, orders and lists of buyers are kept."""
+"""List how long links, orders and win-back lists are kept."""
 
 from collections.abc import Iterator
 
@@ -9,5 +9,5 @@ from impact.services.links import REMEMBERED_FOR
 @keeps("impact")
 def kept() -> Iterator[Kept]:
     yield Kept("Links between errors and later orders of a person", REMEMBERED_FOR)
-    yield Kept("Orders", "no end", note="The customer is removed when the person is erased.")
+    yield Kept("Orders", "no time limit", note="The customer is removed when the person is erased.")
     yield Kept("Lists of buyers to win back", "until the person is erased")

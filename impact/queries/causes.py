@@ -20,7 +20,7 @@ MAX_SHOWN = 5
 
 
 def find_causes(onset: Onset | None, *, limit: int = MAX_SHOWN) -> list[Cause]:
-    """Return the possible causes of the problem with this onset. A source that fails is logged and left out."""
+    """Return the possible causes of the problem with this onset. If a source fails, the error is logged."""
     if onset is None:
         return []
     changes: list[Change] = []
@@ -52,9 +52,9 @@ def list_edits(
     *,
     about: Callable[[Any], Iterable[str]] | None = None,
 ) -> Iterator[Change]:
-    """Yield the edits of staff in the admin to rows of these models, such as {"alerts.alertrule": "Rule"}.
+    """Yield the edits that staff made in the admin to rows of these models, such as {"alerts.alertrule": "Rule"}.
 
-    `about` returns further subjects of an edited row, such as "component stripe".
+    `about` returns further subjects to which an edit of the row relates, such as "component stripe".
     """
     edits = edits_between(onset.since, onset.at, models=models)
     rows = _load(edits)

@@ -18,9 +18,9 @@ WEEK = timedelta(days=7)
 MAX_WEEKS = 8
 MIN_WEEKS = 2
 MIN_LENGTH = timedelta(minutes=5)
-# The maximum length, because a longer time would be compared with itself.
+# A longer period would overlap with the same period a week earlier.
 MAX_LENGTH = timedelta(days=7)
-DEVIATIONS = 2.0  # Half the width of the range, in standard deviations, for about 95 %.
+DEVIATIONS = 2.0  # A range of 2 standard deviations to each side covers about 95 %.
 
 
 @dataclass(frozen=True)
@@ -43,11 +43,13 @@ class Estimate:
     since: datetime
     until: datetime
     week_count: int
-    compared: tuple[Missing, ...]  # The result for each currency, even if sales were as usual.
+    compared: tuple[
+        Missing, ...
+    ]  # There is one entry for each currency, even if sales were as usual.
 
     @property
     def missing(self) -> tuple[Missing, ...]:
-        """Return the currencies in which sales were clearly lower than usual, so that the whole range is above zero."""
+        """Return the currencies in which sales were clearly lower than usual: the whole range is above zero."""
         return tuple(one for one in self.compared if one.low_amount > 0 and one.count > 0)
 
     def __bool__(self) -> bool:
@@ -73,8 +75,8 @@ class Estimate:
         )
         return (
             f"From {formats.stamp(self.since)} to {formats.stamp(self.until)}, {compared}. The expectation is the mean"
-            f" of the same time in the last {self.week_count} weeks. The estimate includes everything that kept buyers"
-            " away at that time, and is not part of the figures by reference."
+            f" of the same time in the last {self.week_count} weeks. The estimate includes every cause that kept buyers"
+            " away at that time, and is not part of the exact figures."
         )
 
 
@@ -104,7 +106,7 @@ def estimate(since: datetime, until: datetime) -> Estimate | None:
 
 @dataclass(frozen=True)
 class _Sales:
-    """The paid orders of one currency: their number, their sum, and the sum of their squares."""
+    """The paid orders in one currency: their number, the sum of the amounts, and the sum of the squared amounts."""
 
     count: int = 0
     amount: int = 0
@@ -117,8 +119,8 @@ _NONE = _Sales()
 def _missing(currency: str, weeks: list[_Sales], made: _Sales) -> Missing:
     expected_count = sum(week.count for week in weeks) / len(weeks)
     expected_amount = sum(week.amount for week in weeks) / len(weeks)
-    # The variance between weeks, but at least the variance of buyers who arrive independently (a compound Poisson
-    # process).
+    # Use the variance between weeks, but at least the variance that results if buyers arrive independently (a compound
+    # Poisson process).
     random_variance = sum(week.squares for week in weeks) / len(weeks)
     spread = _deviation([week.amount for week in weeks], random_variance)
     count_spread = _deviation([week.count for week in weeks], expected_count)

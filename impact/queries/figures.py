@@ -14,7 +14,7 @@ from core.lib import formats
 from impact.extension_points import Problem
 from impact.states import State
 
-Amounts = dict[str, int]  # By currency, this has the amount in minor units.
+Amounts = dict[str, int]  # This maps a currency to an amount in minor units.
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Figures:
         ]
 
     def sentence(self) -> str:
-        """Return the figures as one line, such as "11 orders, 640.00 EUR at risk, 3 recovered"; "" without orders."""
+        """Return the figures as text, such as "11 orders, 640.00 EUR at risk, 3 recovered", or "" without orders."""
         if not self.orders:
             return ""
         parts = [f"{self.order_count:,} order{'' if self.order_count == 1 else 's'}"]
@@ -81,7 +81,8 @@ def describe_state(figures: Figures, state: State) -> str:
     return f"{orders}, {amounts}" if amounts else orders
 
 
-# The stage of an order as a problem that began at `first_at` sees it. `impact.states.State` explains the states.
+# This expression is the state of an order in relation to a problem that first named it at `first_at`. See
+# `impact.states.State`.
 STATE_SQL = f"""CASE o.stage
     WHEN 'refund_due' THEN '{State.REFUND_DUE}'
     WHEN 'paid' THEN CASE WHEN o.settled_at > t.first_at THEN '{State.RECOVERED}' ELSE '{State.SAFE}' END
@@ -94,9 +95,9 @@ STATE_SQL = f"""CASE o.stage
 def touched_sql(
     problems: Collection[Problem] | None, since: datetime | None, until: datetime | None
 ) -> tuple[str, list[Any]]:
-    """Return SQL that selects (order_id, first_at) once per order, for the orders that these problems touched.
+    """Return SQL that selects (order_id, first_at) once for each order that these problems touched, and its parameters.
 
-    None means all problems.
+    If `problems` is None, all problems count.
     """
     conditions, values = ["1 = 1"], []
     if problems is not None:
@@ -131,7 +132,7 @@ def figures_of(
 ) -> Figures:
     """Return the figures of the orders that at least one of the problems touched between `since` and `until`.
 
-    None means all problems.
+    If `problems` is None, all problems count.
     """
     if problems is not None and not problems:
         return Figures()

@@ -1,4 +1,4 @@
-"""Read single orders: the orders of a problem, for its page and its list of buyers, and those that an event named."""
+"""Read single orders: the orders that a problem touched, for its page and win-back list, or that an event named."""
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -16,12 +16,12 @@ from impact.services.catch_up import catch_up
 from impact.services.links import is_linked
 from impact.states import Stage, State
 
-MAX_SHOWN = 100  # The maximum number of listed orders of one event; its figures include all orders.
+MAX_SHOWN = 100  # An event's page lists at most this many orders. Its figures include all orders.
 
 
 @dataclass(frozen=True)
 class OrderRow:
-    """An order as a problem sees it, ready to display."""
+    """An order with its state in relation to a problem, ready to display."""
 
     id: int
     key: str
@@ -44,7 +44,7 @@ class OrderRow:
 @dataclass(frozen=True)
 class OrderPage:
     rows: list[OrderRow]
-    next_id: int | None  # The id after which the next page starts; None on the last page.
+    next_id: int | None  # The next page starts after this id. This is None on the last page.
 
 
 def list_orders(
@@ -56,7 +56,7 @@ def list_orders(
     size: int,
     with_records: bool = False,
 ) -> OrderPage:
-    """Return the orders that the problem touched, by id, at most `size` of them after the id `after`."""
+    """Return up to `size` orders that the problem touched, sorted by id, from the first id after `after`."""
     touched, values = touched_sql(description.problems, description.since, description.until)
     sql = (
         f"SELECT id, state, first_at FROM (SELECT o.id, {STATE_SQL} AS state, t.first_at"  # noqa: S608
@@ -133,7 +133,7 @@ def _records(order_ids: Sequence[int]) -> dict[int, list[Record]]:
 
 @dataclass(frozen=True)
 class EventCost:
-    """The orders that one event named, with their amounts."""
+    """The figures and the orders that belong to the references of one event."""
 
     figures: Figures = field(default_factory=Figures)
     orders: Sequence[OrderRow] = ()
@@ -145,7 +145,7 @@ class EventCost:
 
 
 def cost_of_mentions(references: Iterable[Reference], *, at: datetime, now: datetime) -> EventCost:
-    """Return the orders that have one of the references, as a problem at the time `at` sees them."""
+    """Return the orders that have one of the references, with their state in relation to a problem at the time `at`."""
     is_complete = catch_up()
     linked: dict[int, Order] = {}
     for kind, value in references:
@@ -160,7 +160,7 @@ def cost_of_mentions(references: Iterable[Reference], *, at: datetime, now: date
 
 
 def state_of(order: Order, first_at: datetime, now: datetime) -> State:
-    """Return the state of the order as a problem at `first_at` sees it, by the same rule as STATE_SQL."""
+    """Return the state of the order in relation to a problem at `first_at`, by the same rule as STATE_SQL."""
     if order.stage == Stage.REFUND_DUE:
         return State.REFUND_DUE
     if order.stage == Stage.PAID:

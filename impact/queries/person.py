@@ -11,12 +11,14 @@ from impact.models import Order
 from impact.references import PRECISE_KINDS
 from impact.services.catch_up import catch_up
 
-MAX_SHOWN = 100  # The maximum number of records of each kind on the page. The export has all.
+MAX_SHOWN = (
+    100  # The page shows at most this many records of each kind. The export contains all records.
+)
 
 
 @dataclass(frozen=True)
 class Section:
-    """The first records of one kind."""
+    """The records of one kind that the page shows."""
 
     label: str
     records: Sequence[PersonRecord]
@@ -29,7 +31,7 @@ def find_person(given: str) -> Person:
 
 
 def customers_of_order(given: str) -> list[str]:
-    """Return the customers of the orders with this id of an order, a payment or a reservation."""
+    """Return the customers of the orders that have this order, payment or reservation id."""
     catch_up()
     orders = Order.objects.filter(
         references__kind__in=PRECISE_KINDS, references__value=given.strip()
@@ -38,7 +40,7 @@ def customers_of_order(given: str) -> list[str]:
 
 
 def person_of(customers: Sequence[str], addresses: Sequence[str]) -> Person:
-    """Return a person by the references in payments and reservations, and the hashes of the address."""
+    """Return the person with these references in payments and reservations, and these hashes of the e-mail address."""
     users = {user for customer in customers for user in user_references(customer)}
     return Person(frozenset(customers), frozenset(users), frozenset(addresses))
 
@@ -54,7 +56,7 @@ def _section(source: RecordSource, person: Person) -> Section:
 
 
 def all_records(person: Person) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Return the name of the kind and the data of every record."""
+    """Yield the name of the kind and the data of each record."""
     for source in record_sources:
         for record in source.read(person):
             yield source.name, {"at": record.at.isoformat(timespec="seconds"), **record.data}

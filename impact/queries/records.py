@@ -1,4 +1,4 @@
-"""Read the payments and reservations of orders for the pages."""
+"""Read the payments and reservations of orders, for display on pages."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass

@@ -21,9 +21,9 @@ def amounts_at_risk(
     problems: Collection[int] | None = None,
     families: Mapping[int, int] | None = None,
 ) -> dict[int, Amounts]:
-    """Return the amounts at risk by problem, for the given problems of the kind or for all.
+    """Return the amounts at risk by problem, for the given problems of the kind or for all of them.
 
-    `families` maps problems to the problem that they are shown with; an order that both affected counts once.
+    `families` maps a problem to the problem with which it is shown. An order that both affected counts only once.
     """
     catch_up()
     if problems is not None and not problems:

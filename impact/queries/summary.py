@@ -15,8 +15,8 @@ from impact.services.catch_up import catch_up
 class Summary:
     figures: Figures
     estimate: Estimate | None = None
-    url: str = ""  # The page that lists the orders.
-    is_complete: bool = True  # False while changes are still being added up.
+    url: str = ""  # This page lists the orders.
+    is_complete: bool = True  # This is False while changes are still being added up.
 
     def __bool__(self) -> bool:
         return bool(self.figures or self.estimate)
@@ -40,7 +40,7 @@ def summarize(
     is_estimated: bool = False,
     is_caught_up: bool = False,
 ) -> Summary:
-    """Return the figures of the described problem. They include all changes that are committed at the time of the call.
+    """Return the figures of the described problem. They include all changes that are committed before the call.
 
     `is_caught_up` means that the caller has just called `catch_up` for several problems.
     """

@@ -21,10 +21,10 @@ from impact.services.orders import refresh
 log = logging.getLogger(__name__)
 
 # A batch holds SQLite's write lock, so it is short, and the task pauses as long as the batch took.
-BATCH_SIZE = 100  # The maximum number of changes.
-PAGE_SIZE = 200  # The maximum number of rows of a problem source.
-# A reader applies the few most recent changes. During a flood of errors, it leaves them to the continuous task, because
-# it would take the time and the lock of the process that receives the errors.
+BATCH_SIZE = 100  # A batch applies at most this many changes.
+PAGE_SIZE = 200  # One page of a problem source has at most this many rows.
+# A reader applies the few most recent changes. During a flood of errors, a reader leaves the changes to the continuous
+# task. Otherwise, it would use the time and the lock of the process that receives the errors.
 READ_SECONDS = 0.05
 MAX_READ_CHANGES = 20
 TASK_SECONDS = 20.0
@@ -34,11 +34,11 @@ MAX_PAUSE_SECONDS = 1.0
 def catch_up(*, seconds: float | None = None, is_paused: bool = False) -> bool:
     """Apply committed changes for at most `seconds`, and return True if no change is left.
 
-    A reader passes no `seconds`: it spends READ_SECONDS at most, and applies nothing if more than MAX_READ_CHANGES
-    changes are waiting.
-    `is_paused`: leave half of the time to other writers.
+    A reader passes no `seconds`. The call then takes at most READ_SECONDS, and applies nothing if more than
+    MAX_READ_CHANGES changes are waiting. With `is_paused`, half of the time is left to other writers.
 
-    A database that cannot be written to is only logged. Figures are then as old as the last success.
+    Outside a transaction, a database error is only logged, and the figures do not include the newest changes until a
+    later call succeeds.
     """
     ends_at = time.monotonic() + (READ_SECONDS if seconds is None else seconds)
     try:
@@ -87,7 +87,7 @@ def _apply_batch() -> None:
 
 
 def _lock() -> None:
-    """Let one process at a time apply changes. A later process must read after the earlier one has committed."""
+    """Let only one process at a time apply changes. The next process reads after the previous one has committed."""
     if connection.vendor == "postgresql":
         with connection.cursor() as cursor:
             cursor.execute("SELECT pg_advisory_xact_lock(hashtext('impact.catch_up'))")
@@ -105,6 +105,6 @@ def _merged(ranges: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
 
 
 def prune(*, now: datetime) -> int:
-    """Delete remembered references that can no longer belong to a new order, and return their number."""
+    """Delete stored references that are too old to link new orders, and return their number."""
     removed, _ = ProblemReference.objects.filter(last_at__lt=now - REMEMBERED_FOR).delete()
     return removed

@@ -14,15 +14,15 @@ from impact.models import Erasure
 from impact.queries.person import find_person, person_of
 from impact.services.catch_up import catch_up
 
-STEP_SIZE = 200  # The maximum number of records that one transaction changes.
-CATCH_UP_SECONDS = 2.0  # After this time, the continuous task does the rest.
+STEP_SIZE = 200  # One transaction changes at most this many records.
+CATCH_UP_SECONDS = 2.0  # After this time, the continuous task updates the other orders.
 
 
 def erase_person(*, customer: str, user: User | None, now: datetime) -> Erasure:
-    """Remove a customer from all records that name the person, and return what was changed.
+    """Remove a customer from all records that name the person, and return the erasure with the number of changes.
 
-    `customer` is the id that apps send, an e-mail address, or the reference that is stored for one. Amounts, times and
-    the ids of orders stay. If the process is killed, the worker continues.
+    `customer` is the id that apps send, an e-mail address, or the stored reference to an address. Amounts, times and
+    the ids of orders are kept. If the process is killed, the worker continues the erasure.
     """
     person = find_person(customer)
     references = {
@@ -36,7 +36,7 @@ def erase_person(*, customer: str, user: User | None, now: datetime) -> Erasure:
 def erase_references(
     references: dict[str, list[str]], *, user: User | None, now: datetime
 ) -> Erasure:
-    """Erase the person who has these references, by their kind ("customers", "users" and "addresses")."""
+    """Erase the person with these references. The keys are "customers", "users" and "addresses"."""
     with transaction.atomic():
         erasure = Erasure.objects.create(
             customers=json.dumps(references),
@@ -81,7 +81,7 @@ def _finish(erasure: Erasure, now: datetime) -> None:
 
 def _person(erasure: Erasure) -> Person:
     references = json.loads(erasure.customers or "{}")
-    if isinstance(references, list):  # An erasure that an earlier version began.
+    if isinstance(references, list):  # An earlier version began this erasure.
         references = {"customers": references}
     person = person_of(references.get("customers", ()), references.get("addresses", ()))
     return replace(person, users=person.users.union(references.get("users", ())))
@@ -99,5 +99,5 @@ def _take_step(erasure: Erasure, name: str, erase: Eraser, person: Person, now: 
 
 
 def fingerprint(reference: str, secret: str | None = None) -> str:
-    """Return a keyed hash by which a reference is recognized. The key is SECRET_KEY by default."""
+    """Return a keyed hash that identifies a reference. The default key is SECRET_KEY."""
     return salted_hmac("impact.erasures", reference, secret=secret, algorithm="sha256").hexdigest()

@@ -9,20 +9,21 @@ from impact.extension_points import Mention, Problem, problem_sources
 from impact.models import Order, OrderReference, ProblemReference, Touch
 from impact.references import BROAD_KINDS, Reference
 
-# A user or an organization links the orders that began at most this long before or after the problem.
+# A user or an organization links a problem to the orders that began at most this long before or after the problem.
 BROAD_WINDOW = timedelta(hours=24)
 REMEMBERED_FOR = timedelta(days=2)
 IN_CHUNK = 500
 
 Span = tuple[datetime, datetime]
-# The mentions of a user or an organization are kept by hour, so that an order is compared with those of its time.
+# The mentions of a user or an organization are stored by hour, so that an order is compared only with mentions at about
+# the same time.
 Spans = dict[tuple[Problem, Reference, int], Span]
-# The kind, problem, order, first_at and last_at.
+# A row consists of kind, problem, order, first_at and last_at.
 TouchRow = tuple[str, int, int, datetime, datetime]
 
 
 def link_mentions(mentions: Sequence[Mention], *, indexed: Collection[str]) -> None:
-    """Record which orders these mentions touch, and store the mentions that cannot be looked up later."""
+    """Record which orders these mentions touch. Store the mentions that no index can find later."""
     spans = _spans(mentions)
     by_reference: dict[Reference, list[tuple[Problem, Span]]] = defaultdict(list)
     for (problem, reference, _), span in spans.items():
@@ -37,7 +38,10 @@ def link_mentions(mentions: Sequence[Mention], *, indexed: Collection[str]) -> N
 
 
 def link_orders(new: Iterable[tuple[str, str, int]], orders: Mapping[int, Order]) -> None:
-    """Record which problems named an order's new references (kind, value, order id) before the order had them."""
+    """Record which problems named the new references of orders before the orders had them.
+
+    `new` contains (kind, value, order id) for each reference.
+    """
     by_reference: dict[Reference, list[int]] = defaultdict(list)
     for kind, value, order_id in new:
         by_reference[Reference(kind, value)].append(order_id)
@@ -82,9 +86,9 @@ def add_touches(touches: Iterable[TouchRow]) -> None:
 
 
 def _spans(mentions: Iterable[Mention]) -> Spans:
-    """Return the first and last time of each problem, reference and hour.
+    """Return the first and last time at which each problem named a reference, by problem, reference and hour.
 
-    The hour is 0 for kinds that link at any time.
+    The hour is 0 for references of kinds that link orders of any time.
     """
     spans: Spans = {}
     for problem, reference, at, until in mentions:
@@ -109,7 +113,7 @@ def _orders_by_reference(
 
 
 def _earlier_mentions(references: Collection[Reference]) -> Iterable[tuple[Mention, datetime]]:
-    """Yield the mentions of the references with the time of the last one."""
+    """Yield the earlier mentions of the references, each with the time of its last repetition."""
     for kind, values in _by_kind(references).items():
         for start in range(0, len(values), IN_CHUNK):
             part = values[start : start + IN_CHUNK]

@@ -16,11 +16,14 @@ T = TypeVar("T")
 MAX_ROUNDS = 6
 _FIELDS = ("stage", "created_at", "until", "settled_at", "amount", "currency", "seats", "customer")
 _MEMBER_KINDS = {"payment": ReferenceKind.PAYMENT, "reservation": ReferenceKind.RESERVATION}
-IN_CHUNK = 500  # The maximum number of values in an IN list.
+IN_CHUNK = 500  # An IN list of a query has at most this many values.
 
 
 def refresh(source: Source, record_ids: Collection[int]) -> None:
-    """Compute the orders of these records of the source. Runs in the caller's transaction, one process at a time."""
+    """Compute the orders to which these records of the source belong.
+
+    Runs in the caller's transaction. The caller ensures that only one process at a time calls this function.
+    """
     attempts = _close(list(source.load(Wanted(record_ids=frozenset(record_ids)))))
     grouped = group_by_order(attempts)
     orders = _store(grouped)
@@ -92,9 +95,9 @@ def _store(grouped: dict[str, list[Attempt]]) -> dict[str, Order]:
 
 
 def _remove_replaced(grouped: dict[str, list[Attempt]], orders: dict[str, Order]) -> None:
-    """Delete orders whose attempts now belong to other orders, and move their links to these.
+    """Delete orders whose attempts now belong to other orders, and move their links to the other orders.
 
-    A reservation without an order id is an order of its own until a payment names the order.
+    A reservation without an order id is an order of its own until a payment names the order id.
     """
     owner = {
         (_MEMBER_KINDS[one.kind].value, one.reference): key

@@ -15,9 +15,9 @@ from impact.services.erasure import erase_references, fingerprint
 
 
 def keep_beside_backups() -> int:
-    """Append the finished erasures that the file in BACKUP_DIR lacks, and return their number.
+    """Append finished erasures to the file in BACKUP_DIR unless it contains them, and return their number.
 
-    Backups are older than the newest erasures, so the database alone could not say what to erase again.
+    A restored backup does not contain the newest erasures, so they must be stored outside the database.
     """
     path = erasures_file()
     kept = {tuple(one) for one in read_fingerprints(path)} if path.exists() else set()
@@ -37,7 +37,7 @@ def erasures_file() -> Path:
 
 
 def read_fingerprints(path: Path) -> list[list[str]]:
-    """Return the fingerprints of each erasure in the file. Raises ValueError if it is not such a file."""
+    """Return the fingerprints of each erasure in the file. Raises ValueError if the file has another format."""
     return [json.loads(line)["fingerprints"] for line in path.read_text().splitlines() if line]
 
 

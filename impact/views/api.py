@@ -24,7 +24,7 @@ Count = Annotated[int, msgspec.Meta(ge=0)]
 class StateFigures(msgspec.Struct):
     """The orders in one state. Amounts are in the currency's smallest unit."""
 
-    state: str  # One of at_risk, lost, refund_due, recovered and safe.
+    state: str  # This is at_risk, lost, refund_due, recovered or safe.
     orders: Count
     seats: Count
     amounts: dict[str, int]
@@ -43,7 +43,7 @@ class MissingOrders(msgspec.Struct):
 
 
 class EstimatedImpact(msgspec.Struct):
-    """The estimated cost of the period. It is not part of the exact figures."""
+    """The estimated cost of the problem in this period. It is not part of the exact figures."""
 
     since: datetime
     until: datetime
@@ -55,20 +55,20 @@ class EstimatedImpact(msgspec.Struct):
 class PossibleCause(msgspec.Struct):
     """A change before the problem began, which may be its cause."""
 
-    # One of deploy, release, setting, outage, maintenance, dependency, traffic and error.
+    # This is deploy, release, setting, outage, maintenance, dependency, traffic or error.
     kind: str
-    label: str  # For example "Deploy of shop 2.4 to production".
+    label: str  # An example is "Deploy of shop 2.4 to production".
     at: datetime
-    distance: str  # For example "3 min before".
-    reasons: list[str]  # For example "same app" and "same environment".
+    distance: str  # An example is "3 min before".
+    reasons: list[str]  # Examples are "same app" and "same environment".
     url: str
 
 
 class ImpactShown(msgspec.Struct):
     title: str
     url: str
-    summary: str  # For example "11 orders, 640.00 EUR at risk, 3 recovered".
-    is_complete: bool  # False while the newest changes are still being added up.
+    summary: str  # An example is "11 orders, 640.00 EUR at risk, 3 recovered".
+    is_complete: bool  # This is False while the newest changes are still being added up.
     states: list[StateFigures]
     estimate: EstimatedImpact | None
     causes: list[PossibleCause]  # The most likely cause comes first.
@@ -81,7 +81,7 @@ def impact(request: HttpRequest, app: ClientApp | None, kind: str, id: int) -> H
         return refusal(404, "no such problem")
     person = person_of(request)
     if person and description.permission and not person.has_perm(description.permission):
-        raise NotAllowed("your account lacks the permission for this")
+        raise NotAllowed("your account lacks the permission to see this problem")
     found = summarize(kind, id, description, now=timezone.now(), is_estimated=True)
     return json_response(
         ImpactShown(

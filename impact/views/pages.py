@@ -1,4 +1,4 @@
-"""Show the orders that a problem touched, and the lists of buyers to win back, to staff."""
+"""Show the orders that a problem touched, win-back lists, and the data of a person to staff."""
 
 import json
 from collections.abc import Iterator
@@ -46,7 +46,7 @@ may_see_list = permission_required("impact.view_winbacklist", raise_exception=Tr
 
 
 def _description(request: HttpRequest, kind: str, id: int) -> Description:
-    """Return the problem. Raises Http404 and PermissionDenied."""
+    """Return the description of the problem. Raises Http404, or PermissionDenied if the user may not see it."""
     found = problem_sources.get(kind).describe(id) if kind in problem_sources else None
     if found is None:
         raise Http404("there is no such problem")
@@ -151,7 +151,7 @@ def _order_lines(order: OrderRow) -> Iterator[list[str]]:
 @require_POST
 @may_list
 def write_list(request: HttpRequest, kind: str, id: int) -> HttpResponse:
-    """Save a list of the buyers whose orders were lost, and show it. No message is sent to them."""
+    """Save a list of the buyers whose orders were lost, and show it. No message is sent to the buyers."""
     description = _description(request, kind, id)
     assert isinstance(request.user, User)
     written = write_win_back_list(
@@ -187,7 +187,10 @@ def win_back_list(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 def _problem_of(found: WinBackList) -> Description | None:
-    """Return the problem of a list; None if it was deleted. Raises Http404 if the user may not see its app."""
+    """Return the problem of a list, or None if the problem was deleted.
+
+    Raises Http404 if the user may not see the problem's app.
+    """
     source = problem_sources.get(found.kind) if found.kind in problem_sources else None
     problem = source.describe(found.problem) if source else None
     if problem is None and not sees_every_app():
@@ -220,7 +223,10 @@ def list_csv(request: HttpRequest, pk: int) -> StreamingHttpResponse:
 @require_http_methods(["GET", "POST"])
 @may_erase
 def person(request: HttpRequest) -> HttpResponseBase:
-    """Show what is stored about a person, or download it as JSON. The id is posted, so that no log contains it."""
+    """Show the data that is stored about a person, or download it as JSON.
+
+    The person's id is in the body of a POST request, so that no access log contains it.
+    """
     if not sees_every_app():
         raise PermissionDenied
     given = _given_person(request)
@@ -253,7 +259,7 @@ def person(request: HttpRequest) -> HttpResponseBase:
 @require_GET
 @may_see_erasures
 def retention(request: HttpRequest) -> HttpResponse:
-    """Show how long each kind of data is kept, and where that is changed."""
+    """Show how long each kind of data is kept, and which setting changes the time."""
     rows = [row for list_kept in retention_periods for row in list_kept()]
     context = {**admin.site.each_context(request), "title": "How long data is kept", "rows": rows}
     return render(request, "impact/retention.html", context)
@@ -284,7 +290,7 @@ def _as_json(found: Person, now: datetime) -> Iterator[str]:
 @require_http_methods(["GET", "POST"])
 @may_erase
 def erase(request: HttpRequest) -> HttpResponse:
-    """Erase a person from the records of all apps, in two steps: the customer, and a confirmation."""
+    """Erase a person from the records of all apps, in two steps: a form for the customer, and a confirmation."""
     if not sees_every_app():
         raise PermissionDenied
     customer = _given_person(request)

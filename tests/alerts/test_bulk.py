@@ -58,7 +58,7 @@ def test_all_matching_alerts_are_changed_beyond_the_page(owner: Client) -> None:
     make_many(70, source="shop")
     other = make_alert(source="gate")
     page = owner.get(INBOX, {"source": "shop"})
-    assert "Select all 70 that match" in page.content.decode()
+    assert "Select all 70 matching rows" in page.content.decode()
 
     message = act(owner, "dismiss", scope="matching", query="source=shop")
 

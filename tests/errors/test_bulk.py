@@ -48,7 +48,7 @@ def test_all_matching_groups_are_changed_beyond_the_page(browse: Client, shop: C
     make_error(make_app("gate"))
     page = browse.get("/admin/errors/?app=shop")
     assert page.context["match_count"] == 52
-    assert "Select all 52 that match" in page.content.decode()
+    assert "Select all 52 matching rows" in page.content.decode()
     make_error(shop, group="later")
 
     newest = str(page.context["newest"])

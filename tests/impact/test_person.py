@@ -173,7 +173,7 @@ def test_an_order_of_several_customers_offers_them(now: datetime, browse: Client
 
     # The customer 1001 is another person than the customer of order 1001.
     assert page.context["customer"] == "buyer-1"
-    assert "Nobody found" in nobody.content.decode()
+    assert "No person found" in nobody.content.decode()
 
 
 def test_the_page_shows_the_newest_records_with_links(

@@ -164,7 +164,7 @@ def test_the_page_shows_the_same_hits_without_scripts(owner: Client) -> None:
     page = owner.get(PAGE, {"q": "ticket"}).content.decode()
 
     assert "Ticket &lt;shop&gt;" in page
-    assert "Nothing found" in owner.get(PAGE, {"q": str(uuid.uuid4())}).content.decode()
+    assert "No results" in owner.get(PAGE, {"q": str(uuid.uuid4())}).content.decode()
 
 
 def test_silence_and_the_name_of_a_monitor_lead_to_a_filled_in_form(owner: Client) -> None:
