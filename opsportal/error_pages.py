@@ -1,7 +1,7 @@
-"""Respond to rejected and failed requests: with a page for people, or a problem document for programs.
+"""Respond to rejected and failed requests with a page for people, or a problem document for programs.
 
-The pages use neither the database nor the session, because either may have failed. `urls.py` names the handlers; by
-the time they are called, Django has logged the exception.
+The pages use neither the database nor the session, because either may have failed. `urls.py` names the handlers. Django
+logs the exception before it calls a handler.
 """
 
 import math
@@ -132,7 +132,7 @@ def _stylesheet() -> str:
     try:
         return static(name)
     except ValueError:
-        # Static files have not been collected, which must not make the error page fail.
+        # Static files have not been collected. The error page must be shown even then.
         return f"{settings.STATIC_URL}{name}"
 
 
@@ -168,7 +168,7 @@ def permission_denied(request: HttpRequest, exception: Exception) -> HttpRespons
 
 
 def too_many_requests(request: HttpRequest, retry_after: float) -> HttpResponse:
-    """Return a 429. The rate-limit middleware and django-ratelimit's decorator of single views use it."""
+    """Return a 429 for a request over a limit. `retry_after` is in seconds."""
     seconds = max(1, math.ceil(retry_after))
     return error_response(
         request,

@@ -1,4 +1,4 @@
-"""Search the whole portal with a page, and with the API that the command palette also uses."""
+"""Serve the page that searches the whole portal, and the API of the search, which the command palette uses as well."""
 
 from collections.abc import Callable
 
@@ -29,7 +29,7 @@ class SearchHit(msgspec.Struct):
 
 
 class SearchGroup(msgspec.Struct):
-    title: str  # For example "Errors".
+    title: str  # An example is "Errors".
     hits: list[SearchHit]
 
 
@@ -52,7 +52,7 @@ def _find(text: str, may: Callable[[str], bool]) -> list[Group]:
 @never_cache
 @require_safe
 def page(request: HttpRequest) -> HttpResponse:
-    """Show the results as a page, which works without scripts."""
+    """Show the results on a page that works without scripts."""
     text = request.GET.get("q", "")[:MAX_LENGTH]
     context = {
         **admin.site.each_context(request),
@@ -66,7 +66,7 @@ def page(request: HttpRequest) -> HttpResponse:
 @csrf_exempt
 @never_cache
 def results(request: HttpRequest) -> HttpResponseBase:
-    """Return hits for a person, or for an API key, which has the permissions of the read-only role."""
+    """Respond with the hits that the user may see. An API key has the permissions of the role Read-only."""
     if key_of(request) or not admin.site.has_permission(request):
         return _for_key(request)
     if request.method != "GET":

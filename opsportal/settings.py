@@ -46,18 +46,18 @@ ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", []) or [
     "127.0.0.1",
     "[::1]",
 ]
-# The host on which only the status page is served, "" for none.
+# On this host, the portal serves only the status page. If the setting is "", there is no such host.
 STATUS_PAGE_DOMAIN = env.str("STATUS_PAGE_DOMAIN", "").lower()
 if STATUS_PAGE_DOMAIN:
     ALLOWED_HOSTS.append(STATUS_PAGE_DOMAIN)
 CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", []) or ([BASE_URL] if IS_HTTPS else [])
-# The number of proxies in front of the portal, and so of trusted hops in X-Forwarded-For.
+# This many proxies are in front of the portal, so the portal trusts the same number of hops in X-Forwarded-For.
 TRUSTED_PROXY_COUNT = env.int("TRUSTED_PROXY_COUNT", 0, validate=validate.Range(min=0))
 
-# URLs entered by staff may lead to these private hosts and networks. All others are refused.
+# URLs that staff enter may lead to these private hosts and networks. All other private addresses are refused.
 ALLOW_PRIVATE_URLS: list[str] = env.list("ALLOW_PRIVATE_URLS", [])
-# HTTP requests to URLs entered by staff may not use these ports, which belong to other protocols, such as mail. The
-# default are the "bad ports" that browsers block, see https://fetch.spec.whatwg.org/#port-blocking.
+# By default, HTTP requests to URLs that staff enter may not use these ports, which belong to other protocols, such as
+# mail. Browsers block the same "bad ports", see https://fetch.spec.whatwg.org/#port-blocking.
 BAD_PORTS = """
 1 7 9 11 13 15 17 19 20 21 22 23 25 37 42 43 53 69 77 79 87 95 101 102 103 104 109 110 111 113 115 117 119 123 135 137
 139 143 161 179 389 427 465 512 513 514 515 526 530 531 532 540 548 554 556 563 587 601 636 989 990 993 995 1719 1720
@@ -66,10 +66,10 @@ BAD_PORTS = """
 DENIED_PORTS: list[int] = env.list(
     "DENIED_PORTS", [int(port) for port in BAD_PORTS.split()], subcast=int
 )
-# The maximum age of check results that /health reports without running the checks again.
+# /health reports check results of up to this age without running the checks again.
 HEALTH_FRESH_SECONDS = env.int("HEALTH_FRESH_SECONDS", 15)
-# These settings are for backups (docs/operations.md). PG_BIN is the folder of pg_dump and related programs if it is not
-# on PATH.
+# These settings are for backups (docs/operations.md). PG_BIN is the folder of pg_dump and related programs if they are
+# not on PATH.
 BACKUP_DAILY = env.bool("BACKUP_DAILY", True)
 BACKUP_DIR = env.str("BACKUP_DIR", "") or str(DATA_DIR / "backups")
 BACKUP_KEEP = env.int("BACKUP_KEEP", 14)
@@ -77,9 +77,10 @@ PG_BIN = env.str("PG_BIN", "")
 # Clients of /metrics need this token or one of these addresses.
 METRICS_TOKEN = env.str("METRICS_TOKEN", "")
 METRICS_ALLOW: list[str] = env.list("METRICS_ALLOW", ["127.0.0.0/8", "::1"])
-# The maximum number of measurements per app and minute.
+# Each app may send at most this many measurements per minute.
 SIGNALS_PER_MINUTE = env.int("SIGNALS_PER_MINUTE", 60_000)
-# The maximum number of log entries per app and minute, unless the app has its own limit, and how long they are kept.
+# Each app may send at most LOGS_PER_MINUTE log entries per minute, unless the app has a limit of its own. Log entries
+# are kept for LOG_DAYS days.
 LOGS_PER_MINUTE = env.int("LOGS_PER_MINUTE", 3_000, validate=validate.Range(min=0))
 LOG_DAYS = env.int("LOG_DAYS", 3, validate=validate.Range(min=1, max=90))
 # The portal connects to these host:port addresses if all external monitors fail, to detect a failure of its own
@@ -272,7 +273,7 @@ Q_CLUSTER: dict[str, Any] = {
     "save_limit": -1,
     "recycle": 500,
     "max_rss": 300_000,
-    # The maximum delay in seconds until a worker takes a task, such as sending an alert.
+    # Workers poll the queue every 0.2 s, so that urgent tasks, such as sending an alert, start soon.
     "poll": 0.2,
     "guard_cycle": 1,
     "cache": "q2",
@@ -296,7 +297,7 @@ SSO_CLIENT_SECRET = env.str("SSO_CLIENT_SECRET", "")
 SSO_NAME = env.str("SSO_NAME", "single sign-on")
 SSO_EMAIL_DOMAINS: list[str] = env.list("SSO_EMAIL_DOMAINS", [])
 SSO_GROUPS_CLAIM = env.str("SSO_GROUPS_CLAIM", "groups")
-# The groups of the provider correspond to these roles, for example platform-team=Owner,support=Staff.
+# This maps groups of the provider to roles, for example platform-team=Owner,support=Staff.
 SSO_ROLES: dict[str, str] = env.dict("SSO_ROLES", {})
 SSO_DEFAULT_ROLE = env.str("SSO_DEFAULT_ROLE", "")
 SOCIALACCOUNT_ADAPTER = "core.accounts.services.single_sign_on.ProviderAdapter"
@@ -315,7 +316,7 @@ LOGIN_REDIRECT_URL = "/admin/system-health/"
 LANGUAGE_CODE = "en-us"
 TIME_ZONE: str = env.zone("TIME_ZONE", "UTC") or "UTC"
 USE_I18N = True
-FORMAT_MODULE_PATH = "opsportal.formats"  # These formats show times with their zone.
+FORMAT_MODULE_PATH = "opsportal.formats"  # These formats show the time zone of a time.
 USE_TZ = True
 
 # --- files -----------------------------------------------------------------------------------------------
@@ -337,8 +338,8 @@ def _source_map_storage(where: str) -> dict[str, Any]:
 STATICFILES_STORAGE_BACKEND = env.str(
     "STATICFILES_STORAGE", "whitenoise.storage.CompressedManifestStaticFilesStorage"
 )
-# The storage of uploaded source maps: "folder" (DATA_DIR/source-maps), "database", or s3://bucket/prefix
-# (django-storages).
+# Uploaded source maps are stored in DATA_DIR/source-maps ("folder", the default with SQLite), in the database
+# ("database", the default with PostgreSQL), or in a bucket (s3://bucket/prefix, with django-storages).
 SOURCE_MAP_STORAGE = env.str(
     "SOURCE_MAP_STORAGE", "", validate=validate.Regexp(r"(?:folder|database|s3://[^/]+.*)?\Z")
 )
@@ -376,7 +377,8 @@ HEADER_TIMEOUT_SECONDS = env.int("HEADER_TIMEOUT_SECONDS", 30, validate=validate
 BODY_TIMEOUT_SECONDS = env.int("BODY_TIMEOUT_SECONDS", 30, validate=validate.Range(min=1))
 
 # --- e-mail and channels ------------------------------------------------------------------------------------
-# E-mails are sent through Resend if RESEND_API_KEY is set, else by SMTP if EMAIL_HOST is set, else to the console.
+# E-mail is sent through Resend if RESEND_API_KEY is set, or else by SMTP if EMAIL_HOST is set. Otherwise, e-mail is
+# written to the console.
 RESEND_API_KEY = env.str("RESEND_API_KEY", "")
 EMAIL_HOST = env.str("EMAIL_HOST", "")
 EMAIL_PORT = env.int("EMAIL_PORT", 587 if EMAIL_HOST not in ("127.0.0.1", "localhost") else 25)
@@ -420,7 +422,7 @@ PAYMENT_CURRENCIES: list[str] = env.list(
     ["EUR", "USD", "GBP", "CHF", "CAD", "AUD", "SEK", "NOK", "DKK", "PLN", "JPY"],
     validate=validate.ContainsOnly(CURRENCIES),
 )
-# These replace Stripe's minimum charges in core.lib.currencies.
+# These amounts replace Stripe's minimum charges in core.lib.currencies.
 PAYMENT_MINIMUMS: dict[str, int] = env.dict("PAYMENT_MINIMUMS", {}, subcast_values=int)
 # Tickets are held this long for a payment in processing. A SEPA debit takes up to 14 business days:
 # https://docs.stripe.com/payments/sepa-debit

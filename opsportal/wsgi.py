@@ -1,6 +1,7 @@
 """Provide Django as a WSGI application with every view imported.
 
-`serve` runs it behind `opsportal.server.rsgi`. Nothing is started here, so a process that forks may import this module.
+`serve` runs the application behind `opsportal.server.rsgi`. This module starts nothing, so a process that forks later
+may import it.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""Erase a person from orders, links and lists of buyers."""
+"""Erase a person from orders, links and win-back lists."""
 
 from datetime import datetime
 
@@ -9,7 +9,7 @@ from impact.references import ReferenceKind
 
 @eraser("list_entries")
 def erase_list_entries(person: Person, limit: int, now: datetime) -> int:
-    """Delete the person's entries on lists of buyers."""
+    """Delete the person's entries on win-back lists."""
     entries = WinBackEntry.objects.filter(customer__in=person.customers).order_by("pk")
     found = list(entries.values_list("pk", flat=True)[:limit])
     WinBackEntry.objects.filter(pk__in=found).delete()

@@ -1,4 +1,4 @@
-"""Find pages and settings in the search of the portal."""
+"""Find pages and settings for the portal's search."""
 
 from collections.abc import Iterator
 
@@ -8,7 +8,7 @@ from django.urls import reverse
 from core.lib.admin_site import PortalAdminSite
 from core.lib.search_sources import Hit, Search, search_source
 
-# Each entry has a title, a URL name, a permission, and further words that find the page.
+# Each entry has a title, a URL name, a permission, and further words by which the page is found.
 PAGES = (
     ("System health", "health:system-health", "", "overview dashboard start"),
     ("Alerts", "alerts:alert-list", "alerts.view_systemalert", "inbox problems"),

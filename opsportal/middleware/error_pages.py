@@ -11,7 +11,7 @@ from opsportal import error_pages
 class ErrorPagesMiddleware:
     """Turn error responses without a body, such as a 405 of `require_POST`, into a page or a problem document.
 
-    Does the same for the exceptions of `read_json` and `authenticate`, so that views need not catch them.
+    The exceptions of `read_json` and `authenticate` are handled in the same way, so that views need not catch them.
     """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:

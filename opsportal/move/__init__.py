@@ -2,10 +2,10 @@
 
 | module | contents |
 | --- | --- |
-| `rows` | a row of SQLite as the text that PostgreSQL's COPY reads and writes |
+| `rows` | the conversion of a row of SQLite to the text that PostgreSQL's COPY reads and writes |
 | `source` | the SQLite file, locked against writes |
-| `target` | the PostgreSQL database, and what has been copied to it so far |
-| `compare` | counts and checksums of both |
-| `progress` | how the progress is shown |
+| `target` | the PostgreSQL database, and the record of the rows that have been copied to it |
+| `compare` | the comparison of both databases by counts and checksums |
+| `progress` | the display of the progress |
 | `steps` | the steps, in their order |
 """

@@ -1,7 +1,7 @@
-"""Compare the rows of both databases by counts and checksums, and name rows that differ.
+"""Compare the rows of both databases by counts and checksums, and list rows that differ.
 
-A table's checksum is the sum of the hashes of its rows, so that it does not depend on their order. Rows are summed up
-in BUCKETS parts by their keys; only the parts that differ are read again to find the rows.
+A table's checksum is the sum of the hashes of its rows, so that it does not depend on the order of the rows. Rows are
+summed up in BUCKETS parts by their keys. Only parts with different sums are read again to find the rows that differ.
 """
 
 import hashlib
@@ -57,7 +57,7 @@ def source_lines(source: Source, table: Table) -> Iterator[bytes]:
 def compare_table(
     source: Source, target: Target, table: Table, on_row: Callable[[], object] = lambda: None
 ) -> tuple[Summary, list[str]]:
-    """Return what SQLite has, and sentences about the differences."""
+    """Return the summary of the table in SQLite, and a sentence about each difference from PostgreSQL."""
     format = table.format
     ours = summarize(source_lines(source, table), format, table.key_length, on_row)
     theirs = summarize(target.lines(table), format, table.key_length, on_row)

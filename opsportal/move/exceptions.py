@@ -1,9 +1,9 @@
 class CannotMove(Exception):
-    """The move cannot continue. The text says why and what to do."""
+    """The move cannot continue. The text contains the reason and what to do."""
 
 
 class Different(Exception):
-    """The data in PostgreSQL differs from that in SQLite."""
+    """The data in PostgreSQL differs from the data in SQLite."""
 
     def __init__(self, differences: list[str]) -> None:
         super().__init__("\n".join(differences))

@@ -24,12 +24,12 @@ class Progress:
         self._output.flush()
 
     def begin(self, step: str, total: int, done: int = 0) -> None:
-        """Begin a step with this total number of rows, of which some are done."""
+        """Begin a step with `total` rows, of which `done` rows are finished already."""
         self._step, self._total, self._done, self._began_with = step, total, done, done
         self._began_at = self._shown_at = time.monotonic()
 
     def at(self, what: str) -> None:
-        """Set the name of the table or step to show."""
+        """Set the name of the table that is being processed, to show it beside the progress."""
         self._what = what
 
     def advance(self, rows: int = 1) -> None:

@@ -1,8 +1,8 @@
-"""Write a row of SQLite as a line of the text format of PostgreSQL's COPY.
+"""Convert a row of SQLite to a line in the text format of PostgreSQL's COPY.
 
-The line is the one that COPY … TO writes for the copied row, so that both databases can be compared line by line. Where
-several texts stand for the same value, as in JSON, `canonical` makes one of them. The format:
-https://www.postgresql.org/docs/current/sql-copy.html
+COPY … TO writes the same line for the copied row, so that both databases can be compared line by line. If several texts
+represent the same value, as in JSON, `canonical` selects one of them. The format is described at
+https://www.postgresql.org/docs/current/sql-copy.html.
 """
 
 import json
@@ -13,7 +13,7 @@ from decimal import Decimal
 from typing import Any, NamedTuple
 
 NULL = "\\N"
-REPLACEMENT = "\ufffd"  # This character replaces those that PostgreSQL cannot store.
+REPLACEMENT = "\ufffd"  # This character replaces characters that PostgreSQL cannot store.
 _ESCAPES = {"\\": "\\\\", "\b": "\\b", "\f": "\\f", "\n": "\\n", "\r": "\\r", "\t": "\\t", "\v": "\\v"}  # fmt: skip
 _UNESCAPES = {escaped: plain for plain, escaped in _ESCAPES.items()}
 _SPECIAL = re.compile(r"[\\\b\f\n\r\t\v\0]")
@@ -63,7 +63,7 @@ def _bytes(value: bytes) -> str:
 
 
 def _json(value: str) -> str:
-    if "\\u" not in value:  # JSON contains characters that PostgreSQL cannot store only as escapes.
+    if "\\u" not in value:  # In JSON, characters that PostgreSQL cannot store are always escaped.
         return escape(value)
     return escape(json.dumps(_storable(json.loads(value)), ensure_ascii=False))
 
@@ -98,7 +98,7 @@ def _number(value: Decimal) -> list[str]:
 
 
 class Kind(NamedTuple):
-    """The way in which the values of a type of column are copied and compared."""
+    """The functions that copy and compare the values in columns of one type."""
 
     to_copy: Callable[[Any], str]
     canonical: Callable[[str], str] | None = None
@@ -127,7 +127,7 @@ KINDS = {
 
 
 class RowFormat:
-    """The lines of a table's rows, whose columns have these kinds."""
+    """The format of a table's lines. It depends on the kinds of the table's columns."""
 
     def __init__(self, kinds: Sequence[Kind]) -> None:
         self._converters = [kind.to_copy for kind in kinds]
@@ -136,7 +136,7 @@ class RowFormat:
         ]
 
     def line(self, values: Sequence[Any]) -> bytes:
-        """Return a row of SQLite as the line that COPY … FROM reads."""
+        """Convert a row of SQLite to the line that COPY … FROM reads."""
         fields = [
             NULL if value is None else convert(value)
             for convert, value in zip(self._converters, values, strict=True)
@@ -144,7 +144,7 @@ class RowFormat:
         return ("\t".join(fields) + "\n").encode()
 
     def comparable(self, line: bytes) -> bytes:
-        """Return the line so that equal rows have equal lines, whichever database wrote it."""
+        """Return the line in a form in which equal rows of both databases have equal lines."""
         if not self._canonical:
             return line
         fields = line.decode().rstrip("\n").split("\t")

@@ -1,4 +1,4 @@
-"""Read the SQLite file that is moved, locked so that no process can write to it."""
+"""Read the SQLite file that is moved, and lock it so that no process can write to it."""
 
 import sqlite3
 import time
@@ -24,7 +24,7 @@ class Source:
         """Hold SQLite's write lock. Readers are not affected. Raises CannotMove if another process keeps the lock."""
         connection = sqlite3.connect(path, timeout=LOCK_TIMEOUT_SECONDS, isolation_level=None)
         try:
-            # Empty the log into the file, so that the file does not change any more, not even by a later checkpoint.
+            # Write the whole WAL into the file, so that no later checkpoint changes the file.
             deadline = time.monotonic() + LOCK_TIMEOUT_SECONDS
             while connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]:
                 if time.monotonic() > deadline:
@@ -34,8 +34,8 @@ class Source:
                 connection.execute("BEGIN IMMEDIATE")
             except sqlite3.OperationalError as error:
                 raise CannotMove(
-                    f"the SQLite file stays locked ({error}). Does another move run, or another program"
-                    " that writes to it?"
+                    f"the SQLite file stays locked ({error}). Stop other moves, and other programs that write to the"
+                    " file."
                 ) from None
             yield cls(path, connection)
         finally:
@@ -50,7 +50,7 @@ class Source:
         )
 
     def tables(self) -> dict[str, list[str]]:
-        """Return the columns of all tables, except full-text indexes, which PostgreSQL has in another form."""
+        """Return the columns of all tables except full-text indexes, which have another form in PostgreSQL."""
         rows = self._connection.execute(
             "SELECT name, sql LIKE 'CREATE VIRTUAL TABLE%' FROM sqlite_master"
             " WHERE type = 'table' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'"
@@ -75,7 +75,7 @@ class Source:
     def rows(
         self, table: str, columns: Sequence[str], after: int = -(2**63)
     ) -> Iterator[tuple[Any, ...]]:
-        """Yield the row id and the values of each row, in the order of the row ids, after the given one."""
+        """Yield the row id and the values of each row whose row id is above `after`, sorted by row id."""
         listed = ", ".join(f'"{column}"' for column in columns)
         cursor = self._connection.execute(
             f'SELECT rowid, {listed} FROM "{table}" WHERE rowid > ? ORDER BY rowid',  # noqa: S608
@@ -85,6 +85,6 @@ class Source:
             yield from rows
 
     def last_given_id(self, table: str) -> int:
-        """Return the highest id that SQLite has given to a row of the table, which may be deleted since."""
+        """Return the highest id that SQLite ever gave to a row of the table. The row may have been deleted since."""
         rows = self.column(f"SELECT seq FROM sqlite_sequence WHERE name = '{table}'")  # noqa: S608
         return int(rows[0]) if rows else 0

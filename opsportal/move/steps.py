@@ -1,4 +1,4 @@
-"""Run the steps of a move in order. Each can be repeated after the process was killed at any point."""
+"""Run the steps of a move in order. If the process is killed in a step, the step can be repeated."""
 
 import hashlib
 import time
@@ -34,7 +34,7 @@ def move(
     drain_seconds: float = read_only.DRAIN_SECONDS,
     piece_rows: int = PIECE_ROWS,
 ) -> None:
-    """Copy everything to the database at `url`, compare, and leave the SQLite file read-only.
+    """Copy all data to the database at `url`, compare both databases, and leave the SQLite file read-only.
 
     Raises CannotMove, after which the move can be run again, and Different, after which the portal writes to SQLite
     again.
@@ -80,7 +80,8 @@ def check_source() -> None:
     executor = MigrationExecutor(connection)
     if executor.migration_plan(executor.loader.graph.leaf_nodes()):
         raise CannotMove(
-            "the SQLite file is of another version. Start the portal once with this version, then try again."
+            "the SQLite file belongs to another version of the portal. Start this version of the portal once, then try"
+            " again."
         )
 
 
@@ -120,7 +121,7 @@ def _begin(source: Source, target: Target, progress: Progress) -> list[Table]:
 
 
 def check_tables(source: Source, target: Target) -> list[Table]:
-    """Return the tables to copy. Raises CannotMove if the two databases do not have the same ones."""
+    """Return the tables to copy. Raises CannotMove if the tables or columns of the two databases differ."""
     ours = {
         name: set(columns) for name, columns in source.tables().items() if name not in NOT_COPIED
     }
@@ -177,7 +178,7 @@ def copy_table(
     piece_rows: int = PIECE_ROWS,
     on_row: Callable[[], object] = lambda: None,
 ) -> None:
-    """Copy the rows of a table that are not copied yet, in pieces of one transaction each."""
+    """Copy the rows of a table that are not copied yet. Each piece of rows is copied in one transaction."""
     last_rowid, _, is_done = target.copied(table.name)
     rows = source.rows(table.name, table.columns, last_rowid)
     line_of = table.format.line
@@ -202,7 +203,7 @@ def copy_table(
 
 
 def files_folder() -> Path | None:
-    """Return the folder of the source maps if they are to be stored in the database from now on."""
+    """Return the folder of the source maps if the move must copy them into the database. Otherwise, return None."""
     folder = Path(settings.DATA_DIR) / "source-maps"
     return folder if not settings.SOURCE_MAP_STORAGE and folder.is_dir() else None
 
@@ -230,7 +231,7 @@ def _copy_files(target: Target, progress: Progress) -> None:
 
 
 def complete(source: Source, target: Target, tables: list[Table]) -> None:
-    """Set the sequences, and add the foreign keys again. Raises Different if a row refers to one that is missing."""
+    """Set the sequences, and add the foreign keys again. Raises Different if a row refers to a missing row."""
     for table in tables:
         if table.key_length == 1:
             target.set_sequence(table, source.last_given_id(table.name))

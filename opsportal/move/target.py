@@ -1,7 +1,7 @@
 """Write to the PostgreSQL database to which the data is moved.
 
-Tables of its own record what has been copied, in the transaction that copies it, so that a killed move continues
-where it stopped. They are dropped at the end.
+The move creates tables that record which rows have been copied. A record is written in the transaction that copies the
+rows, so that an interrupted move continues where it stopped. The tables are dropped at the end.
 """
 
 import os
@@ -24,9 +24,9 @@ from opsportal.move.exceptions import CannotMove
 from opsportal.move.rows import KINDS, RowFormat
 
 MIN_VERSION = 14
-# This table records what has been copied. The names of the other tables begin with its name.
+# This table records which rows have been copied. The names of the move's other tables begin with its name.
 RECORDS = "move_to_postgresql"
-NOT_COPIED = ("django_migrations",)  # `migrate` writes it.
+NOT_COPIED = ("django_migrations",)  # `migrate` fills this table.
 CREATE_RECORDS = f"""
     CREATE TABLE IF NOT EXISTS {RECORDS} (
         name text PRIMARY KEY, last_rowid bigint NOT NULL, row_count bigint NOT NULL, is_done boolean NOT NULL
@@ -80,7 +80,7 @@ class Target:
         self.connection.execute("SET TimeZone = 'UTC'")
         self.connection.execute("SET DateStyle = 'ISO'")
         self.connection.execute("SET bytea_output = 'hex'")
-        # Commits of single pieces need not wait for the disk: a crash loses the record of a piece with the piece.
+        # Commits of pieces need not wait for the disk, because a crash that loses a piece also loses its record.
         self.connection.execute("SET synchronous_commit = off")
 
     def close(self) -> None:
@@ -92,7 +92,7 @@ class Target:
     # --- before the copy ------------------------------------------------------------------------------
 
     def check(self) -> None:
-        """Raise CannotMove unless this database is empty or holds an unfinished move."""
+        """Raise CannotMove unless this database is empty or contains an unfinished move."""
         version = self.connection.info.server_version // 10_000
         if version < MIN_VERSION:
             raise CannotMove(
@@ -116,7 +116,7 @@ class Target:
             )
 
     def migrate(self) -> None:
-        """Create the tables, by the migrations of this version."""
+        """Create the tables with the migrations of this version."""
         self.connection.execute(CREATE_RECORDS)
         command = [sys.executable, str(settings.BASE_DIR / "manage.py"), "migrate", "--no-input"]
         environment = {
@@ -173,7 +173,7 @@ class Target:
         """Prepare the tables for a copy of everything."""
         tables = sql.SQL(", ").join(sql.Identifier(table.name) for table in self.copied_tables())
         with self.connection.transaction():
-            # Rows may refer to others that are not copied yet. Adding the keys again checks all references.
+            # A row may refer to a row that is not copied yet. Adding the keys again at the end checks all references.
             for table, name, definition in self._rows(FOREIGN_KEYS):
                 self.connection.execute(
                     f"INSERT INTO {RECORDS}_foreign_keys VALUES (%s, %s, %s)",  # noqa: S608
@@ -193,7 +193,7 @@ class Target:
             )
 
     def _set_triggers(self, action: str) -> None:
-        """Disable or enable those that record which rows changed, since their records are copied too."""
+        """Disable or enable the triggers that record which rows changed, because these records are copied as well."""
         with_triggers = (
             "SELECT DISTINCT tgrelid::regclass::text FROM pg_trigger WHERE NOT tgisinternal"
         )
@@ -218,7 +218,7 @@ class Target:
 
     @contextmanager
     def piece(self, name: str, last_rowid: int) -> Iterator["Piece"]:
-        """Copy rows after `last_rowid` and record it in one transaction."""
+        """Copy rows after `last_rowid` and record the copy in one transaction, which ends with the `with` block."""
         piece = Piece(self, last_rowid)
         with self.connection.transaction():
             yield piece
@@ -245,7 +245,7 @@ class Target:
     # --- after the copy -------------------------------------------------------------------------------
 
     def set_sequence(self, table: Table, last_given_id: int) -> None:
-        """Make the next id of the table higher than all that were given."""
+        """Make the next id of the table higher than all ids that were ever given to its rows."""
         column = table.columns[0]
         [(sequence,)] = self._rows(
             "SELECT pg_get_serial_sequence(%s, %s)", [f'"{table.name}"', column]
@@ -296,7 +296,7 @@ class Target:
 
 
 class Piece:
-    """Rows that are copied in one transaction."""
+    """The rows that one transaction copies."""
 
     def __init__(self, target: Target, last_rowid: int) -> None:
         self._target = target
@@ -319,7 +319,7 @@ class Piece:
 
 
 def _explain(error: psycopg.Error, table: Table, keys: list[bytes]) -> str:
-    """Name the row and column that PostgreSQL rejects, without the value, which may be personal data."""
+    """Describe the row and column that PostgreSQL rejects. Leave out the value, which may be personal data."""
     found = re.search(r"line (\d+)(?:, column (\w+))?", error.diag.context or "")
     if not found:
         return f"PostgreSQL rejects a row of {table.name}: {error.diag.message_primary}"

@@ -106,8 +106,8 @@ def _write(collected: dict[int, dict[str, Any]]) -> None:
     app = ClientApp.objects.get(slug=ClientApp.PORTAL_SLUG)
     context = IngestContext(received_at=timezone.now())
     scrubber = Scrubber()
-    # Write in this thread: the store's writer thread would keep a connection open, and the worker cluster's
-    # sentinel, which forks, must not have one.
+    # Write in this thread, because the store's writer thread would keep a connection open. The worker cluster's
+    # sentinel forks, so it must not have an open connection.
     with transaction.atomic():
         record_events(
             [

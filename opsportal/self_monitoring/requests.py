@@ -17,14 +17,15 @@ _IGNORED_PATHS = re.compile(
     rf"/(?:{settings.STATIC_URL.strip('/')}/|(?:livez|readyz|health|metrics|favicon\.ico)\b"
     r"|api/\d+/(?:envelope|store)|api/v1/(?:errors|signals)/)"
 )
-# Only these methods are recorded, because clients can send any text as method, and each would create a permanent
+# Only these methods are recorded. Clients can send any text as the method, and each text would create a permanent
 # series.
 _METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
 MAX_KEYS = 2_000
 
-# The name, success and bucket. Buckets are an eighth of a power of ten wide, so that their mean is precise.
+# A key consists of the name, the success and the bucket of the duration. A bucket is an eighth of a power of ten wide,
+# so that the mean of its durations is precise.
 _Key = tuple[str, bool, int]
-_Durations = tuple[int, float]  # The count, and the sum in milliseconds.
+_Durations = tuple[int, float]  # This has the count, and the sum in milliseconds.
 
 
 def record_request(request: HttpRequest, *, status: int, duration_ms: float) -> None:

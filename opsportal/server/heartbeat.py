@@ -11,7 +11,7 @@ from typing import ClassVar
 from core.lib.processes import Child
 
 LOOP_TIMEOUT_SECONDS = 15.0
-# This exceeds every wait that has a timeout of its own, such as the 20 s for which SQLite waits for its lock.
+# This is longer than every timeout for which a thread may wait, such as the 20 s for which SQLite waits for its lock.
 THREADS_TIMEOUT_SECONDS = 24.0
 START_TIMEOUT_SECONDS = 180.0
 
@@ -19,7 +19,7 @@ START_TIMEOUT_SECONDS = 180.0
 class Heartbeat:
     """Two values of time.monotonic(): when the event loop last ran, and when the threads last made progress.
 
-    Create it before forking the process that calls `beat`.
+    Create the heartbeat before you fork the process that calls `beat`.
     """
 
     INTERVAL_SECONDS: ClassVar = 0.5

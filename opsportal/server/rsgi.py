@@ -38,20 +38,22 @@ from opsportal.server.wsgi_calls import (
 
 log = logging.getLogger(__name__)
 
-# The maximum number of requests that have or await a thread; a further request gets a 503.
+# At most this many requests have or await a thread. Further requests get a 503.
 MAX_WAITING = 4_000
-MAX_WAITING_BYTES = 256 * 1024 * 1024  # The maximum size of the bodies of these requests.
+MAX_WAITING_BYTES = (
+    256 * 1024 * 1024
+)  # The bodies of these requests have at most this size in total.
 
 
 # The body of a release file that is uploaded without chunks is written to the disk while it arrives.
 _FILE_UPLOAD = re.compile(r"/+api/0/projects/[^/]+/[^/]+/releases/[^/]+/files/?")
-MAX_UPLOAD_BYTES = MAX_SINGLE_FILE_BYTES + 64 * 1024  # The rest of the form is included.
+MAX_UPLOAD_BYTES = MAX_SINGLE_FILE_BYTES + 64 * 1024  # The other parts of the form need some space.
 _TOO_LARGE = f"the file is over {MAX_SINGLE_FILE_BYTES // 2**20} MiB"
-# The maximum size of the uploads that arrive at the same time.
+# All uploads that arrive at the same time have at most this size in total.
 MAX_SPOOLED_BYTES = 512 * 1024 * 1024
 UPLOAD_TIMEOUT_SECONDS = 600
-SEND_TIMEOUT_SECONDS = 60  # The timeout for a piece of a streamed response.
-MAX_STREAMS = 4  # The number of threads that send streamed responses at the same time.
+SEND_TIMEOUT_SECONDS = 60  # This timeout applies to each piece of a streamed response.
+MAX_STREAMS = 4  # At most this many threads send streamed responses at the same time.
 
 
 class Application:
@@ -72,9 +74,9 @@ class Application:
         loop.call_soon(partial(self._beat, loop, -1))
 
     def _beat(self, loop: asyncio.AbstractEventLoop, answered_before: int) -> None:
-        """Report that the event loop runs.
+        """Report that the event loop runs and, if there is progress, that the threads answer requests.
 
-        Report that the threads do, unless all are busy and none has finished a request.
+        The threads make no progress if all of them are busy and none has finished a request since the last report.
         """
         has_idle_thread = self._waiting_count < self._thread_count
         has_progress = has_idle_thread or self._answered_count != answered_before
@@ -174,7 +176,10 @@ class Application:
         status: int,
         headers: Headers,
     ) -> Callable[[bytes], None]:
-        """Begin a response whose pieces a thread sends. Each piece waits until the server has accepted it."""
+        """Begin a streamed response, and return the function with which a thread sends its pieces.
+
+        The function returns after the server has accepted the piece.
+        """
 
         async def begin() -> Any:
             return protocol.response_stream(status, headers)
@@ -193,7 +198,7 @@ class Application:
 
 
 async def read_body(environ: Environ, protocol: HTTPProtocol, limit: int) -> bytes:
-    """Return the body of the request. A CONTENT_LENGTH is added for a chunked body.
+    """Return the body of the request. For a chunked body, set CONTENT_LENGTH in `environ`.
 
     Raises TooLarge over `limit` bytes, BodyTimeout if the body does not arrive within BODY_TIMEOUT_SECONDS, and
     ClientDisconnected.
@@ -232,7 +237,7 @@ _LIKE_INGESTION = re.compile(r"/+(?:api|tunnel)")
 
 
 def _may_be_ingestion(path: str) -> bool:
-    """Return False for nearly all paths that are not ingestion, which is much cheaper than matching them."""
+    """Return False for nearly all paths that are not ingestion. This check is much cheaper than a full match."""
     return _LIKE_INGESTION.match(path) is not None
 
 

@@ -33,11 +33,14 @@ class Supervisor:
         self.detector = detector
         self.stop_signals = 0
         self.start_at: dict[str, float] = {}
-        # By the child's name, the time at which a hung child is killed that was asked to end.
+        # The keys are the names of hung children that were asked to end. They are killed at these times.
         self.kill_at: dict[str, float] = {}
 
     def run(self, greeting: str) -> int:
-        """Return the exit code: 0 if all children ended when they were asked to, 1 if one had to be killed."""
+        """Run the children until a signal stops the supervisor, and return the exit code.
+
+        The exit code is 0 if all children ended when they were asked to, and 1 if a child had to be killed.
+        """
         for signum in (signal.SIGINT, signal.SIGTERM):
             signal.signal(signum, self._asked_to_stop)
         for child in self.children:
@@ -88,7 +91,7 @@ class Supervisor:
                 child.kill()
 
     def _end(self) -> int:
-        say("ending: finishing what is in flight (again to force)")
+        say("stopping: waiting for requests and tasks in flight (repeat the signal to stop now)")
         ended_gracefully = stop_all(self.children, grace_seconds=GRACE_SECONDS)
-        say("ended" if ended_gracefully else "ended by force")
+        say("stopped" if ended_gracefully else "stopped by force")
         return 0 if ended_gracefully else 1

@@ -16,7 +16,7 @@ from opsportal.server.heartbeat import Heartbeat
 from opsportal.server.rsgi import Application
 from opsportal.server.wsgi_calls import WSGIApplication
 
-# The process needs files for other purposes than client connections: databases, logs, outbound calls.
+# Besides client connections, the process opens files for databases, logs and outbound calls.
 OTHER_FILES = 512
 
 application: Application  # granian looks up this name in the process that it forks.
@@ -65,7 +65,7 @@ def run(
 
 
 def raise_file_limit(wanted: int) -> int:
-    """Raise this process's limit of open files to `wanted`, or as far as allowed. Return the limit in force."""
+    """Raise this process's limit of open files to `wanted`, or as far as allowed. Return the resulting limit."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard != resource.RLIM_INFINITY:
         wanted = min(wanted, hard)

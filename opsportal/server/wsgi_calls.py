@@ -25,7 +25,7 @@ OpenStream = Callable[[int, Headers], Callable[[bytes], None]]
 
 @lru_cache(maxsize=1_000)
 def _environ_name(header: str) -> str:
-    """Return the WSGI name of a header, or "" for one with an underscore, which could imitate another header."""
+    """Return the WSGI name of a header. Return "" for a name with an underscore, which could imitate another header."""
     if "_" in header:
         return ""
     name = header.upper().replace("-", "_")
@@ -71,8 +71,8 @@ def run_wsgi(
 ) -> WSGIResponse | None:
     """Call a WSGI application and return its response as a whole, or None if it was sent as a stream.
 
-    A stream is a response of unknown length, such as an export, which may not fit into memory. A stream keeps its
-    thread until the client has received it, so `streams` limits their number.
+    A stream is a response of unknown length, such as an export, which may not fit into memory. A stream occupies its
+    thread until the client has received the response, so `streams` limits the number of concurrent streams.
     """
     started: list[tuple[int, Headers]] = []
 
@@ -92,7 +92,7 @@ def run_wsgi(
     # Django handles its own exceptions, so this exception comes from the code around it.
     except Exception:
         log.exception("a request was not answered")
-        return problem(500, "Internal Server Error", "The portal failed to answer.")
+        return problem(500, "Internal Server Error", "The portal failed to respond. Try again.")
     return *started[0], body
 
 

@@ -21,7 +21,7 @@ from core.lib.staff_actions import UNDO_TAG
 
 register = template.Library()
 
-MAX_LISTED_MARKS = 2  # The maximum number of marks listed below a chart.
+MAX_LISTED_MARKS = 2  # At most this many marks are listed below a chart.
 
 for tag in (icon, severity, state, when):
     register.simple_tag(tag)
@@ -92,7 +92,7 @@ def span(value: timedelta | float | int | None) -> str:
 def sparkline(
     values: Sequence[float], label: str = "", kind: charts.SparklineKind = "bars"
 ) -> SafeString:
-    """Show a small chart in a line of text. `label` is its description for screen readers."""
+    """Show a small chart in a line of text. `label` describes the chart for screen readers."""
     return charts.sparkline(values, label=label, kind=kind)
 
 
@@ -118,7 +118,7 @@ def chart(data: "charts.Chart", height: str = "") -> dict[str, object]:
 
 
 def _table_rows(data: "charts.Chart") -> SafeString:
-    """Return the rows of the table. A template would take half of the time of a page with charts."""
+    """Return the rows of a chart's table. With a template, they would take half of the time of a page with charts."""
     last = len(data.times) - 1
     rows = []
     for position, (timestamp, texts) in enumerate(data.rows()):
@@ -157,7 +157,7 @@ def table(content: SafeString, label: str, columns: str, css: str = "") -> SafeS
 def empty(
     title: str, text: str = "", icon_name: str = "ok", url: str = "", action: str = ""
 ) -> Any:
-    """Show a message instead of an empty list: its meaning, and optionally the next step."""
+    """Show a message in place of an empty list: why the list is empty and, optionally, what to do next."""
     return {"title": title, "text": text, "icon": icon_name, "url": url, "action": action}
 
 
@@ -172,8 +172,9 @@ def post_button(
 ) -> dict[str, object]:
     """Show a form with one button, which works without scripts. Further arguments become hidden fields.
 
-    With `hx_target="#alerts"`, htmx replaces that element instead of loading a page. `confirm="Sure?"` asks first.
-    `key="r"` is the button's keyboard shortcut, and `key_name` its description if the label alone is not enough.
+    With `hx_target="#alerts"`, htmx replaces that element instead of loading a page. With `confirm="Sure?"`, the user
+    must answer this question first. `key="r"` is the button's keyboard shortcut, and `key_name` describes the shortcut
+    if the label alone is not enough.
     """
     target, confirm = fields.pop("hx_target", ""), fields.pop("confirm", "")
     key, key_name = fields.pop("key", ""), fields.pop("key_name", "")

@@ -17,7 +17,7 @@ The move is complete. The portal continues to serve this SQLite file, read-only,
   1. Set DATABASE_URL (or DATABASE_URL_FILE) to the PostgreSQL database. Keep SECRET_KEY, or the file secret_key in
      DATA_DIR.
   2. Restart the portal.
-The SQLite file is unchanged. To go back to it, for as long as nothing was written to PostgreSQL: restore DATABASE_URL,
+The SQLite file is unchanged. Until something is written to PostgreSQL, you can return to SQLite: restore DATABASE_URL,
 run `./manage.py move_to_postgresql --cancel`, and restart the portal.
 """
 AFTER_FAILURE = """
@@ -25,14 +25,14 @@ The portal still uses SQLite, which is unchanged, and stays read-only. Run the s
 run `./manage.py move_to_postgresql --cancel` so that the portal can write to SQLite again.
 """
 AFTER_DIFFERENCE = """
-The data in PostgreSQL is not the same, and must not be used. The portal uses SQLite as before, which is unchanged and
-can be written to again; nothing needs to be undone. Running the command again copies everything once more. If the
-difference remains, report it with the lines above.
+The data in PostgreSQL differs from the data in SQLite and must not be used. The SQLite file is unchanged. The portal
+uses it and can write to it again. Run the command again to copy everything once more. If the difference remains, report
+it with the lines above.
 """
 
 
 class Command(BaseCommand):
-    help = "Move all data from SQLite to PostgreSQL while the portal is read-only. Can be interrupted and run again."
+    help = "Move all data from SQLite to PostgreSQL while the portal is read-only. The command can be repeated."
     requires_system_checks = ()
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -86,5 +86,5 @@ class Command(BaseCommand):
             return
         read_only.turn_off()
         self.stdout.write(
-            f"The portal can write to SQLite again. The database {notice.target} is not needed any more."
+            f"The portal can write to SQLite again. The database {notice.target} is no longer needed."
         )

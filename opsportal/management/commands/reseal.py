@@ -8,7 +8,7 @@ from core.lib.sealed_fields import SealedJSONField, SealedTextField
 
 
 def sealed_fields() -> dict[type[models.Model], list[str]]:
-    """Return the names of the sealed fields of each model that has any."""
+    """Return the names of the sealed fields by model."""
     found = {
         model: [
             field.name
@@ -21,9 +21,7 @@ def sealed_fields() -> dict[type[models.Model], list[str]]:
 
 
 class Command(BaseCommand):
-    help = (
-        "Encrypt the secrets that staff entered with the current SECRET_KEY, after it was changed."
-    )
+    help = "After a change of SECRET_KEY, encrypt the stored secrets again with the current key."
 
     def handle(self, *args: Any, **options: Any) -> None:
         for model, names in sealed_fields().items():

@@ -9,7 +9,7 @@ from django.utils.crypto import get_random_string
 from core.accounts.services import audit, two_factor
 from core.clients.models import PersonalToken
 
-CLEAR_LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"  # The set has no letters that look alike.
+CLEAR_LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"  # These characters do not look alike.
 
 
 class Command(BaseCommand):
@@ -20,8 +20,12 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("username")
-        parser.add_argument("--keep-password", action="store_true", help="only the second factor")
-        parser.add_argument("--keep-second-factor", action="store_true", help="only the password")
+        parser.add_argument(
+            "--keep-password", action="store_true", help="do not change the password"
+        )
+        parser.add_argument(
+            "--keep-second-factor", action="store_true", help="do not turn off two-factor sign-in"
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         user = User.objects.filter(username=options["username"]).first()

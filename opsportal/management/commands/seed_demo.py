@@ -25,7 +25,7 @@ APPS = [
     ("gate", "Ticket gate", Platform.OTHER),
 ]
 TICKETS = [
-    # The event, ticket type, capacity, and price in cents.
+    # An entry consists of the event, its slug, and its ticket types with name, capacity and price in cents.
     ("Harbour Lights Festival", "harbour-lights", [("Day ticket", 400, 4500), ("VIP", 40, 14900)]),
     (
         "Night at the Museum",
@@ -39,11 +39,11 @@ SOLD_OUT = ("harbour-lights", "Backstage tour", 9500)
 
 ON_CALL = ("Shop engineer", "Platform engineer")
 
-HOLD_MINUTES = 5  # This is short, so that visitors of the demo see an unpaid order expire.
+HOLD_MINUTES = 5  # The time is short, so that visitors of the demo see an unpaid order expire.
 
 
 class Command(BaseCommand):
-    help = "Create the apps, keys, tickets, on-call schedule and status page of the demo shop. Safe to run again."
+    help = "Create the apps, keys, tickets, on-call schedule and status page of the demo shop, unless they exist."
 
     def handle(self, *args: Any, **options: Any) -> None:
         prepare_node(timezone.now())
@@ -61,7 +61,10 @@ class Command(BaseCommand):
         self.stdout.write(json.dumps(seeded))
 
     def _app(self, slug: str, name: str, platform: str, known: dict[str, Any]) -> dict[str, Any]:
-        """Return the API key in the file, or create one. The file is the only place that keeps the secret."""
+        """Return the id and the keys of an app. Create the app and its keys if they do not exist.
+
+        `known` contains the stored secrets, because the database stores only a hash of an API key.
+        """
         app, _ = ClientApp.objects.get_or_create(
             slug=slug, defaults={"name": name, "platform": platform}
         )
@@ -73,13 +76,13 @@ class Command(BaseCommand):
         return {"id": app.pk, "dsn_key": key.public_key, "api_key": secret}
 
     def _on_call(self) -> None:
-        """Create a schedule in which two people take turns, so that the pages of on-call show one."""
+        """Create a schedule in which two people take turns, so that the on-call pages are not empty."""
         schedule, is_new = Schedule.objects.get_or_create(
             name="Primary", defaults={"description": "Takes the first call"}
         )
         if not is_new:
             return
-        # The Monday of the week before, because the first shift starts some hours into its day.
+        # Start on Monday of the previous week, because a shift starts some hours after midnight.
         monday = timezone.localdate() - timedelta(days=timezone.localdate().weekday() + 7)
         rotation = Rotation.objects.create(schedule=schedule, name="Weekly", first_day=monday)
         for position, name in enumerate(ON_CALL, start=1):
@@ -87,7 +90,7 @@ class Command(BaseCommand):
             RotationMember.objects.create(rotation=rotation, person=person, position=position)
 
     def _status_page(self) -> None:
-        """Show on the public status page what the buyers of the shop use."""
+        """Show the components that the shop's buyers depend on on the public status page."""
         components = sync_components()
         for name in ("reservations", "payments"):
             Component.objects.filter(pk=components[name].pk).update(

@@ -38,7 +38,7 @@ from opsportal.server.heartbeat import HangDetector, Heartbeat
 from opsportal.server.supervisor import Supervisor
 
 CLUSTER_ID = uuid.uuid4().hex[:12]  # All worker clusters that this command starts share this id.
-CLEAR_LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"  # The set has no letters that look alike.
+CLEAR_LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"  # These characters do not look alike.
 
 
 class Command(BaseCommand):
@@ -47,7 +47,7 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--host", default="127.0.0.1", help="address to listen on")
-        parser.add_argument("--port", type=int, default=8000, help="port; 0 takes a free one")
+        parser.add_argument("--port", type=int, default=8000, help="port; 0 selects a free port")
         parser.add_argument("--no-web", action="store_true", help="run only background work")
         parser.add_argument("--no-worker", action="store_true", help="run only the web server")
         parser.add_argument("--threads", type=int, default=64, help="request threads")
@@ -61,12 +61,11 @@ class Command(BaseCommand):
             port = free_port(host, port)
             if "BASE_URL" not in os.environ:
                 answer_at(f"http://{_reachable(host)}:{port}")
-        # This runs in a process of its own, because migrating takes 80 MB that are not needed afterwards.
+        # Prepare in a process of its own, because migrations need 80 MB of memory that are not needed afterwards.
         greeting = run_in_child(prepare, is_web=not options["no_web"])
 
-        with tempfile.TemporaryDirectory(
-            prefix="opsportal-"
-        ) as folder:  # Only this user can read the folder.
+        # Only this user can read the folder with the socket of the store.
+        with tempfile.TemporaryDirectory(prefix="opsportal-") as folder:
             store = store_child(Path(folder) / "store")
             heartbeat = Heartbeat()
             web = Child("web", partial(run_web, host, port, options["threads"], heartbeat))
@@ -76,7 +75,7 @@ class Command(BaseCommand):
                 *(() if options["no_worker"] else (worker,)),
             ]
             if not children:
-                raise CommandError("--no-web and --no-worker leave nothing to serve")
+                raise CommandError("use only one of --no-web and --no-worker")
             detector = None if options["no_web"] else HangDetector(web, heartbeat)
             load()
             set_process_name("opsportal")
@@ -100,7 +99,7 @@ def load() -> None:
 
 
 def store_child(address: Path) -> Child:
-    """Return the store process, to which web processes connect that are forked from now on."""
+    """Return the store process. Web processes that are forked afterwards connect to it."""
     writer.store_address = address
     return Child("store", partial(run_store, address))
 
@@ -145,7 +144,7 @@ def prepare(*, is_web: bool) -> str:
         prepare_node(timezone.now())
         return banner(first_admin(), _key_to_show() if is_web else None)
     except DatabaseProblem as error:
-        raise CommandError(f"the database refused: {_line(error)}") from None
+        raise CommandError(f"the database reported an error: {_line(error)}") from None
 
 
 def free_port(host: str, port: int) -> int:
@@ -157,7 +156,7 @@ def free_port(host: str, port: int) -> int:
             trial.bind((host, port))
         except (OSError, OverflowError) as error:
             raise CommandError(
-                f"cannot listen on {host}:{port} ({_line(error)}); choose another with --port"
+                f"cannot listen on {host}:{port} ({_line(error)}); choose another port with --port"
             ) from None
         return int(trial.getsockname()[1])
 
@@ -182,7 +181,7 @@ def first_admin() -> str:
     Create an admin with a one-time password if there is no active admin.
     """
     if User.objects.filter(is_superuser=True, is_active=True).exists():
-        return "as before (lost the password? ./manage.py resetlogin <name>)"
+        return "with an existing account (to reset a password: ./manage.py resetlogin <name>)"
     password = get_random_string(16, CLEAR_LETTERS)
     user, _ = User.objects.get_or_create(username="admin")
     user.set_password(password)
@@ -211,7 +210,7 @@ def banner(login: str, key: ClientKey | None) -> str:
             "-H 'Content-Type: application/json' "
             """-d '{"message": "Hello, portal", "severity": "critical"}'""",
         ]
-    lines.append("  Ctrl-C ends it.")
+    lines.append("  Press Ctrl-C to stop it.")
     return "\n".join(lines) + "\n"
 
 
