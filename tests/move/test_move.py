@@ -248,7 +248,7 @@ def test_a_file_of_another_version_is_refused() -> None:
     with connection.cursor() as cursor:
         cursor.execute("DELETE FROM django_migrations WHERE app = 'errors'")
 
-    with pytest.raises(CannotMove, match="of another version"):
+    with pytest.raises(CannotMove, match="belongs to another version"):
         steps.check_source()
 
 
