@@ -17,7 +17,8 @@ from bench.performance_page import write_section
 
 ROOT = Path(__file__).resolve().parent.parent
 
-# Name -> heading of its section, and the commands to run in order; the last command prints the table.
+# The keys are names of benchmarks. The values are the heading of the section and the commands to run in order. The last
+# command prints the table.
 BENCHMARKS: dict[str, tuple[str, list[list[str]]]] = {
     "reserve": ("Reservations", [["-m", "bench.reserve"]]),
     "reserve-http": ("Reservations through HTTP", [["-m", "bench.reserve_http"]]),

@@ -90,7 +90,9 @@ def measure_once(portal: Portal, slack: FakeHTTP) -> tuple[float, float, float]:
         response.raise_for_status()
         answered_at = time.monotonic()
     received_at = slack.wait_for(1, seconds=90)[0].at
-    clock_offset = time.time() - time.monotonic()  # The database stores wall-clock times.
+    clock_offset = (
+        time.time() - time.monotonic()
+    )  # The database stores UTC times, and Slack's double monotonic times.
     stored_at, picked_up_at = (
         datetime.fromisoformat(f"{at}+00:00").timestamp() - clock_offset
         for at in portal.wait_for(lambda: delivery_timestamps(portal), what="the delivery")

@@ -39,7 +39,7 @@ def rolled_back() -> Iterator[None]:
 
 
 def best_ms(run: Callable[[], object]) -> float:
-    """Return the fastest of ROUNDS runs in milliseconds; other processes on the machine disturb the slower ones."""
+    """Return the duration of the fastest of ROUNDS runs in ms, because other processes may slow down the other runs."""
     fastest = float("inf")
     for _ in range(ROUNDS):
         began = time.perf_counter()
@@ -93,7 +93,9 @@ def storm_ms() -> tuple[float, float]:
         alert_type="high-error-rate",
     )(lambda since, until: problems)
     transactions: list[float] = []
-    began_at: list[float] = []  # This has the start time of the open transaction, if there is one.
+    began_at: list[
+        float
+    ] = []  # This contains the start time of the open transaction, if there is one.
 
     def end() -> None:
         transactions.append(time.perf_counter() - began_at.pop())

@@ -4,7 +4,7 @@
     python -m bench.seed_logs
     python -m bench.api_lists
 
-Target: p95 within 100 ms. Use --show NAME to print the queries of a row.
+The target is a p95 of at most 100 ms. Use --show NAME to print the queries of a row.
 """
 
 import argparse

@@ -1,8 +1,8 @@
-"""Measure the CPU time to decode, normalize, scrub and group an event, with `errors.event.frame_cache` and without.
+"""Measure the CPU time to decode, normalize, scrub and group an event, with and without `errors.event.frame_cache`.
 
     python -m bench.build_event --rounds 40
 
-The events are those of `bench.ingest_load`; `--variants 40` repeats few of their breadcrumbs and locals.
+The events are those of `bench.ingest_load`. With `--variants 40`, breadcrumbs and local variables repeat less often.
 """
 
 import argparse

@@ -2,8 +2,9 @@
 
     python -m bench.channel_outages
 
-Opens 200 alerts, 20 of them critical, within a minute. One channel hangs, one answers 500, one 410 and one 429; an
-e-mail channel and a webhook work. The delivery process is killed twice and the whole worker cluster once.
+The benchmark opens 200 alerts, 20 of them critical, within a minute. One channel hangs, and three channels respond with
+500, 410 and 429. An e-mail channel and a webhook work. The delivery process is killed twice and the whole worker
+cluster once.
 """
 
 import os
@@ -72,7 +73,7 @@ def measure(name: str, postgres_url: str) -> list[str]:
 
 
 def latencies(outage: Scenario) -> dict[str, list[float]]:
-    """Return the seconds from the opening of an alert until each working channel received a message about it."""
+    """Return the seconds from the opening of an alert until each working channel received a message about the alert."""
     found: dict[str, list[float]] = {
         "critical": [],
         "other, sent": [],
@@ -97,7 +98,7 @@ def latencies(outage: Scenario) -> dict[str, list[float]]:
 
 
 def evaluations(portal: Portal) -> list[float]:
-    """Return the seconds from each minute to the start of its evaluation, without the first one after a start."""
+    """Return the seconds from each full minute to its evaluation, without the first evaluation after a start."""
     starts = portal.rows(
         "SELECT r.started_at FROM jobs_jobrun r JOIN jobs_job j ON j.id = r.job_id WHERE j.name = %s"
         " ORDER BY r.started_at",

@@ -1,6 +1,6 @@
-"""Serve a view without middleware that reads the body and answers.
+"""Serve a view without middleware that reads the body and responds.
 
-It shows the upper limit of the server and Django.
+Its rate is the upper limit that the server and Django allow.
 """
 
 from django.conf import settings

@@ -2,21 +2,22 @@
 
     python -m bench.failover --kills 50      about half a minute each
 
-As root, with etcd-server, haproxy, pgbouncer, iproute2, and Patroni from requirements/patroni.txt, whose path is in
-the variable PATRONI, for example /opt/patroni/bin/patroni. PG_BIN is PostgreSQL's folder of programs.
+Run the benchmark as root. It needs etcd-server, haproxy, pgbouncer, iproute2, and Patroni from
+requirements/patroni.txt. The variable PATRONI contains Patroni's path, for example /opt/patroni/bin/patroni. PG_BIN is
+the folder of PostgreSQL's programs.
 
-Three database hosts are network namespaces of this machine (tests.deploy.ha). Apps report errors, reserve
-tickets, pay and send measurements all the time. Each round breaks the host of the primary in one of these ways, waits
-until every kind of request is acknowledged again, repairs the host, and waits until two standbys follow:
+The three database hosts are network namespaces of this machine (tests.deploy.ha). Apps report errors, reserve tickets,
+pay and send measurements all the time. Each round breaks the host of the primary in one of the following ways, waits
+until every kind of request is acknowledged again, repairs the host, and waits until two standbys replicate:
 
-- host: all its processes are killed at once
+- host: all processes of the host are killed at once
 - server: PostgreSQL's main process is killed
-- partition: its network is disconnected
-- etcd: it is separated from etcd on the other hosts, while the portal and the standbys still reach it
-- disk: its file system is filled
-- switchover: nothing breaks, but it hands over, as for an upgrade
+- partition: the network of the host is disconnected
+- etcd: the host is separated from etcd on the other hosts, while the portal and the standbys still reach the host
+- disk: the file system of the host is filled
+- switchover: nothing breaks, but the primary hands over to a standby, as for an upgrade
 
-At the end every acknowledged request is looked for in the database: none may be missing or stored twice.
+At the end, the database must contain every acknowledged request exactly once.
 """
 
 import argparse
@@ -85,7 +86,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--kills", type=int, default=10)
     parser.add_argument("--minutes", type=float, default=1e9, help="stop after this time")
-    parser.add_argument("--only", choices=sorted(set(CYCLE)), help="break it only in this way")
+    parser.add_argument(
+        "--only", choices=sorted(set(CYCLE)), help="break the host only in this way"
+    )
     parser.add_argument(
         "--pgbouncer", action="store_true", help="put deploy/ha/pgbouncer.ini in front"
     )

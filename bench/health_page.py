@@ -33,7 +33,7 @@ from health.queries.public_status import load_public_status  # noqa: E402
 from health.views import status_page, system_health  # noqa: E402
 from impact.services.catch_up import catch_up  # noqa: E402
 
-# Limits for a page of the system-health page, for a widget by database, and for a status page from its cache.
+# These are the limits for the whole system-health page, for a widget by database, and for a cached status page.
 PAGE_LIMIT_MS = 60
 LIMIT_MS = {"postgresql": 50, "sqlite": 100}
 SERVED_LIMIT_MS = 20
@@ -83,7 +83,7 @@ def main() -> int:
     public = RequestFactory().get("/status/")
     calls[f"     {BUILT:36}"] = lambda: load_public_status(now=timezone.now())
     calls[f"     {SERVED:36}"] = lambda: status_page.page(public)
-    # Keep the fastest round and spread the rounds over time, because other processes disturb the measurement.
+    # Keep the fastest round and spread the rounds over time, because other processes may slow down some rounds.
     best = dict.fromkeys(calls, (float("inf"), 0))
     for _ in range(rounds):
         for name, run in calls.items():

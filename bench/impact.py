@@ -1,9 +1,9 @@
-"""Measure figures, lists and pages about the cost of problems with 100,000 events and 20,000 orders.
+"""Measure figures, lists and pages about the cost of problems, with 100,000 events and 20,000 orders.
 
     python -m bench.impact --orders 20000 --events 100000
 
-It writes into the current database, which should be an empty one. One group names all orders; twenty others name parts.
-A new one began after many changes, among the calls of 200 functions.
+The benchmark writes into the current database, which should be empty. One error group names all orders, and twenty
+groups name some of the orders. A further group is new, and many changes and calls of 200 functions precede it.
 """
 
 import argparse
@@ -53,7 +53,7 @@ MINUTE = timedelta(minutes=1)
 
 
 def seed(orders: int, events: int) -> None:
-    """Create reservations, payments (with retries) and events that name them."""
+    """Create reservations, payments (with retries), and events that name these payments and reservations."""
     drawn = random.Random(7)
     now = timezone.now()
     app, _ = ClientApp.objects.get_or_create(slug="bench-impact", defaults={"name": "Bench"})
@@ -152,7 +152,7 @@ def _event(
 
 
 def seed_changes(functions: int) -> ErrorGroup:
-    """Create a new error, and before it deploys, edits, and the calls of many functions, of which one became slower."""
+    """Create a new error, and earlier deploys, edits and calls of many functions. One function became slower."""
     drawn = random.Random(8)
     now = timezone.now()
     at = now - 5 * MINUTE
@@ -213,7 +213,7 @@ def bench_user() -> User:
 
 
 def measure(name: str, run: Callable[[], object], rounds: int) -> None:
-    """Print wall times, and the processor time of this process and its database server, which load changes less."""
+    """Print the wall time, and the processor time, which depends less on the load of the machine."""
     times = []
     run()
     busy = _processor_seconds()

@@ -1,4 +1,4 @@
-"""Measure how many errors per second the portal accepts; each is stored, grouped and counted before it is acknowledged.
+"""Measure how many errors per second the portal stores, groups, counts and acknowledges.
 
     python -m bench.ingest                      on SQLite and PostgreSQL, and an empty Django view in the same run
     python -m bench.ingest --seconds 10 --write also update docs/performance.md
@@ -83,7 +83,7 @@ def load(
 
 @contextmanager
 def refreshing(port: int, session: str) -> Iterator[list[float]]:
-    """Fetch the health page again a second after each answer; yield the list of the times it took, in seconds."""
+    """Fetch the health page again one second after each response. Yield the list of response times in seconds."""
     ended = threading.Event()
     times: list[float] = []
 
@@ -115,7 +115,7 @@ import json, sys
 import django; django.setup()
 from django.core.management import call_command
 call_command("migrate", verbosity=0)
-# models are found by label, because other checkouts have other modules
+# Models are found by label, because other checkouts have other modules.
 from django.apps import apps
 ClientApp, ClientKey = apps.get_model("clients.ClientApp"), apps.get_model("clients.ClientKey")
 app, _ = ClientApp.objects.get_or_create(slug="bench", defaults={"name": "Bench"})

@@ -1,8 +1,8 @@
 """Measure the cost of the rate limit: an empty view behind all middleware, with and without RateLimitMiddleware.
 
 Limits are counted in memory. Both handlers run in one process in alternating batches of 200 calls. The comparison uses
-the CPU time of the fastest tenth of the batches, which a busy machine affects little; the last column is the median
-difference of the pairs. Access log lines are written to /dev/null.
+the CPU time of the fastest tenth of the batches, because a busy machine has little effect on it. The last column is the
+median difference of the pairs. Access log lines are written to /dev/null.
 
     python -m bench.limits
 """
@@ -60,7 +60,7 @@ Headers = Callable[[int], dict[str, str]]
 
 
 def make_environ(number: int, headers: Headers) -> dict[str, Any]:
-    """Return a WSGI environ such as the server creates for each request."""
+    """Return a WSGI environ like the one that the server creates for each request."""
     return {
         "REQUEST_METHOD": "GET",
         "SCRIPT_NAME": "",
@@ -129,7 +129,7 @@ def compare(title: str, headers: Headers) -> None:
 
 
 def fastest_tenth(batches: list[float]) -> float:
-    """Return µs per call in the fastest tenth of the batches, when no other process evicted the processor's caches."""
+    """Return µs per call in the fastest tenth of the batches, which other processes slowed down least."""
     return statistics.quantiles(batches, n=10)[0] / CALLS * 1e6
 
 
@@ -143,7 +143,7 @@ def by_key(number: int) -> dict[str, str]:
 
 def main() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # Access log lines go to stderr.
-    # Allow so many calls that none is refused, because a refusal costs less than a view.
+    # Set a high limit so that no call is refused, because a refusal costs less than a view.
     tiers.replace_limits(tiers.Limit(1_000, 60))
     print("| clients | µs without | µs with | µs added | added | median added |")
     print("|---|---|---|---|---|---|")

@@ -2,9 +2,10 @@
 
     python -m bench.nodes --seconds 10
 
-All nodes, PostgreSQL, Redis and the load generators share the cores of this machine. So more nodes cannot take more
-than these cores can do, which is the model that the table checks: the rate is the cores divided by the processor time
-per event of everything. The times per event, of a node and of PostgreSQL, then say what separate machines can do.
+All nodes, PostgreSQL, Redis and the load generators share the cores of this machine, so more nodes do not increase the
+rate beyond the capacity of these cores. In the model, the rate is the number of cores divided by the processor time
+that all processes need per event. The table compares the measured rate with this model. If they agree, the times per
+event of a node and of PostgreSQL show the rate that separate machines can reach.
 """
 
 import argparse
@@ -25,7 +26,7 @@ from tests.servers import process
 from tests.servers.redis_server import RedisServer
 
 NODE_COUNTS = (1, 2, 4)
-CONNECTIONS = 32  # of all nodes together
+CONNECTIONS = 32  # All nodes together have this many connections.
 PARTS = ("web", "store", "PostgreSQL", "Redis", "load generators")
 SIZES = """
     SELECT coalesce(parent.relname, c.relname), sum(pg_table_size(c.oid)), sum(pg_indexes_size(c.oid))
@@ -40,9 +41,9 @@ class Measured:
     nodes: int
     rate: float
     p99_ms: float
-    microseconds: dict[str, float]  # of processor time per event, by part
-    wal_bytes: float  # per event
-    commits: float  # per event
+    microseconds: dict[str, float]  # This is the processor time per event by part.
+    wal_bytes: float  # This is a value per event.
+    commits: float  # This is a value per event.
 
 
 def find_server(database_url: str) -> int:
@@ -50,7 +51,7 @@ def find_server(database_url: str) -> int:
     with psycopg.connect(database_url) as connection:
         [(backend,)] = connection.execute("SELECT pg_backend_pid()").fetchall()
         stat = Path(f"/proc/{backend}/stat").read_text()
-    return int(stat.rpartition(")")[2].split()[1])  # its parent
+    return int(stat.rpartition(")")[2].split()[1])  # This field is the id of the parent process.
 
 
 def counters(database_url: str) -> tuple[int, int]:
@@ -64,7 +65,7 @@ def counters(database_url: str) -> tuple[int, int]:
 
 
 def by_role(server: int) -> dict[str, list[int]]:
-    """Return the processes of a node's web and store."""
+    """Return the ids of a node's web and store processes by role."""
     roles: dict[str, list[int]] = {"web": [server], "store": []}
     for child in children(server):
         name = Path(f"/proc/{child}/comm").read_text()
@@ -75,7 +76,7 @@ def by_role(server: int) -> dict[str, list[int]]:
 
 @contextmanager
 def nodes(count: int, environment: dict[str, str]) -> Iterator[list[tuple[int, int]]]:
-    """Start web nodes; yield the port and process id of each."""
+    """Start web nodes, and yield the port and process id of each node."""
     with ExitStack() as stack:
         started = []
         for number in range(count):
@@ -102,7 +103,7 @@ def measure(
                 )
             )
 
-        post(3)  # warm up
+        post(3)  # The first requests load code and create the groups.
         pids: dict[str, list[int]] = {part: [] for part in PARTS}
         pids |= {"PostgreSQL": family(postgres), "Redis": [redis.process.pid]}
         for _, server in started:
@@ -131,7 +132,7 @@ def table(rows: list[Measured]) -> str:
     cores = os.cpu_count() or 1
     parts = " | ".join(f"{part}, µs" for part in PARTS)
     lines = [
-        f"| nodes | events/s | p99 ms | {parts} | model, events/s | measured of it |",
+        f"| nodes | events/s | p99 ms | {parts} | model, events/s | share of the model |",
         "|" + "---|" * (len(PARTS) + 5),
     ]
     for row in rows:
@@ -147,7 +148,11 @@ def table(rows: list[Measured]) -> str:
 def sizes(database_url: str) -> str:
     with psycopg.connect(database_url) as connection:
         [(events,)] = connection.execute("SELECT count(*) FROM errors_errorevent").fetchall()
-        lines = [f"{events:,} events", "| table | bytes per event | its indexes |", "|---|---|---|"]
+        lines = [
+            f"{events:,} events",
+            "| table | bytes per event | index bytes per event |",
+            "|---|---|---|",
+        ]
         for name, data, indexes in connection.execute(SIZES.encode()).fetchall():
             lines.append(f"| `{name}` | {data / events:,.0f} | {indexes / events:,.0f} |")
     return "\n".join(lines)

@@ -2,10 +2,10 @@
 
     python -m bench.outages          about nine minutes
 
-First Stripe stops accepting connections while one function takes 30 s, one URL flaps and one certificate is expired;
-then Redis stops, then PostgreSQL. For each outage the drill reports the time until the verdict, the system-health
-page, the status page, the alert and the notification show it, the time until all of them show the recovery, and
-/health's response times.
+First, Stripe stops accepting connections while one function takes 30 s, one URL flaps and one certificate is expired.
+Then Redis stops, and then PostgreSQL. For each outage, the drill reports the time until the verdict, the system-health
+page, the status page, the alert and the notification show the outage, the time until all of them show the recovery, and
+the response times of /health.
 """
 
 import os
@@ -51,14 +51,14 @@ check_certificates(now=timezone.now())
 
 
 class ServedPortal(Portal):
-    """Web and worker processes under the supervisor, as in production."""
+    """A portal whose web and worker processes run under the supervisor, as in production."""
 
     def web_command(self) -> list[str]:
         return [sys.executable, "manage.py", "serve", "--port", str(self.port)]
 
 
 class HealthPoller(threading.Thread):
-    """Poll /health ten times per second on one connection and record each response time."""
+    """A thread that polls /health ten times per second on one connection and records each response time."""
 
     def __init__(self, base_url: str) -> None:
         super().__init__(daemon=True)
@@ -80,7 +80,7 @@ class HealthPoller(threading.Thread):
 
 @contextmanager
 def black_hole(port: int) -> Iterator[None]:
-    """Occupy a port so that new connections are neither refused nor accepted, because its backlog is full."""
+    """Occupy a port and fill its backlog, so that new connections are neither refused nor accepted."""
     with socket.socket() as hole:
         hole.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         hole.bind(("127.0.0.1", port))
@@ -97,7 +97,7 @@ def black_hole(port: int) -> Iterator[None]:
 
 
 def serve_expired_certificate(folder: Path) -> int:
-    """Serve TLS with a certificate that expired yesterday; return the port."""
+    """Serve TLS with a certificate that expired yesterday, and return the port."""
     key, name = (
         ec.generate_private_key(ec.SECP256R1()),
         x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")]),
@@ -142,7 +142,7 @@ class Drill:
     def until(
         self, what: str, condition: Callable[[], object], seconds: float = DEADLINE_SECONDS
     ) -> None:
-        """Wait for the condition and print how long it took; record a problem when the time is up."""
+        """Wait for the condition and print the time in seconds. Record a problem if it is not met within `seconds`."""
         began = time.monotonic()
         while True:
             try:
@@ -273,7 +273,7 @@ def run(
         drill.until("the certificate check is unhealthy", lambda: drill.certificate_status() == "unhealthy")  # fmt: skip
         drill.until("degraded, and 200", lambda: drill.verdict() == (200, "degraded"))
         drill.until("the system-health page names Stripe", lambda: drill.page_shows("Stripe down", "/admin/system-health/"))  # fmt: skip
-        drill.until("the status page shows it", lambda: drill.page_shows("Major outage"))
+        drill.until("the status page shows the outage", lambda: drill.page_shows("Major outage"))
         drill.until("Slack received the alerts", lambda: all(drill.slack_count(f"{x} down") for x in ("Stripe", "Function", "Till")))  # fmt: skip
         drill.print_health_times()
     drill.section("Recovered")
@@ -290,10 +290,10 @@ def run(
 
     drill.section("Redis stopped")
     redis.kill()
-    drill.until("it is down in the JSON", lambda: drill.check_status("cache") == "unhealthy")
+    drill.until("Redis is down in the JSON", lambda: drill.check_status("cache") == "unhealthy")
     drill.until("degraded, and 200", lambda: drill.verdict() == (200, "degraded"))
-    drill.until("it has an open alert", lambda: drill.alert_is("health:cache", "open"))
-    drill.until("the system-health page names it", lambda: drill.page_shows("Cache (Redis) down", "/admin/system-health/"))  # fmt: skip
+    drill.until("Redis has an open alert", lambda: drill.alert_is("health:cache", "open"))
+    drill.until("the system-health page names Redis", lambda: drill.page_shows("Cache (Redis) down", "/admin/system-health/"))  # fmt: skip
     # Services that the public uses work without Redis.
     drill.until(
         "the status page shows no outage", lambda: drill.page_shows("All systems operational"), 1
@@ -301,7 +301,7 @@ def run(
     drill.print_health_times()
     redis.start()
     drill.until("recovered: healthy, and 200", lambda: drill.verdict() == (200, "healthy"))
-    drill.until("its alert is resolved", lambda: drill.alert_is("health:cache", "resolved"))
+    drill.until("Redis's alert is resolved", lambda: drill.alert_is("health:cache", "resolved"))
     drill.print_health_times()
 
     drill.section("PostgreSQL stopped")

@@ -4,11 +4,10 @@
     python -m bench.pairs ../other-checkout --store postgresql --other-options=--any-core
     python -m bench.pairs ../other-checkout --what reserve payments webhooks
 
-`payments` creates payments, both at the same Stripe double. `webhooks` measures the response to an event, not its
-processing by a worker. Both portals run at the same time and receive load alternately, so that changes in the machine's
-speed affect both.
-Quote the median of the ratios, not single figures. The other checkout needs its own installation (`make install`
-there).
+With `payments`, both portals create payments at the same Stripe double. `webhooks` measures the response to an event,
+not its processing by a worker. Both portals run at the same time and receive load alternately, so that changes in the
+machine's speed affect both. Quote the median of the ratios, not single figures. The other checkout needs an
+installation of its own (`make install` in its folder).
 """
 
 import argparse
@@ -76,8 +75,8 @@ class Contestant:
             thread.join()
 
 
-# Models are found by label, because other checkouts keep them elsewhere. The limit per buyer stays, because each
-# request has a new buyer.
+# Models are found by label, because other checkouts have other modules. The limit per buyer is not disabled, because
+# each request has a new buyer.
 SET_UP_SHOP = """
 ApiKey, RateLimitTier = apps.get_model("clients.ApiKey"), apps.get_model("limits.RateLimitTier")
 for tier, _ in RateLimitTier._meta.get_field("tier").choices:
@@ -93,7 +92,7 @@ print(json.dumps([key.public_key, app.pk, session.session_key, api_key, hot.pk])
 
 @contextmanager
 def stripe_double() -> Iterator[str]:
-    """Run a Stripe account in memory in a process of its own; yield its address."""
+    """Run a Stripe double that stores its account in memory in a process of its own, and yield its address."""
     port = process.free_port()
     double = subprocess.Popen(
         [sys.executable, "-m", "tests.payments.stripe_double", str(port), "--in-memory"],
@@ -117,7 +116,7 @@ def running(
     *,
     core: int | None = None,
 ) -> Iterator[Contestant]:
-    """Serve a checkout on a database of its own; with `core`, all its processes on this core."""
+    """Serve a checkout with a database of its own. With `core`, bind all its processes to this core."""
     python, port = str(checkout / ".venv/bin/python"), process.free_port()
     with tempfile.TemporaryDirectory() as folder:
         environment = {
@@ -168,7 +167,7 @@ def compare(
     seconds: float,
     watched: bool,
 ) -> str:
-    """Return a row of the table: medians of both, and the median of the rounds' ratios."""
+    """Return a row of the table with the medians of both checkouts, and the median of the rounds' ratios."""
     seen: dict[str, list[dict]] = {"a": [], "b": []}
     for number in range(rounds):
         order = (("a", a), ("b", b)) if number % 2 == 0 else (("b", b), ("a", a))

@@ -2,8 +2,8 @@
 
     python -m bench.payments                 on a new SQLite database
 
-Requests go through the whole Django stack in this process (django.test.Client). The double's own rate is reported too,
-because the portal cannot create payments faster than Stripe creates intents.
+Requests go through the whole Django stack in this process (django.test.Client). The rate of the double alone is also
+reported, because the portal cannot create payments faster than the double creates intents.
 """
 
 import json
@@ -123,7 +123,7 @@ def measure(double: object, secret: str) -> None:
 
 
 def lift_limits() -> None:
-    """Disable the payment limit, which would refuse most requests of a benchmark with one client."""
+    """Disable the rate limit of payments, which would refuse most requests of a benchmark with one client."""
     from core.limits.models import RateLimitTier, Tier
 
     RateLimitTier.objects.update_or_create(

@@ -1,11 +1,11 @@
-"""Compare servers that speak the Sentry protocol under the same load, one after another.
+"""Compare servers that implement the Sentry protocol under the same load, one after another.
 
     python -m bench.peers systems.toml --connections 8 --append runs.jsonl      one round; repeat as needed
     python -m bench.peers systems.toml --table runs.jsonl                       the medians of all rounds
 
-An event counts as digested when it is a row in the system's own database; time is measured from the first request to
-the last row. Start all systems beforehand, each as its documentation says for production, and describe them in a file
-like this:
+An event counts as digested when it is a row in the system's own database. The time is measured from the first request
+to the last row. Before you run the benchmark, start each system as its documentation describes for production, and
+describe the systems in a file like this:
 
     ["Portal on SQLite"]
     dsn = "http://KEY@127.0.0.1:8000/1"
@@ -131,7 +131,9 @@ def main() -> None:
     parser.add_argument("--connections", type=int, default=8)
     parser.add_argument("--only", default="", help="measure only systems whose name contains this")
     parser.add_argument("--append", type=Path, help="append the figures of this round to a file")
-    parser.add_argument("--table", type=Path, help="measure nothing; print the medians of a file")
+    parser.add_argument(
+        "--table", type=Path, help="print the medians of a file without a measurement"
+    )
     options = parser.parse_args()
     if options.table:
         lines = options.table.read_bytes().splitlines()

@@ -1,4 +1,4 @@
-"""Read the CPU time and memory of running processes; shared pages are divided among the processes that share them."""
+"""Read the CPU time and memory of running processes. Shared pages are divided among the processes that share them."""
 
 import os
 import subprocess
@@ -11,7 +11,7 @@ def children(pid: int) -> list[int]:
 
 
 def family(pid: int) -> list[int]:
-    """Return the process id and those of all its descendants."""
+    """Return the id of the process and the ids of all its descendants."""
     return [pid, *(below for child in children(pid) for below in family(child))]
 
 

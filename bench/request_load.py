@@ -2,7 +2,7 @@
 
     python -m bench.request_load reserve --port 8000 --key ops_… --ticket-type 1 --connections 4 --seconds 5
 
-Each request has its own idempotency key, customer or event id, so that none is a repeat of another one.
+Each request has its own idempotency key, customer or event id, so that no request repeats an earlier request.
 """
 
 import argparse
@@ -100,7 +100,7 @@ def _signature(body: bytes) -> str:
 
 
 def send(kind: Kind, target: Target, connections: int, seconds: float) -> dict:
-    """Send requests from this process; return the latencies of those that succeeded and the other statuses."""
+    """Send requests from this process. Return the latencies of successful requests and the statuses of the others."""
     durations_ms: list[float] = []
     refused: Counter[int] = Counter()
     lock = threading.Lock()
@@ -130,7 +130,7 @@ def send(kind: Kind, target: Target, connections: int, seconds: float) -> dict:
 
 
 def load(kind: Kind, target: Target, connections: int, seconds: float) -> dict:
-    """Send requests from two processes; return `acked`, `acked_per_s` and `p99_ms`. Any refusal ends the benchmark."""
+    """Send requests from two processes. Return `acked`, `acked_per_s` and `p99_ms`. Any refusal ends the benchmark."""
     command = [
         sys.executable, "-m", "bench.request_load", kind, "--port", str(target.port), "--key", target.key,
         "--ticket-type", str(target.ticket_type), "--connections", str(connections // PROCESSES),

@@ -3,8 +3,8 @@
     python -m bench.reserve                  SQLite, then a new PostgreSQL server with fsync on
     python -m bench.reserve --only postgresql --seconds 10
 
-PostgreSQL is used by four processes, like four web workers, and compared with pgbench running the same statement.
-SQLite is used by one process with four threads, as the portal does, and by four processes; both are compared with
+On PostgreSQL, four processes reserve, like four web workers, and are compared with pgbench running the same statement.
+On SQLite, one process with four threads reserves, like the portal, and then four processes. Both are compared with
 sqlite3 writing the same rows.
 """
 
@@ -42,7 +42,7 @@ PGBENCH_VALUES = {
 
 
 def work(seconds: float, threads: int) -> None:
-    """Reserve in this process with so many threads; print the rate and the CPU seconds per reservation."""
+    """Reserve in this process with this number of threads, and print the rate and the CPU seconds per reservation."""
     import django
 
     django.setup()
@@ -199,7 +199,7 @@ def pgbench(program: Path, url: str, folder: Path, seconds: float) -> float:
 
 
 def find_pgbench() -> Path:
-    """Return the path of pgbench from PATH or Debian's folders; the wheel with the server does not contain it."""
+    """Return the path of pgbench from PATH or Debian's folders. The wheel with the server does not contain pgbench."""
     found = [Path(which)] if (which := shutil.which("pgbench")) else []
     found += sorted(Path("/usr/lib/postgresql").glob("*/bin/pgbench"), reverse=True)
     if not found:

@@ -1,7 +1,8 @@
 """Measure how much retention slows ingestion, in pairs of runs without and with it: python -m bench.retention --pairs 4
 
-Requires a database filled by bench.seed_errors (DATABASE_URL, DATA_DIR). Retention runs in its own process, as in the
-worker, with its clock five weeks ahead, so that almost all seeded events are older than the retention of 30 days.
+The benchmark requires a database filled by bench.seed_errors (DATABASE_URL, DATA_DIR). Retention runs in a process of
+its own, as in the worker. Its clock is five weeks ahead, so that almost all seeded events are older than the retention
+of 30 days.
 """
 
 import argparse
@@ -69,7 +70,9 @@ if __name__ == "__main__":
     parser.add_argument("--pairs", type=int, default=4)
     parser.add_argument("--seconds", type=float, default=8)
     parser.add_argument("--connections", type=int, default=8)
-    parser.add_argument("--prune", type=float, help="only remove events, for so many seconds")
+    parser.add_argument(
+        "--prune", type=float, help="only remove events, for this number of seconds"
+    )
     options = parser.parse_args()
     if options.prune:
         prune(options.prune)

@@ -3,7 +3,7 @@
 
     DATA_DIR=/tmp/seeded python -m bench.seed_health [--small]
 
-Rows are written as the aggregates that the portal keeps itself: per minute for 48 hours, per hour for 35 days, per day
+The rows are aggregates like those that the portal stores: per minute for 48 hours, per hour for 35 days, and per day
 for 400 days.
 """
 

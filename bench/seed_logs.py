@@ -1,4 +1,4 @@
-"""Fill the log with three days of plausible entries, and create releases, beside the events of bench.seed_errors.
+"""Fill the log with three days of plausible entries, and create releases, for the events of bench.seed_errors.
 
 python -m bench.seed_logs --entries 500000
 """
@@ -29,7 +29,7 @@ OLD_RELEASES = 500
 
 
 def seed_logs(count: int) -> None:
-    """Store entries at even distances over three days: one in five belongs to a request of a trace."""
+    """Store entries at equal intervals over three days. One entry in five is a request of a trace."""
     random.seed(11)
     now = datetime.now(UTC)
     apps = list(ClientApp.objects.filter(slug__in=["shop", "ticket-gate", "payments-function"]))
@@ -74,7 +74,7 @@ def seed_logs(count: int) -> None:
 
 
 def seed_releases() -> None:
-    """Create OLD_RELEASES releases per app, and those of the events with their counts and users."""
+    """Create OLD_RELEASES releases per app, and the releases of the seeded events with their counts and users."""
     now = datetime.now(UTC)
     for app in ClientApp.objects.all():
         versions = [f"2025.{number}" for number in range(OLD_RELEASES)] + RELEASES

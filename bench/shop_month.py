@@ -1,10 +1,10 @@
-"""Run a month of a shop against the Stripe double, with its time compressed, and count cases, alerts and faults.
+"""Simulate a month of a shop with the Stripe double in a short time, and count cases, alerts and faults.
 
     python -m bench.shop_month [--days 30] [--orders 300] [--faults 0.01]
 
 Each kind of fault hits 1 % of the orders. The run fails if an order without a fault has a case or an alert, if a fault
-does not have exactly its one case, or if a case is still open a week later. Uses a new SQLite database, or
-DATABASE_URL.
+does not have exactly its one case, or if a case is still open a week later. The benchmark uses a new SQLite database,
+or DATABASE_URL.
 """
 
 import argparse
@@ -20,8 +20,13 @@ START = datetime(2026, 6, 1, 0, 0, tzinfo=UTC)
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--days", type=int, default=30)
-    parser.add_argument("--orders", type=int, default=300, help="per day")
-    parser.add_argument("--faults", type=float, default=0.01, help="share of each kind")
+    parser.add_argument("--orders", type=int, default=300, help="orders per day")
+    parser.add_argument(
+        "--faults",
+        type=float,
+        default=0.01,
+        help="share of the orders that each kind of fault hits",
+    )
     parser.add_argument("--tick", type=int, default=5, help="minutes between two runs of the jobs")
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()

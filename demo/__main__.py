@@ -23,7 +23,7 @@ MANAGE = [sys.executable, str(ROOT / "manage.py")]
 def main() -> int:
     port = os.environ.get("PORT") or "8000"
     base_url = f"http://127.0.0.1:{port}"
-    # At level INFO, the portal would print a line for every request of the shop.
+    # At level INFO, the portal would log every request of the shop.
     environment = {"LOG_LEVEL": "WARNING", **os.environ, "BASE_URL": base_url}
     seeded = subprocess.run(
         [*MANAGE, "seed_demo"],

@@ -17,7 +17,7 @@ PAY = "/demo/pay/"  # A POST to this path with an intent's id pays the intent.
 
 
 class Bank:
-    """A Stripe double and its buyers. `Bank.open()` returns None if the development package localstripe is missing."""
+    """A Stripe double whose intents the shop pays. `Bank.open()` returns None if the package localstripe is missing."""
 
     def __init__(self, double: StripeDouble) -> None:
         self._double = double
@@ -77,7 +77,7 @@ class Bank:
 
 
 class PayingDouble(StripeDouble):
-    """A Stripe double that pays an intent on request, for people and examples that have no checkout page."""
+    """A Stripe double that pays an intent on request, for examples that have no checkout page."""
 
     def __init__(self, portal_url: str) -> None:
         super().__init__()

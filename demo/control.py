@@ -19,8 +19,8 @@ li {{ margin-bottom: 1rem; }}
 button {{ padding: .5rem 1rem; font: inherit; }}
 </style></head>
 <body><main><h1>The demo's story</h1>
-<p>A release breaks the checkout of a ticket shop. Watch the portal notice it, say what it costs and why, and see the
-money come back after the rollback. It takes about {length}.</p>
+<p>A release breaks the checkout of a ticket shop. The portal detects the problem and shows its cost and its possible
+cause. After the rollback, most buyers return and pay. The story takes about {length}.</p>
 <p role="status"><strong>{state}</strong></p>
 <form method="post" action="/start"><button{disabled}>Start the story</button></form>
 <ol>{chapters}</ol>
@@ -30,7 +30,7 @@ money come back after the rollback. It takes about {length}.</p>
 
 
 class ControlPage:
-    """A server for the control page, from its creation to `close()`."""
+    """A server that serves the control page until `close()` is called."""
 
     def __init__(self, story: Story, portal_url: str, *, port: int = 0) -> None:
         self._server = ThreadingHTTPServer(("127.0.0.1", port), _handler(story, portal_url))

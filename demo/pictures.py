@@ -1,7 +1,7 @@
 """Run `make pictures`: take the pictures of README.md and docs/screenshots from the demo, in the middle of its story.
 
-It starts the demo on its own data, plays the story in a few minutes, and writes docs/screenshots/made-from.json, from
-which `scripts/check_pictures.py` knows whether the pictures are current.
+The program starts the demo on its own data and plays the story in a few minutes. It also writes
+docs/screenshots/made-from.json, which `scripts/check_pictures.py` reads to find outdated pictures.
 """
 
 import os
@@ -128,7 +128,7 @@ def take_pictures(browser: Browser, said: Callable[[str], str]) -> None:
     picture(page, "/status/", "status-page")
     start.get_by_text("The story has ended").wait_for()
     picture(page, HEALTH, "story-3-recovered")
-    # This is the payment of a buyer who returned. The order had the error, and was paid after the rollback.
+    # Show the payment of a buyer who returned. The error named the order, which was paid after the rollback.
     page.goto(group)
     page.get_by_role("link", name="All affected orders").first.click()
     page.locator('a[href*="state=recovered"]').first.click()

@@ -1,4 +1,4 @@
-"""Call the portal with nothing but what the shop's apps have: a URL, keys and the public endpoints."""
+"""Call the portal like the shop's apps, which have only a URL, keys and the public endpoints."""
 
 import threading
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ class Portal:
         self._http = httpx.Client(
             base_url=base_url, timeout=10, headers={"Authorization": f"Bearer {keys.api_key}"}
         )
-        self._missing: set[str] = set()  # The areas of the API that the portal does not have.
+        self._missing: set[str] = set()  # The portal does not have these areas of the API.
         self._printed: set[str] = set()
         self._lock = threading.Lock()
 

@@ -1,4 +1,4 @@
-"""Simulate the people and programs of the shop in one loop each, with outages at fixed minutes."""
+"""Simulate the people and programs of the shop, each in a loop of its own, with outages at fixed minutes."""
 
 import random
 import threading
@@ -23,7 +23,7 @@ OUTAGES = {4: "sms", 5: "sms", 7: "checkout", 8: "checkout"}
 
 
 class Shop:
-    """A shop that runs from `open()` to `close()`. `counts` holds the number of its actions, printed once a minute."""
+    """A shop that runs from `open()` to `close()`. It counts its actions in `counts` and prints them once a minute."""
 
     def __init__(
         self, shop: Portal, gate: Portal, bank: Bank | None, *, buyers_per_usual: float = 1
@@ -32,11 +32,11 @@ class Shop:
         self.counts: Counter[str] = Counter()
         self.started = time.monotonic()
         self._stopped = threading.Event()
-        # The part that the story breaks; None if no story is running.
+        # The story breaks this part. If no story is running, this is None.
         self._directed: str | None = None
         self._signals: list[dict[str, object]] = []
         self._lock = threading.Lock()
-        # The orders in which errors of the checkout occur.
+        # Errors of the checkout occur in these orders.
         self._latest: deque[Basket] = deque(maxlen=20)
         self._interrupted: deque[tuple[dict[str, Any], str]] = deque(maxlen=200)
         self._visitors = [f"visitor-{n}" for n in range(140)]
@@ -170,7 +170,7 @@ class Shop:
         self.counts["payments" if paid else "cards declined"] += 1
 
     def report_error(self) -> None:
-        """Run a bug of the checkout for one of the latest orders. Its buyer tries again."""
+        """Run code with a bug for one of the latest orders. The buyer tries again."""
         if self._latest and random.random() < 0.5:
             self._report(run_buggy_code, random.choice(list(self._latest)))
 
@@ -223,7 +223,7 @@ class Shop:
         return len(self._interrupted)
 
     def direct(self, broken: str | None) -> None:
-        """Break this part until the next call; "" breaks nothing, and None returns to the usual outages."""
+        """Break this part until the next call. With "", nothing is broken. With None, the usual outages occur again."""
         self._directed = broken
 
     def deploy(self, release: str) -> None:
@@ -235,7 +235,7 @@ class Shop:
     # --- helpers ----------------------------------------------------------------------------------------
 
     def outage(self) -> str:
-        """Return the part that is broken in this minute, or "". A running story decides it."""
+        """Return the part that is broken in this minute, or "". If a story is running, the story decides."""
         if self._directed is not None:
             return self._directed
         return OUTAGES.get(int((time.monotonic() - self.started) / 60) % 10, "")

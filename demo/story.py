@@ -1,6 +1,6 @@
-"""Play a story of ten minutes: the shop is healthy, a bad release breaks its checkout, it is rolled back.
+"""Play a story of ten minutes: the shop is healthy, a bad release breaks its checkout, and the release is rolled back.
 
-The story starts from the demo's control page (`demo/control.py`). While it runs, nothing else is simulated to fail.
+The story starts from the demo's control page (`demo/control.py`). While it runs, the usual outages do not occur.
 """
 
 import threading
@@ -12,9 +12,8 @@ from demo.shop import GOOD_RELEASE, Shop
 
 BAD_RELEASE = "shop@2.15.0"
 LENGTH_SECONDS = 600.0
-MIN_INTERRUPTED = (
-    8  # This many orders fail before the rollback, enough for an alert about critical errors.
-)
+# At least this many orders fail before the rollback, which is enough for an alert about critical errors.
+MIN_INTERRUPTED = 8
 MAX_STRETCH = 3  # A scene may last this many times its length until its goal is reached.
 
 
@@ -28,10 +27,10 @@ class Scene(StrEnum):
 @dataclass(frozen=True)
 class Chapter:
     scene: Scene
-    share: float  # The scene's share of the story's length.
+    share: float  # The scene takes this share of the story's length.
     title: str
     text: str
-    page: str  # The page of the portal to watch.
+    page: str  # This page of the portal shows the effect of the scene.
 
 
 CHAPTERS = [
@@ -54,8 +53,8 @@ CHAPTERS = [
         Scene.ROLLBACK,
         0.4,
         "Rollback and recovery",
-        f"{GOOD_RELEASE} is deployed again. Most buyers return and pay: their orders are recovered. The holds of the "
-        "others expire after five minutes: these orders are lost. The alert resolves.",
+        f"{GOOD_RELEASE} is deployed again. Most buyers return and pay, so their orders are recovered. The holds of "
+        "the other buyers expire after five minutes, so these orders are lost. The alert resolves.",
         "/admin/errors/",
     ),
 ]
@@ -66,7 +65,7 @@ class Story:
 
     def __init__(self, shop: Shop, *, length_seconds: float = LENGTH_SECONDS) -> None:
         self.length_seconds = length_seconds
-        self.scene: Scene | None = None  # None before the first start.
+        self.scene: Scene | None = None  # This is None before the first start.
         self._shop = shop
         self._lock = threading.Lock()
         self._stopped = threading.Event()

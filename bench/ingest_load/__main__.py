@@ -1,22 +1,23 @@
-"""Load generator for servers that accept Sentry envelopes. Standard library only, one process, one epoll loop.
+"""Generate load for servers that accept Sentry envelopes.
 
-It posts realistic Python and JavaScript exception events to a DSN over N keep-alive connections and reports what the
-server acknowledged: events/s, latency percentiles, statuses, and (with --ids-out) every event id with its status, so
-that acknowledged ids can be compared with stored ids afterwards.
+The generator uses only the standard library, one process and one epoll loop. It posts realistic Python and JavaScript
+exception events to a DSN over N keep-alive connections and reports what the server acknowledged: events/s, latency
+percentiles and statuses. With --ids-out, it writes every event id with its status to a file, so that acknowledged ids
+can be compared with stored ids afterwards.
 
     python -m bench.ingest_load --dsn http://KEY@127.0.0.1:8000/1 --connections 8 --seconds 10
     python -m bench.ingest_load --dsn ... --events 20000 --size large --encoding identity --ids-out ids.tsv --json
     python -m bench.ingest_load --selftest          # the limit of this client against a trivial server
 
-Sizes (mean, raw / gzip on the wire): see --selftest.
+--selftest also prints the mean size of a request for each --size, raw and with gzip.
 
-Notes
+Notes:
 * Requests are created before the measurement starts: a pool of event bodies (a few variants per group) and, per event,
   a short unique prefix (event id, timestamp, user) that is sent before the shared body with one sendmsg(). With gzip,
-  the prefix is a stored deflate block and the body a compressed deflate stream, so each request is one valid
+  the prefix is a stored deflate block and the body is a compressed deflate stream, so each request is one valid
   single-member gzip stream with its own CRC, and nothing is compressed during the measurement.
-* Latency is measured from the first byte sent to the last byte of the response. With --rate it starts when the event
-  was due; if the server closed the connection, it includes the new connect.
+* Latency is measured from the first sent byte to the last byte of the response. With --rate, latency is measured from
+  the time at which the event was due. If the server closed the connection, latency includes the new connect.
 * "acked" is the number of 2xx responses that were read completely.
 """
 
@@ -38,7 +39,7 @@ def main():
         "--rate",
         type=float,
         default=0,
-        help="open loop: events due per second; latency starts when an event is due",
+        help="events that are due per second (open loop); latency is measured from the due time",
     )
     parser.add_argument("--groups", type=int, default=200)
     parser.add_argument("--variants", type=int, default=4, help="different bodies for each group")

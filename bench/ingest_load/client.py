@@ -138,7 +138,7 @@ class Client:
                 self.epoll.modify(c.fd, select.EPOLLIN)
 
     def on_read(self, c):
-        """Read what has arrived; return True when the response is complete."""
+        """Read the data that has arrived, and return True if the response is complete."""
         try:
             data = c.sock.recv(65536)
         except BlockingIOError:

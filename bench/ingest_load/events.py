@@ -116,7 +116,8 @@ UAS = [
     "Gecko) Version/17.6 Mobile/15E148 Safari/604.1",
     "Mozilla/5.0 (X11; Linux x86_64; rv:131.0) Gecko/20100101 Firefox/131.0",
 ]
-# Frames, share of JavaScript groups, frames with local variables, variables per frame, breadcrumbs, context lines.
+# A value contains the number of frames, the share of JavaScript groups, the number of frames with local variables, and
+# the numbers of variables per frame, breadcrumbs and context lines.
 SIZES = {
     "small": (20, 0.6, 0, 0, 5, 0),
     "medium": (25, 0.3, 4, 4, 14, 1),
@@ -355,7 +356,7 @@ def javascript_event(group, variant, size, rnd_g, rnd):
 
 
 def make_pool(groups, size, variants, seed):
-    """Return the bodies of each group: JSON objects without their opening brace, to be put behind a prefix."""
+    """Return the bodies of each group. A body is a JSON object without its opening brace, which follows a prefix."""
     pool = []
     js_share = SIZES[size][1]
     for g in range(groups):
