@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Create .venv from the hash-locked requirements: `bootstrap.py run`, or `bootstrap.py dev` for tests and checks too.
 
-It needs only Python and its standard library, and does nothing until a lock changes.
+The script needs only Python and its standard library, and does nothing unless a lock changed since the last run.
 """
 
 # An old Python must be able to parse this file up to the version check.
@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
 PYTHON = VENV / "bin" / "python"
 REQUIREMENTS = ROOT / "requirements"
-# The only package without a wheel. It is built with the locked setuptools, so that the build downloads nothing.
+# Only this package has no wheel. It is built with the locked setuptools, so that the build downloads nothing.
 SOURCE_ONLY = "localstripe"
 PIP_INSTALL = (PYTHON, "-m", "pip", "install", "-qq", "--disable-pip-version-check", "--require-hashes")  # fmt: skip
 
@@ -132,7 +132,7 @@ def _install_with_uv(lock: Path) -> bool:
 
 
 def install_tools(folder: Path, lock: Path) -> None:
-    """Install locked programs into a virtual environment of their own, all of them from wheels."""
+    """Install locked programs from wheels into a virtual environment of their own."""
     uv, python = str(VENV / "bin" / "uv"), folder / "bin" / "python"
     settings = {**os.environ, **uv_settings()}
     if not python.exists():
@@ -195,7 +195,7 @@ def locked_here(lock: Path) -> list[str]:
 
 
 def uv_settings() -> dict[str, str]:
-    """Translate pip's configuration, which uv does not read, into uv's variables; variables already set are kept."""
+    """Translate pip's configuration, which uv does not read, into uv's variables. Variables that are set are kept."""
     listed = _capture(PYTHON, "-m", "pip", "config", "list").stdout.splitlines()
     pip: dict[str, str] = {}
     for line in listed:  # Entries have increasing precedence; the environment (":env:") is last.
@@ -219,7 +219,7 @@ def uv_settings() -> dict[str, str]:
     settings = {uv: pip[key] for key, uv in names.items() if pip.get(key) and uv not in os.environ}
     if "UV_FIND_LINKS" in settings:  # pip separates the values with spaces, uv with commas.
         settings["UV_FIND_LINKS"] = ",".join(settings["UV_FIND_LINKS"].split())
-    # Like pip, choose the best version of all indexes; the hashes decide what may be installed.
+    # Like pip, choose the best version from all indexes. Only packages with a locked hash can be installed.
     return {"UV_INDEX_STRATEGY": "unsafe-best-match", "UV_LINK_MODE": "copy", **settings}
 
 

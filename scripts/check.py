@@ -1,4 +1,4 @@
-"""Run every check that needs no running portal. All steps run; the last line names the ones that failed.
+"""Run every check that needs no running portal. All steps run, and the last line names the steps that failed.
 
 A note after a step names the parts that the step could not check.
 """
@@ -28,7 +28,7 @@ STEPS: dict[str, list[str]] = {
     "deployment settings": [*MANAGE, "check", "--deploy", "--fail-level", "WARNING"],
     "types": [str(BIN / "mypy"), "."],
 }
-# A production configuration: behind HTTPS, with a secret key of its own.
+# With these settings, the portal runs as in production: behind a proxy that serves HTTPS.
 PRODUCTION = {"BASE_URL": "https://ops.shop.example", "TRUSTED_PROXY_COUNT": "1"}
 
 
@@ -51,7 +51,7 @@ def main() -> int:
                 print((step.stdout + step.stderr).strip()[-6000:], flush=True)
             elif step.stdout.startswith("note: "):
                 print(step.stdout.strip(), flush=True)
-    print(f"make check failed: {', '.join(failed)}" if failed else "make check: all is well")
+    print(f"make check failed: {', '.join(failed)}" if failed else "make check: all steps passed")
     return 1 if failed else 0
 
 

@@ -1,11 +1,11 @@
 """Fail on lines over 120 columns in code and templates.
 
-Files that had such lines when this check was added are listed in `long_lines.txt` with their number. A file may not
-exceed its number, and the list must be lowered when a file improves:
+`long_lines.txt` lists the files that had such lines when this check was added, with the number of lines. A file must
+not exceed its number. When a file improves, its number in the list must be lowered:
 
     python scripts/check_columns.py --update
 
-The update refuses to raise the total, so the list can only shrink. It also follows files that moved.
+The update refuses to raise the total, so the list can only shrink. It also renames files that moved.
 """
 
 import subprocess
@@ -58,7 +58,7 @@ def read_known() -> dict[str, int]:
 
 
 def problems(found: dict[str, list[int]], known: dict[str, int]) -> list[str]:
-    """Return one sentence for each file that is worse, or better, than listed."""
+    """Return one sentence for each file that has more or fewer long lines than listed."""
     sentences = []
     for name in sorted(found.keys() | known.keys()):
         numbers, accepted = found.get(name, []), known.get(name, 0)

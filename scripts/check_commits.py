@@ -7,12 +7,12 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 BASE = "7fffcbc191d847d90078ae0d90b47858a4f36233"  # This is the last commit before this rule.
-# These subjects are too long or not imperative, but were noticed only after they had been shared.
+# These subjects are too long or not imperative. The commits had been shared before this was noticed.
 ACCEPTED = {"de0404b6", "bf467f0f", "5b3b4421", "22e925f1", "e9b51489"}
 MAX_LENGTH = 72
 FORM = re.compile(r"(?P<areas>[a-z0-9._/-]+(, [a-z0-9._/-]+)*): (?P<first>\S+)( .*)?")
 
-# These words start a statement or a fragment, but never an imperative.
+# A subject that starts with one of these words is a statement or a fragment, and never an imperative.
 NO_VERBS = set(
     """
     a an the this that these those it its they them their we our you your he she his her i my
@@ -65,7 +65,7 @@ def problem(subject: str) -> str:
 
 
 def is_no_imperative(word: str) -> bool:
-    """Return True if the word is certainly no imperative, by a heuristic with words and endings."""
+    """Return True if the word is not an imperative. The function recognizes words and endings."""
     if word in VERBS:
         return False
     third_person = word.endswith("s") and not word.endswith("ss")

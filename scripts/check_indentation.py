@@ -1,7 +1,7 @@
 """Fail on templates whose indentation differs from djhtml's.
 
-Templates that are not indented yet are listed in `unindented_templates.txt`; the list may only shrink. `--fix`, which
-`make format` uses, indents all others.
+`unindented_templates.txt` lists the templates that are not indented yet. The list may only shrink. `--fix`, which
+`make format` uses, indents all other templates.
 """
 
 import subprocess

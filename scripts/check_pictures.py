@@ -1,9 +1,10 @@
 """Check that the pictures in docs/screenshots were made from the current pages (`make pictures` makes them again).
 
-Compares the templates, styles, scripts and the demo's story with those of docs/screenshots/made-from.json, apart from
-spaces and comments. No pixels are compared: the same page never looks the same twice, because its data is live.
+The script compares the hashes of templates, styles, scripts and the demo's story with the hashes in
+docs/screenshots/made-from.json. Spaces and comments are ignored. Pixels are not compared, because the pages show live
+data.
 
-Outdated pictures are a note; with --strict, as before a release, they are a failure.
+By default, the script prints a note if pictures are outdated. With --strict, as before a release, it fails.
 """
 
 import hashlib
@@ -15,7 +16,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "docs" / "screenshots"
 RECORD = FOLDER / "made-from.json"
-# The pictures show these sources.
+# A change of one of these sources can change the pictures.
 SOURCES = (
     "demo/story.py",
     "demo/pictures.py",

@@ -2,7 +2,7 @@
 
     python scripts/measure_coverage.py [pytest arguments]
 
-Programs that the tests start are measured, too, unless a test kills them.
+Programs that the tests start are measured as well, unless a test kills them.
 """
 
 import json

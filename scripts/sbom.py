@@ -1,4 +1,4 @@
-"""Write a software bill of materials of the locked packages that a portal runs with, as CycloneDX JSON (`make sbom`).
+"""Write a software bill of materials of the locked packages that the portal uses, as CycloneDX JSON (`make sbom`).
 
 The result is reproducible: it has no timestamp and no serial number.
 """

@@ -1,7 +1,7 @@
 """Generate the five dashboards from `panels.py`: python -m deploy.grafana.build
 
-Grafana's JSON is long and repetitive. A test checks that the files are up to date, and that every query returns data
-from a real Prometheus.
+The dashboards are generated because Grafana's JSON is long and repetitive. A test checks that the files are up to date,
+and that every query returns data from a real Prometheus.
 """
 
 import json

@@ -1,8 +1,9 @@
 """Hand over the primary when the disk of its node is nearly full: `python3 disk_guard.py /etc/patroni/config.yml`.
 
-Runs on each database node beside Patroni (disk_guard.service), which does not notice: PostgreSQL runs on with a full
-disk, and only refuses writes. If the handover fails, PostgreSQL is stopped, and Patroni lets the synchronous standby
-take over. A node does so at most once in ten minutes, so that nodes whose disks are all full do not take turns.
+The program runs on each database node beside Patroni (disk_guard.service). Patroni does not react to a full disk,
+because PostgreSQL continues to run and only refuses writes. If the handover fails, the program stops PostgreSQL, and
+Patroni promotes the synchronous standby. A node hands over at most once in ten minutes, so that nodes with full disks
+do not hand over to each other in a loop.
 """
 
 import argparse
@@ -24,7 +25,7 @@ HANDOVER_SECONDS = 12
 
 
 def call(address: str, path: str, body: object = None) -> int:
-    """Return the status of Patroni's answer, or 0 if it does not answer."""
+    """Return the HTTP status of Patroni's response, or 0 if Patroni does not respond."""
     data = json.dumps(body).encode() if body is not None else None
     try:
         with urllib.request.urlopen(f"http://{address}{path}", data, timeout=20) as answer:
