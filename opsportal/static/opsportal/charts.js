@@ -2,7 +2,7 @@
 // Colors come from the style sheet's tokens.
 "use strict";
 (() => {
-  const drawn = new Map(); // figure -> { plot, observer }
+  const drawn = new Map(); // The keys are figures, and the values are { plot, observer }.
 
   // Tokens may be light-dark() pairs, so let the browser resolve them on a hidden element.
   const probe = document.createElement("i");
@@ -53,7 +53,7 @@
           const right = bbox.left + bbox.width - 4 * ratio;
           const wide = ctx.measureText(line.label).width;
           const ink = ctx.fillStyle;
-          ctx.fillStyle = faint(color("surface"), 0.85); // keeps the label legible on top of bars
+          ctx.fillStyle = faint(color("surface"), 0.85); // The label must be legible on top of bars.
           ctx.fillRect(right - wide - 3 * ratio, y - 15 * ratio, wide + 6 * ratio, 14 * ratio);
           ctx.fillStyle = ink;
           ctx.fillText(line.label, right, y - 2 * ratio);
@@ -63,7 +63,7 @@
     },
   });
 
-  // Draw what happened: a line for a moment, a band for something that lasted.
+  // Draw the marks: a line for a mark without an end, and a band for a mark with an end.
   const marks = (all) => ({
     hooks: {
       drawClear: [(plot) => {
@@ -91,7 +91,7 @@
     },
   });
 
-  // Say what happened near the pointer.
+  // Show the labels of the marks near the pointer.
   const reading = (data, place) => ({
     hooks: {
       setCursor: [(plot) => {
@@ -127,11 +127,11 @@
     location.href = `${url}?since=${Math.floor(since)}&until=${Math.ceil(until)}`;
   };
 
-  // The legend takes 26 px, except in the low charts of the timeline, which grow by it.
+  // The legend takes 26 px of the height. The low charts of the timeline grow by this height instead.
   const heightOf = (place) => (parseInt(getComputedStyle(place).minHeight) || 220)
     - (place.classList.contains("chart__plot--row") ? 0 : 26);
 
-  // Stack several sets of bars, the first on top: each is drawn with the height of itself and all below.
+  // Stack several series of bars, with the first on top. A bar's height is its value plus the values of the bars below.
   const stacked = (data) => {
     const bars = data.series.filter((one) => one.kind === "bars");
     return data.series.map((one) => bars.length < 2 || one.kind !== "bars" ? one.values : one.values.map((value, at) =>
@@ -151,18 +151,19 @@
     },
   };
 
-  const AXIS_MARGIN = 50; // pixels of a chart's height that are above and below its value axis
+  const AXIS_MARGIN = 50; // This many pixels of a chart's height are above and below its value axis.
   const isShorter = (text, font, pixels) => {
     const ctx = document.createElement("canvas").getContext("2d");
     ctx.font = font;
     return ctx.measureText(text).width < pixels;
   };
-  const SINGLE_POINT_MARGIN = 1800; // seconds to show on either side of a single data point
+  const SINGLE_POINT_MARGIN = 1800; // The chart shows this many seconds on either side of a single data point.
 
   function options(data, place) {
     const { unit } = data;
     const zone = document.body.dataset.zone || "UTC";
-    const step = data.series.some((one) => one.kind === "bars") && data.times.length > 1 ? data.times[1] - data.times[0] : 0; // width of the last bar
+    // The last bar needs this much room, in seconds.
+    const step = data.series.some((one) => one.kind === "bars") && data.times.length > 1 ? data.times[1] - data.times[0] : 0;
     const bars = window.uPlot.paths.bars({ size: [0.8, 40], align: 1 });
     const axis = { stroke: color("text-quiet"), font: "11px system-ui, sans-serif", grid: { stroke: color("chart-grid"), width: 1 }, ticks: { show: false } };
     const span = data.times[data.times.length - 1] - data.times[0];
@@ -174,7 +175,7 @@
       const clock = time.format(date);
       return clock === "00:00" ? day.format(date) : clock;
     };
-    // Two ticks of one day, or on both sides of a change of the clock, get one label.
+    // Two ticks may have the same label, for example on one day or when daylight saving time ends. Show the label once.
     const once = (labels) => labels.map((label, at) => (at && label === labels[at - 1] ? "" : label));
     // Low charts have their title above them.
     const hasAxisTitle = !place.classList.contains("chart__plot--row");
@@ -253,7 +254,7 @@
   const redraw = () => { for (const figure of [...drawn.keys()]) if (figure.isConnected) draw(figure); };
 
   drawAll();
-  // Drawn in the same step as the swap: a chart that is drawn later moves what is below it.
+  // Draw charts in the same step as the swap, because a chart that is drawn later would move the content below it.
   document.addEventListener("htmx:afterSwap", drawAll);
   document.addEventListener("htmx:afterSettle", drawAll);
   window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);

@@ -1,5 +1,5 @@
-// Completion of a search line: <input data-complete="/url/"> becomes a combobox with a list of suggestions.
-// The URL answers `?q=` (the text up to the cursor) with
+// Turn the search field <input data-complete="/url/"> into a combobox with a list of suggestions. The parameter `q` of
+// the URL is the text up to the cursor. The response is
 // {"start": 5, "suggestions": [{"text": "app:", "hint": "App"}]}.
 "use strict";
 (() => {
@@ -16,8 +16,8 @@
     const combobox = { role: "combobox", "aria-autocomplete": "list", "aria-expanded": "false", "aria-controls": id };
     for (const [name, value] of Object.entries(combobox)) input.setAttribute(name, value);
     input.after(list);
-    let start = 0; // of the term that a suggestion replaces
-    let latest = 0; // number of the latest request; earlier answers are ignored
+    let start = 0; // A suggestion replaces the text from this position.
+    let latest = 0; // This is the number of the latest request. Responses to earlier requests are ignored.
     let timer = 0;
 
     const close = () => {
@@ -57,7 +57,7 @@
         const response = await fetch(`${input.dataset.complete}?q=${encodeURIComponent(typed)}`);
         if (response.ok && number === latest) show(await response.json());
       } catch {
-        close(); // without suggestions, the search works as before
+        close(); // The search also works without suggestions.
       }
     };
 
@@ -65,7 +65,7 @@
     input.addEventListener("click", request);
     input.addEventListener("blur", () => { clearTimeout(timer); close(); });
     list.addEventListener("mousedown", (event) => {
-      event.preventDefault(); // keeps the focus in the input
+      event.preventDefault(); // The input must keep the focus.
       const option = event.target.closest("li");
       if (option) accept(option);
     });

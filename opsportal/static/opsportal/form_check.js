@@ -1,21 +1,21 @@
-// Inline validation of the admin's forms: when a changed field is left, the server checks the form without saving it,
-// and the messages of changed fields are shown. While a field has a message, it is checked again after each change.
-// Without scripts, the messages appear after saving.
+// Validate the admin's forms while the user fills them in. When the user leaves a changed field, the server checks the
+// form without saving it, and the messages of changed fields are shown. While a field has a message, the form is
+// checked again after each change. Without scripts, the messages appear after saving.
 "use strict";
 (() => {
   const form = document.querySelector("body.change-form #content-main > form[method=post]");
   if (!form) return;
-  const changed = new Set(); // names of the fields that the user has changed
-  let latest = 0; // number of the latest check; earlier answers are ignored
+  const changed = new Set(); // This contains the names of the fields that the user has changed.
+  let latest = 0; // This is the number of the latest check. Responses to earlier checks are ignored.
   let timer = 0;
 
-  // Fields of several inputs, such as a date and a time, are called starts_at_0 and starts_at_1.
+  // A field with several inputs, such as a date and a time, has inputs named starts_at_0 and starts_at_1.
   const fieldOf = (input) => input.name.replace(/_\d+$/, "");
   const inputsOf = (field) => [...form.elements].filter((one) => one.name && [one.name, fieldOf(one)].includes(field));
   const placeOf = (input) => input.closest(".flex-container:not(.form-multiline)") ||
     input.closest("td")?.firstElementChild || input;
   const rowOf = (input) => input.closest(".fieldBox") || input.closest(".form-row") || input.parentElement;
-  const listOf = (field) => document.getElementById(`id_${field}_error`); // also that of Django
+  const listOf = (field) => document.getElementById(`id_${field}_error`); // Django's list has the same id.
 
   const show = (field, texts) => {
     const inputs = inputsOf(field);
@@ -54,7 +54,7 @@
       if (!response.ok || response.redirected) return;
       ({ errors } = await response.json());
     } catch {
-      return; // the server is unreachable: the form is checked when it is saved
+      return; // The server is unreachable. The form is checked when it is saved.
     }
     if (number !== latest) return;
     for (const field of fields) show(field, errors[field] || []);

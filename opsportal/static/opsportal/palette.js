@@ -1,9 +1,9 @@
-// The command palette: Ctrl K (⌘K) or the Search link opens a dialog that finds everything by typing.
-// It shows what GET <data-palette>?q= answers. Without scripts, the link leads to the search page.
+// Provide the command palette. Ctrl K (⌘K) or the Search link opens a dialog in which the user types a query. The
+// dialog shows the response to GET <data-palette>?q=. Without scripts, the link leads to the search page.
 "use strict";
 (() => {
   const opener = document.querySelector("[data-palette]");
-  const RECENT = "opsportal:recent"; // in sessionStorage, so that it ends with the tab
+  const RECENT = "opsportal:recent"; // sessionStorage keeps this entry until the tab is closed.
   const MAX_RECENT = 8;
   const make = (tag, properties = {}, attributes = {}) => {
     const made = Object.assign(document.createElement(tag), properties);
@@ -16,7 +16,7 @@
   const remember = (item) => {
     const others = readRecent().filter((one) => one.url !== item.url);
     const items = JSON.stringify([item, ...others].slice(0, MAX_RECENT));
-    try { sessionStorage.setItem(RECENT, items); } catch { /* no recent items then */ }
+    try { sessionStorage.setItem(RECENT, items); } catch { /* Without storage, there are no recent items. */ }
   };
   if (!opener) {
     sessionStorage.removeItem(RECENT); // No user is signed in.
@@ -40,7 +40,7 @@
     dialog.append(input, list, status);
     document.body.append(dialog);
 
-    let latest = 0; // number of the latest request; earlier answers are ignored
+    let latest = 0; // This is the number of the latest request. Responses to earlier requests are ignored.
     let timer = 0;
     const options = () => [...list.querySelectorAll("[role=option]")];
     const select = (option) => {
@@ -83,7 +83,7 @@
         const response = await fetch(`${opener.dataset.palette}?q=${encodeURIComponent(text)}`);
         if (number !== latest) return;
         if (!response.ok) throw new Error(String(response.status));
-        show((await response.json()).groups, `Nothing found for “${text}”.`);
+        show((await response.json()).groups, `No results for “${text}”.`);
       } catch {
         if (number === latest) show([], "The search is unavailable right now. Please try again.");
       }
@@ -110,7 +110,7 @@
         dialog.close();
       }
     });
-    list.addEventListener("mousedown", (event) => event.preventDefault()); // keeps the focus in the input
+    list.addEventListener("mousedown", (event) => event.preventDefault()); // The input must keep the focus.
     list.addEventListener("click", (event) => {
       const option = event.target.closest("[role=option]");
       if (option) open(option, event.ctrlKey || event.metaKey);

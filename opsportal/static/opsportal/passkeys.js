@@ -1,5 +1,5 @@
-// Forms that a passkey completes: <form data-passkey="options URL" data-passkey-use="create|get"> with a hidden field
-// "credential". The options come from the portal, the answer from the device, and the form then sends it.
+// Complete forms with a passkey: <form data-passkey="options URL" data-passkey-use="create|get"> with a hidden field
+// "credential". The portal returns the options, the device returns the credential, and the form sends the credential.
 (() => {
   "use strict";
 
@@ -38,7 +38,7 @@
     const answer = await fetch(form.dataset.passkey, { method: "POST", headers: { "X-CSRFToken": token } });
     const options = await answer.json();
     if (!options.publicKey) {
-      throw new Error(options.problem || options.detail || "The portal did not answer. Try again.");
+      throw new Error(options.problem || options.detail || "The portal did not respond. Try again.");
     }
     const publicKey = decoded(options.publicKey);
     const credential =
@@ -52,7 +52,7 @@
   for (const form of document.querySelectorAll("form[data-passkey]")) {
     const note = form.querySelector("[data-passkey-note]");
     if (!window.PublicKeyCredential) {
-      note.textContent = "This browser has no passkeys, or the page was not loaded over HTTPS.";
+      note.textContent = "Passkeys are unavailable. Use a browser that supports passkeys, and open this page over HTTPS.";
       form.querySelector("button").disabled = true;
       continue;
     }
@@ -62,9 +62,9 @@
       complete(form).catch((error) => {
         note.textContent =
           error.name === "NotAllowedError"
-            ? "No passkey was used: the request was canceled or took too long."
+            ? "No passkey was used, because the request was canceled or took too long. Try again."
             : error.name === "InvalidStateError"
-              ? "This device has a passkey for this account already."
+              ? "This device already has a passkey for this account."
               : error.message;
       });
     });

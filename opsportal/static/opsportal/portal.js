@@ -1,4 +1,4 @@
-// Progressive enhancement of the portal's pages. Forms and links work without it.
+// Enhance the portal's pages. Forms and links also work without this script.
 "use strict";
 (() => {
   const csrf = () =>
@@ -7,11 +7,11 @@
   const isTyping = (element) => element.matches?.("input:not([type=checkbox]), textarea, select, [contenteditable]");
 
   // --- htmx: send the CSRF token, pause polling in hidden tabs, keep focus and scroll position ---------------
-  const skipped = new Set(); // elements whose poll was skipped while the tab was hidden
+  const skipped = new Set(); // The polls of these elements were skipped while the tab was hidden.
   document.addEventListener("htmx:configRequest", (event) => {
     if (event.detail.verb !== "get") event.detail.headers["X-CSRFToken"] = csrf();
   });
-  // Ask before an action on all matching rows, and before a button with data-confirm.
+  // Ask the user to confirm an action on all matching rows, and a button with data-confirm.
   const isConfirmed = (button, form) => {
     const scope = form?.querySelector("[data-scope]:checked");
     const questions = [button?.dataset.confirm || form?.dataset.confirm, scope?.dataset.question].filter(Boolean);
@@ -36,7 +36,7 @@
     tick();
   });
   const keyOf = (row) => row?.querySelector("input[data-row]")?.value || row?.querySelector("a")?.getAttribute("href");
-  let saved = null; // state of the target before a swap, restored after it
+  let saved = null; // This is the state of the target before a swap. It is restored after the swap.
   const pathTo = (element, root) => {
     if (element.id) return `#${CSS.escape(element.id)}`;
     const key = element.getAttribute("data-focus-key");
@@ -59,13 +59,13 @@
       open: [...target.querySelectorAll("details[open][id], figure[data-chart] details[open]")].map((element) => element.id || element.closest("[id]")?.id),
       checked: new Set([...target.querySelectorAll("input[data-row]:checked")].map((row) => row.value)),
       scope: target.querySelector("[data-scope]")?.checked,
-      // The row of the keyboard cursor, and its place in case the row is gone afterwards.
+      // Store the row of the keyboard cursor, and its position in case the swap removes the row.
       current: keyOf(target.querySelector("[data-row-item][data-current]")),
       place: [...target.querySelectorAll("[data-row-item]")].findIndex((one) => one.hasAttribute("data-current")),
       target: target.id,
     };
   });
-  // Scrollable areas must be reachable by keyboard; other ones must not be tab stops.
+  // Scrollable areas must be reachable by keyboard. Other areas must not be tab stops.
   const updateTabStops = () => {
     for (const area of document.querySelectorAll(".table-wrap, pre.code, div.code")) {
       const scrolls = area.scrollWidth > area.clientWidth || area.scrollHeight > area.clientHeight;
@@ -73,7 +73,8 @@
       else if (area.getAttribute("role") !== "region") area.removeAttribute("tabindex");
     }
   };
-  // On phones, a table that would scroll sideways becomes a list of cards: each value with the heading of its column.
+  // On phones, a table that would scroll sideways becomes a list of cards. A card shows each value with the heading of
+  // its column.
   const stackTables = () => {
     for (const wrap of document.querySelectorAll(".table-wrap:has(> table > thead)")) {
       const table = wrap.querySelector("table");
@@ -136,7 +137,7 @@
       place.setAttribute("role", "status");
       document.body.append(place);
     }
-    if (undo) place.replaceChildren(); // only the last action can be undone by its shortcut
+    if (undo) place.replaceChildren(); // The shortcut undoes only the last action.
     else if ([...place.children].some((one) => one.dataset.text === text)) return;
     const one = Object.assign(document.createElement("div"), { className: `banner banner--${tone}` });
     one.dataset.text = text;
@@ -160,7 +161,7 @@
   }
 
   // --- keep relative times current: <time data-live datetime="…"> --------------------------------------------
-  // data-live="next" marks the time of something that is to happen. core/lib/formats.py formats both the same way.
+  // data-live="next" marks the time of a future event. core/lib/formats.py formats times in the same way.
   const rounded = (seconds) => {
     const [length, unit] = seconds < 60 ? [1, "s"] : seconds < 3600 ? [60, "min"] : seconds < 172800 ? [3600, "h"] : [86400, "d"];
     return `${Math.floor(seconds / length)} ${unit}`;
@@ -191,7 +192,7 @@
       toast("Your browser blocked copying. Select the text and copy it manually.", "warning");
     }
   });
-  // <button data-pick="#input" data-value="…"> fills an input; <div data-move-after=".row"> stands below that row.
+  // <button data-pick="#input" data-value="…"> fills an input. <div data-move-after=".row"> is moved below that row.
   document.addEventListener("click", (event) => {
     const button = event.target.closest("[data-pick]");
     const input = button && document.querySelector(button.dataset.pick);
@@ -236,7 +237,7 @@
   });
 
   // --- keyboard shortcuts in lists: <… data-keys> with rows [data-row-item]; j/k move, x selects, Enter opens 
-  // The letter in data-key presses that button for the current row: <button data-key="d">Dismiss</button>.
+  // The letter in data-key presses the button of the current row: <button data-key="d">Dismiss</button>.
   const focusRow = (row) => row?.querySelector("a, button")?.focus({ preventScroll: true });
   const move = (list, step) => {
     const items = [...list.querySelectorAll("[data-row-item]")];
@@ -287,10 +288,11 @@
   const isReachable = (element) => element.checkVisibility() || element.closest("details.menu")?.checkVisibility();
 
   // --- previous and next: a page that was opened from a list links to the rows beside its own -----------------
-  const LIST_KEY = "opsportal:list"; // in sessionStorage: the rows of the last list, and the one opened last
+  // This entry of sessionStorage contains the rows of the last list, and the row that was opened last.
+  const LIST_KEY = "opsportal:list";
   const readList = () => { try { return JSON.parse(sessionStorage.getItem(LIST_KEY)) || {}; } catch { return {}; } };
   const writeList = (list) => {
-    try { sessionStorage.setItem(LIST_KEY, JSON.stringify(list)); } catch { /* without storage, there are no links */ }
+    try { sessionStorage.setItem(LIST_KEY, JSON.stringify(list)); } catch { /* Without storage, there are no links. */ }
   };
   const rememberList = () => {
     const items = [...document.querySelectorAll("[data-keys] [data-row-item]")];
@@ -351,7 +353,7 @@
     dialog.showModal();
   }
 
-  // --- an input for the date and one for the time share one label, so each gets a label of its own ----------
+  // --- label the date and the time of a field, because their inputs share one label --------------------------
   for (const input of document.querySelectorAll(".day-and-time input:not([aria-label])")) {
     const column = [...(input.closest("td")?.classList || [])].find((name) => name.startsWith("field-"))?.slice(6);
     const heading = column && input.closest("table").querySelector(`th.column-${CSS.escape(column)}`);
