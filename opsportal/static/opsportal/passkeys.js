@@ -52,7 +52,7 @@
   for (const form of document.querySelectorAll("form[data-passkey]")) {
     const note = form.querySelector("[data-passkey-note]");
     if (!window.PublicKeyCredential) {
-      note.textContent = "Passkeys are unavailable. Use a browser that supports passkeys, and open this page over HTTPS.";
+      note.textContent = "Passkeys are unavailable. Use a browser that supports them, and open this page over HTTPS.";
       form.querySelector("button").disabled = true;
       continue;
     }
