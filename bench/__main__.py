@@ -70,7 +70,7 @@ BENCHMARKS: dict[str, tuple[str, list[list[str]]]] = {
 
 
 def run(commands: list[list[str]]) -> tuple[int, str]:
-    """Run the commands in order until one fails; return the exit code and the last command's output."""
+    """Run the commands in order until one fails. Return the exit code and the output of the last command."""
     printed = ""
     with tempfile.TemporaryDirectory() as folder:
         for command in commands:

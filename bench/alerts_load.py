@@ -81,7 +81,7 @@ def inbox_ms() -> float:
 
 
 def storm_ms() -> tuple[float, float]:
-    """Open 500 alerts of one rule at once; return the total time and the longest transaction in milliseconds."""
+    """Open 500 alerts of one rule at once. Return the total time and the longest transaction in milliseconds."""
     problems = [Reading(9, labels=(("gate", f"gate {number}"),)) for number in range(500)]
     alert_rule(
         "bench.storm",

@@ -47,7 +47,7 @@ def request_payment(basket: Basket) -> None:
 
 
 def confirm_order(basket: Basket) -> int:
-    """Return the price after the discount. The bad release does not expect an order without one."""
+    """Return the price after the discount. The bad release fails if an order has no discount."""
     sentry_sdk.add_breadcrumb(category="checkout", message="order confirmed", level="info")
     price = 100
     discount: Any = ORDER_DISCOUNTS.get(basket.order_id)

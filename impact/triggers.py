@@ -1,4 +1,4 @@
-"""Create database triggers that record which rows of a source changed, in the transaction that changes them.
+"""Create database triggers that record the changed rows of a source in the transaction that changes them.
 
 A trigger covers all code: services, the hand-written SQL that reserves tickets, and code that is added later. A trigger
 costs one insert. Migrations on SQLite copy a table and drop its triggers, so they are created again after every

@@ -289,7 +289,7 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
     {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
 ]
-# These settings configure one identity provider for single sign-on; further ones are rows in the admin
+# These settings configure one identity provider for single sign-on. Further providers are rows in the admin
 # (docs/sign-in.md).
 SSO_ISSUER = env.str("SSO_ISSUER", "")
 SSO_CLIENT_ID = env.str("SSO_CLIENT_ID", "")

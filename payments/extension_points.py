@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 class PaidItem:
     """A kind of item that a payment paid for, such as tickets of one type, which a refund can release.
 
-    The app that names it receives `payments.signals.refund_made` and releases what the refund's `released_items` says.
+    The app that registered the function receives `payments.signals.refund_made`, and releases the items that the
+    refund's `released_items` contains.
     """
 
     id: str  # `Refund.released_items` uses this id as a key.

@@ -156,7 +156,10 @@ def intents_since(since: datetime) -> Iterator[Intent]:
 
 @dataclass(frozen=True)
 class Page:
-    """A page of one of Stripe's lists, newest first. The bookmark leads to the next page, and is "" after the last."""
+    """A page of one of Stripe's lists, with the newest object first.
+
+    The bookmark identifies the next page, and is "" on the last page.
+    """
 
     items: list[dict[str, Any]]
     bookmark: str

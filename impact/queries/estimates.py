@@ -1,4 +1,4 @@
-"""Estimate the orders lost in a period: those expected from the same time in earlier weeks, minus the actual ones.
+"""Estimate the orders lost in a period: the orders expected from the same time in earlier weeks minus the paid orders.
 
 An estimate is never added to exact figures, because it includes all causes that kept buyers away in that period.
 """

@@ -94,7 +94,7 @@ def _lock() -> None:
 
 
 def _merged(ranges: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Return the ranges in order, and merge those that overlap."""
+    """Return the ranges in order, and merge ranges that overlap or touch."""
     merged: list[tuple[int, int]] = []
     for first, last in sorted(ranges):
         if merged and first <= merged[-1][1] + 1:

@@ -1,4 +1,4 @@
-"""Provide the portal's middleware, in the order of settings.MIDDLEWARE, outermost first:
+"""Provide the portal's middleware. The list has the order of settings.MIDDLEWARE, with the outermost class first:
 
 1. RequestIdMiddleware sets the request id, which all log lines inside contain, and writes the access line.
 2. SecurityHeadersMiddleware adds headers to every response, including those of other middleware.

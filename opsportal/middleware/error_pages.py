@@ -19,7 +19,7 @@ class ErrorPagesMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         if "\0" in request.path_info or "%00" in request.META.get("QUERY_STRING", ""):
-            # PostgreSQL rejects NUL characters in text, so every search with one would be a 500.
+            # PostgreSQL rejects NUL characters in text, so every search with a NUL would cause a 500.
             return error_pages.error_response(request, 400, "The URL contains a NUL character.")
         response = self.get_response(request)
         if (

@@ -5,7 +5,7 @@ from django.db import migrations, models
 
 
 def count_earlier_refunds(apps, schema_editor):
-    """Mark the refunds that payments contain already, and add a row for those that were made at Stripe."""
+    """Mark the refunds that payments contain already, and add a row for refunds that were made at Stripe."""
     Payment, Refund = apps.get_model("payments", "Payment"), apps.get_model("payments", "Refund")
     Refund.objects.filter(state="succeeded").update(is_counted=True)
     for payment in Payment.objects.filter(amount_refunded__gt=0).iterator():
@@ -24,80 +24,193 @@ def count_earlier_refunds(apps, schema_editor):
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('payments', '0002_count_late_news'),
+        ("payments", "0002_count_late_news"),
     ]
 
     operations = [
         migrations.AddField(
-            model_name='mismatch',
-            name='expected_refunded',
-            field=models.PositiveIntegerField(blank=True, help_text="Refunded amount at which a failed refund is resolved, in the currency's smallest unit.", null=True),
+            model_name="mismatch",
+            name="expected_refunded",
+            field=models.PositiveIntegerField(
+                blank=True,
+                help_text="Refunded amount at which a failed refund is resolved, in the currency's smallest unit.",
+                null=True,
+            ),
         ),
         migrations.AddField(
-            model_name='payment',
-            name='amount_disputed',
-            field=models.PositiveIntegerField(default=0, help_text='Taken from the account by disputes and not returned.'),
+            model_name="payment",
+            name="amount_disputed",
+            field=models.PositiveIntegerField(
+                default=0, help_text="Taken from the account by disputes and not returned."
+            ),
         ),
         migrations.AddField(
-            model_name='payment',
-            name='compared_at',
-            field=models.DateTimeField(blank=True, help_text='Start of the last comparison in which Stripe had this payment.', null=True),
+            model_name="payment",
+            name="compared_at",
+            field=models.DateTimeField(
+                blank=True,
+                help_text="Start of the last comparison in which Stripe had this payment.",
+                null=True,
+            ),
         ),
         migrations.AddField(
-            model_name='reconciliationrun',
-            name='bookmark',
-            field=models.CharField(blank=True, help_text='Last object of the stage that was compared.', max_length=100),
+            model_name="reconciliationrun",
+            name="bookmark",
+            field=models.CharField(
+                blank=True, help_text="Last object of the stage that was compared.", max_length=100
+            ),
         ),
         migrations.AddField(
-            model_name='reconciliationrun',
-            name='locked_until',
+            model_name="reconciliationrun",
+            name="locked_until",
             field=models.DateTimeField(blank=True, null=True),
         ),
         migrations.AddField(
-            model_name='reconciliationrun',
-            name='stage',
-            field=models.CharField(choices=[('events', 'Events'), ('intents', 'Intents'), ('refunds', 'Refunds'), ('disputes', 'Disputes'), ('unlisted', 'Payments that are in no list'), ('open_reversals', 'Pending refunds and open disputes'), ('mismatches', 'Open mismatches')], default='events', max_length=20),
+            model_name="reconciliationrun",
+            name="stage",
+            field=models.CharField(
+                choices=[
+                    ("events", "Events"),
+                    ("intents", "Intents"),
+                    ("refunds", "Refunds"),
+                    ("disputes", "Disputes"),
+                    ("unlisted", "Payments that are in no list"),
+                    ("open_reversals", "Pending refunds and open disputes"),
+                    ("mismatches", "Open mismatches"),
+                ],
+                default="events",
+                max_length=20,
+            ),
         ),
         migrations.AddField(
-            model_name='refund',
-            name='is_counted',
-            field=models.BooleanField(default=False, help_text="Part of the payment's refunded amount."),
+            model_name="refund",
+            name="is_counted",
+            field=models.BooleanField(
+                default=False, help_text="Part of the payment's refunded amount."
+            ),
         ),
         migrations.AddField(
-            model_name='refund',
-            name='released_items',
-            field=models.JSONField(blank=True, default=dict, help_text='Number of tickets to release from each line. Leave empty to release all tickets.'),
+            model_name="refund",
+            name="released_items",
+            field=models.JSONField(
+                blank=True,
+                default=dict,
+                help_text="Number of tickets to release from each line. Leave empty to release all tickets.",
+            ),
         ),
         migrations.AddField(
-            model_name='refund',
-            name='seats',
-            field=models.CharField(blank=True, choices=[('', 'Not decided'), ('release', 'Release the seats'), ('keep', 'Keep the seats booked')], help_text='Decision about the tickets.', max_length=10),
+            model_name="refund",
+            name="seats",
+            field=models.CharField(
+                blank=True,
+                choices=[
+                    ("", "Not decided"),
+                    ("release", "Release the seats"),
+                    ("keep", "Keep the seats booked"),
+                ],
+                help_text="Decision about the tickets.",
+                max_length=10,
+            ),
         ),
         migrations.AlterField(
-            model_name='mismatch',
-            name='kind',
-            field=models.CharField(choices=[('missing', 'Paid at Stripe, unknown to the portal'), ('amount', 'Amount or currency differs'), ('two_charges', 'Two paid intents for one reservation'), ('behind', 'Status was out of date'), ('not_at_stripe', 'Unknown at Stripe'), ('refund_failed', 'A refund failed')], max_length=20),
+            model_name="mismatch",
+            name="kind",
+            field=models.CharField(
+                choices=[
+                    ("missing", "Paid at Stripe, unknown to the portal"),
+                    ("amount", "Amount or currency differs"),
+                    ("two_charges", "Two paid intents for one reservation"),
+                    ("behind", "Status was out of date"),
+                    ("not_at_stripe", "Unknown at Stripe"),
+                    ("refund_failed", "A refund failed"),
+                ],
+                max_length=20,
+            ),
         ),
         migrations.CreateModel(
-            name='Dispute',
+            name="Dispute",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('stripe_id', models.CharField(max_length=100, unique=True)),
-                ('status', models.CharField(choices=[('warning_needs_response', 'Inquiry, needs a response'), ('warning_under_review', 'Inquiry, under review'), ('warning_closed', 'Inquiry closed'), ('needs_response', 'Needs a response'), ('under_review', 'Under review'), ('prevented', 'Prevented'), ('won', 'Won'), ('lost', 'Lost')], max_length=30)),
-                ('reason', models.CharField(blank=True, max_length=100)),
-                ('amount', models.PositiveIntegerField()),
-                ('currency', models.CharField(max_length=3)),
-                ('opened_at', models.DateTimeField()),
-                ('evidence_due_at', models.DateTimeField(blank=True, help_text='Evidence that arrives later is not considered.', null=True)),
-                ('reported_at', models.DateTimeField(help_text="Stripe's timestamp of the report that set the status.")),
-                ('closed_at', models.DateTimeField(blank=True, null=True)),
-                ('payment', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='disputes', to='payments.payment')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("stripe_id", models.CharField(max_length=100, unique=True)),
+                (
+                    "status",
+                    models.CharField(
+                        choices=[
+                            ("warning_needs_response", "Inquiry, needs a response"),
+                            ("warning_under_review", "Inquiry, under review"),
+                            ("warning_closed", "Inquiry closed"),
+                            ("needs_response", "Needs a response"),
+                            ("under_review", "Under review"),
+                            ("prevented", "Prevented"),
+                            ("won", "Won"),
+                            ("lost", "Lost"),
+                        ],
+                        max_length=30,
+                    ),
+                ),
+                ("reason", models.CharField(blank=True, max_length=100)),
+                ("amount", models.PositiveIntegerField()),
+                ("currency", models.CharField(max_length=3)),
+                ("opened_at", models.DateTimeField()),
+                (
+                    "evidence_due_at",
+                    models.DateTimeField(
+                        blank=True,
+                        help_text="Evidence that arrives later is not considered.",
+                        null=True,
+                    ),
+                ),
+                (
+                    "reported_at",
+                    models.DateTimeField(
+                        help_text="Stripe's timestamp of the report that set the status."
+                    ),
+                ),
+                ("closed_at", models.DateTimeField(blank=True, null=True)),
+                (
+                    "payment",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="disputes",
+                        to="payments.payment",
+                    ),
+                ),
             ],
             options={
-                'indexes': [models.Index(condition=models.Q(('status__in', ['warning_needs_response', 'needs_response'])), fields=['evidence_due_at'], name='disputes_by_deadline')],
-                'constraints': [models.CheckConstraint(condition=models.Q(models.Q(('closed_at__isnull', False), ('status__in', ['warning_closed', 'prevented', 'won', 'lost'])), models.Q(models.Q(('status__in', ['warning_closed', 'prevented', 'won', 'lost']), _negated=True), ('closed_at__isnull', True)), _connector='OR'), name='a_closed_dispute_says_when')],
+                "indexes": [
+                    models.Index(
+                        condition=models.Q(
+                            ("status__in", ["warning_needs_response", "needs_response"])
+                        ),
+                        fields=["evidence_due_at"],
+                        name="disputes_by_deadline",
+                    )
+                ],
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            models.Q(
+                                ("closed_at__isnull", False),
+                                ("status__in", ["warning_closed", "prevented", "won", "lost"]),
+                            ),
+                            models.Q(
+                                models.Q(
+                                    ("status__in", ["warning_closed", "prevented", "won", "lost"]),
+                                    _negated=True,
+                                ),
+                                ("closed_at__isnull", True),
+                            ),
+                            _connector="OR",
+                        ),
+                        name="a_closed_dispute_says_when",
+                    )
+                ],
             },
         ),
         migrations.RunPython(count_earlier_refunds, migrations.RunPython.noop, elidable=True),

@@ -6,7 +6,7 @@ SHA256_LENGTH = 64
 
 
 def key_fingerprints(apps, schema_editor):
-    """Key the hashes of requests with SECRET_KEY, because they cover personal data, and drop those without a key."""
+    """Key the hashes of requests with SECRET_KEY, because they cover personal data, and drop hashes without a key."""
     Payment = apps.get_model("payments", "Payment")
     Payment.objects.filter(key=None).update(fingerprint="")
     with_key = Payment.objects.exclude(key=None).only("fingerprint")

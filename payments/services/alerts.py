@@ -1,4 +1,4 @@
-"""Raise alerts about single payments and about Stripe, one per problem."""
+"""Raise alerts about single payments and about Stripe. Each problem has one alert."""
 
 from datetime import datetime
 

@@ -1,6 +1,6 @@
 """Apply Stripe's reports to a payment.
 
-Reports may arrive in any order; each is applied once, and never undoes a later one.
+Reports may arrive in any order. Each report is applied once, and never undoes a later report.
 """
 
 from datetime import datetime, timedelta
@@ -24,7 +24,7 @@ from payments.signals import (
     refund_made,
 )
 
-# A card is declined within seconds, while the buyer is still there. A bank debit fails after hours or days.
+# A card is declined within seconds, while the buyer is still on the page. A bank debit fails after hours or days.
 MIN_DEBIT_TIME = timedelta(minutes=10)
 
 

@@ -103,7 +103,7 @@ class PortalFault(Exception):
 
 
 def derived_key(*, app: ClientApp, new_payment: NewPayment) -> str:
-    """Return a key for an app that sends none. It allows one payment of this amount per reservation at a time.
+    """Return a key for a request without a key. It allows one payment of this amount per reservation at a time.
 
     The key covers the number of earlier payments that have ended, so a buyer whose payment was cancelled or refused
     gets a new payment. A declared partial payment ends when it succeeds, because several may have the same amount.
@@ -271,7 +271,7 @@ def store_intent(payment: Payment, intent: Intent, *, now: datetime) -> StoredRe
 
 
 def abandon(payment: Payment, *, now: datetime) -> StoredResponse:
-    """Finish a payment that Stripe does not know and that is too old to be sent again."""
+    """Finish a payment that has no intent at Stripe and is too old to be sent again."""
     body = _refusal_body(
         payment, 409, "abandoned", "this payment was never created; start again with a new key"
     )

@@ -43,7 +43,7 @@ def _find_failure(now: datetime) -> str:
 
 
 def _find_failing_payments(now: datetime) -> str:
-    """Return the error of a recent payment without a response, unless another one has succeeded since.
+    """Return the error of a recent payment without a response, unless an intent was created later for a payment.
 
     Stripe may respond to reads while it fails to create payments.
     """

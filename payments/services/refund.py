@@ -170,8 +170,8 @@ def _store_refund(payment: Payment, reported: StripeRefund, now: datetime) -> bo
 def sweep_refunds(*, now: datetime) -> int:
     """Finish the refunds without a response and return their number.
 
-    While Stripe still knows the idempotency keys, the refunds are requested again. After that, they are only looked up:
-    a refund that Stripe has is adopted, and all others fail.
+    While Stripe stores the idempotency keys, the refunds are requested again. After that, they are only looked up. A
+    refund that Stripe has is stored, and all other refunds fail.
     """
     waiting = Refund.objects.unanswered().filter(asked_at__lte=now - REQUEST_GRACE_PERIOD)
     count = 0

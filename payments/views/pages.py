@@ -1,4 +1,4 @@
-"""Show the overview of payments and the page of one payment to staff."""
+"""Show staff the overview of payments, and the page of one payment."""
 
 import uuid
 from datetime import timedelta

@@ -10,7 +10,7 @@ REPEATED_WITHIN = timedelta(days=7)
 
 
 def key_fingerprints(apps, schema_editor):
-    """Key the hashes of requests with SECRET_KEY, because they cover personal data, and drop those of old requests."""
+    """Key the hashes of requests with SECRET_KEY, because they cover personal data, and drop hashes of old requests."""
     Reservation = apps.get_model("reservations", "Reservation")
     recent = timezone.now() - REPEATED_WITHIN
     Reservation.objects.filter(created_at__lt=recent).update(fingerprint="")

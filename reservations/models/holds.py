@@ -153,7 +153,7 @@ class LineQuerySet(models.QuerySet["Line"]):
 
 
 class Line(models.Model):
-    """A quantity of one ticket type, at its price at the time of the reservation."""
+    """A number of tickets of one type in a reservation. The price is the type's price when it was reserved."""
 
     reservation = models.ForeignKey(Reservation, models.CASCADE, related_name="lines")
     ticket_type = models.ForeignKey(TicketType, models.PROTECT, related_name="lines")

@@ -11,7 +11,7 @@ from reservations.models import Reservation
 
 @dataclass(frozen=True)
 class Verdict:
-    """The outcome for one payment.
+    """The result of the comparison for one payment.
 
     `problem` is the reason for a case. Without a problem, `left` is the amount that must still be paid.
     """
@@ -21,7 +21,7 @@ class Verdict:
 
 
 def check_amount(payment: Payment, reservation: Reservation) -> Verdict:
-    """Compare the received amount with the requested one and with the unpaid amount of the reservation."""
+    """Compare the received amount with the requested amount and with the unpaid amount of the reservation."""
     lines = list(reservation.lines.all())
     currency = lines[0].currency if lines else payment.currency
     received = money(payment.amount_received, payment.currency)

@@ -166,7 +166,7 @@ def _reacquire(reservation: Reservation, now: datetime) -> bool:
 
 
 def take_again(reservation: Reservation, take: Callable[[int, int], bool], now: datetime) -> bool:
-    """Take the seats of a lost hold again, either all or none. Release other expired holds if necessary."""
+    """Take the seats of a lost hold again, either all or none of them. Release other expired holds if necessary."""
     lines = list(reservation.lines.select_related("ticket_type__event").order_by("ticket_type"))
     if any(line.ticket_type.event.cancelled_at for line in lines):
         return False
@@ -207,7 +207,7 @@ def release_refunded(*, payment: Payment, refund: Refund, now: datetime) -> int:
 
 
 def handle_refund(*, payment: Payment, refund: Refund | None = None, now: datetime) -> None:
-    """Handle a full refund: resolve the cases that waited for it, and open one if the seats are still sold.
+    """Handle a full refund: resolve the cases that waited for it, and open a case if the seats are still sold.
 
     No case is needed if staff decided about the seats together with the refund.
     """

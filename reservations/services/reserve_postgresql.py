@@ -1,8 +1,8 @@
 """Reserve one ticket type on PostgreSQL in one statement.
 
-This takes a single round trip and locks the ticket type's row for the shortest time. On 2 cores, with one hot ticket
-type and four processes, it makes 809-984 reservations per second. An insert followed by a conditional update makes
-207-606, and select_for_update makes 179-239 (python -m bench.reserve).
+The statement takes a single round trip and locks the ticket type's row for the shortest time. On 2 cores, with one hot
+ticket type and four processes, it makes 809-984 reservations per second. An insert followed by a conditional update
+makes 207-606, and select_for_update makes 179-239 (python -m bench.reserve).
 """
 
 from contextlib import nullcontext

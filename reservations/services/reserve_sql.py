@@ -7,7 +7,7 @@ from django.db.models.expressions import RawSQL
 
 from reservations.models.catalog import TicketTypeQuerySet
 
-# These are all columns of a new reservation that are not null. The database generates `id`; the others are set later.
+# These are all columns of a new reservation that are not null. The database generates `id`.
 RESERVATION_COLUMNS = (
     "uuid",
     "app_id",

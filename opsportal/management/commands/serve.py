@@ -87,7 +87,7 @@ class Command(BaseCommand):
 def load() -> None:
     """Import the code of all child processes before they are forked, so that they share its memory.
 
-    This must not query the database, because the forked processes would share one connection.
+    This function must not query the database, because the forked processes would share one connection.
     """
     import django_q.brokers.orm  # noqa: F401  (an instance would connect)
 
@@ -148,7 +148,7 @@ def prepare(*, is_web: bool) -> str:
 
 
 def free_port(host: str, port: int) -> int:
-    """Return the port, or a free one for 0. Raises CommandError if the address cannot be used."""
+    """Return the port, or a free port if it is 0. Raises CommandError if the address cannot be used."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family) as trial:
         trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -33,9 +33,9 @@ MISSING_WEBHOOKS_ALERT = "webhooks-missing"
 
 
 def reconcile(*, now: datetime, is_full: bool = False) -> ReconciliationRun:
-    """Start a comparison, or continue an unfinished one, for up to 35 seconds, and return its row.
+    """Start a comparison or continue an unfinished comparison for up to 35 seconds, and return its row.
 
-    Raises the errors of stripe_api. The next call then continues at the bookmark.
+    Raises the errors of stripe_api. After an error, the next call continues at the bookmark.
     """
     unfinished = ReconciliationRun.objects.unfinished(now - RESUME_WITHIN).filter(is_full=is_full)
     run = unfinished.first() or _start_run(now, is_full)
@@ -44,7 +44,7 @@ def reconcile(*, now: datetime, is_full: bool = False) -> ReconciliationRun:
 
 
 def continue_reconciliation(*, now: datetime) -> int:
-    """Continue every run that a time limit or an error interrupted, and return the number of finished ones."""
+    """Continue every run that a time limit or an error interrupted, and return the number of finished runs."""
     finished = 0
     for run in ReconciliationRun.objects.unfinished(now - RESUME_WITHIN):
         _continue_run(run, now)

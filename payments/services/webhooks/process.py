@@ -247,7 +247,7 @@ def _intent_id(event: WebhookEvent) -> str:
 
 
 def _schedule_retry(event: WebhookEvent, error: Exception, now: datetime) -> None:
-    # An event that only waits for Stripe never fails permanently, however long the outage lasts.
+    # An event that only waits for Stripe never fails permanently, even in a long outage.
     tries = min(event.tries, MAX_TRIES - 1)
     delay = min(MAX_RETRY_DELAY, FIRST_RETRY_DELAY * 2 ** (tries - 1))
     delay *= random.uniform(0.8, 1.2)  # noqa: S311  jitter, so that a burst of failures is not retried at once
