@@ -67,7 +67,7 @@ def test_a_portal_is_moved_although_the_move_differs_once_and_is_killed_once(
     assert code == 1, output
     assert "auth_user: SQLite has 1 rows" in output
     assert "the row with id 1 differs" in output
-    assert "The portal uses SQLite as before" in output
+    assert "must not be used" in output
     assert report(portal) == 200  # The portal also accepts writes.
 
     # The move is killed in the middle of a piece.

@@ -33,7 +33,7 @@ def test_the_first_start_creates_an_admin_and_prints_the_password_once() -> None
 def test_no_admin_is_created_if_one_exists() -> None:
     User.objects.create_superuser("anna", password="x")
 
-    assert "as before" in serve.first_admin()
+    assert "existing account" in serve.first_admin()
     assert User.objects.count() == 1
 
 
