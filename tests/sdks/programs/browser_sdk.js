@@ -1,4 +1,4 @@
-// A page with an unmodified @sentry/browser; the URL contains the DSN and, optionally, the tunnel's URL.
+// Run a page with an unmodified @sentry/browser. The URL contains the DSN and, optionally, the tunnel's URL.
 import * as Sentry from "@sentry/browser";
 
 const options = new URLSearchParams(location.search);

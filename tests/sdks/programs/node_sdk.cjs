@@ -1,4 +1,4 @@
-// A program with an unmodified @sentry/node, which sends chunked bodies: `node node_sdk.cjs DSN`.
+// Run a program with an unmodified @sentry/node, which sends chunked bodies: `node node_sdk.cjs DSN`.
 const Sentry = require("@sentry/node");
 
 Sentry.init({

@@ -1,5 +1,5 @@
-// An Express app without any code for OpenTelemetry; `--require @opentelemetry/auto-instrumentations-node/register`
-// instruments it. It calls itself once, and ends when its telemetry is sent.
+// Run an Express app without code for OpenTelemetry; `--require @opentelemetry/auto-instrumentations-node/register`
+// instruments it. The app calls itself once, and ends when its telemetry is sent.
 const http = require("http");
 const express = require("express");
 

@@ -1,4 +1,4 @@
-// A React page whose component throws; the error boundary of an unmodified @sentry/react reports the error.
+// Render a React page whose component throws; the error boundary of an unmodified @sentry/react reports the error.
 import * as Sentry from "@sentry/react";
 import React from "react";
 import { createRoot } from "react-dom/client";
