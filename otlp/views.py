@@ -64,11 +64,11 @@ def endpoint(
             try:
                 if request.method != "POST":
                     headers["Allow"] = "POST, OPTIONS"
-                    raise BadRequest("post here", 405)
+                    raise BadRequest("use POST at this address", 405)
                 project = Project.of(authenticate(request, scope, use_cache=True))
                 headers["Access-Control-Allow-Origin"] = project.allow_origin(origin)
                 if not project.accepts_origin(origin):
-                    raise NotAllowed("this origin may not post here")
+                    raise NotAllowed("this origin may not send data to this app")
                 media_type = wire.media_type_of(request.headers.get("Content-Type", ""))
                 encoding = request.headers.get("Content-Encoding", "")
                 message = wire.decode(request.body, encoding, media_type, takes)

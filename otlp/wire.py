@@ -71,8 +71,8 @@ def refusal(status: int, detail: str) -> Status:
 def id_of(raw: bytes) -> str:
     """Return a trace or span id in hex, or "" if it is invalid.
 
-    OTLP's JSON has ids in hex, but protobuf's JSON parser decodes them as base64. This always works, because hex digits
-    are valid base64. The wrong result has three quarters of the length, and encoding it again restores the hex digits.
+    OTLP's JSON has ids in hex, but protobuf's JSON parser decodes them as base64, because hex digits are valid base64.
+    The result has an unusual length, 12 or 24 bytes. Encoding it in base64 again restores the hex digits.
     """
     text = base64.b64encode(raw).decode().lower() if len(raw) in (12, 24) else raw.hex()
     return text if text.strip("0") else ""

@@ -207,7 +207,7 @@ class AccessPolicyForm(forms.ModelForm[AccessPolicy]):
         is_required = bool(self.cleaned_data["require_second_factor"])
         if is_required and not two_factor.is_enabled(self.request.user):
             raise ValidationError(
-                "Set up two-factor sign-in for your own account first. Otherwise you lock yourself out."
+                "Set up two-factor sign-in for your own account first. Otherwise, you would lock yourself out."
             )
         return is_required
 

@@ -24,7 +24,9 @@ def validate_origin(text: str) -> None:
     """Raise ValidationError unless browsers could send the text as Origin, for example https://shop.example."""
     parts = urlsplit(text)
     if parts.scheme not in ("http", "https") or f"{parts.scheme}://{parts.netloc}" != text:
-        raise ValidationError(f"“{text}” is not an origin. Enter one such as https://shop.example.")
+        raise ValidationError(
+            f"“{text}” is not an origin. Enter an origin such as https://shop.example."
+        )
 
 
 class ClientAppForm(forms.ModelForm[ClientApp]):

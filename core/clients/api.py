@@ -52,7 +52,7 @@ def api(
                     with app_access.reading_as(None):
                         return view(request, app, *args, **kwargs)
                 if permission is None:
-                    raise NotAllowed("this address takes the keys of apps, not personal tokens")
+                    raise NotAllowed("this address accepts only keys of apps, not personal tokens")
                 user = authenticate_person(request, scope, permission)
                 with app_access.reading_as(lambda: user):
                     named = _named_app(request) if needs_app else None

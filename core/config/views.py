@@ -139,5 +139,5 @@ def _limit(request: HttpRequest) -> int:
     try:
         given = msgspec.convert(_parameter(request, "limit") or DEFAULT_LIMIT, Limit, strict=False)
     except msgspec.ValidationError:
-        raise BadRequest(f"`limit` is a number from 1 to {MAX_LIMIT}", 422) from None
+        raise BadRequest(f"`limit` must be a number from 1 to {MAX_LIMIT}", 422) from None
     return int(given)

@@ -174,7 +174,9 @@ class Sentinel(cluster.Sentinel):  # type: ignore[misc]
                 else:
                     time.sleep(0.02)
             except DatabaseError as error:
-                log.warning("database unavailable, no tasks", extra={"error": str(error)})
+                log.warning(
+                    "database unavailable; no tasks are started", extra={"error": str(error)}
+                )
                 connections.close_all()
                 time.sleep(DATABASE_RETRY_SECONDS)
 

@@ -1,6 +1,6 @@
 """Combine values in memory and write them every few seconds, so that a burst causes few writes.
 
-A process that is killed loses what it has in memory. Work that must not be lost belongs in a transaction.
+A process that is killed loses the values in its memory. Work that must not be lost belongs in a transaction.
 """
 
 import os
@@ -32,9 +32,10 @@ class Buffer(Generic[Key, Value]):
     """A dict that any thread can fill. The background thread calls `write` to empty it.
 
     `merge` combines the value in memory (first argument) with a new value for the same key. `count_of` returns the
-    number of items that a value stands for, by default one. If there are already `max_keys` keys or `max_count` items,
-    a new value is added to its `overflow_key`, for which there is always room. Without `overflow_key`, the value is
-    dropped and counted. When the number of items reaches `flush_at`, the background thread writes immediately.
+    number of items that a value stands for, by default one. If there is no room for a new key (`max_keys`) or for more
+    items (`max_count`), a value is added to its `overflow_key`, for which there is always room. Without `overflow_key`,
+    the value is dropped and counted. When the number of items reaches `flush_at`, the background thread writes
+    immediately.
     """
 
     def __init__(

@@ -16,7 +16,7 @@ def parse_reports(request: IngestRequest, project_id: int) -> Parsed:
         raise TooLarge("the report is over 64 KiB")
     events = browser_reports.events_of(json_codec.decode(body))
     if not events:
-        raise Unreadable("no report in the body")
+        raise Unreadable("the body contains no report")
     builder = EventBuilder(request, project)
     ids = [builder.add(event) for event in events]
     if builder.events:

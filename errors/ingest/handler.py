@@ -116,7 +116,7 @@ class _Route:
                     405, "use GET or POST at this address", ("Allow", "GET, POST, OPTIONS")
                 )
         elif method != "POST":
-            raise Refused(405, "post here", ("Allow", "POST, OPTIONS"))
+            raise Refused(405, "use POST at this address", ("Allow", "POST, OPTIONS"))
         if notice := read_only.current():
             raise ReadOnly(notice.text)
 

@@ -76,7 +76,7 @@ class IngestRequest:
             raise Refused(403, "this key is unknown, revoked, or belongs to another project")
         self.project = project
         if not project.accepts_origin(self.environ.get("HTTP_ORIGIN")):
-            raise Refused(403, "this origin may not post here")
+            raise Refused(403, "this origin may not send data to this app")
         return project
 
     def authenticated(self, project_id: int | None, keys: Sequence[str]) -> Project:

@@ -19,7 +19,7 @@ def parse_event(request: IngestRequest, project_id: int) -> Parsed:
         try:
             body = decompress(base64.b64decode(body), "deflate")
         except (binascii.Error, ValueError):
-            raise Unreadable("neither JSON nor base64") from None
+            raise Unreadable("the body is neither JSON nor base64") from None
     builder = EventBuilder(request, project)
     event_id = builder.add_counted_json(body)
     return Parsed(accepted(event_id), builder.events)

@@ -54,7 +54,7 @@ def save_chunk(*, app: ClientApp, checksum: str, content: bytes, now: datetime) 
         raise BrokenUpload(f"the chunk {checksum} is over {CHUNK_BYTES} bytes")
     waiting = UploadedChunk.objects.filter(app=app).aggregate(sum=Sum("size_bytes"))["sum"] or 0
     if waiting + len(content) > MAX_WAITING_BYTES:
-        raise BrokenUpload("too many chunks wait for their assembly; try again in a day")
+        raise BrokenUpload("too many chunks are waiting to be assembled; try again in a day")
     chunk = UploadedChunk(app=app, checksum=checksum, size_bytes=len(content), uploaded_at=now)
     storage.save(chunk.name, BytesIO(content))
     UploadedChunk.objects.bulk_create(

@@ -99,7 +99,7 @@ def assign_groups(
         others,
         {"assigned_to": to},
         kind=GroupNote.Kind.ASSIGNED,
-        text=f"to {to}" if to else "to nobody",
+        text=f"to {to}" if to else "to no one",
         user=user,
         now=now,
         batch=batch,

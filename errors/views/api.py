@@ -56,7 +56,7 @@ MAX_COUNT_SPAN = timedelta(days=400)
 def group_list(request: HttpRequest, app: ClientApp) -> HttpResponse:
     sort = request.GET.get("sort", "")
     if sort not in SORTS or sort == BY_RISK:
-        raise BadRequest("`sort` is events, users, or empty for the last seen", 422)
+        raise BadRequest("`sort` must be events, users, or empty for the last seen", 422)
     page = keyset_page(
         find_groups(request, app).select_related("assigned_to"),
         field=SORTS[sort],
@@ -120,7 +120,7 @@ def event_list(request: HttpRequest, app: ClientApp, group_id: int) -> HttpRespo
 def group_counts(request: HttpRequest, app: ClientApp, group_id: int) -> HttpResponse:
     span = parameter(request, "span") or "24h"
     if span not in pages.RANGES:
-        raise BadRequest(f"`span` is one of {', '.join(pages.RANGES)}", 422)
+        raise BadRequest(f"`span` must be one of {', '.join(pages.RANGES)}", 422)
     chart = pages.group_chart(get_group(app, group_id), span, timezone.now())
     found = zip(chart.times, chart.series[0].values, strict=True)
     return json_response(GroupCounts([GroupSlot(at, int(count or 0)) for at, count in found]))

@@ -114,7 +114,7 @@ def _record(request: HttpRequest, app: ClientApp, action: str, target: str) -> N
 def _person(name: str, app: ClientApp) -> User:
     person = User.objects.filter(username=name, is_staff=True, is_active=True).first()
     if person is None:
-        raise BadRequest("`to` is not an active member of the staff", 422)
+        raise BadRequest("`to` is not an active staff member", 422)
     if not sees(person, [app.pk], VIEW):
         raise BadRequest("`to` may not see the errors of this app", 422)
     return person

@@ -25,7 +25,7 @@ def limit(request: HttpRequest) -> int:
     if not given:
         return DEFAULT_LIMIT
     if not (given.isascii() and given.isdecimal() and 1 <= int(given[:9]) <= MAX_LIMIT):
-        raise BadRequest(f"`limit` is a number from 1 to {MAX_LIMIT}", 422)
+        raise BadRequest(f"`limit` must be a number from 1 to {MAX_LIMIT}", 422)
     return int(given)
 
 
@@ -51,7 +51,7 @@ def find_groups(request: HttpRequest, app: ClientApp, *, state: str = "") -> Que
     """
     state = parameter(request, "state") or state
     if state not in STATES:
-        raise BadRequest(f"`state` is one of {', '.join(key for key in STATES if key)}", 422)
+        raise BadRequest(f"`state` must be one of {', '.join(key for key in STATES if key)}", 422)
     found = search(
         parameter(request, "query"),
         groups=ErrorGroup.objects.visible().for_app(app),

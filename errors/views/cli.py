@@ -113,7 +113,7 @@ def version_of(value: str) -> str:
     """Return the version of a release. Raises BadRequest if the value is not a valid version."""
     version = value.strip()
     if not version or len(version) > MAX_VERSION_LENGTH or version in (".", ".."):
-        raise BadRequest(f"a version has 1 to {MAX_VERSION_LENGTH} characters")
+        raise BadRequest(f"a version must have 1 to {MAX_VERSION_LENGTH} characters")
     if any(character in version for character in "\n\r\t\f\v\0/\\"):
-        raise BadRequest("a version contains no slashes, tabs or line breaks")
+        raise BadRequest("a version must not contain slashes, tabs or line breaks")
     return version

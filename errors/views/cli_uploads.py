@@ -37,7 +37,7 @@ def chunk_upload(request: HttpRequest, app: ClientApp, organization: str) -> Htt
             content = _gunzip(content)
         checksum = str(file.name)
         if not _SHA1.fullmatch(checksum):
-            raise BadRequest("the name of a chunk is its SHA-1 checksum")
+            raise BadRequest("the name of a chunk must be its SHA-1 checksum")
         artifacts.save_chunk(app=app, checksum=checksum, content=content, now=now)
     return json_response([])
 
@@ -98,7 +98,7 @@ def _assemble(app: ClientApp, body: dict[str, Any], release: str, dist: str) -> 
     ):
         raise BadRequest("`chunks` is not a list of SHA-1 checksums")
     if not 1 <= len(chunks) <= MAX_CHUNKS:
-        raise BadRequest(f"a bundle has 1 to {MAX_CHUNKS} chunks")
+        raise BadRequest(f"a bundle must have 1 to {MAX_CHUNKS} chunks")
     result = artifacts.assemble(
         app=app, checksum=checksum, chunks=chunks, release=release, dist=dist, now=timezone.now()
     )
@@ -123,7 +123,7 @@ def release_files(
         raise BadRequest(f"the file is over {MAX_SINGLE_FILE_BYTES // 2**20} MiB", 413)
     url = (request.POST.get("name") or str(file.name)).strip()
     if not url or len(url) > MAX_URL_LENGTH or "\0" in url:
-        raise BadRequest(f"`name` has 1 to {MAX_URL_LENGTH} characters")
+        raise BadRequest(f"`name` must have 1 to {MAX_URL_LENGTH} characters")
     saved = artifacts.save_release_file(
         app=app,
         release=version,

@@ -178,7 +178,7 @@ def test_only_staff_who_may_see_the_app_are_offered_and_accepted(
     page = browse.get(group_url(event)).content.decode()
     select = page[page.index('id="user"') :].partition("</select>")[0]
     names = [name.strip() for name in re.findall(r"<option[^>]*>([^<]*)</option>", select)]
-    assert names == ["Nobody", "everything", "of-shop", "owner"]
+    assert names == ["No one", "everything", "of-shop", "owner"]
 
     for person in (other, blind):
         refused = act(browse, event, action="assign", user=person.pk)
@@ -196,7 +196,7 @@ def test_a_group_is_assigned_to_staff_and_unassigned(
     assert group_of(event).assigned_to == colleague
     act(browse, event, action="assign", user="")
     assert group_of(event).assigned_to is None
-    assert [note.text for note in GroupNote.objects.order_by("pk")] == ["to colleague", "to nobody"]
+    assert [note.text for note in GroupNote.objects.order_by("pk")] == ["to colleague", "to no one"]
 
 
 def test_a_comment_is_shown_with_its_author(browse: Client, shop: ClientApp) -> None:

@@ -83,7 +83,7 @@ def finish_registration(
     """Store the new passkey. Returns recovery codes, to be shown once, if the person has none. Raises Refused."""
     state = _recall(session, now)
     if state.pop("user", None) != user.pk:
-        raise Refused("Start again: the request is too old.")
+        raise Refused("The request has expired. Start again.")
     try:
         verified = _server().register_complete(state, json.loads(answer))
         credential = verified.credential_data
@@ -102,7 +102,7 @@ def finish_registration(
         },
     )
     if not is_new:
-        raise Refused("This passkey is registered already.")
+        raise Refused("This passkey is already registered.")
     has_codes = RecoveryCode.objects.filter(user=user, used_at=None).exists()
     return None if has_codes else RecoveryCode.objects.renew_for(user)
 
@@ -128,7 +128,9 @@ def finish_sign_in(session: SessionBase, answer: str, *, now: datetime) -> User:
         _server().authenticate_complete(state, _credentials([passkey]), given)
         counter = _counter(given)
     except Passkey.DoesNotExist as error:
-        raise Refused("This passkey is not known here. It may have been removed.") from error
+        raise Refused(
+            "This passkey is not registered in this portal. It may have been removed."
+        ) from error
     except (*_MALFORMED, InvalidSignature, UnsupportedAlgorithm) as error:
         raise Refused("The passkey could not be verified. Try again.") from error
     if expected is not None and passkey.user_id != expected:
@@ -172,7 +174,7 @@ def _recall(session: SessionBase, now: datetime) -> dict[str, Any]:
     """Return the pending challenge and remove it from the session. Raises Refused if it is missing or expired."""
     kept = session.pop(CHALLENGE, None)
     if kept is None or kept["until"] < now.timestamp():
-        raise Refused("Start again: the request is too old.")
+        raise Refused("The request has expired. Start again.")
     return dict(kept["state"])
 
 

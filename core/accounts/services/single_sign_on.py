@@ -100,7 +100,7 @@ def check_domain(provider: IdentityProvider, identity: Identity) -> None:
     domains = provider.domains
     if domains and not any(email.rpartition("@")[2] in domains for email in identity.emails):
         raise NotAllowed(
-            f"No verified e-mail address of {' or '.join(domains)} came from {provider.name}."
+            f"{provider.name} sent no verified e-mail address of {' or '.join(domains)}."
         )
 
 

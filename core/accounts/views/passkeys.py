@@ -52,7 +52,7 @@ def add(request: HttpRequest, user: User) -> HttpResponse:
     two_factor.remember_verified(request.session, passkeys.FACTOR)
     request.session.cycle_key()
     audit.record(user, "passkey added")
-    messages.success(request, "The passkey is added. You can sign in with it.")
+    messages.success(request, "The passkey was added. You can sign in with it.")
     return render_page(request, user, codes=codes) if codes else redirect("access:two-factor")
 
 
@@ -64,7 +64,7 @@ def remove(request: HttpRequest, passkey_id: int) -> HttpResponse:
         return redirect("access:two-factor")
     passkeys.remove(passkey)
     audit.record(request.user, "passkey removed")
-    messages.success(request, f"The passkey “{passkey.name}” is removed.")
+    messages.success(request, f"The passkey “{passkey.name}” was removed.")
     return redirect("access:two-factor")
 
 

@@ -48,7 +48,7 @@ def session_end(request: HttpRequest, session_id: int) -> HttpResponse:
     row = get_object_or_404(UserSession, pk=session_id)
     person = _person(request, row.user_id)
     sessions.end(row)
-    messages.success(request, f"{row.device} is signed out.")
+    messages.success(request, f"{row.device} was signed out.")
     return _back(request, person)
 
 

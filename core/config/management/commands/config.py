@@ -85,7 +85,7 @@ class Command(BaseCommand):
         done = sync.apply(document, by=by, is_dry_run=False, is_pruning=prune)
         if done.problems:
             self.stdout.write(describe_plan(done))
-            raise CommandError("the portal changed meanwhile; nothing was changed")
+            raise CommandError("the portal changed after the plan was shown; nothing was changed")
         self.stdout.write(self.style.SUCCESS("applied"))
 
     def confirms(self, file: str) -> bool:
