@@ -252,7 +252,7 @@ class AccessPolicyAdmin(PortalAdmin):
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        """Open the policy itself, of which there is at most one."""
+        """Open the form of the policy instead of a list, because there is at most one policy."""
         policy = AccessPolicy.objects.first()
         if policy is not None:
             return redirect("admin:access_accesspolicy_change", policy.pk)

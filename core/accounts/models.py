@@ -18,7 +18,7 @@ _ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"  # The alphabet has no characters 
 
 
 class AccessPolicy(models.Model):
-    """The sign-in rules for all users. There is one row."""
+    """The sign-in rules for all users. There is at most one row."""
 
     require_second_factor = models.BooleanField(
         "require two-factor sign-in",

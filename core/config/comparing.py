@@ -15,7 +15,7 @@ from core.lib.forms import parse_span
 
 
 def with_positions(resource: Resource, given: Values) -> Values:
-    """Return the members with a number in each entry of a numbered inline that has none: 1 for the first entry."""
+    """Return the members. In a numbered inline, an entry without a number gets its position, beginning with 1."""
     filled = dict(given)
     for prefix, key in resource.inlines.items():
         entries = given.get(prefix)

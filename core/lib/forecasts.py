@@ -37,7 +37,7 @@ class Outlook(StrEnum):
 
 @dataclass(frozen=True)
 class Trend:
-    """When a level reaches its limit. `rate` is its change per day over the basis."""
+    """A forecast of when a level reaches its limit. `rate` is the level's change per day over the basis."""
 
     outlook: Outlook
     now: datetime

@@ -53,7 +53,7 @@ def split_milliseconds(value: float | int | None) -> tuple[str, str]:
 
 
 def split_size(value: float | int | None) -> tuple[str, str]:
-    """Split a size in bytes into number and unit: 8e9 -> ("8", "GB"). Units are powers of 1000, as disks are sold."""
+    """Split a size in bytes into number and unit: 8e9 -> ("8", "GB"). Units are powers of 1000, as for disks."""
     if value is None:
         return NONE, ""
     size = float(value)

@@ -16,7 +16,7 @@ MAX_LENGTH = 64
 
 
 def new_owner() -> str:
-    """Return a unique owner: machine, start of the machine, process with its start, and a random part."""
+    """Return a unique name: the machine, its boot, the process id, the process's start, and a random part."""
     return (
         f"{_machine()}:{_boot()}:{os.getpid()}.{_started_at(os.getpid())}:{uuid.uuid4().hex[:16]}"
     )

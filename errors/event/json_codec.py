@@ -16,7 +16,10 @@ _MAX_DEPTH = 60
 
 
 def decode(raw: bytes) -> Any:
-    """Decode JSON. NaN and Infinity become None, NUL is removed, a lone surrogate becomes U+FFFD. Raises Unreadable."""
+    """Decode JSON. Raises Unreadable.
+
+    NaN and Infinity become None, NUL characters are removed, and a lone surrogate becomes U+FFFD.
+    """
     if not has_nul(raw):
         try:
             return _decode(raw)

@@ -15,7 +15,7 @@ MAX_GROUPS = 200
 
 @cause_source("errors.groups")
 def groups(onset: Onset) -> Iterator[Change]:
-    """Yield the groups that were first seen or regressed in the given time."""
+    """Yield a change for each severe group that was first seen or regressed from `onset.since` to `onset.at`."""
     span = (onset.since, onset.at)
     found = (
         ErrorGroup.objects.visible()

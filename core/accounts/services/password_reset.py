@@ -1,4 +1,4 @@
-"""E-mail a link for a password reset. It works once and expires after a day."""
+"""E-mail a link for a password reset. The link works once and expires after a day."""
 
 from django.conf import settings
 from django.contrib.auth.models import User

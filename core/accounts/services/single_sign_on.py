@@ -84,7 +84,7 @@ def may_use_password(user: User) -> bool:
 
 @dataclass(frozen=True)
 class Identity:
-    """The claims of the provider about the person who signs in."""
+    """The provider's claims about the person who signs in."""
 
     emails: frozenset[str]  # These addresses are verified, and in lower case.
     groups: frozenset[str] = frozenset()

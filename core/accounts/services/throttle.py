@@ -58,7 +58,7 @@ def _count(request: HttpRequest, group: str, value: str, rate: str) -> None:
 
 
 def known_browser(request: HttpRequest, name: str) -> str:
-    """Return the browser's random id if this user has signed in with it before, or ""."""
+    """Return the browser's random id if the user has signed in with this browser before, or ""."""
     try:
         content = signing.loads(request.COOKIES.get(COOKIE, ""), salt=_SALT, max_age=COOKIE_AGE)
         browser, names = str(content["id"]), content["names"]

@@ -85,7 +85,7 @@ def clear_verified(session: SessionBase) -> None:
 
 
 def draft_device(user: User) -> TOTPDevice:
-    """Return the device being set up. It stays the same until confirmed, so that reloading the page is harmless."""
+    """Return the device being set up. The device is the same until it is confirmed, so the page can be reloaded."""
     drafts = TOTPDevice.objects.filter(user=user, confirmed=False).order_by("pk")
     return drafts.first() or TOTPDevice.objects.create(user=user, name="phone", confirmed=False)
 

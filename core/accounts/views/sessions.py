@@ -54,7 +54,7 @@ def session_end(request: HttpRequest, session_id: int) -> HttpResponse:
 
 @require_POST
 def session_end_others(request: HttpRequest, user_id: int | None = None) -> HttpResponse:
-    """End all sessions of the person except this one."""
+    """End all sessions of the person except the current session."""
     person = _person(request, user_id)
     others = UserSession.objects.live().filter(user=person)
     count = sessions.end(list(others.exclude(pk=request.session.get(sessions.MARK, 0))))

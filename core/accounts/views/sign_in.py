@@ -91,7 +91,7 @@ class Next(RedirectURLMixin):
 def verify(request: HttpRequest) -> HttpResponse:
     """Ask for the second factor.
 
-    Signed-in users get here as well if they set up two-factor sign-in in another browser.
+    Signed-in users see this page as well if they have set up two-factor sign-in in another browser.
     """
     user = pending_user(request)
     if user is None:
