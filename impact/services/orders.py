@@ -22,7 +22,8 @@ IN_CHUNK = 500  # An IN list of a query has at most this many values.
 def refresh(source: Source, record_ids: Collection[int]) -> None:
     """Compute the orders to which these records of the source belong.
 
-    Runs in the caller's transaction. The caller ensures that only one process at a time calls this function.
+    The changes are part of the caller's transaction. The caller ensures that only one process at a time calls this
+    function.
     """
     attempts = _close(list(source.load(Wanted(record_ids=frozenset(record_ids)))))
     grouped = group_by_order(attempts)

@@ -25,7 +25,7 @@ MAX_CACHED_CALLERS = 10_000
 
 class Caller(NamedTuple):
     subject: str  # The subject is "app:…" or "user:…".
-    app: str = ""  # The slug of the app.
+    app: str = ""  # This is the slug of the app.
 
 
 class KnownCallers:

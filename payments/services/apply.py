@@ -112,8 +112,8 @@ def _handle_success(payment: Payment, asked: str, now: datetime) -> None:
 def count_refunds(payment: Payment, *, now: datetime) -> bool:
     """Add up the payment's refunds again and return True if the sum changed.
 
-    The caller has locked the payment. Sends `refund_made` and `refund_failed` for each refund that is counted or no
-    longer counted, and `payment_refunded` when the full amount has been given back.
+    The caller has locked the payment. For each refund that is newly counted, `refund_made` is sent. For each refund
+    that is no longer counted, `refund_failed` is sent. When the full amount is refunded, `payment_refunded` is sent.
     """
     if payment.status != PaymentStatus.SUCCEEDED:
         return False

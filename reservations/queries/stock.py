@@ -88,7 +88,7 @@ class Stock:
     left: int
     is_low: bool
     is_on_sale: bool
-    waiting: int  # The number of customers on the waiting list.
+    waiting: int  # This many customers are on the waiting list.
     # This is the forecast of when the type sells out, or None if no ticket is left.
     sold_out: Trend | None = None
 

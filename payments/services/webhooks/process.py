@@ -133,7 +133,10 @@ def _fetch(event: WebhookEvent) -> Fetched:
 def _apply_event(
     event: WebhookEvent, fetched: Fetched | None, now: datetime
 ) -> tuple[Payment | None, str]:
-    """Apply the event and return its payment and outcome. Runs in the transaction that marks the event as processed."""
+    """Apply the event, and return its payment and outcome.
+
+    The changes are part of the transaction that marks the event as processed.
+    """
     if event.is_thin and fetched is None:
         raise NeedsFetch
     if event.type.startswith("payment_intent."):
