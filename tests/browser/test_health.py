@@ -55,6 +55,20 @@ def test_error_count_updates_without_a_page_reload(owner_page: Page, module_port
     expect(chart).to_be_visible()  # The chart is drawn again after the swap.
 
 
+def test_charts_are_drawn_in_a_browser_that_was_started_without_a_locale(
+    owner_page: Page, module_portal: Portal, watch: Watch
+) -> None:
+    owner_page.add_init_script(
+        "Object.defineProperty(Navigator.prototype, 'language', { get: () => 'en-US@posix' })"
+    )
+    six_critical_errors(module_portal, "posix")
+
+    owner_page.goto(module_portal.base_url + HEALTH)
+
+    expect(owner_page.locator("#widget-errors-live .chart__plot canvas")).to_be_visible()
+    watch.verify()
+
+
 @pytest.mark.parametrize("method", ["mouse", "keyboard", "without script"])
 def test_alert_can_be_dismissed(
     module_portal: Portal, browser_context_without_script: Page, owner_page: Page, method: str
