@@ -54,7 +54,9 @@ def find_users(search: Search) -> Iterator[Hit]:
 
 
 def _hit(group: ErrorGroup, *, is_exact: bool = False) -> Hit:
-    detail = f"{group.app.name}, {group.get_status_display().lower()}"
+    detail = ", ".join(
+        filter(None, [group.app.name, group.get_status_display().lower(), group.culprit])
+    )
     return Hit(group.title, reverse("errors:group-detail", args=[group.pk]), detail, is_exact)
 
 

@@ -52,6 +52,17 @@ def release(shop: ClientApp) -> Release:
     return release
 
 
+def test_groups_of_a_release_are_named_with_the_code_that_raised_them(
+    browse: Client, release: Release
+) -> None:
+    ErrorGroup.objects.update(culprit="shop.pay in charge")
+
+    html = browse.get(reverse("errors:release-detail", args=[release.pk])).content.decode()
+
+    # The group is both new and one of the most frequent.
+    assert html.count("shop.pay in charge") == 2
+
+
 def test_the_list_shows_figures(browse: Client, release: Release) -> None:
     html = browse.get(reverse("errors:release-list")).content.decode()
 
