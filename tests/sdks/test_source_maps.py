@@ -1,6 +1,7 @@
 """Test that unmodified sentry-cli and bundler plugins upload source maps, and that errors show the original code."""
 
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -42,10 +43,10 @@ def visit(fake_http: Callable[[], FakeHTTP], project: Path, page: Page) -> Calla
         def serve(request: Received) -> Answer:
             if request.path == "/":
                 html = b'<!doctype html><title>Shop</title><script src="/static/app.js"></script>'
-                return Answer(200, html, {"Content-Type": "text/html"})
+                return Answer(200, html, {"Content-Type": "text/html; charset=utf-8"})
             if request.path == "/static/app.js":
                 script = (project / "out" / "app.js").read_bytes()
-                return Answer(200, script, {"Content-Type": "text/javascript"})
+                return Answer(200, script, {"Content-Type": "text/javascript; charset=utf-8"})
             return Answer(204)
 
         site.respond_with(serve)
@@ -99,7 +100,10 @@ def wait_until_resolved(portal: Portal, event_id: str) -> str:
 def assert_shows_original_code(portal: Portal, path: str) -> None:
     html = portal.client.get(path, headers=portal.staff).text
     assert "src/cart.js" in html
-    assert "const price = item.offer.price;" in html
+    line = r'code__line--current">\s*<span class="code__number">(\d+)</span><span>(.*?)</span>'
+    found = re.search(line, html)
+    assert found
+    assert found.groups() == ("2", "  const price = item.offer.price;")
     minified = portal.client.get(f"{path}?frames=minified", headers=portal.staff).text
     assert "app.js" in minified
     assert "const price = item.offer.price;" not in minified
