@@ -19,7 +19,9 @@ def payments_created(since: datetime, until: datetime) -> IntervalSection:
         payments.count(),
         [
             IntervalRow(
-                payment.formatted_amount,
+                f"Order {payment.order_id}, {payment.formatted_amount}"
+                if payment.order_id
+                else payment.formatted_amount,
                 str(payment.status or payment.state).replace("_", " "),
                 reverse("payments:payment-page", args=[payment.uuid]),
             )

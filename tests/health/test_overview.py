@@ -185,7 +185,7 @@ def test_the_timeline_shows_figures_with_the_same_marks_and_range(staff: Client)
 def test_an_interval_lists_its_errors_alerts_and_payments(staff: Client) -> None:
     make_alert(key="a", title="Checkout is down", now=NOW - timedelta(minutes=5))
     make_alert(key="b", title="Much earlier", now=NOW - timedelta(hours=5))
-    payment = make_payment()
+    payment = make_payment(order_id="o-1042")
     payment.created_at = NOW - timedelta(minutes=5)
     payment.save()
 
@@ -197,6 +197,7 @@ def test_an_interval_lists_its_errors_alerts_and_payments(staff: Client) -> None
     assert "Checkout is down" in page
     assert "Much earlier" not in page
     assert reverse("payments:payment-page", args=[payment.uuid]) in page
+    assert "Order o-1042, " in page
     assert "4 Mar 2026, 11:50:00 UTC to 4 Mar 2026, 12:00:00 UTC" in page
 
 
