@@ -23,6 +23,7 @@ SEVERITIES = {
     **dict.fromkeys(("medium", "minor", "low", "p4"), Severity.MEDIUM),
     **dict.fromkeys(("info", "informational", "information", "none", "debug", "p5"), Severity.INFO),
 }
+SOURCE_NAMES = {"alertmanager": "Alertmanager", "grafana": "Grafana", "generic": "The other system"}
 # The portal uses labels with these names for other purposes.
 _RESERVED_LABELS = {"group", "name"}
 MAX_LABELS = 50
@@ -74,7 +75,9 @@ def receive(
                 app=app,
             )
             counts.firing += 1
-        elif clear_problem(key=key, now=now, text=f"{source} reported that it is resolved"):
+        elif clear_problem(
+            key=key, now=now, text=f"{SOURCE_NAMES[source]} reported that it is resolved"
+        ):
             counts.resolved += 1
         else:
             counts.unknown += 1

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from django.conf import settings
 
-from core.clients.models import ClientApp, ClientKey, Platform
+from core.clients.models import ApiKey, ClientApp, ClientKey, Platform, Scope
 
 
 @dataclass(frozen=True)
@@ -38,10 +38,42 @@ _CI = """export SENTRY_URL={base} SENTRY_ORG=opsportal SENTRY_PROJECT={slug} SEN
 npx @sentry/cli sourcemaps inject ./dist && npx @sentry/cli sourcemaps upload --release "$VERSION" ./dist"""
 
 
-def for_ci(app: ClientApp, secret: str) -> Snippet:
-    """Return the shell commands with which a CI job uploads source maps. `secret` is the secret of an API key."""
-    code = _CI.format(base=settings.BASE_URL, slug=app.slug, secret=secret)
-    return Snippet("snippet-ci", "Upload source maps from CI", code)
+_ALERTMANAGER = """receivers:
+- name: opsportal
+  webhook_configs:
+  - url: {base}/api/v1/alerts/receive/alertmanager/
+    http_config:
+      authorization: {{credentials: {secret}}}"""
+_GRAFANA = """Integration: Webhook
+URL: {base}/api/v1/alerts/receive/grafana/
+Authorization header, scheme: Bearer
+Authorization header, credentials: {secret}"""
+_ALERT = """curl -sS {base}/api/v1/alerts/receive/generic/ \\
+  -H 'Authorization: Bearer {secret}' -H 'Content-Type: application/json' \\
+  -d '{{"key": "gate-4", "title": "Gate 4 is offline", "severity": "high", "status": "firing"}}'"""
+
+_BY_SCOPE = {
+    Scope.RELEASES: [("ci", "Upload source maps from CI", _CI)],
+    Scope.ALERTS: [
+        ("alertmanager", "Receive alerts of Alertmanager (alertmanager.yml)", _ALERTMANAGER),
+        ("grafana", "Receive alerts of Grafana (new contact point)", _GRAFANA),
+        ("alert", 'Receive alerts of other systems (status "resolved" ends the alert)', _ALERT),
+    ],
+}
+
+
+def for_api_key(app: ClientApp, key: ApiKey, secret: str) -> list[Snippet]:
+    """Return what to copy into CI or into another system, depending on the scopes of a new key."""
+    return [
+        Snippet(
+            f"snippet-{name}",
+            title,
+            code.format(base=settings.BASE_URL, slug=app.slug, secret=secret),
+        )
+        for scope, snippets in _BY_SCOPE.items()
+        if scope in key.scopes
+        for name, title, code in snippets
+    ]
 
 
 def for_app(app: ClientApp, key: ClientKey) -> list[Snippet]:

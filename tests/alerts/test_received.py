@@ -1,6 +1,7 @@
 """Test alerts of other systems: Alertmanager, Grafana, and anything that posts JSON."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -94,6 +95,25 @@ def test_a_firing_alert_opens_here_once_and_is_resolved_with_its_source(
     assert active.labels["instance"] == "db1"
     assert active.metadata["alert group"] == "cluster=eu"
     assert active.metadata["runbook"] == "https://wiki.example/disk"
+
+
+def test_the_pages_show_the_names_of_labels_as_words_and_no_separator_without_a_text(
+    client: Client, admin_client: Client, key: str
+) -> None:
+    problem = {"title": "Gate 4 is offline", "key": "g4", "labels": {"grafana_folder": "Gates"}}
+    post(client, key, "generic", problem)
+    [alert] = SystemAlert.objects.all()
+
+    listed = admin_client.get("/admin/alerts/").content.decode()
+    page = admin_client.get(alert.get_absolute_url()).content.decode()
+    post(client, key, "generic", {**problem, "status": "resolved"})
+    ended = admin_client.get(alert.get_absolute_url()).content.decode()
+
+    [row] = re.findall(r"Gate 4 is offline</a>(.*?)</td>", listed, re.S)
+    assert alert.source in row
+    assert "·" not in row
+    assert "<dt>Grafana folder</dt>" in page
+    assert "The other system reported that it is resolved" in ended
 
 
 @pytest.mark.parametrize(

@@ -45,6 +45,33 @@ def test_the_page_shows_the_dsn_and_setup_instructions(
     assert "/api/v1/errors/" in page
 
 
+@pytest.mark.parametrize(
+    ("scope", "shown"),
+    [
+        (Scope.RELEASES, ["SENTRY_AUTH_TOKEN=ops_"]),
+        (
+            Scope.ALERTS,
+            [
+                "/api/v1/alerts/receive/alertmanager/",
+                "credentials: ops_",
+                "/api/v1/alerts/receive/grafana/",
+                "/api/v1/alerts/receive/generic/ \\",
+            ],
+        ),
+        (Scope.INGEST, []),
+    ],
+)
+def test_a_new_key_comes_with_what_to_enter_in_the_system_that_uses_it(
+    admin_client: Client, app: ClientApp, scope: Scope, shown: list[str]
+) -> None:
+    page = admin_client.post(keys_url(app, "api/add/"), {"scope": scope}).content.decode()
+
+    assert "Copy the new API key now" in page
+    assert all(text in page for text in shown)
+    assert ("SENTRY_AUTH_TOKEN" in page) == (scope == Scope.RELEASES)
+    assert ("alerts/receive" in page) == (scope == Scope.ALERTS)
+
+
 def test_registering_an_app_redirects_to_its_first_key(admin_client: Client) -> None:
     answer = admin_client.post(
         "/admin/clients/clientapp/add/",

@@ -130,9 +130,7 @@ def _page(
             for section in sorted(app_sections, key=lambda section: section.order)
             if (html := _section_html(request, section, app, now))
         ],
-        "ci_snippet": snippets.for_ci(app, secret)
-        if new_key is not None and Scope.RELEASES in new_key.scopes
-        else None,
+        "key_snippets": snippets.for_api_key(app, new_key, secret) if new_key is not None else [],
         "new_key": new_key,
         "secret": secret,
     }
