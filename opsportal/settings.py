@@ -294,6 +294,7 @@ AUTH_PASSWORD_VALIDATORS = [
 SSO_ISSUER = env.str("SSO_ISSUER", "")
 SSO_CLIENT_ID = env.str("SSO_CLIENT_ID", "")
 SSO_CLIENT_SECRET = env.str("SSO_CLIENT_SECRET", "")
+SSO_SAML_METADATA = env.str("SSO_SAML_METADATA", "")
 SSO_NAME = env.str("SSO_NAME", "single sign-on")
 SSO_EMAIL_DOMAINS: list[str] = env.list("SSO_EMAIL_DOMAINS", [])
 SSO_GROUPS_CLAIM = env.str("SSO_GROUPS_CLAIM", "groups")

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import msgspec
+import requests
 from allauth.account.models import EmailAddress
 from allauth.socialaccount.models import SocialAccount, SocialApp, SocialToken
 from django import forms
@@ -266,22 +267,28 @@ class AccessPolicyAdmin(PortalAdmin):
 
 
 class IdentityProviderForm(forms.ModelForm[IdentityProvider]):
-    issuer = forms.URLField(
+    issuer = forms.CharField(
         required=False,
-        assume_scheme="https",
-        widget=forms.URLInput(attrs={"size": 60}),
-        help_text="The URL before /.well-known/openid-configuration, for example https://accounts.google.com.",
+        max_length=500,
+        widget=forms.TextInput(attrs={"size": 60, "inputmode": "url"}),
+        help_text="OpenID Connect: the URL before /.well-known/openid-configuration, for example https://accounts.google.com.",
     )
     client_secret = forms.CharField(
         required=False,
         widget=forms.PasswordInput(attrs={"autocomplete": "new-password", "size": 60}),
         help_text="Stored encrypted and never shown. Leave it empty to keep the stored one.",
     )
+    metadata = forms.CharField(
+        required=False,
+        widget=forms.Textarea(attrs={"rows": 4, "cols": 80, "spellcheck": "false"}),
+        help_text="SAML: the provider's metadata (XML), or its URL, which is read once when you save. It has the "
+        "issuer, the address of the sign-in page and the certificates.",
+    )
 
     class Meta:
         model = IdentityProvider
         fields = (
-            "name", "slug", "kind", "is_enabled", "issuer", "client_id", "client_secret", "email_domains",
+            "name", "slug", "kind", "is_enabled", "issuer", "client_id", "client_secret", "metadata", "email_domains",
             "creates_users", "groups_claim", "role_mapping", "default_role", "replaces_second_factor",
         )  # fmt: skip
 
@@ -289,8 +296,18 @@ class IdentityProviderForm(forms.ModelForm[IdentityProvider]):
         return str(self.cleaned_data["client_secret"] or self.instance.client_secret)
 
     def clean_issuer(self) -> str:
-        issuer = str(self.cleaned_data["issuer"])
+        issuer = str(self.cleaned_data["issuer"]).strip()
         return issuer.removesuffix("/.well-known/openid-configuration").rstrip("/")
+
+    def clean_metadata(self) -> str:
+        """Return the document, which is fetched if a URL is given."""
+        text = str(self.cleaned_data["metadata"]).strip()
+        if not text.startswith(("https://", "http://")):
+            return text
+        try:
+            return single_sign_on.fetch_metadata(text).strip()
+        except requests.RequestException as error:
+            raise ValidationError(f"{text} could not be read: {error}") from None
 
     def clean_role_mapping(self) -> str:
         text = str(self.cleaned_data["role_mapping"]).strip()
@@ -308,14 +325,13 @@ class IdentityProviderForm(forms.ModelForm[IdentityProvider]):
     def clean(self) -> dict[str, Any]:
         """Require the fields that this kind of provider needs, and fetch an OpenID Connect provider's description."""
         cleaned = super().clean() or {}
-        is_openid = cleaned.get("kind") == IdentityProvider.Kind.OPENID_CONNECT
-        issuer = cleaned.get("issuer")
-        if is_openid and not issuer and "issuer" not in self.errors:
-            self.add_error("issuer", "An OpenID Connect provider needs its issuer URL.")
-        if is_openid and issuer and cleaned.get("is_enabled"):
-            problem = single_sign_on.find_problem(issuer)
-            if problem:
-                self.add_error("issuer", problem)
+        kind = cleaned.get("kind")
+        if kind == IdentityProvider.Kind.SAML:
+            self._clean_saml(cleaned)
+        elif kind and not cleaned.get("client_id"):
+            self.add_error("client_id", "Enter the client ID of this portal at the provider.")
+        if kind == IdentityProvider.Kind.OPENID_CONNECT:
+            self._clean_openid_connect(cleaned)
         if (
             not cleaned.get("role_mapping")
             and not cleaned.get("default_role")
@@ -326,20 +342,46 @@ class IdentityProviderForm(forms.ModelForm[IdentityProvider]):
             )
         return cleaned
 
+    def _clean_openid_connect(self, cleaned: dict[str, Any]) -> None:
+        issuer = cleaned.get("issuer")
+        if "issuer" in self.errors:
+            return
+        if not issuer:
+            self.add_error("issuer", "An OpenID Connect provider needs its issuer URL.")
+        elif cleaned.get("is_enabled") and (problem := single_sign_on.find_problem(issuer)):
+            self.add_error("issuer", problem)
+
+    def _clean_saml(self, cleaned: dict[str, Any]) -> None:
+        """Check the metadata, which has the issuer."""
+        from core.accounts.services import saml  # noqa: PLC0415  its libraries take 11 MB
+
+        if "metadata" not in self.errors:
+            try:
+                cleaned["issuer"] = saml.read_metadata(cleaned.get("metadata", ""))["entityId"]
+            except saml.InvalidMetadata as error:
+                self.add_error("metadata", str(error))
+        if not str(cleaned.get("email_domains", "")).strip():
+            self.add_error(
+                "email_domains",
+                "A SAML provider needs the domains of your company: SAML does not say whether an address is verified,"
+                " so that only addresses of these domains count.",
+            )
+
 
 @admin.register(IdentityProvider)
 class IdentityProviderAdmin(PortalAdmin):
     section = Section.PEOPLE
-    setting_purpose = (
-        "Sign in with Entra, Google, GitHub, GitLab, Keycloak or any OpenID Connect provider."
-    )
+    setting_purpose = "Sign in with Entra, Google, GitHub, GitLab, Keycloak or any provider of OpenID Connect or SAML."
     form = IdentityProviderForm
     list_display = ("name", "kind", "issuer", "is_enabled")
     prepopulated_fields: ClassVar[dict[str, Sequence[str]]] = {"slug": ("name",)}
     readonly_fields = ("callback_url",)
     fieldsets = (
         (None, {"fields": ("name", "slug", "kind", "is_enabled")}),
-        ("Connection", {"fields": ("issuer", "client_id", "client_secret", "callback_url")}),
+        (
+            "Connection",
+            {"fields": ("issuer", "client_id", "client_secret", "metadata", "callback_url")},
+        ),
         ("Sign-in and new people", {"fields": ("email_domains", "creates_users")}),
         ("Roles", {"fields": ("groups_claim", "role_mapping", "default_role")}),
         ("Two-factor sign-in", {"fields": ("replaces_second_factor",)}),
@@ -349,10 +391,14 @@ class IdentityProviderAdmin(PortalAdmin):
     def callback_url(self, provider: IdentityProvider) -> str:
         if not provider.slug:
             return "Save the provider to see this address."
-        is_github = provider.kind == IdentityProvider.Kind.GITHUB
-        path = (
-            reverse("github_callback")
-            if is_github
-            else reverse("openid_connect_callback", args=[provider.slug])
-        )
+        match provider.kind:
+            case IdentityProvider.Kind.GITHUB:
+                path = reverse("github_callback")
+            case IdentityProvider.Kind.SAML:
+                path = reverse("access:saml-acs", args=[provider.slug])
+                described_at = reverse("access:saml-metadata", args=[provider.slug])
+                own = provider.client_id or f"{settings.BASE_URL}{described_at}"
+                return f"{settings.BASE_URL}{path} (entity ID: {own})"
+            case _:
+                path = reverse("openid_connect_callback", args=[provider.slug])
         return f"{settings.BASE_URL}{path}"

@@ -55,13 +55,14 @@ class AccessPolicy(models.Model):
 
 
 class IdentityProvider(models.Model):
-    """A service through which people sign in: any OpenID Connect provider with discovery, or GitHub."""
+    """A service through which people sign in: OpenID Connect with discovery, SAML 2.0, or GitHub."""
 
     class Kind(models.TextChoices):
         OPENID_CONNECT = (
             "openid_connect",
             "OpenID Connect (Entra, Google, GitLab, Keycloak, Okta …)",
         )
+        SAML = "saml", "SAML 2.0"
         GITHUB = "github", "GitHub"
 
     name = models.CharField(max_length=40, help_text="Shown on the button, for example Google.")
@@ -75,8 +76,9 @@ class IdentityProvider(models.Model):
     )
     kind = models.CharField(max_length=20, choices=Kind.choices, default=Kind.OPENID_CONNECT)
     issuer = models.CharField(max_length=500, blank=True)
-    client_id = models.CharField("client ID", max_length=191)
+    client_id = models.CharField("client ID", max_length=191, blank=True)
     client_secret = SealedTextField(blank=True)
+    metadata = models.TextField("metadata of a SAML provider", blank=True)
     is_enabled = models.BooleanField("enabled", default=True)
     email_domains = models.CharField(
         "e-mail domains",
@@ -91,10 +93,10 @@ class IdentityProvider(models.Model):
         help_text="A person who signs in for the first time gets an account. Otherwise an owner adds people first.",
     )
     groups_claim = models.CharField(
-        max_length=60,
+        max_length=200,
         default="groups",
         blank=True,
-        help_text="The claim with a person's groups.",
+        help_text="The claim, or the attribute of SAML, with a person's groups.",
     )
     role_mapping = models.TextField(
         "groups and roles",

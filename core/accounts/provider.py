@@ -1,4 +1,4 @@
-"""Check the signature and the subject of the ID token in a sign-in with OpenID Connect.
+"""Check the ID token in a sign-in with OpenID Connect, and read the person from a checked response of SAML.
 
 allauth finds this module by its name.
 
@@ -15,8 +15,9 @@ from allauth.socialaccount.models import SocialApp, SocialLogin, SocialToken
 from allauth.socialaccount.providers.oauth2.client import OAuth2Error
 from allauth.socialaccount.providers.openid_connect.provider import OpenIDConnectProvider
 from allauth.socialaccount.providers.openid_connect.views import OpenIDConnectOAuth2Adapter
+from allauth.socialaccount.providers.saml.provider import SAMLProvider
 from django.conf import settings
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 
 ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")  # fmt: skip
@@ -80,4 +81,32 @@ class PortalOpenIDConnectProvider(OpenIDConnectProvider):
         return {}
 
 
-provider_classes = [PortalOpenIDConnectProvider]
+class PortalSAMLProvider(SAMLProvider):
+    """Send the portal's request, and use the attributes for the sign-in only."""
+
+    def redirect(
+        self,
+        request: HttpRequest,
+        process: str,
+        next_url: str | None = None,
+        data: Any = None,
+        **kwargs: Any,
+    ) -> HttpResponse:
+        from core.accounts.services import saml  # noqa: PLC0415  its libraries take 11 MB
+
+        location, request_id = saml.start_request(
+            self.app.settings["slug"], self.app.client_id, self.app.settings["metadata"]
+        )
+        self.stash_redirect_state(request, process, next_url, data, state_id=request_id, **kwargs)
+        return HttpResponseRedirect(location)
+
+    def sociallogin_from_response(self, request: HttpRequest, response: Any) -> SocialLogin:
+        login: SocialLogin = super().sociallogin_from_response(request, response)
+        login.claims = response.get_attributes()
+        return login
+
+    def extract_extra_data(self, data: Any) -> dict[str, Any]:
+        return {}
+
+
+provider_classes = [PortalOpenIDConnectProvider, PortalSAMLProvider]

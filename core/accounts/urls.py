@@ -5,6 +5,7 @@ from django.urls import include, path
 from core.accounts.views import (
     passkeys,
     password_reset,
+    saml,
     sessions,
     sign_in,
     single_sign_on,
@@ -26,6 +27,9 @@ own = [
     ),
     path("admin/login/verify/", sign_in.verify, name="login-verify"),
     path("admin/sso/<slug:slug>/", single_sign_on.start, name="single-sign-on"),
+    path("admin/sso/<slug:slug>/metadata/", saml.metadata, name="saml-metadata"),
+    path("admin/sso/<slug:slug>/acs/", saml.acs, name="saml-acs"),
+    path("admin/sso/<slug:slug>/acs/finish/", saml.finish, name="saml-finish"),
     path("admin/passkeys/options/", passkeys.creation_options, name="passkey-options"),
     path("admin/passkeys/add/", passkeys.add, name="passkey-add"),
     path("admin/passkeys/<int:passkey_id>/remove/", staff(passkeys.remove), name="passkey-remove"),

@@ -26,16 +26,42 @@ from core.lib.outbound.exceptions import ForbiddenAddress
 from core.lib.outbound.guard import check_public_url
 
 NEEDED = ("issuer", "authorization_endpoint", "token_endpoint", "userinfo_endpoint", "jwks_uri")
+# The names under which providers send a person's data: of SAML's own profile, of Microsoft, and plain ones.
+SAML_ATTRIBUTES = {
+    "uid": ["urn:oasis:names:tc:SAML:attribute:subject-id"],
+    "email": [
+        "urn:oid:0.9.2342.19200300.100.1.3",
+        "http://schemas.xmlsoap.org/ws/2005/05/identity/claims/emailaddress",
+        "email",
+        "mail",
+    ],
+    "first_name": [
+        "urn:oid:2.5.4.42",
+        "http://schemas.xmlsoap.org/ws/2005/05/identity/claims/givenname",
+        "firstName",
+        "givenName",
+    ],
+    "last_name": [
+        "urn:oid:2.5.4.4",
+        "http://schemas.xmlsoap.org/ws/2005/05/identity/claims/surname",
+        "lastName",
+        "sn",
+    ],
+}
 FROM_ENVIRONMENT = "environment"  # The settings SSO_… describe the provider with this slug.
 
 
 def provider_from_settings() -> IdentityProvider | None:
     """Return the provider that the settings SSO_… configure, or None. This provider has no database row."""
-    if not (settings.SSO_ISSUER and settings.SSO_CLIENT_ID):
+    is_saml = bool(settings.SSO_SAML_METADATA)
+    if not is_saml and not (settings.SSO_ISSUER and settings.SSO_CLIENT_ID):
         return None
+    kinds = IdentityProvider.Kind
     return IdentityProvider(
         name=settings.SSO_NAME,
         slug=FROM_ENVIRONMENT,
+        kind=kinds.SAML if is_saml else kinds.OPENID_CONNECT,
+        metadata=settings.SSO_SAML_METADATA,
         issuer=settings.SSO_ISSUER,
         client_id=settings.SSO_CLIENT_ID,
         client_secret=settings.SSO_CLIENT_SECRET,
@@ -69,6 +95,16 @@ def find_problem(issuer: str) -> str:
     if found["issuer"].rstrip("/") != issuer.rstrip("/"):
         return f"The provider calls itself {found['issuer']}. Enter that as its issuer."
     return ""
+
+
+def fetch_metadata(url: str) -> str:
+    """Return the document at the URL. Raises requests.RequestException."""
+    with _GuardedSession() as session:
+        response = session.get(url)
+    response.raise_for_status()
+    if response.status_code != 200:
+        raise requests.RequestException(f"it answers with status {response.status_code}")
+    return response.text
 
 
 def may_use_password(user: User) -> bool:
@@ -193,11 +229,11 @@ class ProviderAdapter(DefaultSocialAccountAdapter):
         return [
             SocialApp(
                 provider=one.kind,
-                provider_id=one.slug if one.kind == IdentityProvider.Kind.OPENID_CONNECT else "",
+                provider_id="" if one.kind == IdentityProvider.Kind.GITHUB else one.slug,
                 name=one.name,
                 client_id=one.client_id,
                 secret=one.client_secret,
-                settings={"server_url": one.issuer.rstrip("/"), "slug": one.slug},
+                settings=_settings_of(one),
             )
             for one in enabled_providers()
             if provider in (None, one.kind, one.slug) and client_id in (None, one.client_id)
@@ -286,14 +322,9 @@ class ProviderAdapter(DefaultSocialAccountAdapter):
         extra_context: Any = None,
     ) -> None:
         """Answer a failed or cancelled sign-in with a page, and record why it failed."""
-        audit.record(
-            None, "single sign-on failed", detail=f"{provider.app.name}: {exception or error}"
-        )
-        if error == "cancelled":
-            text = "The sign-in was cancelled."
-        else:
-            text = f"{provider.app.name} did not confirm who you are. Try again."
-        raise ImmediateHttpResponse(refusal_page(request, text, 401))
+        is_cancelled = error == "cancelled"
+        page = failure_page(request, provider.app.name, str(exception or error), is_cancelled)
+        raise ImmediateHttpResponse(page)
 
 
 class AccountAdapter(DefaultAccountAdapter):
@@ -311,10 +342,31 @@ class AccountAdapter(DefaultAccountAdapter):
         return response
 
 
+def failure_page(
+    request: HttpRequest, provider: str, reason: str, is_cancelled: bool = False
+) -> HttpResponse:
+    """Record why a sign-in failed, and return the page for the person, without the reason."""
+    audit.record(None, "single sign-on failed", detail=f"{provider}: {reason}"[:500])
+    text = f"{provider} did not confirm who you are. Try again."
+    return refusal_page(request, "The sign-in was cancelled." if is_cancelled else text, 401)
+
+
 def refusal_page(request: HttpRequest, text: str, status: int) -> HttpResponse:
     """Return the page that says why a person is not signed in."""
     context = {**admin.site.each_context(request), "title": "Sign in", "text": text}
     return render(request, "access/not_signed_in.html", context, status=status)
+
+
+def _settings_of(provider: IdentityProvider) -> dict[str, Any]:
+    if provider.kind != IdentityProvider.Kind.SAML:
+        return {"server_url": provider.issuer.rstrip("/"), "slug": provider.slug}
+    return {
+        "slug": provider.slug,
+        "metadata": provider.metadata,
+        "attribute_mapping": SAML_ATTRIBUTES,
+        # SAML does not say whether an address is verified: the company vouches for those of its own domains.
+        "verified_email": provider.domains,
+    }
 
 
 def _provider_of(login: SocialLogin) -> IdentityProvider:

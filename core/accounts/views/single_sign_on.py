@@ -1,6 +1,7 @@
 """Start and complete a sign-in through an identity provider."""
 
 import requests
+from allauth.socialaccount.adapter import get_adapter
 from allauth.socialaccount.models import SocialApp
 from allauth.socialaccount.providers.github.views import GitHubOAuth2Adapter
 from allauth.socialaccount.providers.oauth2.views import (
@@ -30,7 +31,10 @@ def start(request: HttpRequest, slug: str) -> HttpResponse:
     provider = next((one for one in single_sign_on.enabled_providers() if one.slug == slug), None)
     if provider is None:
         raise Http404("There is no such identity provider.")
-    response = _answer(OAuth2LoginView, request, provider.kind, slug)
+    if provider.kind == IdentityProvider.Kind.SAML:
+        response = get_adapter().get_provider(request, slug).redirect_from_request(request)
+    else:
+        response = _answer(OAuth2LoginView, request, provider.kind, slug)
     location = response.headers.get("Location")
     if location is None:
         return response

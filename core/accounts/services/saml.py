@@ -1,0 +1,168 @@
+"""Sign in with SAML 2.0: the portal's description, the request to the provider, and the check of its response.
+
+python3-saml checks signatures, times, audience and destination. The portal adds that the signed assertion answers the
+request of this browser, so that neither a stolen response nor one without a request is accepted.
+
+https://docs.oasis-open.org/security/saml/v2.0/saml-profiles-2.0-os.pdf, section 4.1
+"""
+
+import binascii
+from typing import Any
+from urllib.parse import urlsplit
+
+from django.conf import settings
+from django.urls import reverse
+from lxml import etree
+from onelogin.saml2.auth import OneLogin_Saml2_Auth
+from onelogin.saml2.constants import OneLogin_Saml2_Constants as Constants
+from onelogin.saml2.errors import OneLogin_Saml2_Error
+from onelogin.saml2.idp_metadata_parser import OneLogin_Saml2_IdPMetadataParser
+from onelogin.saml2.settings import OneLogin_Saml2_Settings
+
+MAX_METADATA_BYTES = 512 * 1024
+_CONFIRMATIONS = "saml:Subject/saml:SubjectConfirmation/saml:SubjectConfirmationData"
+_AUDIENCES = "saml:Conditions/saml:AudienceRestriction/saml:Audience"
+
+
+class InvalidMetadata(Exception):
+    """The provider's metadata cannot be used. The message says why."""
+
+
+class InvalidResponse(Exception):
+    """The provider's response does not prove who the person is. The message says why, for the audit log."""
+
+
+def read_metadata(text: str) -> dict[str, Any]:
+    """Return the provider in a metadata document as settings of python3-saml. Raises InvalidMetadata."""
+    if not text.strip():
+        raise InvalidMetadata("Paste the metadata of the provider, or enter its URL.")
+    if len(text) > MAX_METADATA_BYTES:
+        raise InvalidMetadata("The metadata is too long.")
+    if "<!DOCTYPE" in text:
+        raise InvalidMetadata("The metadata has a document type, which is not allowed.")
+    try:
+        found = OneLogin_Saml2_IdPMetadataParser.parse(
+            text, required_sso_binding=Constants.BINDING_HTTP_REDIRECT
+        ).get("idp", {})
+    except (etree.XMLSyntaxError, OneLogin_Saml2_Error, ValueError) as error:
+        raise InvalidMetadata(f"The metadata is not valid XML: {error}") from error
+    missing = [
+        label
+        for label, is_there in (
+            ("an entityID", found.get("entityId")),
+            ("a SingleSignOnService with HTTP-Redirect", found.get("singleSignOnService")),
+            ("a certificate for signing", found.get("x509cert") or found.get("x509certMulti")),
+        )
+        if not is_there
+    ]
+    if missing:
+        raise InvalidMetadata(f"The metadata lacks {', '.join(missing)}.")
+    address = urlsplit(found["singleSignOnService"]["url"])
+    if address.scheme not in ("https", "http") or not address.netloc:
+        raise InvalidMetadata("The address of the SingleSignOnService is not a web address.")
+    return {name: found[name] for name in found if name != "singleLogoutService"}
+
+
+def acs_url(slug: str) -> str:
+    """Return the address to which the provider's page sends its response."""
+    return f"{settings.BASE_URL}{reverse('access:saml-acs', args=[slug])}"
+
+
+def entity_id(slug: str, chosen: str = "") -> str:
+    """Return the portal's name at the provider."""
+    return chosen or f"{settings.BASE_URL}{reverse('access:saml-metadata', args=[slug])}"
+
+
+def portal_metadata(slug: str, chosen_entity_id: str) -> bytes:
+    """Return the description of the portal, which a provider can import."""
+    config = {"strict": True, "sp": _portal(slug, chosen_entity_id), "security": _SECURITY}
+    text = OneLogin_Saml2_Settings(config, sp_validation_only=True).get_sp_metadata()
+    return text if isinstance(text, bytes) else text.encode()
+
+
+def start_request(slug: str, chosen_entity_id: str, metadata: str) -> tuple[str, str]:
+    """Return the address to which the browser goes, and the id of the request in it."""
+    auth = _auth(slug, chosen_entity_id, metadata, {})
+    location = auth.login(return_to="")
+    return str(location), str(auth.get_last_request_id())
+
+
+def check_response(
+    slug: str, chosen_entity_id: str, metadata: str, response: str
+) -> tuple[OneLogin_Saml2_Auth, str]:
+    """Return the checked response, and the id of the request that it answers. Raises InvalidResponse.
+
+    The caller must check that this browser sent the request.
+    """
+    auth = _auth(slug, chosen_entity_id, metadata, {"SAMLResponse": response})
+    try:
+        auth.process_response()
+    except (binascii.Error, OneLogin_Saml2_Error, etree.XMLSyntaxError, ValueError) as error:
+        raise InvalidResponse(str(error) or type(error).__name__) from error
+    if auth.get_errors() or not auth.is_authenticated():
+        raise InvalidResponse(auth.get_last_error_reason() or ", ".join(auth.get_errors()))
+    request_id = str(auth.get_last_response_in_response_to() or "")
+    _check_assertion(auth.get_last_response_xml(), request_id, entity_id(slug, chosen_entity_id))
+    if auth.get_nameid_format() == Constants.NAMEID_TRANSIENT:
+        raise InvalidResponse(
+            "the NameID changes at every sign-in (transient); use persistent or emailAddress"
+        )
+    return auth, request_id
+
+
+def _check_assertion(document: str, request_id: str, audience: str) -> None:
+    """Require what python3-saml checks only if it is there: the request, the audience and the time of expiry.
+
+    The response around a signed assertion need not be signed, so that only what the assertion itself says counts.
+    """
+    parser = etree.XMLParser(resolve_entities=False, no_network=True)
+    found = etree.fromstring(document.encode(), parser).findall("saml:Assertion", Constants.NSMAP)
+    assertion = found[0] if len(found) == 1 else etree.Element("none")
+    confirmations = assertion.findall(_CONFIRMATIONS, Constants.NSMAP)
+    if not request_id or {one.get("InResponseTo") for one in confirmations} != {request_id}:
+        raise InvalidResponse("the assertion does not answer a request of this portal")
+    if not all(one.get("NotOnOrAfter") for one in confirmations):
+        raise InvalidResponse("the assertion has no time of expiry")
+    audiences = {one.text for one in assertion.findall(_AUDIENCES, Constants.NSMAP)}
+    if audience not in audiences:
+        raise InvalidResponse("the assertion does not name this portal as its audience")
+
+
+_SECURITY = {
+    "rejectDeprecatedAlgorithm": True,
+    "allowSingleLabelDomains": True,  # Hosts of an internal network may have such names.
+    "requestedAuthnContext": False,
+    "wantNameId": True,
+    "wantAttributeStatement": False,
+    "allowRepeatAttributeName": True,
+    "digestAlgorithm": Constants.SHA256,
+    "signatureAlgorithm": Constants.RSA_SHA256,
+}
+
+
+def _portal(slug: str, chosen_entity_id: str) -> dict[str, Any]:
+    return {
+        "entityId": entity_id(slug, chosen_entity_id),
+        "assertionConsumerService": {"url": acs_url(slug), "binding": Constants.BINDING_HTTP_POST},
+        "NameIDFormat": Constants.NAMEID_UNSPECIFIED,
+    }
+
+
+def _auth(
+    slug: str, chosen_entity_id: str, metadata: str, posted: dict[str, str]
+) -> OneLogin_Saml2_Auth:
+    address = urlsplit(acs_url(slug))
+    request = {  # The address is the public one, which a proxy may have changed.
+        "https": "on" if address.scheme == "https" else "off",
+        "http_host": address.netloc,
+        "script_name": address.path,
+        "get_data": {},
+        "post_data": posted,
+    }
+    config = {
+        "strict": True,
+        "security": _SECURITY,
+        "sp": _portal(slug, chosen_entity_id),
+        "idp": read_metadata(metadata),
+    }
+    return OneLogin_Saml2_Auth(request, config)

@@ -1,0 +1,406 @@
+"""People sign in through a SAML provider, and assertions that prove nothing are refused."""
+
+import base64
+import html
+import os
+import re
+import subprocess
+import sys
+import zlib
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import httpx
+import pytest
+import time_machine
+import xmlsec
+from django.contrib.auth.models import User
+from django.contrib.sessions.models import Session
+from django.test import Client
+from lxml import etree
+from pytest_django import Settings
+
+from core.accounts.models import AuditEvent, IdentityProvider
+from core.accounts.services.roles import Role
+from tests.accounts.sign_in.identity_providers import START, make_provider, roles
+from tests.accounts.sign_in.support import LOGIN, is_in
+from tests.servers.saml_provider import (
+    TRANSIENT,
+    SAMLProviderDouble,
+    answering,
+    new_signer,
+    response_in,
+    with_other_person,
+    wrapped,
+)
+
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("loopback_providers")]
+ACS = f"{START}acs/"
+
+
+@pytest.fixture
+def saml() -> Iterator[SAMLProviderDouble]:
+    provider = SAMLProviderDouble()
+    yield provider
+    provider.close()
+
+
+@pytest.fixture
+def company_saml(loopback_providers: None, saml: SAMLProviderDouble) -> IdentityProvider:
+    return make_provider(
+        kind=IdentityProvider.Kind.SAML,
+        client_id="",
+        client_secret="",
+        issuer=saml.entity_id,
+        metadata=saml.metadata(),
+        email_domains="shop.example",
+    )
+
+
+def location_of(client: Client, **data: str) -> str:
+    """Press the button, and return the address to which the browser goes."""
+    found = re.search(r'content="0;url=([^"]+)"', client.post(START, data).content.decode())
+    assert found
+    return html.unescape(found[1])
+
+
+def ask(client: Client, **data: str) -> str:
+    """Press the button, sign in at the provider, and return its response."""
+    return response_in(httpx.get(location_of(client, **data)).text)
+
+
+def post(client: Client, response: str) -> Any:
+    """Send the response as the provider's page does, and follow the redirect."""
+    sent = client.post(ACS, {"SAMLResponse": response}, headers={"Origin": "https://evil.example"})
+    assert sent["Location"] == f"{ACS}finish/"
+    return client.get(sent["Location"])
+
+
+def is_refused(client: Client, answer: Any) -> bool:
+    return answer.status_code == 401 and not is_in(client) and not User.objects.exists()
+
+
+def reason() -> str:
+    return AuditEvent.objects.get(action="single sign-on failed").detail
+
+
+@pytest.mark.parametrize("signs", ["assertion", "response"])
+def test_a_person_signs_in_and_gets_the_roles_of_the_groups(
+    signs: str, client: Client, company_saml: IdentityProvider, saml: SAMLProviderDouble
+) -> None:
+    IdentityProvider.objects.update(role_mapping="platform = Owner")
+    saml.attributes |= {"groups": ["platform", "all"], "givenName": ["Anna"]}
+    saml.signs = signs
+
+    answer = post(client, ask(client))
+
+    assert (answer.status_code, answer["Location"]) == (302, "/admin/system-health/")
+    assert is_in(client)
+    user = User.objects.get()
+    assert (user.email, user.first_name) == ("anna@shop.example", "Anna")
+    assert roles(user) == {Role.OWNER}
+    assert not user.has_usable_password()
+
+
+def test_the_name_id_identifies_the_person_even_if_the_address_changes(
+    client: Client, company_saml: IdentityProvider, saml: SAMLProviderDouble
+) -> None:
+    post(client, ask(client))
+    client.logout()
+    saml.attributes["email"] = ["anna.meier@shop.example"]
+
+    post(client, ask(client))
+
+    assert is_in(client)
+    assert User.objects.count() == 1
+
+
+@pytest.mark.parametrize("address", ["anna@shop.example", "ANNA@shop.example"])
+def test_an_existing_user_is_linked_by_an_address_of_the_company(
+    address: str,
+    client: Client,
+    company_saml: IdentityProvider,
+    saml: SAMLProviderDouble,
+    owner: User,
+) -> None:
+    saml.attributes["email"] = [address]
+
+    post(client, ask(client))
+
+    assert is_in(client)
+    assert User.objects.get() == owner
+
+
+def test_an_address_of_another_domain_links_no_one(
+    client: Client, company_saml: IdentityProvider, saml: SAMLProviderDouble
+) -> None:
+    User.objects.create_superuser("boss", "boss@bank.example", "x")
+    saml.attributes["email"] = ["boss@bank.example"]
+
+    assert post(client, ask(client)).status_code == 403
+    assert not is_in(client)
+
+
+@pytest.mark.parametrize(
+    ("lie", "why"),
+    [
+        ({"audience": "https://other.example/metadata/"}, "not a valid audience"),
+        ({"audience": ""}, "audience"),
+        ({"issuer": "https://evil.example"}, "issuer"),
+        ({"recipient": "https://other.example/acs/"}, "SubjectConfirmation"),
+        ({"destination": "https://other.example/acs/"}, "instead of"),
+        ({"expires_in": timedelta(minutes=-10)}, "expired"),
+        ({"begins_in": timedelta(minutes=10)}, "not yet valid"),
+        ({"in_response_to": "_another"}, "SubjectConfirmation"),
+        ({"in_response_to": ""}, "does not answer a request"),
+        ({"signs": ""}, "No Signature"),
+        ({"algorithm": xmlsec.Transform.RSA_SHA1}, "Deprecated"),
+        ({"name_id_format": TRANSIENT}, "transient"),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
+)
+def test_an_assertion_that_is_not_for_this_sign_in_is_refused(
+    lie: dict[str, Any],
+    why: str,
+    client: Client,
+    company_saml: IdentityProvider,
+    saml: SAMLProviderDouble,
+) -> None:
+    for name, value in lie.items():
+        setattr(saml, name, value)
+
+    assert is_refused(client, post(client, ask(client)))
+    assert why in reason()
+
+
+def test_an_assertion_of_another_key_is_refused(
+    client: Client, company_saml: IdentityProvider, saml: SAMLProviderDouble
+) -> None:
+    saml.signer = new_signer()
+
+    assert is_refused(client, post(client, ask(client)))
+    assert "Signature validation failed" in reason()
+
+
+@pytest.mark.parametrize("forge", [with_other_person, wrapped])
+@pytest.mark.parametrize("signs", ["assertion", "response"])
+def test_a_changed_or_wrapped_assertion_is_refused(
+    signs: str,
+    forge: Callable[[str, str], str],
+    client: Client,
+    company_saml: IdentityProvider,
+    saml: SAMLProviderDouble,
+) -> None:
+    saml.signs = signs
+
+    assert is_refused(client, post(client, forge(ask(client), "the-owner")))
+
+
+def test_an_expired_assertion_is_refused_later(
+    client: Client, company_saml: IdentityProvider, fixed_clock: time_machine.Traveller
+) -> None:
+    response = ask(client)
+    fixed_clock.shift(timedelta(minutes=9))
+
+    assert is_refused(client, post(client, response))
+
+
+def test_a_response_is_accepted_once(client: Client, company_saml: IdentityProvider) -> None:
+    response = ask(client)
+    assert post(client, response).status_code == 302
+    client.logout()
+
+    assert post(client, response).status_code == 401
+    assert not is_in(client)
+
+
+def test_a_response_of_another_browser_is_refused(
+    client: Client, company_saml: IdentityProvider
+) -> None:
+    response = ask(client)
+    other = Client()
+
+    assert is_refused(other, post(other, response))
+    assert "this browser did not ask" in reason()
+
+
+def test_a_stolen_assertion_in_a_response_to_another_request_is_refused(
+    client: Client, company_saml: IdentityProvider
+) -> None:
+    stolen = ask(client)
+    thief = Client()
+    request = parse_qs(urlsplit(location_of(thief)).query)["SAMLRequest"][0]
+    asked = etree.fromstring(zlib.decompress(base64.b64decode(request), -15))
+
+    assert is_refused(thief, post(thief, answering(stolen, str(asked.get("ID")))))
+
+
+@pytest.mark.parametrize(
+    "response", ["", "%%%", "bm90IHhtbA==", base64.b64encode(b"<a/>").decode(), "x" * 300_000]
+)
+def test_what_is_no_response_is_refused(
+    response: str, client: Client, company_saml: IdentityProvider
+) -> None:
+    assert is_refused(client, post(client, response))
+
+
+def test_a_response_with_a_document_type_is_refused(
+    client: Client, company_saml: IdentityProvider
+) -> None:
+    document = base64.b64decode(ask(client)).decode()
+    bomb = '<!DOCTYPE a [<!ENTITY b SYSTEM "file:///etc/hostname">]>' + document
+    bomb = re.sub(r"(<saml:NameID[^>]*>)[^<]*", r"\1&b;", bomb)
+
+    assert is_refused(client, post(client, base64.b64encode(bomb.encode()).decode()))
+
+
+def test_a_kept_response_is_deleted_and_expires_soon(
+    client: Client, company_saml: IdentityProvider
+) -> None:
+    client.post(ACS, {"SAMLResponse": "bm90IHhtbA=="})
+    kept = client.cookies["saml-response"]
+    assert kept["path"] == f"{ACS}finish/"
+    [session] = Session.objects.filter(session_key=kept.value)
+    assert (session.expire_date.timestamp() - 1_780_000_000) <= 60
+
+    client.get(f"{ACS}finish/")
+
+    assert not Session.objects.filter(session_key=kept.value).exists()
+
+
+def test_the_next_page_is_one_of_the_portal(client: Client, company_saml: IdentityProvider) -> None:
+    assert post(client, ask(client, next="https://evil.example/"))["Location"] == (
+        "/admin/system-health/"
+    )
+
+
+def test_the_portal_describes_itself_to_the_provider(
+    client: Client, company_saml: IdentityProvider
+) -> None:
+    answer = client.get(f"{START}metadata/")
+
+    assert answer["Content-Type"] == "application/samlmetadata+xml"
+    assert 'entityID="http://testserver/admin/sso/company/metadata/"' in answer.content.decode()
+    assert 'Location="http://testserver/admin/sso/company/acs/"' in answer.content.decode()
+
+
+def test_only_a_saml_provider_has_these_addresses(
+    client: Client, company_saml: IdentityProvider
+) -> None:
+    IdentityProvider.objects.update(kind=IdentityProvider.Kind.OPENID_CONNECT)
+
+    assert client.get(f"{START}metadata/").status_code == 404
+    assert client.post(ACS, {"SAMLResponse": "x"}).status_code == 404
+    assert client.get(f"{ACS}finish/").status_code == 404
+
+
+# --- settings ------------------------------------------------------------------------------------
+
+FORM = {
+    "name": "Company", "slug": "company", "kind": "saml", "is_enabled": "on", "email_domains": "shop.example",
+    "groups_claim": "groups", "role_mapping": "platform = Owner", "creates_users": "on",
+}  # fmt: skip
+ADD = "/admin/access/identityprovider/add/"
+
+
+@pytest.mark.parametrize("is_fetched", [False, True])
+def test_a_provider_is_added_by_its_metadata_or_the_url_of_it(
+    is_fetched: bool, client: Client, owner: User, saml: SAMLProviderDouble
+) -> None:
+    client.force_login(owner)
+    given = saml.entity_id if is_fetched else saml.metadata()
+
+    assert client.post(ADD, {**FORM, "metadata": given}).status_code == 302
+
+    stored = IdentityProvider.objects.get()
+    assert (stored.issuer, stored.metadata) == (saml.entity_id, saml.metadata())
+    shown = client.get(f"/admin/access/identityprovider/{stored.pk}/change/").content.decode()
+    assert "http://testserver/admin/sso/company/acs/" in shown
+    assert "entity ID: http://testserver/admin/sso/company/metadata/" in shown
+    client.logout()
+    saml.attributes["groups"] = ["platform"]
+    post(client, ask(client))
+    assert is_in(client)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"metadata": ""}, "Paste the metadata of the provider"),
+        ({"metadata": "<a/>"}, "lacks an entityID, a SingleSignOnService"),
+        ({"metadata": "<a"}, "is not valid XML"),
+        ({"metadata": "<!DOCTYPE a><a/>"}, "a document type"),
+        ({"metadata": "http://10.0.0.1/metadata"}, "not a public address"),
+        ({"metadata": "no certificate"}, "lacks a certificate for signing"),
+        ({"metadata": "no web address"}, "is not a web address"),
+        ({"email_domains": ""}, "A SAML provider needs the domains of your company"),
+    ],
+    ids=lambda value: " ".join(value.values()) if isinstance(value, dict) else "",
+)
+def test_wrong_metadata_is_explained(
+    change: dict[str, str], message: str, client: Client, owner: User, saml: SAMLProviderDouble
+) -> None:
+    broken = {
+        "no certificate": re.sub("<md:KeyDescriptor.*</md:KeyDescriptor>", "", saml.metadata()),
+        "no web address": saml.metadata().replace(f"{saml.http.url}/sso", "javascript:alert(1)"),
+    }
+    data = {**FORM, "metadata": saml.metadata(), **change}
+    data["metadata"] = broken.get(data["metadata"], data["metadata"])
+    client.force_login(owner)
+
+    answer = client.post(ADD, data)
+
+    assert message in html.unescape(answer.content.decode())
+    assert not IdentityProvider.objects.exists()
+
+
+def test_both_certificates_are_accepted_during_a_rotation(
+    client: Client, company_saml: IdentityProvider, saml: SAMLProviderDouble
+) -> None:
+    following = new_signer()
+    both = re.search("<md:KeyDescriptor.*</md:KeyDescriptor>", saml.metadata(following))
+    assert both
+    metadata = saml.metadata().replace("<md:SingleSign", f"{both[0]}<md:SingleSign")
+    IdentityProvider.objects.update(metadata=metadata)
+
+    for signer in (saml.signer, following):
+        saml.signer = signer
+        post(client, ask(client))
+        assert is_in(client)
+        client.logout()
+
+
+def test_the_environment_configures_a_provider(
+    client: Client, saml: SAMLProviderDouble, settings: Settings
+) -> None:
+    settings.SSO_SAML_METADATA, settings.SSO_NAME = saml.metadata(), "Acme"
+    settings.SSO_EMAIL_DOMAINS, settings.SSO_ROLES = ["shop.example"], {"platform": "Owner"}
+    saml.attributes["groups"] = ["platform"]
+    assert "Continue with Acme" in client.get(LOGIN).content.decode()
+
+    page = client.post("/admin/sso/environment/").content.decode()
+    found = re.search(r'content="0;url=([^"]+)"', page)
+    assert found
+    response = response_in(httpx.get(html.unescape(found[1])).text)
+    sent = client.post("/admin/sso/environment/acs/", {"SAMLResponse": response})
+    client.get(sent["Location"])
+
+    assert roles(User.objects.get()) == {Role.OWNER}
+
+
+def test_the_libraries_of_saml_are_loaded_only_when_they_are_used() -> None:
+    program = (
+        "import django, sys; django.setup(); import opsportal.urls; print('xmlsec' in sys.modules)"
+    )
+    environment = {**os.environ, "DJANGO_SETTINGS_MODULE": "opsportal.settings"}
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.stdout.strip() == "False", done.stderr
