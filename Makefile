@@ -10,6 +10,8 @@
 # make audit      known weaknesses of the locked packages (asks a service outside)
 # make sbom       a software bill of materials of the locked packages (CycloneDX), in .cache/opsportal.cdx.json
 # make image      the container image, built without a daemon; needs buildah   (PYTHON_IMAGE=… for another base)
+# make pin-images     pins the images of deploy/ by digests; needs skopeo and the registries
+# make release-notes  writes and signs the notes of this version (KEY=path of a private key of OpenSSH)
 # make bench      how fast it is, measured here
 # Checks before each commit: `pre-commit install`; the hooks run from .venv and fetch nothing (.pre-commit-config.yaml).
 
@@ -17,7 +19,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: run demo test test-fast coverage check pictures format lock audit sbom image bench install
+.PHONY: run demo test test-fast coverage check pictures format lock audit sbom image pin-images release-notes bench install
 
 run:
 	@$(PYTHON) scripts/bootstrap.py run
@@ -56,6 +58,12 @@ audit: install
 
 sbom: install
 	@$(BIN)/python scripts/sbom.py
+
+pin-images:
+	@$(PYTHON) scripts/pin_images.py $(ARGS)
+
+release-notes: sbom
+	@$(BIN)/python scripts/release_notes.py --key $(KEY) .cache/opsportal.cdx.json requirements/run.txt
 
 image:
 	@buildah build --format docker $(if $(PYTHON_IMAGE),--build-arg PYTHON_IMAGE=$(PYTHON_IMAGE)) -t opsportal $(ARGS) .

@@ -176,10 +176,13 @@ def errors_of_trace(trace_id: str) -> list[ErrorEvent]:
 
 
 def attributes_of(entry: LogEntry) -> list[tuple[str, str, bool]]:
-    """Return the name and text of each attribute, and True if the search can find this value."""
+    """Return the name and text of each attribute, by name, and True if the search can find this value.
+
+    PostgreSQL does not keep the order in which a client sent the attributes.
+    """
     return [
         (name, text, isinstance(entry.attributes.get(name), str | int | float) and len(text) < 200)
-        for name, text in pairs(entry.attributes)
+        for name, text in pairs(dict(sorted(entry.attributes.items())))
     ]
 
 

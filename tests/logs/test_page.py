@@ -43,6 +43,14 @@ def test_the_newest_entries_come_first_with_all_that_is_known(browse: Client, ad
         assert shown in text
 
 
+def test_attributes_are_shown_by_name_on_both_databases(browse: Client, add: Add) -> None:
+    add("failed", zone="north", attempt="3", exception="IntegrityError")
+
+    [row] = browse.get(URL).context["rows"]
+
+    assert [name for name, *_ in row["attributes"]] == ["attempt", "exception", "zone"]
+
+
 @pytest.mark.parametrize(
     ("query", "bodies"),
     [
