@@ -19,7 +19,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: run demo test test-fast coverage check pictures format lock audit sbom image pin-images release-notes bench install
+.PHONY: run demo test test-fast coverage check pictures format lock audit
+.PHONY: sbom image pin-images release-notes bench install
 
 run:
 	@$(PYTHON) scripts/bootstrap.py run

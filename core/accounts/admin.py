@@ -271,7 +271,8 @@ class IdentityProviderForm(forms.ModelForm[IdentityProvider]):
         required=False,
         max_length=500,
         widget=forms.TextInput(attrs={"size": 60, "inputmode": "url"}),
-        help_text="OpenID Connect: the URL before /.well-known/openid-configuration, for example https://accounts.google.com.",
+        help_text="OpenID Connect: the URL before /.well-known/openid-configuration, for example "
+        "https://accounts.google.com.",
     )
     client_secret = forms.CharField(
         required=False,
