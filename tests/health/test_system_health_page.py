@@ -42,6 +42,23 @@ def test_page_requires_a_staff_user(client: Client) -> None:
     assert client.get(PAGE).status_code == 302
 
 
+def test_widgets_beyond_the_time_budget_are_loaded_by_the_browser(
+    staff: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("health.views.system_health.RENDER_BUDGET_SECONDS", 0)
+    make_component("database", required=True)
+
+    page = staff.get(PAGE).content.decode()
+
+    assert "All systems operational" in page  # The widgets at the top have no budget.
+    assert 'hx-trigger="load, every 60s' in page
+    assert "Loading…" in page
+    complete = staff.get(PAGE, {"all": "1"}).content.decode()
+    assert "Load all widgets" in page
+    assert "Loading…" not in complete
+    assert "Database" in complete
+
+
 def test_page_starts_with_the_overall_status(staff: Client) -> None:
     make_component("database", required=True)
 

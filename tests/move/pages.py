@@ -15,7 +15,7 @@ from urllib.parse import urldefrag, urljoin, urlsplit
 import django
 import time_machine
 
-START = ["/admin/system-health/", "/admin/", "/status/"]
+START = ["/admin/system-health/?all=1", "/admin/", "/status/"]
 MAX_PAGES = 60
 # Of addresses that differ only in numbers, the program reads at most this many.
 MAX_PAGES_OF_A_KIND = 3
