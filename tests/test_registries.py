@@ -321,6 +321,7 @@ INVENTORY: dict[str, list[str]] = {
         "opsportal.pages",
         "opsportal.settings",
         "payments.payments",
+        "payments.refunds",
         "reservations.events",
         "reservations.reservations",
     ],

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 from django.urls import reverse
 
 from core.lib.app_access import limit
@@ -24,7 +24,32 @@ def find_payments(search: Search) -> Iterator[Hit]:
 
     Only complete ids are indexed.
     """
-    text = search.text
+    for payment in _find(search.text):
+        url = reverse("payments:payment-page", args=[payment.uuid])
+        detail = f"{payment.formatted_amount}, {payment.shown_status_label.lower()}"
+        yield Hit(_name(payment), url, detail, is_exact=True)
+
+
+@search_source(
+    "payments.refunds",
+    title="Actions",
+    permission="payments.change_payment",
+    order=506,
+    respects_apps=True,
+)
+def find_refunds(search: Search) -> Iterator[Hit]:
+    """Find the form that refunds a payment: the search is "refund" and an id by which the payment is found."""
+    action, _, text = search.text.partition(" ")
+    if action.casefold() != "refund" or not text.strip():
+        return
+    for payment in _find(text.strip().removeprefix("order ")):
+        if payment.refundable:
+            name = _name(payment)
+            url = reverse("payments:payment-refund", args=[payment.uuid])
+            yield Hit(f"Refund {name[0].lower()}{name[1:]}", url, payment.formatted_amount)
+
+
+def _find(text: str) -> QuerySet[Payment]:
     condition = Q(intent_id=text)
     for field in ("order_id", "reservation_id", "request_id"):
         condition |= has_value(field, text)
@@ -32,10 +57,8 @@ def find_payments(search: Search) -> Iterator[Hit]:
         condition |= has_value("customer", customer)
     for reference in parse_uuids([text]):
         condition |= Q(uuid=reference)
-    for payment in limit(Payment.objects.filter(condition)).order_by("-created_at", "-pk")[
-        :MAX_HITS
-    ]:
-        url = reverse("payments:payment-page", args=[payment.uuid])
-        title = f"Order {payment.order_id}" if payment.order_id else f"Payment {payment.uuid}"
-        detail = f"{payment.formatted_amount}, {payment.shown_status_label.lower()}"
-        yield Hit(title, url, detail, is_exact=True)
+    return limit(Payment.objects.filter(condition)).order_by("-created_at", "-pk")[:MAX_HITS]
+
+
+def _name(payment: Payment) -> str:
+    return f"Order {payment.order_id}" if payment.order_id else f"Payment {payment.uuid}"

@@ -44,6 +44,7 @@ class RefundForm(forms.Form):
         amount.help_text = f"At most {money(payment.refundable, payment.currency)}."
         for name in ("amount", "reason"):
             self.fields[name].widget.attrs["class"] = "input"
+        amount.widget.attrs |= {"autofocus": True, "data-select": True}
         if self.items:
             self._add_seat_fields()
 

@@ -11,6 +11,8 @@ from playwright.sync_api import Locator, Page, expect
 
 KEY, POINT, CLICK, HOMING, DECISION = 0.28, 1.1, 0.2, 0.4, 1.35
 MAX_TABS = 40
+# `selectionStart` of an input of type number cannot be read, but its selected text can.
+IS_READY = """element => element === document.activeElement && getSelection().toString() === element.value"""
 
 
 @dataclass
@@ -41,8 +43,8 @@ class Mouse:
         """Open the search of the portal, type, and open the option."""
         self.press(self.page.get_by_role("link", name="Search"))
         self._type(text)
-        self.press(self.page.locator("dialog.palette").get_by_role("option", name=option).first)
-        self.page.wait_for_load_state()
+        with self.page.expect_navigation():
+            self.press(self.page.locator("dialog.palette").get_by_role("option", name=option).first)
 
     def press(self, target: Locator) -> None:
         self.effort.clicks += 1
@@ -53,9 +55,14 @@ class Mouse:
         self.press(target)
 
     def fill(self, target: Locator, text: str) -> None:
-        """Replace the text of a field."""
-        self.effort.clicks += 1
-        target.click(click_count=3)  # A triple click selects the present text.
+        """Replace the text of a field. A field that has the focus and whose text is selected needs no click."""
+        expect(target).to_be_visible()
+        has_focus_at_first = target.get_attribute("autofocus") is not None
+        if has_focus_at_first and self.page.evaluate("document.activeElement === document.body"):
+            expect(target).to_be_focused()
+        if not target.evaluate(IS_READY):
+            self.effort.clicks += 1
+            target.click(click_count=3)  # A triple click selects the present text.
         self._type(text)
 
     def save(self, button: str = "Save") -> None:

@@ -19,6 +19,7 @@ from tests.servers.portal import Portal
 LOOK = Path(__file__).resolve().parent.parent.parent / "docs" / "look.md"
 HOME = "/admin/system-health/"
 CUSTOMER = "ben@example.org"
+MAX_CLICKS = 6
 Hand = Mouse | Keyboard
 
 
@@ -127,8 +128,7 @@ def silence_a_monitor(hand: Hand, portal: Portal) -> None:
 
 
 def refund(hand: Hand, portal: Portal) -> None:
-    hand.find("order-1042", "Order order-1042")
-    hand.press(hand.page.get_by_role("link", name="Refund"))
+    hand.find("refund order-1042", "Refund order order-1042")
     hand.fill(hand.page.get_by_label("Amount"), "10")
     hand.fill(hand.page.get_by_label("Reason"), "goodwill")
     hand.check(hand.page.get_by_label("Keep"))
@@ -218,7 +218,7 @@ def test_a_task_takes_no_more_effort_than_documented(
         f"| {by_mouse.seconds:.0f} s | {by_keys.seconds:.0f} s |"
     )
     clicks, keys, letters = documented_effort(name)
-    assert by_mouse.clicks <= clicks
+    assert by_mouse.clicks <= clicks <= MAX_CLICKS
     assert by_keys.keys <= keys
     assert max(by_mouse.letters, by_keys.letters) <= letters
 

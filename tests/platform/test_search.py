@@ -188,6 +188,30 @@ def test_readers_are_offered_no_silence(reader: Client) -> None:
     assert "/admin/alerts/silence/add/" not in page
 
 
+@pytest.mark.parametrize("text", ["refund o-7", "Refund order o-7"])
+def test_refund_and_an_order_lead_to_the_form_that_refunds_it(owner: Client, text: str) -> None:
+    payment = make_payment(order_id="o-7", amount=4500)
+    make_payment(order_id="o-8", amount=4500)
+
+    [hit] = find(owner, text)["Actions"]
+
+    assert (hit["title"], hit["detail"]) == ("Refund order o-7", "45.00 EUR")
+    assert hit["url"].endswith(f"/admin/payments/{payment.uuid}/refund/")
+    assert "autofocus" in owner.get(hit["url"]).content.decode()
+
+
+def test_no_refund_is_offered_to_readers_or_of_a_payment_without_money(
+    reader: Client, owner: Client
+) -> None:
+    make_payment(order_id="o-7", amount=4500)
+    make_payment(order_id="o-9", status="canceled", amount=4500, amount_received=0)
+
+    assert "Actions" not in find(owner, "refund o-9")
+    assert "Actions" not in find(owner, "refund")
+    reader.force_login(User.objects.get(username="reader"))
+    assert "Actions" not in find(reader, "refund o-7")
+
+
 def test_the_errors_of_a_customer_are_found_by_e_mail_address(owner: Client) -> None:
     app = make_app("shop")
     group = ErrorGroup.objects.create(

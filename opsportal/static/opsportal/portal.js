@@ -367,6 +367,7 @@
     [...row.children].forEach((cell, at) => { cell.dataset.label = headings[at] || ""; });
   }
 
+  document.querySelector("[autofocus][data-select]")?.select(); // Typing replaces the proposed value.
   for (const form of document.querySelectorAll("form:has(.bulk)")) countSelected(form);
   rememberList();
   showNeighbors();
