@@ -185,7 +185,9 @@ if IS_SQLITE:
         "transaction_mode": "IMMEDIATE",
         "timeout": 20,
         "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON;"
-        "PRAGMA cache_size=-8000; PRAGMA temp_store=MEMORY; PRAGMA wal_autocheckpoint=8000;",
+        "PRAGMA cache_size=-8000; PRAGMA temp_store=MEMORY; PRAGMA wal_autocheckpoint=8000;"
+        # Erased data must not stay in the file. This is the default in Debian, but not in all builds of SQLite.
+        "PRAGMA secure_delete=ON;",
     }
     # Tests use a file as well, because threads cannot share an in-memory database.
     DATABASES["default"]["TEST"] = {

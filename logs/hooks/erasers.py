@@ -3,6 +3,7 @@
 from datetime import datetime
 
 from impact.extension_points import Person, eraser
+from logs import search_index
 from logs.queries import entries_of_users
 from logs.services import delete_entries
 
@@ -10,6 +11,9 @@ from logs.services import delete_entries
 @eraser("logs")
 def erase_from_logs(person: Person, limit: int, now: datetime) -> int:
     """Delete the entries whose attributes name the person as the user."""
-    ids = list(entries_of_users(person.users).order_by("pk").values_list("pk", flat=True)[:limit])
-    delete_entries(ids)
-    return len(ids)
+    entries = entries_of_users(person.users).order_by("pk").values_list("pk", flat=True)
+    ids = list(entries[: limit + 1])
+    delete_entries(ids[:limit])
+    if 0 < len(ids) <= limit:  # No entry is left.
+        search_index.purge()
+    return len(ids[:limit])
