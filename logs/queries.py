@@ -23,7 +23,7 @@ Entries = QuerySet[LogEntry]
 
 KEYS = {
     "app": "App",
-    "level": "trace, debug, info, warn, error or fatal; several with commas",
+    "level": "trace, debug, info, warn, error or fatal; separate several with commas",
     "env": "Environment",
     "release": "Release",
     "trace": "Trace id",

@@ -126,5 +126,6 @@ def store_metrics(metrics: Metrics, *, project: Project, now: datetime) -> Rejec
     discarded.count(project.app_id, source, "metric", "unsupported", metrics.rejected_count)
     names = ", ".join(sorted(metrics.rejected_names))
     return Rejected(
-        metrics.rejected_count, f"only gauges and sums are stored; these are not: {names}"[:1_000]
+        metrics.rejected_count,
+        f"only gauges and sums are stored; these metrics are not: {names}"[:1_000],
     )

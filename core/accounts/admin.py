@@ -69,8 +69,8 @@ class PortalUserAdmin(WithPermissions, UserAdmin):  # type: ignore[type-arg]
             "Role",
             {
                 "fields": ("groups", "is_staff", "is_superuser"),
-                "description": "Owner: everything. Staff: works with alerts, errors, payments and reservations, and "
-                "changes no settings. Read-only: sees everything but people and changes nothing.",
+                "description": "Owners can do everything. Staff work with alerts, errors, payments and reservations, "
+                "but cannot change settings. Read-only users see everything except people, and change nothing.",
             },
         ),
         ("Further permissions", {"classes": ("collapse",), "fields": ("user_permissions",)}),
@@ -95,10 +95,10 @@ class PortalUserAdmin(WithPermissions, UserAdmin):  # type: ignore[type-arg]
         "date_joined": "Added",
     }
     field_help = {
-        "username": "Letters, digits and @ . + - _ only, for example anna.",
-        "email": "Needed to reset a forgotten password.",
+        "username": "Use only letters, digits and @ . + - _, for example anna.",
+        "email": "The user needs this address to reset a forgotten password.",
         "is_active": "Turn this off instead of deleting a user, so that the audit log still names the user.",
-        "is_staff": "Without it, the user cannot sign in to this portal.",
+        "is_staff": "If off, the user cannot sign in to this portal.",
         "is_superuser": "",
         "groups": "",
         "user_permissions": "",
@@ -269,15 +269,14 @@ class AccessPolicyAdmin(PortalAdmin):
 class IdentityProviderForm(forms.ModelForm[IdentityProvider]):
     issuer = forms.CharField(
         required=False,
-        max_length=500,
-        widget=forms.TextInput(attrs={"size": 60, "inputmode": "url"}),
-        help_text="OpenID Connect: the URL before /.well-known/openid-configuration, for example "
-        "https://accounts.google.com.",
+        assume_scheme="https",
+        widget=forms.URLInput(attrs={"size": 60}),
+        help_text="Enter the URL before /.well-known/openid-configuration, for example https://accounts.google.com.",
     )
     client_secret = forms.CharField(
         required=False,
         widget=forms.PasswordInput(attrs={"autocomplete": "new-password", "size": 60}),
-        help_text="Stored encrypted and never shown. Leave it empty to keep the stored one.",
+        help_text="The secret is stored encrypted and never shown. Leave this field empty to keep the stored secret.",
     )
     metadata = forms.CharField(
         required=False,

@@ -36,7 +36,7 @@ class AccessPolicy(models.Model):
         blank=True,
         related_name="+",
         verbose_name="may still use a password",
-        help_text="Owners who can sign in while the identity provider is unavailable.",
+        help_text="These owners can sign in while the identity provider is unavailable.",
     )
 
     class Meta:
@@ -65,14 +65,14 @@ class IdentityProvider(models.Model):
         SAML = "saml", "SAML 2.0"
         GITHUB = "github", "GitHub"
 
-    name = models.CharField(max_length=40, help_text="Shown on the button, for example Google.")
+    name = models.CharField(max_length=40, help_text="The sign-in button shows this name, for example Google.")
     slug = models.SlugField(
         unique=True,
         max_length=40,
         validators=[
             RegexValidator(r"^(?!github$|environment$)", "This name is reserved.", code="reserved")
         ],
-        help_text="Part of the callback URL, for example google.",
+        help_text="The callback URL contains this text, for example google.",
     )
     kind = models.CharField(max_length=20, choices=Kind.choices, default=Kind.OPENID_CONNECT)
     issuer = models.CharField(max_length=500, blank=True)
@@ -84,24 +84,24 @@ class IdentityProvider(models.Model):
         "e-mail domains",
         max_length=500,
         blank=True,
-        help_text="Only people with a verified address of these domains may sign in, for example shop.example. "
-        "Leave empty to allow everyone whom the provider knows.",
+        help_text="Only people with a verified e-mail address in these domains may sign in, for example shop.example. "
+        "Leave empty to allow all users of the provider.",
     )
     creates_users = models.BooleanField(
         "adds new people",
         default=True,
-        help_text="A person who signs in for the first time gets an account. Otherwise an owner adds people first.",
+        help_text="If on, people get an account when they first sign in. If off, an owner must add them first.",
     )
     groups_claim = models.CharField(
         max_length=200,
         default="groups",
         blank=True,
-        help_text="The claim, or the attribute of SAML, with a person's groups.",
+        help_text="The claim that lists a person's groups.",
     )
     role_mapping = models.TextField(
         "groups and roles",
         blank=True,
-        help_text="One per line, for example: platform-team = Owner. The roles are set at every sign-in.",
+        help_text="Write one group per line, for example platform-team = Owner. The roles are set at every sign-in.",
     )
     default_role = models.ForeignKey(
         Group,
@@ -109,12 +109,12 @@ class IdentityProvider(models.Model):
         null=True,
         blank=True,
         related_name="+",
-        help_text="The role of people without one of these groups. Leave empty to refuse them.",
+        help_text="People in none of these groups get this role. Leave this field empty to refuse them.",
     )
     replaces_second_factor = models.BooleanField(
         "replaces two-factor sign-in",
         default=True,
-        help_text="The provider asks for the second factor, so that the portal does not ask again.",
+        help_text="If on, the portal asks for no second factor, because the provider already does.",
     )
 
     class Meta:

@@ -36,9 +36,9 @@ class ClientAppForm(forms.ModelForm[ClientApp]):
         " Leave empty to allow all.",
     )
     scrub_keys = LinesField(
-        help_text="Additional field names to filter, one per line, for example iban."
+        help_text="Enter additional field names to filter, one per line, for example iban."
     )
-    safe_keys = LinesField(help_text="Field names that are never filtered, one per line.")
+    safe_keys = LinesField(help_text="Enter the field names that are never filtered, one per line.")
 
     class Meta:
         model = ClientApp
@@ -71,9 +71,9 @@ class ClientAppAdmin(PortalAdmin):
         "retention_days": "Keep events for (days)",
     }
     field_help = {
-        "name": "For example Ticket shop.",
-        "slug": "Used in searches, as in app:shop.",
-        "is_active": "Without this, all keys of the app are rejected.",
+        "name": "Enter a name such as Ticket shop.",
+        "slug": "Searches use this text, as in app:shop.",
+        "is_active": "If off, all keys of the app are rejected.",
         "events_per_hour": "Leave empty for no limit.",
         "events_per_day": "Leave empty for no limit.",
         "retention_days": "Older events are deleted. Error groups and their counts stay.",
@@ -178,4 +178,4 @@ class PersonalTokenAdmin(LogAdmin):
     @admin.action(description="Revoke", permissions=["revoke"])
     def revoke(self, request: HttpRequest, tokens: QuerySet[PersonalToken]) -> None:
         count = sum(services.revoke(token, now=timezone.now()) for token in tokens)
-        self.message_user(request, f"Revoked {count} token{'' if count == 1 else 's'}.")
+        self.message_user(request, f"{count} token{' was' if count == 1 else 's were'} revoked.")

@@ -77,7 +77,7 @@ def _named_app(request: HttpRequest) -> ClientApp:
         seen = list(apps[:2])
         if len(seen) == 1:
             return seen[0]
-        raise BadRequest(f"name the app by `?app=<identifier>` or the header {APP_HEADER}", 400)
+        raise BadRequest(f"name the app with `?app=<identifier>` or the header {APP_HEADER}", 400)
     found = apps.filter(slug=name.replace("\0", "")).first()
     if found is None:
         raise NotAllowed("there is no such app, or you may not see it")

@@ -74,7 +74,7 @@ def authenticate_person(request: HttpRequest, scope: Scope, permission: str) -> 
     if token is None or scope not in token.scopes:
         raise NotAllowed("this token is unknown, revoked, expired, or lacks the required scope")
     if permission and not token.user.has_perm(permission):
-        raise NotAllowed("your account lacks the permission for this")
+        raise NotAllowed("your account lacks the permission for this request")
     record_key_use(PersonalToken, token.pk)
     request.user = token.user
     request.loaded_user = token.user  # type: ignore[attr-defined]

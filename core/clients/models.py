@@ -37,7 +37,7 @@ class Scope(models.TextChoices):
     PAYMENTS = "payments", "Create and read payments"
     RESERVATIONS = "reservations", "Create, read, extend, cancel and complete reservations"
     RELEASES = "releases", "Report releases and deploys, and upload source maps"
-    ALERTS = "alerts", "Send alerts of other systems, such as Alertmanager"
+    ALERTS = "alerts", "Send alerts from other systems, such as Alertmanager"
     ON_CALL = "on-call", "Read who is on call, and enter overrides"
     ERRORS_READ = "errors:read", "Read errors, their events and releases"
     ERRORS_WRITE = "errors:write", "Resolve, mute, assign, merge, comment on and delete errors"
@@ -90,7 +90,7 @@ class ClientApp(models.Model):
     allowed_origins = models.JSONField(
         default=list,
         blank=True,
-        help_text='Browser origins that may report errors, e.g. ["https://shop.example"]. Empty allows all.',
+        help_text='Browser origins that may report errors, e.g. ["https://shop.example"]. An empty list allows all.',
     )
     events_per_second = models.PositiveIntegerField(
         null=True, blank=True, help_text="Maximum events per second. Leave empty for no limit."
@@ -100,7 +100,7 @@ class ClientApp(models.Model):
     logs_per_minute = models.PositiveIntegerField(
         null=True,
         blank=True,
-        help_text="Quota for log entries. Leave empty for the portal's limit; 0 stores none.",
+        help_text="Maximum log entries per minute. Leave empty for the portal's limit. Enter 0 to store none.",
     )
     retention_days = models.PositiveSmallIntegerField(default=30)
     scrub_keys = models.JSONField(

@@ -46,7 +46,7 @@ class _Form:
         blank = form_class(instance=self.row, initial=initial)
         wanted = self.resource.form_values(self.row, given)
         for name in wanted.keys() - blank.fields.keys() - {self.resource.key}:
-            self.problems[self.resource.member_of(name)] = ["This cannot be changed."]
+            self.problems[self.resource.member_of(name)] = ["This member cannot be changed."]
         data: Values = {}
         for name, field in blank.fields.items():
             member = self.resource.member_of(name)

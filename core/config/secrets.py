@@ -157,5 +157,5 @@ def _read(path: str) -> str:
     with Path(path).open("rb") as file:
         content = file.read(MAX_FILE_BYTES + 1)
     if len(content) > MAX_FILE_BYTES:
-        raise ValueError(f"more than {MAX_FILE_BYTES:,} bytes")
+        raise ValueError(f"the file has more than {MAX_FILE_BYTES:,} bytes")
     return content.decode().strip()

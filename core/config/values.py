@@ -162,7 +162,7 @@ def given_type(resource: Resource) -> Any:
     if resource.kind not in _given:
         label = resource.model._meta.verbose_name
         text = (
-            f"The members of a {label}. On creation, those left out have the defaults of the form."
+            f"The members of a {label}. On creation, members that are left out have the defaults of the form."
         )
         name = f"{resource.model._meta.object_name}Members"
         _given[resource.kind] = _struct(name, members_of(resource).types, text)
@@ -176,7 +176,7 @@ def shown_type(resource: Resource) -> Any:
     return _struct(
         f"{resource.model._meta.object_name}Shown",
         types,
-        f"A {label}. Texts that are secret are shown as [hidden].",
+        f"A {label}. Secret texts are shown as [hidden].",
         is_partial=False,
     )
 

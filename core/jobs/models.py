@@ -102,7 +102,7 @@ class Node(models.Model):
     pid = models.PositiveIntegerField(default=0)
     version = models.CharField(max_length=20)
     started_at = models.DateTimeField(null=True, blank=True)
-    seen_at = models.DateTimeField(help_text="Time of the last report by any of its processes")
+    seen_at = models.DateTimeField(help_text="Time of the last report by any process of the node")
     last_tick_at = models.DateTimeField(null=True, blank=True)
     last_progress_at = models.DateTimeField(null=True, blank=True)
 

@@ -75,8 +75,8 @@ registry: Registry[Operation] = Registry("api_operations", is_lazy=True)
 # core.clients.api.idempotency_key_of() checks this rule.
 _HEADER_SCHEMAS = {"Idempotency-Key": {"minLength": 1, "maxLength": 255, "pattern": "^[ -~]+$"}}
 IDEMPOTENCY_KEY = {
-    "Idempotency-Key": "1 to 255 printable ASCII characters. A repeated call with the same key gets the same response"
-    " and changes nothing."
+    "Idempotency-Key": "The key has 1 to 255 printable ASCII characters. A repeated call with the same key gets the "
+    "same response and changes nothing."
 }
 
 
@@ -134,10 +134,11 @@ def document() -> dict[str, Any]:
                 "key": {
                     "type": "http",
                     "scheme": "bearer",
-                    "description": "A secret key of an app (`ops_…`) with the scope of the operation, or the public "
-                    "key of a DSN if the scope is ingest or metrics. `X-API-Key` is accepted as well. For the scopes "
-                    "of errors, on-call schedules, configuration and incidents, and for admin, also a personal token "
-                    "(`opp_…`). Errors are those of the app that `?app=` or `X-Opsportal-App` names.",
+                    "description": "Send a secret key of an app (`ops_…`) with the scope of the operation, or the "
+                    "public key of a DSN if the scope is ingest or metrics. `X-API-Key` is accepted as well. The "
+                    "scopes for errors, on-call schedules, configuration, incidents and admin also accept a personal "
+                    "token (`opp_…`). If a request about errors has a personal token, `?app=` or `X-Opsportal-App` "
+                    "names the app.",
                 }
             },
         },
@@ -232,7 +233,7 @@ _ANSWERS = {
     200: "Done.",
     201: "Created.",
     202: "Accepted.",
-    204: "Done; there is no content.",
+    204: "The request succeeded. The response has no content.",
     304: "Not modified.",
 }
 
@@ -248,14 +249,20 @@ def _refusals(operation: Operation) -> dict[int, str]:
         }
     if operation.scope:
         common |= {
-            401: "No key.",
-            403: "The key is unknown, revoked, or lacks the scope; or the person may not do this.",
+            401: "The request has no key.",
+            403: "The key is unknown or revoked, or lacks the scope, or its owner lacks the permission.",
         }
         if operation.needs_named_app:
-            common.setdefault(400, "A person's token names no app, and the person sees several.")
+            common.setdefault(
+                400,
+                "The token belongs to a person who sees several apps, and the request names no app.",
+            )
     if operation.path_notes or "<" in operation.path:
         common |= {404: "Not found."}
-    common |= {429: "Too many requests.", 503: "A dependency is unavailable. It is safe to retry."}
+    common |= {
+        429: "Too many requests.",
+        503: "A dependency is unavailable. The request can be repeated safely.",
+    }
     return common | {status: text or TITLES[status] for status, text in operation.refusals.items()}
 
 

@@ -62,7 +62,7 @@ def parse_time(value: str, now: datetime) -> datetime:
         return timestamp.astimezone(UTC) if timestamp.tzinfo else timestamp.replace(tzinfo=UTC)
     except (ValueError, OverflowError):
         raise ValueError(
-            f"{value!r} is not a time; use for example 24h, 7d or 2026-11-22"
+            f"{value!r} is not a time; use, for example, 24h, 7d or 2026-11-22"
         ) from None
 
 

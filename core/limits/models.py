@@ -36,13 +36,15 @@ class RateLimitTier(models.Model):
         null=True,
         blank=True,
         related_name="rate_limits",
-        help_text="Leave empty for the default limit.",
+        help_text="Leave this field empty to set the default limit.",
     )
     limit = models.PositiveIntegerField(
-        help_text="Requests allowed within the window. 0 rejects all."
+        help_text="Maximum requests within the window. Enter 0 to reject all requests."
     )
     window_seconds = models.PositiveIntegerField(default=60, validators=[MinValueValidator(1)])
-    is_enabled = models.BooleanField(default=True, help_text="If off, this tier is not limited.")
+    is_enabled = models.BooleanField(
+        default=True, help_text="If off, requests of this tier are not limited."
+    )
 
     class Meta:
         verbose_name = "rate limit"

@@ -67,8 +67,8 @@ _PAGE = {
     "cursor": "The `next_cursor` of the previous page.",
 }
 _SEARCH = {
-    "query": "A search as on the page of errors, such as `release:shop@1.2 is:unassigned declined`.",
-    "state": "One of open (the default, also for an empty value), regressed, muted, resolved and all.",
+    "query": "A search as on the page “Errors”, such as `release:shop@1.2 is:unassigned declined`.",
+    "state": "One of open (the default, also for an empty value), regressed, muted, resolved or all.",
 }
 _RANGE = {"since": "The first time, such as 2026-11-22T14:00:00Z.", "until": "The last time."}
 _BAD_QUERY = {422: "A parameter is invalid; `detail` says which."}
@@ -90,7 +90,7 @@ _READ: dict[str, tuple[str, dict[str, str], Any, dict[int, str]]] = {
         "List the app's events, newest first, or those of the errors found.",
         {
             "query": _SEARCH["query"],
-            "state": "One of all (the default), regressed, muted and resolved; `is:open` in `query` finds open errors.",
+            "state": "One of all (the default), regressed, muted or resolved. `is:open` in `query` finds open errors.",
             **_RANGE,
             **_PAGE,
         },
@@ -136,7 +136,7 @@ for name, (summary, parameters, shape, refusals) in _READ.items():
 describe(
     "errors:api-event-export",
     "GET",
-    "Stream the events of the errors found as NDJSON: one JSON object per line, with its payload.",
+    "Stream the events of the errors found as NDJSON. Each line is one event with its payload, as a JSON object.",
     scope="errors:read",
     query={**_SEARCH, **_RANGE},
     answers={200: api_shapes.EventDetail},
@@ -176,7 +176,8 @@ describe("errors:error-report", "OPTIONS", "CORS preflight request.", answers={2
 
 _PROJECT = {"project_id": "The app's id: the last part of its DSN."}
 _KEY = {
-    "X-Sentry-Auth": "`Sentry sentry_key=<key>, …`. Alternatives: `?sentry_key=`, or the `dsn` in the envelope's header."
+    "X-Sentry-Auth": "Send `Sentry sentry_key=<key>, …`. Instead, the client may send `?sentry_key=`, or the "
+    "`dsn` in the envelope's header."
 }
 _REFUSALS = {
     400: "The body is malformed.",
@@ -196,7 +197,7 @@ _SENTRY: dict[str, tuple[str, str, Any]] = {
         "application/json",
         dict[str, Any],
     ),
-    "csp-report/": ("The same as `security/`.", "application/json", dict[str, Any]),
+    "csp-report/": ("Receive the same reports as `security/`.", "application/json", dict[str, Any]),
     "nel/": (
         "Receive a browser's report of a network error.",
         "application/json",
@@ -246,7 +247,7 @@ class CliRefusal(msgspec.Struct, forbid_unknown_fields=True):
 
 
 _CLI_NOTES = {
-    "organization": "Any name, because the key determines the app.",
+    "organization": "The name can be any text, because the key determines the app.",
     "project": "The app's slug or id.",
     "version": "The version of the release.",
 }

@@ -6,8 +6,8 @@ from errors.models import ErrorGroup
 @first_step(
     "errors.first_error",
     title="Report the first error of an app",
-    text="Register an app, copy its DSN into a Sentry SDK or send the curl line of its page. "
-    "The error appears here within seconds.",
+    text="Register an app. Copy its DSN into a Sentry SDK, or run the curl command from the app's page. "
+    "The first error appears on the page “Errors” within seconds.",
     action="Choose an app",
     url_name="admin:clients_clientapp_changelist",
     permission="clients.view_clientapp",

@@ -19,7 +19,7 @@ def describe_excess(now: datetime) -> str:
         return ""
     return (
         f"Errors are above the warning threshold: {formats.number(rate)} per minute in the last 5 minutes, "
-        f"the threshold is {formats.number(counts.WARNING_PER_MINUTE)}"
+        f"and the threshold is {formats.number(counts.WARNING_PER_MINUTE)}"
     )
 
 

@@ -55,7 +55,7 @@ def _listed(body: bytes) -> tuple[list[Any], bool]:
     if not isinstance(listed, list):
         raise Refused(422, "`events` is not a list")
     if len(listed) > MAX_BATCH:
-        raise TooLarge(f"more than {MAX_BATCH} errors at once")
+        raise TooLarge(f"the request has more than {MAX_BATCH} errors")
     return listed, True
 
 

@@ -67,7 +67,7 @@ KEYS = {
     "function": "Function",
     "category": "Category",
     "is": "open, regressed, resolved, muted, assigned, unassigned, mine, at-risk or all",
-    "assigned": "Person it is assigned to; me for yourself",
+    "assigned": "Person to whom the error is assigned; me for yourself",
     "user": "Affected user",
     "org": "Organization",
     "order": "Order",

@@ -51,10 +51,10 @@ class EventFile:
                         self.position = raw.tell()
                         yield event
                 except (EOFError, zlib.error) as error:
-                    raise Unreadable(f"not readable as gzip: {error}") from None
+                    raise Unreadable(f"the file is not readable as gzip: {error}") from None
         self.position = self.size
         if not found:
-            raise Unreadable("no event in this file")
+            raise Unreadable("the file contains no event")
 
     def _events(self, stream: BufferedIOBase) -> Iterator[dict[str, Any]]:
         start = stream.read(MAX_DECOMPRESSED_BYTES + 1)

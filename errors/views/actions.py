@@ -233,7 +233,7 @@ def group_delete(request: HttpRequest, group_id: int) -> HttpResponse:
     """Delete a group and its events."""
     group = get_object_or_404(limit(ErrorGroup.objects.visible()), pk=group_id)
     deletion.delete_groups([group], now=timezone.now())
-    messages.success(request, f"Deleted with all its events: {group.title}")
+    messages.success(request, f"The error was deleted with all its events: {group.title}")
     return redirect("errors:group-list")
 
 
@@ -243,7 +243,7 @@ def event_delete(request: HttpRequest, group_id: int, event_id: int) -> HttpResp
     group = get_object_or_404(limit(ErrorGroup.objects.all()), pk=group_id)
     event = get_object_or_404(limit(ErrorEvent.objects.all()), pk=event_id, group__in=group.family)
     deletion.delete_event(event)
-    messages.success(request, f"Event {event.event_id.hex[:8]} deleted.")
+    messages.success(request, f"The event {event.event_id.hex[:8]} was deleted.")
     return redirect("errors:group-detail", group_id)
 
 

@@ -56,7 +56,9 @@ MAX_COUNT_SPAN = timedelta(days=400)
 def group_list(request: HttpRequest, app: ClientApp) -> HttpResponse:
     sort = request.GET.get("sort", "")
     if sort not in SORTS or sort == BY_RISK:
-        raise BadRequest("`sort` must be events, users, or empty for the last seen", 422)
+        raise BadRequest(
+            "`sort` must be `events` or `users`, or empty to sort by the last event", 422
+        )
     page = keyset_page(
         find_groups(request, app).select_related("assigned_to"),
         field=SORTS[sort],
@@ -143,7 +145,7 @@ def count_list(request: HttpRequest, app: ClientApp) -> HttpResponse:
     since = timestamp(request, "since") or now - timedelta(hours=24)
     until = timestamp(request, "until") or now
     if not timedelta(0) < until - since <= MAX_COUNT_SPAN:
-        raise BadRequest("`since` must be before `until`, by at most 400 days", 422)
+        raise BadRequest("`since` must be before `until`, and at most 400 days earlier", 422)
     step = counts.step_for(until - since)
     found = counts.slots(since, until, step, app=app)
     slots = [

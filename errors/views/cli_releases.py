@@ -169,7 +169,7 @@ def _commits(given: Any) -> list[NewCommit]:
     if not isinstance(given, list):
         raise BadRequest("`commits` is not a list")
     if len(given) > MAX_COMMITS:
-        raise BadRequest(f"more than {MAX_COMMITS} commits")
+        raise BadRequest(f"the list has more than {MAX_COMMITS} commits")
     found = []
     for one in given:
         if not isinstance(one, dict):

@@ -30,7 +30,7 @@ def chunk_upload(request: HttpRequest, app: ClientApp, organization: str) -> Htt
     now = timezone.now()
     files = request.FILES.getlist("file") + request.FILES.getlist("file_gzip")
     if len(files) > CHUNKS_PER_REQUEST:
-        raise BadRequest(f"at most {CHUNKS_PER_REQUEST} chunks per request", 400)
+        raise BadRequest(f"a request can have at most {CHUNKS_PER_REQUEST} chunks", 400)
     for file in files:
         content = file.read()
         if file.field_name == "file_gzip":  # type: ignore[attr-defined]

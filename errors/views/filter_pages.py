@@ -101,7 +101,7 @@ def _page(
     context = {
         **admin.site.each_context(request),
         "title": f"Inbound filters of {app.name}",
-        "lead": "Errors that a filter matches are answered as usual but not stored. They are counted here.",
+        "lead": "The portal accepts errors that match a filter, but does not store them. This page counts them.",
         "app": app,
         "rows": rows,
         "may_change": request.user.has_perm("clients.change_clientapp"),

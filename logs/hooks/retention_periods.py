@@ -8,4 +8,4 @@ from logs.services import retention
 
 @keeps("logs")
 def kept() -> Iterator[Kept]:
-    yield Kept("Log entries and requests of traces", retention(), "LOG_DAYS")
+    yield Kept("Log entries and traced requests", retention(), "LOG_DAYS")

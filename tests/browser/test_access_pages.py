@@ -45,7 +45,7 @@ def test_two_factor_sign_in_is_set_up_and_used(portal: Portal, staff_page: Page)
     page.keyboard.press("Enter")
 
     expect(page).to_have_url(f"{portal.base_url}/admin/two-factor/")
-    expect(page.get_by_text("9 recovery codes left")).to_be_visible()
+    expect(page.get_by_text("9 unused recovery codes")).to_be_visible()
 
 
 def test_keys_of_an_app_are_copied_created_and_revoked(portal: Portal, staff_page: Page) -> None:

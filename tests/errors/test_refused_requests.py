@@ -22,7 +22,11 @@ MIB = 1024 * 1024
     [
         (b" ", 400, "the body is empty"),
         ({"events": 5}, 422, "`events` is not a list"),
-        ([{"message": "m"}] * (MAX_BATCH + 1), 413, f"more than {MAX_BATCH} errors at once"),
+        (
+            [{"message": "m"}] * (MAX_BATCH + 1),
+            413,
+            f"the request has more than {MAX_BATCH} errors",
+        ),
         ({"message": "m", "extra": {"x": "y" * MIB}}, 422, "the error is over 1 MiB"),
     ],
 )

@@ -218,7 +218,7 @@ def test_retention_shows_periods_and_where_they_are_changed(browse: Client, sett
     assert "Events of Box office" in text
     kept = {row.data: row for list_kept in retention_periods for row in list_kept()}
     assert kept["Events of Box office"].period == timedelta(days=45)
-    assert kept["Log entries and requests of traces"].period_text == "5 d"
+    assert kept["Log entries and traced requests"].period_text == "5 d"
     assert kept["Payments"].period_text == "no time limit"
 
 

@@ -16,5 +16,5 @@ def kept() -> Iterator[Kept]:
         "Sessions of staff",
         timedelta(seconds=settings.SESSION_COOKIE_AGE),
         "SESSION_COOKIE_AGE",
-        "Or until the person signs out.",
+        "A session also ends when its user signs out.",
     )

@@ -90,7 +90,7 @@ def finish_registration(
     except (*_MALFORMED, InvalidSignature, UnsupportedAlgorithm) as error:
         raise Refused("The response of this device could not be verified. Try again.") from error
     if Passkey.objects.filter(user=user).count() >= MAX_PASSKEYS:
-        raise Refused(f"You have {MAX_PASSKEYS} passkeys. Remove one first.")
+        raise Refused(f"You have {MAX_PASSKEYS} passkeys. Remove one before you add another.")
     _, is_new = Passkey.objects.get_or_create(
         credential_id=credential.credential_id.hex(),
         defaults={

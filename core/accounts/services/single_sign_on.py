@@ -93,7 +93,7 @@ def find_problem(issuer: str) -> str:
     if missing:
         return f"{url} lacks {', '.join(missing)}."
     if found["issuer"].rstrip("/") != issuer.rstrip("/"):
-        return f"The provider calls itself {found['issuer']}. Enter that as its issuer."
+        return f"The provider states the issuer {found['issuer']}. Enter this URL as the issuer."
     return ""
 
 
@@ -136,7 +136,7 @@ def check_domain(provider: IdentityProvider, identity: Identity) -> None:
     domains = provider.domains
     if domains and not any(email.rpartition("@")[2] in domains for email in identity.emails):
         raise NotAllowed(
-            f"{provider.name} sent no verified e-mail address of {' or '.join(domains)}."
+            f"{provider.name} sent no verified e-mail address at {' or '.join(domains)}."
         )
 
 

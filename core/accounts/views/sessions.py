@@ -58,7 +58,9 @@ def session_end_others(request: HttpRequest, user_id: int | None = None) -> Http
     person = _person(request, user_id)
     others = UserSession.objects.live().filter(user=person)
     count = sessions.end(list(others.exclude(pk=request.session.get(sessions.MARK, 0))))
-    messages.success(request, f"Signed out of {count} other browser{'' if count == 1 else 's'}.")
+    messages.success(
+        request, f"{count} other browser{' was' if count == 1 else 's were'} signed out."
+    )
     return _back(request, person)
 
 

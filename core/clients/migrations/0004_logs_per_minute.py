@@ -13,6 +13,6 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='clientapp',
             name='logs_per_minute',
-            field=models.PositiveIntegerField(blank=True, help_text="Quota for log entries. Leave empty for the portal's limit; 0 stores none.", null=True),
+            field=models.PositiveIntegerField(blank=True, help_text="Maximum log entries per minute. Leave empty for the portal's limit. Enter 0 to store none.", null=True),
         ),
     ]

@@ -33,7 +33,7 @@ def key_list(request: HttpRequest, app_id: int) -> HttpResponse:
 def dsn_key_add(request: HttpRequest, app_id: int) -> HttpResponse:
     app = get_object_or_404(limit(ClientApp.objects.all()), pk=app_id)
     services.issue_dsn_key(app=app, label=_label(request))
-    messages.success(request, "DSN key created.")
+    messages.success(request, "The DSN key was created.")
     return redirect("clients:key-list", app_id)
 
 
@@ -42,7 +42,7 @@ def dsn_key_add(request: HttpRequest, app_id: int) -> HttpResponse:
 def dsn_key_rotate(request: HttpRequest, app_id: int, key_id: int) -> HttpResponse:
     key = get_object_or_404(limit(ClientKey.objects.all()), pk=key_id, app=app_id, revoked_at=None)
     services.rotate_dsn_key(key, now=timezone.now(), grace=_grace(request))
-    messages.success(request, f"New key created. The old key {_old_key_validity(request)}.")
+    messages.success(request, f"A new key was created. The old key {_old_key_validity(request)}.")
     return redirect("clients:key-list", app_id)
 
 
@@ -52,7 +52,7 @@ def dsn_key_revoke(request: HttpRequest, app_id: int, key_id: int) -> HttpRespon
     services.revoke(
         get_object_or_404(limit(ClientKey.objects.all()), pk=key_id, app=app_id), now=timezone.now()
     )
-    messages.success(request, "Key revoked. It stops working within a few seconds.")
+    messages.success(request, "The key was revoked. It stops working within a few seconds.")
     return redirect("clients:key-list", app_id)
 
 
@@ -86,7 +86,7 @@ def api_key_rotate(request: HttpRequest, app_id: int, key_id: int) -> HttpRespon
         messages.error(request, OF_EVERY_APP)
         return redirect("clients:key-list", app_id)
     newer, secret = services.rotate_api_key(key, now=timezone.now(), grace=_grace(request))
-    messages.success(request, f"New key created. The old key {_old_key_validity(request)}.")
+    messages.success(request, f"A new key was created. The old key {_old_key_validity(request)}.")
     return _page(request, key.app, new_key=newer, secret=secret)
 
 
@@ -96,7 +96,7 @@ def api_key_revoke(request: HttpRequest, app_id: int, key_id: int) -> HttpRespon
     services.revoke(
         get_object_or_404(limit(ApiKey.objects.all()), pk=key_id, app=app_id), now=timezone.now()
     )
-    messages.success(request, "Key revoked.")
+    messages.success(request, "The key was revoked.")
     return redirect("clients:key-list", app_id)
 
 

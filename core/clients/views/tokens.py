@@ -30,7 +30,7 @@ def token_add(request: HttpRequest) -> HttpResponse:
     now = timezone.now()
     days, label = request.POST.get("days", ""), request.POST.get("label", "").strip()
     if PersonalToken.objects.live().filter(user=request.user).count() >= MAX_LIVE_TOKENS:
-        problem = f"You have {MAX_LIVE_TOKENS} tokens. Revoke one that you no longer need first."
+        problem = f"You have {MAX_LIVE_TOKENS} tokens. Before you create another, revoke one that you no longer need."
     elif not label or days not in LIFETIMES:
         problem = "Enter what the token is for, and choose when it expires."
     else:
@@ -65,7 +65,7 @@ def _page(request: HttpRequest, *, secret: str = "") -> HttpResponse:
     context = {
         **admin.site.each_context(request),
         "title": "API tokens",
-        "lead": "Your own keys for the API. A token can do at most what you can do, in the apps that you see.",
+        "lead": "Tokens are your own keys for the API. A token can do at most what you can do, in the apps you see.",
         "tokens": [(token, token.state(now)) for token in tokens],
         "scopes": [(scope.value, scope.label) for scope in PERSONAL_SCOPES],
         "lifetimes": LIFETIMES.items(),

@@ -40,7 +40,7 @@ class Migration(migrations.Migration):
                 ('name', models.CharField(max_length=100, unique=True)),
                 ('pid', models.PositiveIntegerField(default=0)),
                 ('version', models.CharField(max_length=20)),
-                ('seen_at', models.DateTimeField(help_text='Time of the last report by any of its processes')),
+                ('seen_at', models.DateTimeField(help_text='Time of the last report by any process of the node')),
                 ('last_tick_at', models.DateTimeField(blank=True, null=True)),
                 ('last_progress_at', models.DateTimeField(blank=True, null=True)),
             ],

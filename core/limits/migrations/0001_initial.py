@@ -35,10 +35,10 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('tier', models.CharField(choices=[('auth', 'Sign-in'), ('payment', 'Payments: create and change'), ('write', 'Other API writes'), ('read', 'All other requests'), ('staff', 'Signed-in users')], max_length=10)),
-                ('limit', models.PositiveIntegerField(help_text='Requests allowed within the window. 0 rejects all.')),
+                ('limit', models.PositiveIntegerField(help_text='Maximum requests within the window. Enter 0 to reject all requests.')),
                 ('window_seconds', models.PositiveIntegerField(default=60, validators=[django.core.validators.MinValueValidator(1)])),
-                ('is_enabled', models.BooleanField(default=True, help_text='If off, this tier is not limited.')),
-                ('app', models.ForeignKey(blank=True, help_text='Leave empty for the default limit.', null=True, on_delete=django.db.models.deletion.CASCADE, related_name='rate_limits', to='clients.clientapp')),
+                ('is_enabled', models.BooleanField(default=True, help_text='If off, requests of this tier are not limited.')),
+                ('app', models.ForeignKey(blank=True, help_text='Leave this field empty to set the default limit.', null=True, on_delete=django.db.models.deletion.CASCADE, related_name='rate_limits', to='clients.clientapp')),
             ],
             options={
                 'verbose_name': 'rate limit',

@@ -36,7 +36,7 @@ def test_setup_shows_a_qr_code_and_then_ten_recovery_codes_once(
     assert TOTPDevice.objects.get() == device
 
     wrong = client.post(f"{PAGE}confirm/", {"code": "000000"})
-    assert "Incorrect code" in wrong.content.decode()
+    assert "The code is incorrect" in wrong.content.decode()
     throttle_of_the_device_passes(device)
     done = client.post(f"{PAGE}confirm/", {"code": code_of(device)}).content.decode()
 

@@ -42,7 +42,7 @@ def test_a_preview_counts_stored_events_and_shows_some(sender: Sender, browse: C
     ).content.decode()
 
     text = " ".join(page.split())
-    assert "Would have dropped 6 of 7 events" in text
+    assert "This filter would have dropped 6 of 7 events" in text
     assert page.count("/events/") == queries.MAX_EXAMPLES
     assert "*ResizeObserver*</textarea>" in page
     assert not InboundFilter.objects.exists()

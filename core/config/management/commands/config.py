@@ -25,7 +25,10 @@ class Command(BaseCommand):
             "file", nargs="?", default="-", help="the file to write (default: standard output)"
         )
         export.add_argument(
-            "--only", default="", metavar="KINDS", help="kinds, such as monitors,rules"
+            "--only",
+            default="",
+            metavar="KINDS",
+            help="write only these kinds, such as monitors,rules",
         )
         apply = actions.add_parser("apply", help="create and change objects as in a file")
         apply.add_argument("file", help="the file, or - for standard input")
