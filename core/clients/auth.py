@@ -58,7 +58,7 @@ def authenticate(request: HttpRequest, scope: Scope, *, use_cache: bool = False)
         raise NotAuthenticated("send your key as `Authorization: Bearer <key>`")
     app = _cached_app(key, scope) if use_cache else app_for_key(key, scope)
     if app is None:
-        raise NotAllowed("this key is unknown, revoked, or lacks the required scope")
+        raise NotAllowed("this key is unknown or revoked, or lacks the required scope")
     logs.add_context(app=app.slug)
     request.META[APP_IN_META] = app
     return app
@@ -72,7 +72,7 @@ def authenticate_person(request: HttpRequest, scope: Scope, permission: str) -> 
     tokens = PersonalToken.objects.live().select_related("user")
     token = tokens.filter(key_hash=hash_secret(key_of(request))).first()
     if token is None or scope not in token.scopes:
-        raise NotAllowed("this token is unknown, revoked, expired, or lacks the required scope")
+        raise NotAllowed("this token is unknown, revoked or expired, or lacks the required scope")
     if permission and not token.user.has_perm(permission):
         raise NotAllowed("your account lacks the permission for this request")
     record_key_use(PersonalToken, token.pk)

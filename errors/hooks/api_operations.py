@@ -182,7 +182,7 @@ _KEY = {
 _REFUSALS = {
     400: "The body is malformed.",
     401: "The key is missing.",
-    403: "The key is unknown, revoked, or belongs to another app.",
+    403: "The key is unknown or revoked, or belongs to another app.",
     413: "The body is too large.",
     415: "The Content-Encoding is not supported; `Accept-Encoding` lists those that are.",
     429: "The app's quota is used up; `X-Sentry-Rate-Limits` contains the categories and the time to wait.",

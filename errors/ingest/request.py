@@ -66,14 +66,14 @@ class IngestRequest:
         Raises NotCached, AuthUnavailable, and Refused: 401 without a key, 403 if a key or the origin is not accepted.
         """
         if not keys:
-            raise Refused(401, "no key: send your DSN's key")
+            raise Refused(401, "the request has no key; send your DSN's key")
         projects = [
             key_cache.authenticate(project_id, key, may_query=self.may_query)
             for key in dict.fromkeys(keys[:_MAX_KEYS])
         ]
         project = projects[0]
         if project is None or None in projects:
-            raise Refused(403, "this key is unknown, revoked, or belongs to another project")
+            raise Refused(403, "this key is unknown or revoked, or belongs to another project")
         self.project = project
         if not project.accepts_origin(self.environ.get("HTTP_ORIGIN")):
             raise Refused(403, "this origin may not send data to this app")

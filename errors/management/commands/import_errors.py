@@ -15,8 +15,8 @@ BATCH_SIZE = 200
 
 class Command(BaseCommand):
     help = (
-        "Import events from files or folders: Sentry envelopes, or event JSON (an object, a list, or one per line),"
-        " plain or gzipped. The command can be stopped and restarted: events that are already stored are skipped."
+        "Import events from files or folders: Sentry envelopes, or event JSON (an object, a list, or one object "
+        "per line), plain or gzipped. If the command is stopped and restarted, it skips events that are already stored."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
