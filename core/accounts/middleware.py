@@ -95,8 +95,8 @@ class AuditMiddleware:
         if not is_page and not hasattr(request, "personal_token"):
             return response
         user = request.user
-        # In Django's admin, a 200 means that a form is shown again with errors. The portal's own views answer
-        # successful htmx requests with a 200 as well.
+        # In Django's admin, a 200 means that a form is shown again with errors, so nothing was written. The portal's
+        # own views also answer successful htmx requests with a 200.
         is_invalid_form = (
             response.status_code == 200 and match is not None and match.app_names == ["admin"]
         )

@@ -14,7 +14,7 @@ from django.utils.crypto import get_random_string, salted_hmac
 from core.lib.sealed_fields import SealedTextField
 
 RECOVERY_CODE_COUNT = 10
-_ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"  # The alphabet has no characters that look alike.
+_ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"  # Users type the codes, so no two characters look alike.
 
 
 class AccessPolicy(models.Model):
@@ -233,7 +233,9 @@ class AuditEventQuerySet(models.QuerySet["AuditEvent"]):
 
 
 class AuditEvent(models.Model):
-    """An action of a user. The user name is its only personal data: it contains no form input and no client address.
+    """An action of a user.
+
+    The only personal data in an event is the user name. An event contains no form input and no client address.
 
     Events are never changed. When a user is deleted, the database clears the relation, and the event keeps the name.
     """

@@ -1,4 +1,4 @@
-"""Provide `@api(Scope.X, "POST")`, which checks the method and key of a call and rejects it with a problem document."""
+"""Provide `@api(Scope.X, "POST")`, which rejects calls with a wrong method or key with a problem document."""
 
 from collections.abc import Callable
 from functools import wraps
@@ -70,7 +70,7 @@ def api(
 
 
 def _named_app(request: HttpRequest) -> ClientApp:
-    """Return the app that a person names by `?app=` or the header, or the only one that the person sees."""
+    """Return the app that a person names with `?app=` or the header, or the only app that the person sees."""
     apps = app_access.limit(ClientApp.objects.filter(is_active=True))
     name = request.headers.get(APP_HEADER) or request.GET.get("app", "")
     if not name:

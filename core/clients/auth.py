@@ -118,7 +118,7 @@ def _cached_app(key: str, scope: Scope) -> ClientApp | None:
 
 
 def forget_keys(**_: object) -> None:
-    """Clear the key cache of this process, so that changes made in it apply immediately."""
+    """Clear the key cache of this process, so that changes made by this process apply immediately."""
     _cache.clear()
 
 

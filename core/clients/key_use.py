@@ -23,7 +23,7 @@ def record_key_use(
 
 
 def _write(uses: dict[_Key, datetime]) -> None:
-    """Set the time of last use with one statement per model. All keys in it get the latest time, up to a minute off."""
+    """Set the time of last use with one statement per model. All keys of a model get the latest of their times."""
     models: tuple[type[Model], ...] = (ClientKey, ApiKey, PersonalToken)
     for model in models:
         used = {key_id: at for (used_model, key_id), at in uses.items() if used_model is model}

@@ -74,7 +74,7 @@ class ClientAppQuerySet(models.QuerySet["ClientApp"]):
             )
             for keys in (ClientKey, ApiKey)
         ]
-        # Each argument comes first once, because with a NULL argument Greatest returns NULL on SQLite only.
+        # On SQLite, Greatest returns NULL if an argument is NULL, so each argument falls back to the other one.
         return self.annotate(last_call_at=Greatest(Coalesce(*newest), Coalesce(*reversed(newest))))
 
 

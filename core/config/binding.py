@@ -189,7 +189,7 @@ def _initial(blank: Any, name: str) -> Any:
 
 
 def _form_value(field: forms.Field, value: Any) -> Any:
-    """Convert a JSON value to the Python value that this field of a form has as its initial value."""
+    """Convert a JSON value to a Python value that `field` accepts as its initial value."""
     if isinstance(field, forms.ModelMultipleChoiceField):
         return _find(field.queryset, value)
     if isinstance(field, forms.ModelChoiceField):
@@ -232,7 +232,7 @@ def _timestamp(value: str) -> datetime | None:
 
 
 def _python_value(field: Any, value: Any) -> Any:
-    """Return the value that identifies a row of an inline, or the text itself if it is invalid."""
+    """Convert a member that identifies a row of an inline to the field's type. Return an invalid value unchanged."""
     try:
         if isinstance(field, models.DurationField):
             return parse_span(str(value))

@@ -15,7 +15,7 @@ from core.lib.forms import parse_span
 
 
 def with_positions(resource: Resource, given: Values) -> Values:
-    """Return the members. In a numbered inline, an entry without a number gets its position, beginning with 1."""
+    """Return `given`, in which each entry of a numbered inline has a number: by default its position, from 1."""
     filled = dict(given)
     for prefix, key in resource.inlines.items():
         entries = given.get(prefix)

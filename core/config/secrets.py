@@ -128,7 +128,7 @@ class References:
 
 
 def resolve(values: Values, environment: Mapping[str, str]) -> Values:
-    """Return the values with each reference resolved. A text with a reference that cannot be becomes Unresolved."""
+    """Return the values with each reference resolved. A text becomes Unresolved if its reference cannot be resolved."""
 
     def replace(text: str, path: Path_) -> str:
         problems: list[str] = []

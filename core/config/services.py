@@ -74,7 +74,7 @@ def _created(resource: Resource, row: Any) -> Change:
 
 
 def update(resource: Resource, row: Any, given: Values, *, by: str) -> Change:
-    """Change the given members of an object, unless it has these values. Raises InvalidConfig or KeyTaken."""
+    """Change the given members of an object if their values differ. Raises InvalidConfig or KeyTaken."""
     before = members_of(resource).read(row)
     name = str(before[resource.key])
     given = secrets.restore(resource, with_positions(resource, given), before)
@@ -137,7 +137,7 @@ def _read_again(resource: Resource, pk: Any) -> Values:
 
 
 def _without_defaults(resource: Resource, given: Values) -> Values:
-    """Leave out members that have the model's default and no field in this form, which would refuse them."""
+    """Return `given` without members that have the model's default but no field, which the form would refuse."""
     row = resource.model()
     defaults = {
         f.name: [] if f.many_to_many else f.value_from_object(row)

@@ -18,7 +18,8 @@ from core.lib import formats
 from core.lib.admin import LogAdmin, PortalAdmin
 from core.lib.markup import state, when
 
-# A malformed Schedule row would stop all schedules. Successes are not stored.
+# Users must not edit Schedule rows, because a malformed row would stop all schedules. The portal's own job pages
+# replace the other pages of django-q2.
 admin.site.unregister([Schedule, Success, Failure, OrmQ])
 
 

@@ -170,7 +170,7 @@ class Sentinel(cluster.Sentinel):  # type: ignore[misc]
             try:
                 self._collect()
                 if self.task_queue.empty():
-                    self._push()  # This sleeps briefly if there is no task.
+                    self._push()  # _push() sleeps briefly if there is no task.
                 else:
                     time.sleep(0.02)
             except DatabaseError as error:
@@ -236,7 +236,7 @@ def run(*, cluster_id: str = "", is_restart: bool = False, workers: int | None =
     # Workers report before each task. After a task, a worker holds a lock that the sentinel needs; if the worker were
     # killed while it reports, the sentinel would wait for that lock.
     pre_execute.connect(_report_progress)
-    cluster.Conf.QSIZE = False  # SimpleQueue has no qsize().
+    cluster.Conf.QSIZE = False  # django-q2 must not call qsize(), which SimpleQueue lacks.
     freeze_objects()
     Sentinel().start()
 

@@ -31,13 +31,13 @@ def client_address(meta: Mapping[str, Any]) -> str:
 _IPV4 = re.compile(r"[1-9]\d{0,2}(?:\.(?:0|[1-9]\d{0,2})){3}", re.ASCII)
 
 
-# This is a copy, because reading the setting would take longer than the rest of client_address().
+# The setting is copied, because reading it would take longer than the rest of client_address().
 proxies: int = settings.TRUSTED_PROXY_COUNT
 
 
 @receiver(setting_changed)
 def _update_proxies(*, setting: str, **_: object) -> None:
-    """Update the copy when a test overrides the setting."""
+    """Update the copy of the setting when a test overrides it."""
     global proxies
     if setting == "TRUSTED_PROXY_COUNT":
         proxies = settings.TRUSTED_PROXY_COUNT

@@ -68,7 +68,7 @@ class PortalAdminSite(admin.AdminSite):
         super().register(model_or_iterable, styled, **options)
 
     def get_app_list(self, request: HttpRequest, app_label: str | None = None) -> Any:
-        """Return the list lazily, because Django adds it to every page's context but few pages show it."""
+        """Return the list of apps lazily, because Django adds it to every page's context but few pages show it."""
         return SimpleLazyObject(partial(super().get_app_list, request, app_label))
 
     def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:

@@ -1,4 +1,4 @@
-"""Commit writes that may be lost without waiting for the disk, and wait until earlier commits are replicated."""
+"""Commit without waiting for the disk if a write may be lost, and wait for the replication of earlier commits."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -45,7 +45,7 @@ class ShippingHandler(logging.Handler):
         if self._pid != os.getpid():
             self._reset()
         if threading.current_thread() is self._thread:
-            return  # Each batch would log lines of its own, so shipping would never end.
+            return  # Shipping a batch logs lines. If these were shipped too, shipping would never end.
         try:
             fields = logs.fields_of(record)
             self._queue.put_nowait(logs.json_line({"dt": fields["time"], **fields}))

@@ -101,7 +101,7 @@ STATES = {
 }
 
 
-@cache  # There are few different icons, and a page may contain several hundred.
+@cache  # A page may contain hundreds of icons, but few different ones.
 def icon(name: str, css: str = "") -> SafeString:
     """Return an icon of the sprite, hidden from screen readers because the text beside it carries the meaning."""
     return format_html(

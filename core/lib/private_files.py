@@ -1,4 +1,4 @@
-"""Keep the portal's files readable by its own user only, because they contain personal data and secrets."""
+"""Let only the portal's own user read its files, because they contain personal data and secrets."""
 
 import logging
 import stat
@@ -41,7 +41,7 @@ def _make_private(path: Path) -> bool:
         )
         return False
     log.warning(
-        "other users could read a file of the portal; now only its own user can",
+        "other users could read a file of the portal; its mode was changed to prevent this",
         extra={"path": str(path), "mode_before": f"{mode:04o}"},
     )
     return True

@@ -41,7 +41,7 @@ class Gate:
     def enter(self) -> None:
         """Raise ConnectionError if a call must not be attempted now.
 
-        While degraded, one caller per RETRY_INTERVAL_SECONDS may try.
+        While Redis counts as degraded, one call per RETRY_INTERVAL_SECONDS is attempted.
         """
         if not self.is_degraded:
             return

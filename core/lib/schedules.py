@@ -25,7 +25,7 @@ class Scheduled:
     timeout: timedelta
     # If True, the task does not need a free worker; see `core.jobs.tasks.urgent_jobs`.
     is_urgent: bool = False
-    title: str = ""  # Pages show this name of the job.
+    title: str = ""  # Pages show the job under this title.
 
     def next_after(self, timestamp: datetime) -> datetime:
         """Return the first due time after `timestamp` (aware), in UTC.

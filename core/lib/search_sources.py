@@ -49,7 +49,7 @@ class SearchSource:
     name: str
     title: str  # The hits are shown under this title.
     find: SearchFunction
-    permission: str  # If it is "", everyone who may sign in may see the hits.
+    permission: str  # If this is "", every user who may sign in sees the hits.
     order: int
     respects_apps: bool
 

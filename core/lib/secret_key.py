@@ -18,7 +18,7 @@ def installation_secret_key(data_dir: Path) -> str:
     try:
         os.link(
             draft, path
-        )  # This fails if another process has created the file meanwhile; its key is then used.
+        )  # If another process has created the file meanwhile, this fails, and that process's key is used.
     except FileExistsError:
         pass
     finally:

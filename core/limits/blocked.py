@@ -23,7 +23,7 @@ _Calls = tuple[int, str]  # A value consists of the number of requests and the l
 
 
 def subject_of_address(network: str) -> str:
-    """Return a keyed hash of an address, which may be stored: it recognizes repeated requests, not the client."""
+    """Return a keyed hash of an address. It may be stored, because it shows repeated requests but not the address."""
     key = settings.SECRET_KEY.encode()
     return f"address:{hmac.new(key, network.encode(), hashlib.sha256).hexdigest()[:12]}"
 

@@ -26,7 +26,7 @@ DEFAULTS: dict[str, Limit] = {
     Tier.AUTH: Limit(20, 60),
     # All buyers of a shop share its API key, so this limit per key is high: it stops only a client with a defect.
     Tier.PAYMENT: Limit(1_200, 60),
-    # This limit is per buyer, against attackers who test stolen cards; see core.limits.buyers.
+    # This limit per buyer stops attackers who test stolen cards; see core.limits.buyers.
     Tier.BUYER: Limit(20, 60),
     Tier.INGEST: Limit(6_000, 60),
     Tier.WRITE: Limit(600, 60),

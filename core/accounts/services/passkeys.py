@@ -116,7 +116,7 @@ def begin_sign_in(session: SessionBase, user: User | None, *, now: datetime) -> 
 
 
 def finish_sign_in(session: SessionBase, answer: str, *, now: datetime) -> User:
-    """Return the person whose passkey signed this answer. Raises Refused.
+    """Return the person whose passkey signed `answer`. Raises Refused if the answer is not valid.
 
     If the counter of a passkey has not grown, the passkey may have been copied and is refused.
     """

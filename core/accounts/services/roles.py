@@ -21,9 +21,9 @@ class Role(StrEnum):
     READ_ONLY = "Read-only"
 
 
-# No user edits the rows of these apps by hand.
+# No role has permissions for these apps, because users do not edit their rows by hand.
 _INTERNAL_APPS = ("admin", "contenttypes", "sessions", "django_q", "otp_totp")
-# These permissions concern users, the audit log, e-mail addresses, and channels with their secrets.
+# Only owners have these permissions, which concern users, the audit log, e-mail addresses and channels with secrets.
 _OWNERS_ONLY = (
     "auth.*",
     "access.*",

@@ -80,7 +80,7 @@ def enabled_providers() -> list[IdentityProvider]:
 
 
 def find_problem(issuer: str) -> str:
-    """Fetch the provider's description. Return the reason why it cannot be used, or ""."""
+    """Fetch the provider's description. Return the reason why the provider cannot be used, or ""."""
     url = f"{issuer.rstrip('/')}/.well-known/openid-configuration"
     try:
         with _GuardedSession() as session:

@@ -40,7 +40,7 @@ def is_satisfied(request: HttpRequest) -> bool:
 
 
 def _is_required(user: AbstractBaseUser | AnonymousUser) -> bool:
-    """Return True if the user needs a second factor. False is cached for ten seconds: all parts of a page check it."""
+    """Return True if the user needs a second factor. False is cached for 10 s, because each part of a page checks it."""
     key = f"access.no_second_factor.{user.pk}"
     if cache.get(key):
         return False
@@ -65,9 +65,10 @@ def remember_verified(session: SessionBase, factor: str) -> None:
 
 @transaction.atomic
 def verify(user: User, code: str, *, now: datetime) -> str:
-    """Return the factor that the code proves, or "" if it is neither a new code of the app nor an unused recovery code.
+    """Return the id of the user's authenticator app or RECOVERY, whichever the code belongs to, or "" if it is invalid.
 
-    After each wrong code, the authenticator app is blocked for an increasing time. Recovery codes are not blocked.
+    The app's code must not have been used before. After each wrong code, the app is blocked for an increasing time.
+    Recovery codes are not blocked.
     """
     device = device_of(user)
     code = "".join(code.split())
@@ -119,7 +120,7 @@ def remove(user: User) -> bool:
 
 
 def setup_key(device: TOTPDevice) -> str:
-    """Return the secret in groups of four characters, for typing."""
+    """Return the secret in groups of four characters, which are easier to type."""
     plain = base64.b32encode(device.bin_key).decode().rstrip("=")
     return " ".join(plain[start : start + 4] for start in range(0, len(plain), 4))
 

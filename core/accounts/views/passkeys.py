@@ -83,7 +83,7 @@ def sign_in_options(request: HttpRequest) -> HttpResponse:
 def sign_in(request: HttpRequest) -> HttpResponse:
     """Sign in with a passkey alone, or as the second factor after the password."""
     first = pending_user(request)
-    # Without a name, the limit per address is enough, because a signature cannot be guessed.
+    # Without a user name, the limit per client address is enough, because a signature cannot be guessed.
     if first is not None:
         throttle.count_sign_in(request, first.get_username())
     next_url = Next(request)

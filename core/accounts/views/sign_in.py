@@ -69,7 +69,7 @@ class SignIn(LoginView):
 
 
 def redirect_with_next(url_name: str, next_url: str) -> HttpResponseRedirect:
-    """Redirect to a named URL that continues to `next_url` afterwards, if given."""
+    """Redirect to a named URL. If `next_url` is given, its view redirects there afterwards."""
     url = reverse(url_name)
     return HttpResponseRedirect(f"{url}?{urlencode({'next': next_url})}" if next_url else url)
 
@@ -135,6 +135,6 @@ def pending_user(request: HttpRequest) -> User | None:
 
 def complete(request: HttpRequest, user: User) -> None:
     if request.session.pop(PENDING, None):
-        auth_login(request, user)  # This changes the session id, against session fixation.
+        auth_login(request, user)  # This changes the session id, which prevents session fixation.
     else:
         request.session.cycle_key()

@@ -18,7 +18,7 @@ def _document() -> dict[str, Any]:
     return openapi.document()
 
 
-@csrf_exempt  # Without the exemption, other methods would get a 403 instead of a 405.
+@csrf_exempt  # The CSRF check would answer other methods with a 403 instead of a 405.
 @require_safe
 def document(request: HttpRequest) -> HttpResponse:
     return HttpResponse(

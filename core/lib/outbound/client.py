@@ -46,7 +46,7 @@ class Client:
         breaker: bool = True,
         truncate: bool = False,
     ) -> None:
-        """Create the client. With `truncate`, a larger body than `max_bytes` is cut off instead of refused."""
+        """Create the client. With `truncate`, a body larger than `max_bytes` is cut off instead of refused."""
         self.name = name
         self.timeout = timeout
         self.attempts = attempts

@@ -82,7 +82,7 @@ def check_addresses(host: str, addresses: Iterable[str]) -> None:
 
 
 def is_public(address: Address) -> bool:
-    """Return True if the address is on the public internet. In an IPv6 transition address, check the embedded one."""
+    """Return True if the address is on the public internet. For an IPv6 transition address, check the address in it."""
     if isinstance(address, ipaddress.IPv6Address):
         inner = address.ipv4_mapped or address.sixtofour
         if address.teredo:

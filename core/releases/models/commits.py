@@ -36,7 +36,7 @@ class CommitFile(models.Model):
 
     commit = models.ForeignKey(Commit, models.CASCADE, related_name="files")
     path = models.CharField(max_length=500)
-    # This is the last part of the path. The files of a frame are found by it.
+    # This is the last part of the path, by which the file of a frame is found.
     name = models.CharField(max_length=200)
 
     class Meta:

@@ -20,7 +20,7 @@ _MAX_AHEAD_SECONDS = 300
 
 
 class NewDeploy(msgspec.Struct, forbid_unknown_fields=True):
-    """A reported deploy. `finished_at` defaults to the current time; a repeat with the same value is recorded once."""
+    """A reported deploy. `finished_at` defaults to now. A report that is repeated with the same time is recorded once."""
 
     release: Version
     environment: Annotated[str, msgspec.Meta(min_length=1, max_length=64)] = "production"
