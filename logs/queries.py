@@ -154,7 +154,7 @@ def _values_of(key: str, prefix: str) -> list[str]:
 
 
 def entries_around(event: ErrorEvent, trace_id: str) -> list[LogEntry]:
-    """Return the last MAX_RELATED entries of the event's trace and request, up to just after it, oldest first."""
+    """Return the last MAX_RELATED entries of the event's trace and request until soon after the event, oldest first."""
     until = event.received_at + _BEFORE_TRACE
     found: dict[int, LogEntry] = {}
     earlier = limit(LogEntry.objects.filter(pk__lt=received_id(until))).order_by("-pk")

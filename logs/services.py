@@ -42,7 +42,7 @@ def check_quota(project: Project, count: int) -> None:
 
 
 def count_invalid(project: Project, reason: str, count: int = 1) -> None:
-    """Count records that cannot be stored as discarded items."""
+    """Add records that cannot be stored to the counts of discarded items."""
     discarded.count(project.app_id, Discarded.Source.INVALID, CATEGORY, reason, count)
 
 

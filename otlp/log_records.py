@@ -16,7 +16,7 @@ from otlp.resources import Resource
 from otlp.traces import time_of
 
 MAX_RECORDS = 10_000  # Further records of a request are rejected.
-_REPEATED = ("exception.stacktrace",)  # The event already has these attributes.
+_REPEATED = ("exception.stacktrace",)  # Records omit these attributes, because the event has them.
 
 
 @dataclass(slots=True)

@@ -139,5 +139,6 @@ def version_1(event: Mapping[str, Any]) -> str:
     return _fingerprint(event, 1)
 
 
-# These are the earlier versions, newest first. A group that is found by its earlier hash also gets the new hash.
+# Each function computes the hash of an earlier version, the newest version first. A group that is found by such a hash
+# also gets the new hash.
 EARLIER: tuple[Callable[[Mapping[str, Any]], str], ...] = (version_1,)

@@ -130,7 +130,7 @@ def _exception(given: _Exception, scrubber: Scrubber) -> dict[str, Any]:
 
 def _stack(given: list[Raw], scrubber: Scrubber) -> list[Any]:
     if not 0 < len(given) <= MAX_FRAMES:
-        return [_decode_any(raw) for raw in given]  # The normalizer removes some of them.
+        return [_decode_any(raw) for raw in given]  # The normalizer shortens longer lists.
     # Most frames are in the young generation, and a function call for each would take twice as long.
     young, serial = _frames.young, scrubber.serial
     frames = [young.get((serial, raw)) or _frame(raw, scrubber) for raw in map(bytes, given)]

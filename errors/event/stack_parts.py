@@ -156,7 +156,7 @@ def _stack_parts(frames: list[dict[str, Any]], platform: str, version: int) -> l
 
 
 def _after_last_await(frames: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return the frames after the last await, timer or event. Browsers report the frames before it differently."""
+    """Return the frames after the last await, timer or event. Browsers report earlier frames differently."""
     for place in range(len(frames) - 1, -1, -1):
         function = frames[place].get("function") or ""
         if function.startswith("async ") or "*" in function:
@@ -168,8 +168,8 @@ def _after_last_await(frames: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def parts_of_native_stack(event: Mapping[str, Any], stacktrace: Any) -> list[str]:
     """Return the parts of a native stack that identify the code.
 
-    The first of these that the stack has is used: symbols of the app's own code; symbols of any code; addresses within
-    packages, which differ between builds; names of packages.
+    These are the symbols of the app's own code or, if there are none, the symbols of any code; without symbols, the
+    addresses within packages, which differ between builds; without addresses, the names of packages.
     """
     frames = frames_of(stacktrace)[-_MAX_NATIVE_FRAMES:]
     own = [frame for frame in frames if frame.get("in_app")]

@@ -21,7 +21,7 @@ MAX_GROUPS = 500
 
 
 def _groups_of(*severities: Severity) -> FindProblems:
-    """Return a function that finds the groups with events of these severities during an alert."""
+    """Return a function that finds the groups of these severities that had events during an alert."""
 
     def find(labels: Mapping[str, str], since: datetime, until: datetime) -> list[Problem]:
         seen = limit(
@@ -35,7 +35,7 @@ def _groups_of(*severities: Severity) -> FindProblems:
 
 
 def _groups_of_app(labels: Mapping[str, str], since: datetime, until: datetime) -> list[Problem]:
-    """Return the groups that the app whose requests failed reported during the alert."""
+    """Return the groups of severity high and above of the app in `labels` that had events during the alert."""
     seen = limit(
         ErrorGroup.objects.filter(
             app__name=labels.get("app", ""), last_seen_at__gte=since, first_seen_at__lte=until

@@ -33,7 +33,7 @@ class ErrorEventQuerySet(models.QuerySet["ErrorEvent"]):
         return self.order_by("-pk")
 
     def with_event_id(self, event_id: uuid.UUID) -> "ErrorEventQuerySet":
-        """Return the events with this id from the client, which is indexed in SeenEvent."""
+        """Return the events to which the client gave this id. SeenEvent is the index of these ids."""
         return self.filter(
             pk__in=SeenEvent.objects.filter(event_id=event_id).values_list("event", flat=True)
         )
@@ -107,7 +107,7 @@ class ErrorEvent(models.Model):
 
 
 class PayloadDictionary(models.Model):
-    """A payload that is the compression dictionary of its group. With it, other payloads shrink to a fifth."""
+    """A payload that is the compression dictionary of its group. With the dictionary, others shrink to a fifth."""
 
     group = models.ForeignKey(ErrorGroup, models.CASCADE, related_name="+")
     content = models.BinaryField()

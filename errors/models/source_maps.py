@@ -24,7 +24,7 @@ class ArtifactBundle(models.Model):
     uploaded_at = models.DateTimeField()
     last_used_at = models.DateTimeField()
     # When a bundle is uploaded, events stored shortly before may not be
-    # marked for resolution. A second pass marks them and sets this to True.
+    # marked for resolution. A second pass marks these events and sets `is_settled`.
     is_settled = models.BooleanField(default=False)
 
     class Meta:

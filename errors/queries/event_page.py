@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from itertools import groupby
 
 MAX_TEXT_LENGTH = 20_000  # Longer values are shortened on the page, but not in the raw JSON.
-FOLD_AFTER = 3  # This many consecutive library frames are collapsed into one line.
+FOLD_AFTER = 3  # If at least this many library frames follow each other, they are collapsed into one line.
 Pairs = list[tuple[str, str]]
 
 
@@ -170,7 +170,7 @@ def _chain(payload: Mapping[str, object]) -> list[ExceptionDetail]:
     exceptions = _values(payload.get("exception"))
     if not exceptions and isinstance(one := payload.get("exception"), Mapping) and "type" in one:
         exceptions = [one]
-    # The event is a message with a stack trace, or it has threads, one of which crashed.
+    # Without an exception, the event is a message with a stack trace, or it has threads, one of which crashed.
     if not exceptions:
         threads = _values(payload.get("threads"))
         crashed = [one for one in threads if one.get("crashed") or one.get("current")] or threads

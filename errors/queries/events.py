@@ -74,7 +74,7 @@ def _groups_by_newest_event(
     newest_id = Subquery(in_range.order_by("-pk").values("pk")[:1])
     found: list[_Newest] = []
     while chunk := list(islice(seen, CHUNK_SIZE)):
-        # No event of the groups in this chunk or in a later one has a higher id.
+        # No event of the groups in this chunk or a later chunk has an id above `highest`.
         highest = received_id(chunk[0][1] + timedelta(milliseconds=1))
         if highest < first or (len(found) == count and highest < found[-1][0]):
             break

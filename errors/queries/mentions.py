@@ -84,7 +84,7 @@ def _references(values: Sequence[str]) -> list[Reference]:
 
 
 def affected_at(id: int, occurred_at: datetime) -> datetime:
-    """Return when the event with this id affected its order: the client's time or, if implausible, that of receipt.
+    """Return when an event affected its order: the client's time or, if that is implausible, the time of receipt.
 
     The client's time is earlier, so that the app's reaction to the error comes after it. It is not used if it is more
     than MAX_DELIVERY before the receipt, because the client's clock may be wrong.

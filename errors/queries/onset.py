@@ -6,7 +6,7 @@ from core.lib.steps import find_step
 from errors.models import ErrorEvent, ErrorGroup, GroupHour, GroupTag, hour_of, hour_start
 from impact.causes import Onset
 
-BURST_HOURS = 7 * 24  # A burst is looked for in this many hours before the last event.
+BURST_HOURS = 7 * 24  # The search for a burst covers this many hours before the last event.
 MIN_BURST = 10  # In a burst, the number of events per hour rises by at least this number.
 MAX_ENVIRONMENTS = 10
 

@@ -125,7 +125,8 @@ def search(
             condition = _condition(term, user, now)
         except ValueError as error:
             result.problems.append(str(error))
-            # Nothing is found, because a bulk action must not change more groups than the user requested.
+            # A query with an invalid term finds nothing, because a bulk action must not change more groups than the
+            # user requested.
             result.groups = result.groups.none()
             continue
         result.groups = result.groups.filter(~condition if term.is_negative else condition)
@@ -193,7 +194,7 @@ def _shown(parts: "QuerySet[GroupText] | QuerySet[GroupTag]") -> "QuerySet[Any, 
 
 
 def _group(**fields: str) -> Q:
-    """Match the group itself, or a group that was merged into it."""
+    """Match groups with these fields, and groups into which a group with these fields was merged."""
     merged = ErrorGroup.objects.filter(merged_into__isnull=False, **fields)
     return Q(**fields) | Q(pk__in=merged.values_list("merged_into_id", flat=True))
 

@@ -43,7 +43,7 @@ def _delete_bundles(ids: list[int]) -> int:
 
 
 def _shrink(app_id: int) -> int:
-    """Delete the app's least recently used bundles until the others fit into its limit. Return the number deleted."""
+    """Delete the app's least recently used bundles until the rest fits into its limit. Return the number deleted."""
     limit = settings.SOURCE_MAP_MB_PER_APP * 1_000_000
     count = 0
     while stored_bytes(app_id) > limit:

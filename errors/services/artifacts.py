@@ -206,7 +206,7 @@ def _create_bundle(
         dist=dist,
         defaults={"uploaded_at": now, "last_used_at": now, "file_count": len(files)},
     )
-    if is_new:  # Otherwise, a concurrent call has assembled the same chunks.
+    if is_new:  # If the bundle is not new, a concurrent call has assembled it.
         ArtifactFile.objects.bulk_create(
             (
                 ArtifactFile(

@@ -24,7 +24,7 @@ def count(
 ) -> None:
     now = timezone.now()
     discarded_items.add((app_id, source.value, category[:64], reason[:64]), (number, now, now))
-    if connection.in_atomic_block:  # Inside a transaction, callers read the row immediately.
+    if connection.in_atomic_block:  # Callers in a transaction read the row immediately.
         discarded_items.flush()
 
 

@@ -1,4 +1,4 @@
-"""Read events from files: envelopes, or event JSON of Bugsink or Sentry (an object, a list, or one per line)."""
+"""Read events from files: envelopes, or event JSON of Bugsink or Sentry (an object, a list, or lines)."""
 
 import gzip
 import uuid

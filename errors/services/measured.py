@@ -46,5 +46,5 @@ measurements_waiting = Buffer[int, _OfApp](
     max_keys=MAX_APPS,
     max_count=MAX_WAITING,
     flush_at=FLUSH_AT,
-    on_failure=OnFailure.DROP,  # The measurements of some apps may have been written already.
+    on_failure=OnFailure.DROP,  # A retry could write the measurements of some apps twice.
 )

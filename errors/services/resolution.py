@@ -1,4 +1,4 @@
-"""Resolve stored events with source maps, in workers. Clients do not wait for this.
+"""Resolve stored events with source maps, in workers. Clients do not wait for the resolution.
 
 Each row in EventToResolve is an event to resolve; queued tasks only make the work start sooner. A row is claimed before
 it is processed, and its attempts are counted. Therefore, a source map that crashes the worker is tried only three
@@ -41,12 +41,12 @@ log = logging.getLogger(__name__)
 BATCH_SIZE = 50
 MAX_ATTEMPTS = 3
 CLAIM = timedelta(minutes=2)
-# After an upload, the newest events of each group in this time are resolved as well.
+# After an upload, the newest events of each group from this period are resolved as well.
 LOOK_BACK = timedelta(days=14)
 MAX_GROUPS = 200
 MAX_EVENTS_PER_GROUP = 50
 MAX_EVENTS = 2_000
-# This long after an app's first upload, all processes mark its events for resolution.
+# After this time since an app's first upload, all processes mark the app's events for resolution.
 # A second pass then finds the events that were stored before.
 SETTLE = timedelta(seconds=15)
 PLATFORMS = ("javascript", "node")

@@ -59,7 +59,7 @@ def count(app: ClientApp, sessions: Sessions, *, now: datetime) -> None:
             key = (version, pseudonym(sessions.user))
             crashed, _ = _users.get(key, (0, now))
             _users[key] = (max(crashed, int(sessions.crashed > 0)), now)
-    if connection.in_atomic_block:  # Inside a transaction, callers read the row immediately.
+    if connection.in_atomic_block:  # Callers in a transaction read the rows immediately.
         flush()
 
 

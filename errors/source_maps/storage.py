@@ -46,7 +46,7 @@ def save(name: str, content: IO[bytes]) -> int:
             packed.seek(0)
             storage.save(name, File(packed, name))
             _flush_to_disk(storage, name)
-        except Exception as error:  # Each storage raises the exceptions of its own library.
+        except Exception as error:  # Each storage raises exceptions of its own library.
             raise StorageUnavailable(f"the storage of source maps failed: {error}") from error
     return size
 

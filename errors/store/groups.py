@@ -1,4 +1,4 @@
-"""Find the groups of fingerprints in a cache of the process, and create missing groups in the store's transaction."""
+"""Look up groups by fingerprint, first in a cache of the process, and create missing groups in the transaction."""
 
 import threading
 import time

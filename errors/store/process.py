@@ -142,7 +142,7 @@ class _Connection:
 
 
 class StoreProcess:
-    """The process that commits batches. It ends when it was told to end and no web process is connected."""
+    """The process that commits batches. After SIGTERM or SIGINT, it ends once no web process is connected."""
 
     def __init__(self, address: Path) -> None:
         self._address = address

@@ -186,7 +186,7 @@ def _as_new(resolved: Resolved) -> NewEvent:
 
 
 def _move(resolved: Resolved, source: ErrorGroup, target: ErrorGroup) -> None:
-    """Move an event and its counts. If the source has no events left and staff did not change it, merge it as well."""
+    """Move an event and its counts. Merge `source` as well if it has no events left and staff did not change it."""
     event, new = resolved.event, _as_new(resolved)
     ids = sorted((source.pk, target.pk))  # Lock the groups in the same order as the store does.
     locked = {

@@ -75,7 +75,8 @@ def write(events: Sequence[NewEvent]) -> BatchResult:
             with transaction.atomic():
                 result = _write([Packed.of(event) for event in events], after)
         except BaseException as error:
-            # Outdated caches may have caused the failure, or the caches may contain rows that were rolled back.
+            # Outdated caches may have caused the failure, or the caches may contain rows that were rolled back, so they
+            # are cleared.
             groups.group_cache.clear()
             search_index.text_cache.clear()
             partitions.clear_ready_days()
@@ -172,8 +173,8 @@ def _write(batch: Sequence[Packed], after: _AfterCommit) -> BatchResult:
 def _lockable_ids(batch: Sequence[Packed]) -> list[int]:
     """Return the ids of the groups to lock first: all groups, or none if a group or partition may have to be created.
 
-    Creating one waits for another lock. A transaction that already holds locks of groups could then deadlock with a
-    batch of another node.
+    The creation of a group or partition waits for another lock. A transaction that already holds locks of groups could
+    then deadlock with a batch of another node.
     """
     if not all(partitions.is_ready(day) for day in {one.event.received_at.date() for one in batch}):
         return []

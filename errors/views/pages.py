@@ -182,7 +182,7 @@ def group_detail(request: HttpRequest, group_id: int) -> HttpResponse:
     events = list(pages.latest_events(group)[: EVENTS_ON_GROUP + 1])
     for event in events:
         if event.group_id == group.pk:
-            event.group = group  # This saves a query.
+            event.group = group  # The template then needs no query for the group.
     return render(
         request,
         "errors/group_detail.html",

@@ -1,4 +1,4 @@
-"""Store the requests that Sentry SDKs measure as log entries, so that pages show them with the logs of their traces.
+"""Create log entries for the requests that Sentry SDKs measure, so that pages show them among the logs of a trace.
 
 The requests are written once a second, so a process that is killed loses the requests of one second.
 """
@@ -64,5 +64,5 @@ requests_waiting = Buffer[int, _OfApp](
     max_keys=10_000,
     max_count=20_000,
     flush_at=500,
-    on_failure=OnFailure.DROP,  # The requests of some apps may have been written already.
+    on_failure=OnFailure.DROP,  # A retry could write the requests of some apps twice.
 )

@@ -40,7 +40,7 @@ def is_satisfied(request: HttpRequest) -> bool:
 
 
 def _is_required(user: AbstractBaseUser | AnonymousUser) -> bool:
-    """Return True if the user needs a second factor. False is cached for 10 s, because each part of a page checks it."""
+    """Return True if the user needs a second factor. False is cached for 10 s, because all parts of a page check it."""
     key = f"access.no_second_factor.{user.pk}"
     if cache.get(key):
         return False
