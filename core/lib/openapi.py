@@ -123,8 +123,8 @@ def document() -> dict[str, Any]:
         "info": {
             "title": "opsportal",
             "version": settings.VERSION,
-            "description": "The API for client apps. Errors are problem documents (RFC 9457). Calls are rate-limited, "
-            "and every response states the remaining calls. `X-Request-ID` is accepted or generated, and returned.",
+            "description": "Client apps use this API. Errors are problem documents (RFC 9457). Calls are rate-limited, "
+            "and every response states the remaining calls. Each has an `X-Request-ID`, from the client or generated.",
         },
         "servers": [{"url": settings.BASE_URL}],
         "paths": dict(sorted(paths.items())),

@@ -49,7 +49,8 @@ class SentryRefusal(msgspec.Struct, forbid_unknown_fields=True):
 describe(
     "errors:error-report",
     "POST",
-    "Report one error, a list of errors, or an object with `events`. 200 means stored, grouped, counted and visible.",
+    "Report one error, a list of errors, or an object with `events`. A 200 means that each accepted error is stored, "
+    "grouped, counted and visible.",
     scope="ingest",
     takes=(PlainError, list[PlainError], PlainErrors),
     answers={200: (ErrorAccepted, ErrorResults), 422: (ErrorResults,)},
@@ -70,7 +71,10 @@ _SEARCH = {
     "query": "A search as on the page “Errors”, such as `release:shop@1.2 is:unassigned declined`.",
     "state": "One of open (the default, also for an empty value), regressed, muted, resolved or all.",
 }
-_RANGE = {"since": "The first time, such as 2026-11-22T14:00:00Z.", "until": "The last time."}
+_RANGE = {
+    "since": "The start of the period, such as 2026-11-22T14:00:00Z.",
+    "until": "The end of the period.",
+}
 _BAD_QUERY = {422: "A parameter is invalid; `detail` says which."}
 _NO_GROUP = {404: "The app has no such error.", 422: "A parameter is invalid."}
 # The keys are names of URLs; the values are (summary, parameters, answer, refusals).
@@ -87,7 +91,7 @@ _READ: dict[str, tuple[str, dict[str, str], Any, dict[int, str]]] = {
     ),
     "group-detail": ("Return an error.", {}, api_shapes.GroupDetail, _NO_GROUP),
     "event-search": (
-        "List the app's events, newest first, or those of the errors found.",
+        "List the app's events, newest first. With a search, list only the events of the errors found.",
         {
             "query": _SEARCH["query"],
             "state": "One of all (the default), regressed, muted or resolved. `is:open` in `query` finds open errors.",
@@ -100,7 +104,7 @@ _READ: dict[str, tuple[str, dict[str, str], Any, dict[int, str]]] = {
     "event-list": ("List the events of an error.", _PAGE, api_shapes.EventPage, _NO_GROUP),
     "group-counts": (
         "Return the number of an error's events over time.",
-        {"span": "24h (the default), 7d or 30d."},
+        {"span": "The length of the period: 24h (the default), 7d or 30d."},
         api_shapes.GroupCounts,
         _NO_GROUP,
     ),

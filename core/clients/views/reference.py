@@ -44,7 +44,7 @@ def page(request: HttpRequest) -> HttpResponse:
     context = {
         **admin.site.each_context(request),
         "title": "API reference",
-        "lead": "The API for client apps. Send your key as “Authorization: Bearer …”.",
+        "lead": "Client apps use this API. Send your key as “Authorization: Bearer …”.",
         "operations": operations,
         "shapes": shapes,
     }

@@ -48,7 +48,7 @@ def describe_resource(resource: Resource) -> None:
     describe(
         one,
         "PATCH",
-        f"Change the members of {article} {label} that are sent.",
+        f"Change those members of {article} {label} that the body contains.",
         scope=resource.write_scope.value,
         takes=given,
         answers={200: shown},
