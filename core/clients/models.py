@@ -230,7 +230,8 @@ class PersonalTokenQuerySet(models.QuerySet["PersonalToken"]):
 class PersonalToken(models.Model):
     """A person's own key for the API: `Authorization: Bearer opp_…`. Only its hash is stored.
 
-    A call with it may do what both its scopes and the person's permissions allow, in the apps that the person sees.
+    A call with the token may do what both the token's scopes and the person's permissions allow, in the apps that the
+    person sees.
     """
 
     PREFIX: ClassVar[str] = "opp_"

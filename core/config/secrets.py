@@ -76,7 +76,7 @@ def restore(resource: Resource, given: Values, stored: Values) -> Values:
 
 
 def _stored_path(resource: Resource, given: Values, stored: Values, path: Path_) -> Path_:
-    """Return the path of the same text in the stored values, or () if there is none.
+    """Return the path at which `stored` has the text at `path` of `given`, or () if it has none.
 
     An entry of an inline is found by its key, because its position may differ.
     """

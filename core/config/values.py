@@ -21,7 +21,7 @@ Field = models.Field[Any, Any]
 
 
 class _Everyone:
-    """A user with all permissions, for whom the admin's forms are built: the API has already checked the caller."""
+    """The user for whom the admin's forms are built, with all permissions, because the API has checked the caller."""
 
     pk = None
     is_active = is_staff = True

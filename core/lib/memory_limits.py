@@ -1,7 +1,7 @@
 """Limit rates over a sliding window in the memory of one process.
 
 The `limits` package is not used: its memory storage never drops a key, such as an address that an attacker used once,
-and was measured to scan all keys in a new thread every 10 ms.
+and scans all keys in a new thread every 10 ms.
 """
 
 import threading
@@ -172,7 +172,7 @@ class MemoryLimiter:
         return hits
 
     def _evict(self, now: float) -> None:
-        """Remove expired keys. If there are none, remove the least recently used tenth.
+        """Remove expired keys. If there are none, remove the least recently used tenth of all keys.
 
         Therefore, a flood of new keys evicts its own keys before those of regular clients.
         """

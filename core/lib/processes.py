@@ -83,7 +83,8 @@ class Child:
         """Start the process. Call it from the main thread, because the child ends with the thread that started it."""
         self.start_count += 1
         self.process = _fork.Process(target=self._run, args=(os.getpid(),), name=self.name)
-        # Block the end signals until the child has replaced the inherited handlers, which would swallow them.
+        # With the inherited handlers, the child would not end on a signal. Therefore, the end signals are blocked until
+        # the child has replaced these handlers.
         before = signal.pthread_sigmask(signal.SIG_BLOCK, _END_SIGNALS)
         try:
             self.process.start()

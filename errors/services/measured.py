@@ -1,7 +1,7 @@
 """Buffer the measurements from envelopes, and pass them to the app `health` once a second.
 
-There are many, because browsers send a session with almost every event. A process that is killed loses the measurements
-of one second.
+There are many measurements, because browsers send a session with almost every event. A process that is killed loses the
+measurements of one second.
 """
 
 from collections.abc import Sequence

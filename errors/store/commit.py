@@ -33,7 +33,7 @@ def commit(requests: Sequence[Events]) -> list[Outcome]:
     except Exception as error:
         if isinstance(error, DatabaseError):
             _reconnect()
-        # One event that cannot be stored must not prevent the storage of the others.
+        # One event that cannot be stored must not prevent the storage of other events.
         if len(requests) > 1:
             return [outcome for request in requests for outcome in commit([request])]
         log.exception("an event could not be stored")
