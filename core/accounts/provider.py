@@ -36,7 +36,7 @@ class VerifyingAdapter(OpenIDConnectOAuth2Adapter):
     ) -> SocialLogin:
         claims = self._verify(app, kwargs["response"].get("id_token") or "")
         login: SocialLogin = super().complete_login(request, app, token, **kwargs)
-        # With a different subject, the userinfo belongs to another person.
+        # If the subjects differ, the userinfo belongs to another person.
         if login.account.uid != str(claims["sub"]):
             raise OAuth2Error("the subjects of the ID token and of the userinfo differ")
         return login

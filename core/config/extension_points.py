@@ -51,7 +51,7 @@ class Resource:
     left_out: ClassVar[frozenset[str]] = frozenset()
     # The keys are the prefixes of the admin's inlines; each value is the field that identifies a row within its object.
     inlines: ClassVar[Mapping[str, str]] = {}
-    # These kinds must be written before this one, although no relation of the model requires it.
+    # Objects of these kinds must be written first, although no relation of the model requires this order.
     comes_after: ClassVar[tuple[str, ...]] = ()
     read_scope: ClassVar[Scope] = Scope.CONFIG_READ
     write_scope: ClassVar[Scope] = Scope.CONFIG_WRITE

@@ -245,5 +245,5 @@ def _prepare(now: datetime, *, cluster_to_release: str) -> None:
     if cluster_to_release:
         release_cluster(now, cluster_id=cluster_to_release)
     report_node(now, pid=os.getpid(), has_started=True)
-    # Without this, the scheduler's first tick would come only after half a minute.
+    # The scheduler would queue the first tick only after half a minute.
     queue.enqueue(TICK)

@@ -19,7 +19,7 @@ from core.lib import schedules
 
 log = logging.getLogger(__name__)
 
-# A run is considered lost when it exceeds its time limit by this time.
+# A run is considered lost when it exceeds its time limit by more than this.
 LEASE_GRACE = timedelta(seconds=10)
 MAX_RESULT_LENGTH = 1000
 

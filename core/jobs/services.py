@@ -16,7 +16,7 @@ from core.lib import locks, queue, schedules
 
 TICK = "core.jobs.tasks.tick"
 URGENT_FALLBACK = timedelta(seconds=15)
-# A due job is queued again, because its task may be lost with a killed worker.
+# A due job is queued again after this time, because its task may be lost with a killed worker.
 REQUEUE_AFTER = timedelta(seconds=25)
 
 

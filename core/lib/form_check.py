@@ -37,7 +37,7 @@ def find_field_errors(
         )
         try:
             is_valid = formset.is_valid()
-        except ValidationError:  # Without a management form, the page does not show this formset.
+        except ValidationError:  # The page does not contain this formset.
             continue
         if not is_valid:
             for one in formset.forms:

@@ -26,7 +26,7 @@ SEVERITIES = {
     "ok": ("ok", "ok"),
 }
 STATES = {
-    # These are states of alerts and error groups.
+    # Alerts and error groups have these states.
     "pending": ("info", "clock"),
     "open": ("critical", "critical"),
     "unresolved": ("critical", "critical"),
@@ -39,7 +39,7 @@ STATES = {
     "muted": ("info", "mute"),
     "silenced": ("info", "mute"),
     "resolved": ("ok", "ok"),
-    # These are states of components.
+    # Components have these states.
     "healthy": ("ok", "ok"),
     "up": ("ok", "ok"),
     "operational": ("ok", "ok"),
@@ -50,7 +50,7 @@ STATES = {
     "unknown": ("info", "none"),
     "ok": ("ok", "ok"),
     "maintenance": ("medium", "gear"),
-    # These are states of jobs, deliveries and webhooks.
+    # Jobs, deliveries and webhooks have these states.
     "running": ("medium", "play"),
     "processing": ("medium", "play"),
     "queued": ("info", "clock"),
@@ -72,7 +72,7 @@ STATES = {
     "off": ("info", "none"),
     "live": ("ok", "ok"),
     "revoked": ("info", "close"),
-    # These are states of payments and reservations.
+    # Payments and reservations have these states.
     "created": ("info", "clock"),
     "active": ("medium", "clock"),
     "completed": ("ok", "ok"),

@@ -52,9 +52,9 @@ class Operation:
     scope: str = ""  # The key must have this scope; "" means that no key is required.
     refusals: Mapping[int, str] = field(default_factory=dict)
     refusal_shape: Any = Problem
-    # These are descriptions of request headers.
+    # The keys are request headers; the values are their descriptions.
     headers: Mapping[str, str] = field(default_factory=dict)
-    # These are descriptions of the parameters in the query string.
+    # The keys are parameters in the query string; the values are their descriptions.
     query: Mapping[str, str] = field(default_factory=dict)
     # If one pattern of the URL table serves several paths, this is the path of the operation.
     path: str = ""

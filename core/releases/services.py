@@ -11,7 +11,8 @@ from core.lib.durability import ensure_replicated
 from core.lib.scrub import scrub_text
 from core.releases.models import Commit, CommitFile, Deploy, Release
 
-# A deploy is often reported after the new release has served its first requests.
+# A deploy is often reported after the new release has served its first requests. If it finished at most this long after
+# the first event, it replaces the deploy that was derived from that event.
 REPORT_DELAY = timedelta(hours=1)
 
 
@@ -39,8 +40,7 @@ def record_deploy(
     """Record a deploy. Return it, and True if it is new or False if the same deploy was recorded before.
 
     Deploys with the same release, environment and time are the same. A new deploy replaces the one that was derived
-    from the first event, unless the deploy finished long after that event and is therefore another deploy of the
-    release.
+    from the first event, unless it finished more than REPORT_DELAY after that event, because it is then another deploy.
     """
     finished_at = finished_at or now
     name, url = scrub_text(name), scrub_text(url)

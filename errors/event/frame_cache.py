@@ -27,7 +27,8 @@ from errors.event.normalize import ALIASES, KEPT, MAX_FRAMES, Normalizer
 MAX_ENTRY_BYTES = 16 * 1024
 # This is the maximum size of the cached JSON. Two generations, with their decoded values, take 15 MB.
 MAX_GENERATION_BYTES = 3 * 1024 * 1024
-MIN_CHARGED_BYTES = 400  # A tiny frame takes more memory decoded than as JSON.
+# Each cached entry counts as at least this size, because a tiny frame takes more memory decoded than as JSON.
+MIN_CHARGED_BYTES = 400
 
 _ONLY_STORED = {
     "pre_context",
