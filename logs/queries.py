@@ -114,7 +114,7 @@ def _condition(term: Term, now: datetime) -> Q:
                 raise ValueError(f"unknown filter is:{value}; use {' or '.join(Kind.values)}")
             return Q(kind=value)
     at = min(max(search_terms.parse_time(value, now), _FIRST_TIME), _LAST_TIME)
-    # The id of an entry is derived from its time.
+    # The id of an entry is derived from its time, so a range of times is a range of ids.
     if term.key == "since":
         return Q(pk__gte=received_id(at))
     return Q(pk__lt=received_id(at))

@@ -56,7 +56,7 @@ def record_logs(records: Sequence[Record], *, project: Project, now: datetime) -
         return 0
     try:
         _insert(found)
-    except IntegrityError:  # Another process generated the same id in the same millisecond.
+    except IntegrityError:  # Another process generated the same id in the same millisecond, so new ids are used.
         _insert(found)
     return len(found)
 

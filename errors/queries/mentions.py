@@ -11,7 +11,7 @@ from impact.extension_points import Description, Mention, Page, Problem
 from impact.references import Reference, ReferenceKind, narrow
 
 GROUP = "group"
-# SDKs may send events with a delay, and repeat failed deliveries.
+# An SDK may deliver an event this long after it occurred, for example when it repeats a failed delivery.
 MAX_DELIVERY = timedelta(minutes=10)
 COLUMNS = {
     ReferenceKind.REQUEST: "request_id",

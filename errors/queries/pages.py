@@ -79,7 +79,7 @@ def group_chart(group: ErrorGroup, span: str, now: datetime) -> Chart:
 class TagValue:
     value: str
     count: int
-    share: float  # This is the share of the counted events with this key that have this value.
+    share: float  # Of the counted events with the key, this share has the value.
 
     @property
     def percent(self) -> str:

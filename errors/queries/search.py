@@ -359,7 +359,8 @@ _FILTERS: dict[str, Callable[[str], Q]] = {
     "app": lambda value: Q(app__slug=value),
     "env": lambda value: _tag("environment", value),
     "environment": lambda value: _tag("environment", value),
-    # A group's tags are limited in number, so its first and last release may be missing among them.
+    # A group's first and last release are compared too, because its tags are limited in number and may not include
+    # them.
     "release": lambda value: (
         _group(first_release=value) | _group(last_release=value) | _tag("release", value)
     ),

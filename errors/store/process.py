@@ -74,7 +74,8 @@ class StoreClient:
                 return await self._exchange(requests)
             except (OSError, asyncio.IncompleteReadError):
                 self._disconnect()
-                # The batch may already be committed, but an event that is already stored is counted only once.
+                # The batch may already be committed. Committing it again is safe, because an event that is stored
+                # already is counted only once.
                 log.warning("the store process has ended; its last batch is committed here")
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._thread, commit, requests)

@@ -20,15 +20,15 @@ Rows = Sequence[Row]
 class Batch:
     """The rows that a batch adds to each table, sorted by key, so that concurrent writers cannot deadlock."""
 
-    events: Rows  # A row has EVENT_COLUMNS.
-    payloads: Rows  # A row has PAYLOAD_COLUMNS.
+    events: Rows  # A row has a value for each of EVENT_COLUMNS.
+    payloads: Rows  # A row has a value for each of PAYLOAD_COLUMNS.
     groups: Rows  # A row has (events, first_at, last_at, release, last_event, id).
     users: Rows  # A row has (group_id, user_key).
     hours: Rows  # A row has (group_id, hour, count).
     tags: Rows  # A row has (group_id, key, value, count).
     minutes: Rows  # A row has (minute, app_id, severity, count).
-    # If an event names an order, or an object that may belong to an
-    # order, these are the smallest and the largest id of the events.
+    # These are the smallest and the largest id of the events that name an order, or an object that may belong to an
+    # order. If there is no such event, this is None.
     to_link: tuple[int, int] | None
 
 

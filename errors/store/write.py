@@ -186,7 +186,7 @@ def _states(
 ) -> dict[int, Row]:
     """Return the locked rows by group id, and replace merged groups in the entries by the groups they merged into."""
     states = {row[0]: row for row in locked}
-    for _ in range(10):  # Merges can form a chain.
+    for _ in range(10):  # Merges can form a chain, which is followed step by step.
         ids = {entry.group_id for entry in found.values()} - states.keys()
         if ids:
             states |= {row[0]: row for row in sql.group_states(cursor, sorted(ids))}
@@ -261,7 +261,7 @@ def _update_dictionaries(
         if entry.group_id in checked or not entry.needs_dictionary():
             continue
         checked.add(entry.group_id)
-        if states[entry.group_id][4]:  # This is the event_count before the batch.
+        if states[entry.group_id][4]:  # The group had events before this batch.
             dictionary = groups.create_dictionary(
                 entry, packed.event.payload, packed.event.received_at
             )

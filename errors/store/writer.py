@@ -22,7 +22,7 @@ MAX_BATCH = 128  # A batch has at most this many requests.
 MAX_BATCH_BYTES = 8 * 1024 * 1024
 MAX_WAITING = 4_000  # At most this many requests may wait.
 MAX_WAITING_BYTES = 64 * 1024 * 1024
-TIMEOUT_SECONDS = 25.0  # SDKs do not wait this long for a response.
+TIMEOUT_SECONDS = 25.0  # SDKs stop waiting for a response before this time.
 
 Parse = Callable[[], Sequence[NewEvent]]
 
