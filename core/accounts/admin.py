@@ -269,9 +269,10 @@ class AccessPolicyAdmin(PortalAdmin):
 class IdentityProviderForm(forms.ModelForm[IdentityProvider]):
     issuer = forms.CharField(
         required=False,
-        assume_scheme="https",
-        widget=forms.URLInput(attrs={"size": 60}),
-        help_text="Enter the URL before /.well-known/openid-configuration, for example https://accounts.google.com.",
+        max_length=500,
+        widget=forms.TextInput(attrs={"size": 60, "inputmode": "url"}),
+        help_text="For OpenID Connect, enter the URL before /.well-known/openid-configuration, for example "
+        "https://accounts.google.com.",
     )
     client_secret = forms.CharField(
         required=False,
@@ -281,8 +282,8 @@ class IdentityProviderForm(forms.ModelForm[IdentityProvider]):
     metadata = forms.CharField(
         required=False,
         widget=forms.Textarea(attrs={"rows": 4, "cols": 80, "spellcheck": "false"}),
-        help_text="SAML: the provider's metadata (XML), or its URL, which is read once when you save. It has the "
-        "issuer, the address of the sign-in page and the certificates.",
+        help_text="For SAML, enter the provider's metadata (XML) or the URL of the metadata. The portal reads the URL "
+        "once, when you save. The metadata contains the issuer, the URL of the sign-in page and the certificates.",
     )
 
     class Meta:

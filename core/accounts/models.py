@@ -96,7 +96,7 @@ class IdentityProvider(models.Model):
         max_length=200,
         default="groups",
         blank=True,
-        help_text="The claim that lists a person's groups.",
+        help_text="The claim (OpenID Connect) or attribute (SAML) that lists a person's groups.",
     )
     role_mapping = models.TextField(
         "groups and roles",

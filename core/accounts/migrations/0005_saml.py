@@ -23,7 +23,7 @@ class Migration(migrations.Migration):
         migrations.AlterField(
             model_name='identityprovider',
             name='groups_claim',
-            field=models.CharField(blank=True, default='groups', help_text="The claim, or the attribute of SAML, with a person's groups.", max_length=200),
+            field=models.CharField(blank=True, default='groups', help_text="The claim (OpenID Connect) or attribute (SAML) that lists a person's groups.", max_length=200),
         ),
         migrations.AlterField(
             model_name='identityprovider',
