@@ -56,7 +56,9 @@ def record_logs(records: Sequence[Record], *, project: Project, now: datetime) -
         return 0
     try:
         _insert(found)
-    except IntegrityError:  # Another process generated the same id in the same millisecond, so new ids are used.
+    except (
+        IntegrityError
+    ):  # Another process generated the same id in the same millisecond, so new ids are used.
         _insert(found)
     return len(found)
 

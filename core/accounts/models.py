@@ -14,7 +14,9 @@ from django.utils.crypto import get_random_string, salted_hmac
 from core.lib.sealed_fields import SealedTextField
 
 RECOVERY_CODE_COUNT = 10
-_ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"  # Users type the codes, so no two characters look alike.
+_ALPHABET = (
+    "abcdefghjkmnpqrstuvwxyz23456789"  # Users type the codes, so no two characters look alike.
+)
 
 
 class AccessPolicy(models.Model):
@@ -65,7 +67,9 @@ class IdentityProvider(models.Model):
         SAML = "saml", "SAML 2.0"
         GITHUB = "github", "GitHub"
 
-    name = models.CharField(max_length=40, help_text="The sign-in button shows this name, for example Google.")
+    name = models.CharField(
+        max_length=40, help_text="The sign-in button shows this name, for example Google."
+    )
     slug = models.SlugField(
         unique=True,
         max_length=40,

@@ -25,7 +25,9 @@ MAX_CACHED_MAPS = 8
 # open. The opened source maps take about twice this memory.
 MAX_CACHED_BYTES = 64 * 1024 * 1024
 _REFERENCE = re.compile(rb"//[#@]\s*sourceMappingURL=(\S+)\s*(?:\*/\s*)?$")
-_TAIL_BYTES = 4 * 1024 * 1024  # Only this last part of a script is searched for the reference to its source map.
+_TAIL_BYTES = (
+    4 * 1024 * 1024
+)  # Only this last part of a script is searched for the reference to its source map.
 
 
 class UnusableMap(Exception):

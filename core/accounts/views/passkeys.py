@@ -15,7 +15,9 @@ from core.accounts.services import audit, passkeys, sessions, single_sign_on, th
 from core.accounts.views.sign_in import Next, complete, pending_user, redirect_with_next
 from core.accounts.views.two_factor import for_signed_in_user, render_page
 
-SIGN_IN_AGAIN = "Sign in again first. Passkeys can be changed only within ten minutes after you sign in."
+SIGN_IN_AGAIN = (
+    "Sign in again first. Passkeys can be changed only within ten minutes after you sign in."
+)
 BACKEND = "django.contrib.auth.backends.ModelBackend"
 
 
