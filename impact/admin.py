@@ -23,7 +23,7 @@ class ErasureAdmin(LogAdmin):
         ),
         SettingLink(
             "How long data is kept",
-            "The retention of each kind of data, and the place where it is changed.",
+            "The retention period of each kind of data, and the setting that changes it.",
             "impact:retention",
             "impact.view_erasure",
         ),

@@ -35,10 +35,13 @@ class Order(models.Model):
     stage = models.CharField(max_length=10, choices=Stage)
     created_at = models.DateTimeField()
     until = models.DateTimeField(
-        null=True, help_text="Time at which an unfinished order is lost. Empty if it has no end."
+        null=True,
+        help_text="Time at which an unfinished order is lost. The field is empty if the order has no time limit.",
     )
-    settled_at = models.DateTimeField(null=True, help_text="Time of the payment or of the end.")
-    amount = models.PositiveBigIntegerField(help_text="In the currency's smallest unit.")
+    settled_at = models.DateTimeField(
+        null=True, help_text="Time at which the order was paid or ended."
+    )
+    amount = models.PositiveBigIntegerField(help_text="Amount in the currency's smallest unit.")
     currency = models.CharField(max_length=3, blank=True)
     seats = models.PositiveIntegerField(default=0)
     customer = models.CharField(max_length=200, blank=True)
@@ -117,7 +120,7 @@ class ProblemReference(models.Model):
     kind = models.CharField(max_length=10)
     problem = models.BigIntegerField()
     hour = models.PositiveIntegerField(
-        help_text="Hours since 1970 for a user or an organization, else 0."
+        help_text="Hours since 1 January 1970 UTC if the reference is to a user or an organization; otherwise 0."
     )
     first_at = models.DateTimeField()
     last_at = models.DateTimeField(db_index=True)
@@ -177,7 +180,7 @@ class Erasure(models.Model):
 
     customers = models.TextField(
         blank=True,
-        help_text="References to the person, as JSON. Removed when the erasure is finished.",
+        help_text="References to the person, as JSON. They are removed when the erasure is finished.",
     )
     fingerprints = models.JSONField(
         default=list,
@@ -189,7 +192,7 @@ class Erasure(models.Model):
     )
     requested_at = models.DateTimeField()
     finished_at = models.DateTimeField(null=True)
-    counts = models.JSONField(default=dict, help_text="Changed records by kind.")
+    counts = models.JSONField(default=dict, help_text="Number of changed records by kind.")
 
     class Meta:
         constraints: ClassVar = [
@@ -213,4 +216,4 @@ class Erasure(models.Model):
         parts = [
             f"{name.replace('_', ' ')}: {count:,}" for name, count in sorted(self.counts.items())
         ]
-        return ", ".join(parts) or "no record named this person"
+        return ", ".join(parts) or "none"

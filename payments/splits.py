@@ -9,7 +9,7 @@ class Purpose(models.TextChoices):
     FULL = "full", "The whole unpaid amount"
     PART = "part", "One of several payments"
     DEPOSIT = "deposit", "Deposit"
-    FEE = "fee", "Fee beside the reservation"
+    FEE = "fee", "Fee in addition to the reservation's price"
 
     @property
     def adds_up(self) -> bool:

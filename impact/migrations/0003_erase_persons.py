@@ -22,14 +22,14 @@ class Migration(migrations.Migration):
                     "customers",
                     models.TextField(
                         blank=True,
-                        help_text="References to the person, as JSON. Removed when the erasure is finished.",
+                        help_text="References to the person, as JSON. They are removed when the erasure is finished.",
                     ),
                 ),
                 ("requested_at", models.DateTimeField()),
                 ("finished_at", models.DateTimeField(null=True)),
                 (
                     "counts",
-                    models.JSONField(default=dict, help_text="Changed records by kind."),
+                    models.JSONField(default=dict, help_text="Number of changed records by kind."),
                 ),
                 (
                     "requested_by",

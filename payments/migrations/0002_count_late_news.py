@@ -13,6 +13,6 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='reconciliationrun',
             name='late_count',
-            field=models.PositiveIntegerField(default=0, help_text='Events older than 15 minutes that never arrived.'),
+            field=models.PositiveIntegerField(default=0, help_text='Number of missed events and changes that were more than 15 minutes old.'),
         ),
     ]

@@ -34,7 +34,7 @@ class Migration(migrations.Migration):
             name="expected_refunded",
             field=models.PositiveIntegerField(
                 blank=True,
-                help_text="Refunded amount at which a failed refund is resolved, in the currency's smallest unit.",
+                help_text="A failed refund is resolved when this amount has been refunded, in the currency's smallest unit.",
                 null=True,
             ),
         ),
@@ -42,7 +42,7 @@ class Migration(migrations.Migration):
             model_name="payment",
             name="amount_disputed",
             field=models.PositiveIntegerField(
-                default=0, help_text="Taken from the account by disputes and not returned."
+                default=0, help_text="Amount that Stripe has withdrawn for disputes and not returned."
             ),
         ),
         migrations.AddField(
@@ -50,7 +50,7 @@ class Migration(migrations.Migration):
             name="compared_at",
             field=models.DateTimeField(
                 blank=True,
-                help_text="Start of the last comparison in which Stripe had this payment.",
+                help_text="Start of the last comparison that found this payment at Stripe.",
                 null=True,
             ),
         ),
@@ -58,7 +58,7 @@ class Migration(migrations.Migration):
             model_name="reconciliationrun",
             name="bookmark",
             field=models.CharField(
-                blank=True, help_text="Last object of the stage that was compared.", max_length=100
+                blank=True, help_text="Last object that was compared in the current stage.", max_length=100
             ),
         ),
         migrations.AddField(
@@ -87,7 +87,7 @@ class Migration(migrations.Migration):
             model_name="refund",
             name="is_counted",
             field=models.BooleanField(
-                default=False, help_text="Part of the payment's refunded amount."
+                default=False, help_text="If set, the refund is included in the payment's refunded amount."
             ),
         ),
         migrations.AddField(
@@ -109,7 +109,7 @@ class Migration(migrations.Migration):
                     ("release", "Release the seats"),
                     ("keep", "Keep the seats booked"),
                 ],
-                help_text="Decision about the tickets.",
+                help_text="Decision about the tickets that the payment paid for.",
                 max_length=10,
             ),
         ),
@@ -162,14 +162,14 @@ class Migration(migrations.Migration):
                     "evidence_due_at",
                     models.DateTimeField(
                         blank=True,
-                        help_text="Evidence that arrives later is not considered.",
+                        help_text="Evidence that arrives after this time is not considered.",
                         null=True,
                     ),
                 ),
                 (
                     "reported_at",
                     models.DateTimeField(
-                        help_text="Stripe's timestamp of the report that set the status."
+                        help_text="Time, according to Stripe, of the report that set the status."
                     ),
                 ),
                 ("closed_at", models.DateTimeField(blank=True, null=True)),

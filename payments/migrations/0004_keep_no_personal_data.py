@@ -44,7 +44,7 @@ class Migration(migrations.Migration):
         migrations.AlterField(
             model_name='payment',
             name='request_body',
-            field=models.TextField(blank=True, help_text='Description and metadata, encrypted. Kept only until the payment is finished.'),
+            field=models.TextField(blank=True, help_text='Description and metadata, encrypted. They are kept only until the payment is finished.'),
         ),
         migrations.AlterField(
             model_name='webhookevent',

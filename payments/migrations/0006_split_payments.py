@@ -26,7 +26,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='payment',
             name='purpose',
-            field=models.CharField(choices=[('full', 'The whole unpaid amount'), ('part', 'One of several payments'), ('deposit', 'Deposit'), ('fee', 'Fee beside the reservation')], default='full', max_length=10),
+            field=models.CharField(choices=[('full', 'The whole unpaid amount'), ('part', 'One of several payments'), ('deposit', 'Deposit'), ('fee', "Fee in addition to the reservation's price")], default='full', max_length=10),
         ),
         migrations.AddField(
             model_name='payment',
@@ -41,17 +41,17 @@ class Migration(migrations.Migration):
         migrations.AlterField(
             model_name='mismatch',
             name='expected_refunded',
-            field=models.PositiveBigIntegerField(blank=True, help_text="Refunded amount at which a failed refund is resolved, in the currency's smallest unit.", null=True),
+            field=models.PositiveBigIntegerField(blank=True, help_text="A failed refund is resolved when this amount has been refunded, in the currency's smallest unit.", null=True),
         ),
         migrations.AlterField(
             model_name='payment',
             name='amount',
-            field=models.PositiveBigIntegerField(help_text="In the unit of Stripe's API."),
+            field=models.PositiveBigIntegerField(help_text="Amount in the unit of Stripe's API: 2500 is 25.00 EUR, 2500 JPY and 25 ISK."),
         ),
         migrations.AlterField(
             model_name='payment',
             name='amount_disputed',
-            field=models.PositiveBigIntegerField(default=0, help_text='Taken from the account by disputes and not returned.'),
+            field=models.PositiveBigIntegerField(default=0, help_text='Amount that Stripe has withdrawn for disputes and not returned.'),
         ),
         migrations.AlterField(
             model_name='payment',

@@ -13,6 +13,6 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='payment',
             name='organization',
-            field=models.CharField(blank=True, db_default='', help_text='From the metadata of the request.', max_length=200),
+            field=models.CharField(blank=True, db_default='', help_text='Organization that the metadata of the request names.', max_length=200),
         ),
     ]

@@ -24,7 +24,7 @@ class Migration(migrations.Migration):
             name="fingerprint",
             field=models.CharField(
                 blank=True,
-                help_text="Keyed hash of the request. Removed with the key.",
+                help_text="Keyed hash of the request. It is removed together with the idempotency key.",
                 max_length=64,
             ),
         ),

@@ -57,10 +57,10 @@ class Dispute(models.Model):
     currency = models.CharField(max_length=3)
     opened_at = models.DateTimeField()
     evidence_due_at = models.DateTimeField(
-        null=True, blank=True, help_text="Evidence that arrives later is not considered."
+        null=True, blank=True, help_text="Evidence that arrives after this time is not considered."
     )
     reported_at = models.DateTimeField(
-        help_text="Stripe's timestamp of the report that set the status."
+        help_text="Time, according to Stripe, of the report that set the status."
     )
     closed_at = models.DateTimeField(null=True, blank=True)
 

@@ -99,10 +99,15 @@ class Payment(models.Model):
     app = models.ForeignKey(ClientApp, models.PROTECT, related_name="+")
     livemode = models.BooleanField()
     key = models.CharField(  # noqa: DJ001  NULL: the unique constraint ignores removed keys
-        "idempotency key", max_length=255, null=True, help_text="Removed when it expires."
+        "idempotency key",
+        max_length=255,
+        null=True,
+        help_text="The key is removed when it expires.",
     )
     fingerprint = models.CharField(
-        max_length=64, blank=True, help_text="Keyed hash of the request. Removed with the key."
+        max_length=64,
+        blank=True,
+        help_text="Keyed hash of the request. It is removed together with the idempotency key.",
     )
 
     state = models.CharField(max_length=10, choices=State, default=State.STARTED)
@@ -111,10 +116,13 @@ class Payment(models.Model):
     tries = models.PositiveSmallIntegerField(default=1)
     attempt = models.PositiveSmallIntegerField(
         default=1,
-        help_text="Part of the idempotency key for Stripe. Increased only when Stripe has no intent for it.",
+        help_text="This number is part of the idempotency key for Stripe. It increases only if Stripe has no intent for"
+        " the key.",
     )
 
-    amount = models.PositiveBigIntegerField(help_text="In the unit of Stripe's API.")
+    amount = models.PositiveBigIntegerField(
+        help_text="Amount in the unit of Stripe's API: 2500 is 25.00 EUR, 2500 JPY and 25 ISK."
+    )
     currency = models.CharField(max_length=3)
     purpose = models.CharField(max_length=10, choices=Purpose, default=Purpose.FULL)
     fee = models.PositiveBigIntegerField(
@@ -132,18 +140,21 @@ class Payment(models.Model):
     reservation_id = models.CharField(max_length=36, blank=True)
     customer = models.CharField(max_length=200, blank=True)
     organization = models.CharField(
-        max_length=200, blank=True, db_default="", help_text="From the metadata of the request."
+        max_length=200,
+        blank=True,
+        db_default="",
+        help_text="Organization that the metadata of the request names.",
     )
     request_id = models.CharField(max_length=128, blank=True)
     request_body = models.TextField(
         blank=True,
-        help_text="Description and metadata, encrypted. Kept only until the payment is finished.",
+        help_text="Description and metadata, encrypted. They are kept only until the payment is finished.",
     )
 
     intent_id = models.CharField(max_length=100, unique=True, null=True)  # noqa: DJ001
     status = models.CharField(max_length=30, choices=PaymentStatus, default=PaymentStatus.ASKED)
     status_at = models.DateTimeField(
-        null=True, help_text="Stripe's timestamp of the report that set the status."
+        null=True, help_text="Time, according to Stripe, of the report that set the status."
     )
     debit_failed_at = models.DateTimeField(
         null=True, help_text="Time at which a bank debit failed after it had been processing."
@@ -151,12 +162,12 @@ class Payment(models.Model):
     amount_received = models.PositiveBigIntegerField(default=0)
     amount_refunded = models.PositiveBigIntegerField(default=0)
     amount_disputed = models.PositiveBigIntegerField(
-        default=0, help_text="Taken from the account by disputes and not returned."
+        default=0, help_text="Amount that Stripe has withdrawn for disputes and not returned."
     )
     compared_at = models.DateTimeField(
         null=True,
         blank=True,
-        help_text="Start of the last comparison in which Stripe had this payment.",
+        help_text="Start of the last comparison that found this payment at Stripe.",
     )
     error = models.CharField(max_length=300, blank=True)
 
@@ -167,10 +178,12 @@ class Payment(models.Model):
     expires_at = models.DateTimeField(help_text="Time at which the idempotency key expires.")
 
     replay_count = models.PositiveIntegerField(
-        default=0, help_text="Repeated requests answered with the stored response."
+        default=0,
+        help_text="Number of repeated requests that were answered with the stored response.",
     )
     conflict_count = models.PositiveIntegerField(
-        default=0, help_text="Repeated requests rejected because the first was still running."
+        default=0,
+        help_text="Number of repeated requests that were rejected because the first request was still running.",
     )
 
     objects = PaymentQuerySet.as_manager()

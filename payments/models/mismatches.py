@@ -33,11 +33,11 @@ class Mismatch(models.Model):
     expected_refunded = models.PositiveBigIntegerField(
         null=True,
         blank=True,
-        help_text="Refunded amount at which a failed refund is resolved, in the currency's smallest unit.",
+        help_text="A failed refund is resolved when this amount has been refunded, in the currency's smallest unit.",
     )
     found_at = models.DateTimeField()
     healed = models.BooleanField(
-        default=False, help_text="Fixed automatically by the reconciliation."
+        default=False, help_text="If set, the reconciliation fixed the mismatch automatically."
     )
     settled_at = models.DateTimeField(null=True, blank=True)
     settled_by = models.ForeignKey(
@@ -98,7 +98,7 @@ class ReconciliationRun(models.Model):
     is_full = models.BooleanField(default=False)
     stage = models.CharField(max_length=20, choices=Stage, default=Stage.EVENTS)
     bookmark = models.CharField(
-        max_length=100, blank=True, help_text="Last object of the stage that was compared."
+        max_length=100, blank=True, help_text="Last object that was compared in the current stage."
     )
     locked_until = models.DateTimeField(null=True, blank=True)
     event_count = models.PositiveIntegerField(default=0)
@@ -107,7 +107,8 @@ class ReconciliationRun(models.Model):
     healed_count = models.PositiveIntegerField(default=0)
     mismatch_count = models.PositiveIntegerField(default=0)
     late_count = models.PositiveIntegerField(
-        default=0, help_text="Events older than 15 minutes that never arrived."
+        default=0,
+        help_text="Number of missed events and changes that were more than 15 minutes old.",
     )
 
     objects = ReconciliationRunQuerySet.as_manager()

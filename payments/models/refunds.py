@@ -52,7 +52,10 @@ class Refund(models.Model):
     stripe_id = models.CharField(max_length=100, unique=True, null=True)  # noqa: DJ001
     error = models.CharField(max_length=300, blank=True)
     seats = models.CharField(
-        max_length=10, choices=Seats, blank=True, help_text="Decision about the tickets."
+        max_length=10,
+        choices=Seats,
+        blank=True,
+        help_text="Decision about the tickets that the payment paid for.",
     )
     released_items = models.JSONField(
         default=dict,
@@ -60,7 +63,7 @@ class Refund(models.Model):
         help_text="Number of tickets to release from each line. Leave empty to release all tickets.",
     )
     is_counted = models.BooleanField(
-        default=False, help_text="Part of the payment's refunded amount."
+        default=False, help_text="If set, the refund is included in the payment's refunded amount."
     )
     asked_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+"

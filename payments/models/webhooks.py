@@ -63,7 +63,7 @@ class WebhookEvent(models.Model):
     type = models.CharField(max_length=100)
     livemode = models.BooleanField()
     object_id = models.CharField(max_length=100, blank=True)
-    created_at = models.DateTimeField(help_text="Timestamp set by Stripe.")
+    created_at = models.DateTimeField(help_text="Time at which Stripe created the event.")
     received_at = models.DateTimeField()
     payload = models.JSONField(
         help_text="Client secrets and personal data are removed before the event is saved."
@@ -118,7 +118,7 @@ class RefusedDelivery(models.Model):
     count = models.PositiveIntegerField(default=0)
     last_at = models.DateTimeField()
     sample = models.CharField(
-        max_length=200, blank=True, help_text="Description of the most recent call."
+        max_length=200, blank=True, help_text="Sender and client of the most recent call."
     )
 
     class Meta:

@@ -53,7 +53,7 @@ def require_payable(
         raise _differs(left + split.fee, currency, amount, currency)
     if share <= 0:
         raise NotPayable(
-            422, "amount-differs", "nothing of the amount is left for the reservation after the fee"
+            422, "amount-differs", "after the fee, nothing of the amount pays for the reservation"
         )
     if share > left:
         _require_balance(payable, left)

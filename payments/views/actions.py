@@ -64,7 +64,8 @@ class RefundForm(forms.Form):
                 max_value=item.count,
                 initial=item.count,
                 required=False,
-                help_text=f"At most {item.count}, at {price} each. Used only if seats are released.",
+                help_text=f"At most {item.count}, at {price} each. This number is used only"
+                " if seats are released.",
                 widget=forms.NumberInput(attrs={"class": "input"}),
             )
 
@@ -140,7 +141,7 @@ def refund(request: HttpRequest, reference: uuid.UUID) -> HttpResponse:
             now=timezone.now(),
         )
     except services.CannotRefund as refusal:
-        messages.error(request, f"Not refunded: {refusal}.")
+        messages.error(request, f"The payment was not refunded: {refusal}.")
     else:
         text = f"refund of {refund_.formatted_amount}: {refund_.reason}. {form.decision}"
         log_change(request, payment, text.strip())
@@ -195,7 +196,7 @@ def ignore_event(request: HttpRequest, pk: int) -> HttpResponse:
     event = get_object_or_404(limit(WebhookEvent.objects.all()), pk=pk)
     if services.ignore_event(event, now=timezone.now()):
         log_change(request, event, "ignored")
-        messages.success(request, "Event ignored.")
+        messages.success(request, "The event will not be processed.")
     else:
         messages.info(request, f"{event.event_id} is already {event.state}.")
     return _back(request)
@@ -212,7 +213,7 @@ def fetch_event(request: HttpRequest) -> HttpResponse:
     try:
         event = services.fetch_missing_event(event_id=event_id, now=timezone.now())
     except (stripe_api.StripeFailure, NotAnEvent) as failure:
-        messages.error(request, f"Event not fetched: {failure}")
+        messages.error(request, f"The event was not fetched: {failure}")
     else:
         log_change(request, event, "fetched from Stripe")
         messages.success(request, f"{event_id}: {event.state}. {event.outcome}")
@@ -229,9 +230,9 @@ def settle_mismatch(request: HttpRequest, pk: int) -> HttpResponse:
         mismatch=mismatch, settlement=note, user=request.user, now=timezone.now()
     ):
         log_change(request, mismatch, f"resolved: {note}"[:200])
-        messages.success(request, "Marked as resolved.")
+        messages.success(request, "The mismatch was marked as resolved.")
     else:
-        messages.info(request, "Already resolved.")
+        messages.info(request, "The mismatch was already resolved.")
     return _back(request)
 
 

@@ -36,7 +36,8 @@ class Split(msgspec.Struct, forbid_unknown_fields=True):
     """The reason why the amount differs from the unpaid amount of the reservation."""
 
     reason: Annotated[
-        str, msgspec.Meta(min_length=1, max_length=200, description="Shown to staff.")
+        str,
+        msgspec.Meta(min_length=1, max_length=200, description="The reason, which staff can see."),
     ]
     purpose: Annotated[
         Literal["full", "part", "deposit", "fee"],
@@ -71,7 +72,8 @@ class CreatePayment(msgspec.Struct, forbid_unknown_fields=True):
         str,
         msgspec.Meta(
             max_length=45,
-            description="The buyer's IP address. It limits the attempts per buyer and is not stored.",
+            description="The buyer's IP address. The portal uses it to limit the payment attempts per buyer, and does"
+            " not store it.",
         ),
     ] = ""
     description: Annotated[str, msgspec.Meta(max_length=500)] = ""

@@ -45,7 +45,7 @@ def receive(request: HttpRequest, endpoint: str = "") -> HttpResponse:
     except DatabaseError:
         log.exception("storing a webhook event failed")
         # Stripe sends the event again for three days.
-        return problem(500, "not stored; send it again")
+        return problem(500, "the event was not stored; send it again")
     return json_response({"received": True, "duplicate": not received.is_new})
 
 

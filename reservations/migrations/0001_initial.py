@@ -62,7 +62,7 @@ class Migration(migrations.Migration):
                 ('expires_at', models.DateTimeField()),
                 ('extensions', models.PositiveSmallIntegerField(default=0)),
                 ('ended_at', models.DateTimeField(blank=True, help_text='Time of the completion, cancellation, expiry or refund.', null=True)),
-                ('paid_elsewhere', models.CharField(blank=True, help_text='The way of payment, if not through the portal.', max_length=200)),
+                ('paid_elsewhere', models.CharField(blank=True, help_text='Payment method, if the customer did not pay through the portal.', max_length=200)),
                 ('app', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='clients.clientapp')),
                 ('payment', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='payments.payment')),
             ],

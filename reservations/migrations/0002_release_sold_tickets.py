@@ -13,7 +13,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='line',
             name='released',
-            field=models.PositiveIntegerField(db_default=0, default=0, help_text='Sold tickets that were released after a refund.'),
+            field=models.PositiveIntegerField(db_default=0, default=0, help_text='Number of sold tickets that were released after a refund.'),
         ),
         migrations.AlterField(
             model_name='discrepancy',

@@ -16,7 +16,7 @@ class Migration(migrations.Migration):
         migrations.AlterField(
             model_name='line',
             name='price',
-            field=models.PositiveBigIntegerField(help_text="Price of one ticket in the unit of Stripe's API."),
+            field=models.PositiveBigIntegerField(help_text="Price of one ticket in the unit of Stripe's API: 2500 is 25.00 EUR, 2500 JPY and 25 ISK."),
         ),
         migrations.AlterField(
             model_name='tickettype',

@@ -34,7 +34,7 @@ class Migration(migrations.Migration):
                 ('amount', models.PositiveIntegerField(default=0, help_text='Amount that was refunded, or that must be refunded outside the portal.')),
                 ('currency', models.CharField(blank=True, max_length=3)),
                 ('detail', models.CharField(blank=True, max_length=300)),
-                ('attempt', models.PositiveSmallIntegerField(default=1, help_text='Increased when staff try a failed refund again.')),
+                ('attempt', models.PositiveSmallIntegerField(default=1, help_text='This number increases when staff retry a failed refund.')),
                 ('cancellation', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='items', to='reservations.cancellation')),
                 ('payment', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='payments.payment')),
                 ('reservation', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='reservations.reservation')),

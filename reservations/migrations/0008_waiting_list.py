@@ -34,7 +34,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='tickettype',
             name='has_waiting_list',
-            field=models.BooleanField(db_default=False, default=False, help_text='Customers can wait for tickets when this type is sold out.'),
+            field=models.BooleanField(db_default=False, default=False, help_text='If this is on, customers can wait for tickets when this ticket type is sold out.'),
         ),
         migrations.AddField(
             model_name='tickettype',

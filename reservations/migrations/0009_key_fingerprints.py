@@ -36,7 +36,7 @@ class Migration(migrations.Migration):
             model_name="waitingentry",
             name="customer",
             field=models.CharField(
-                blank=True, help_text="Empty if the person was erased.", max_length=200
+                blank=True, help_text="This field is empty if the customer was erased.", max_length=200
             ),
         ),
         migrations.AddIndex(

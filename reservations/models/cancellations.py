@@ -55,7 +55,7 @@ class CancellationItem(models.Model):
     currency = models.CharField(max_length=3, blank=True)
     detail = models.CharField(max_length=300, blank=True)
     attempt = models.PositiveSmallIntegerField(
-        default=1, help_text="Increased when staff try a failed refund again."
+        default=1, help_text="This number increases when staff retry a failed refund."
     )
 
     objects = CancellationItemQuerySet.as_manager()

@@ -39,7 +39,7 @@ class Event(models.Model):
         "extend holds during payment outages",
         default=False,
         db_default=False,
-        help_text="Holds do not expire while the payment provider is unavailable.",
+        help_text="If this is on, holds do not expire while the payment provider is unavailable.",
     )
     max_outage_minutes = models.PositiveSmallIntegerField(
         "longest extension",
@@ -163,7 +163,7 @@ class TicketType(models.Model):
     has_waiting_list = models.BooleanField(
         default=False,
         db_default=False,
-        help_text="Customers can wait for tickets when this type is sold out.",
+        help_text="If this is on, customers can wait for tickets when this ticket type is sold out.",
     )
     offer_minutes = models.PositiveSmallIntegerField(
         default=60,

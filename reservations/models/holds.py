@@ -83,7 +83,9 @@ class Reservation(models.Model):
         help_text="A payment, such as a bank debit, for which the tickets are held until it is processed.",
     )
     paid_elsewhere = models.CharField(
-        max_length=200, blank=True, help_text="The way of payment, if not through the portal."
+        max_length=200,
+        blank=True,
+        help_text="Payment method, if the customer did not pay through the portal.",
     )
 
     objects = ReservationQuerySet.as_manager()
@@ -159,10 +161,12 @@ class Line(models.Model):
     ticket_type = models.ForeignKey(TicketType, models.PROTECT, related_name="lines")
     quantity = models.PositiveIntegerField()
     released = models.PositiveIntegerField(
-        default=0, db_default=0, help_text="Sold tickets that were released after a refund."
+        default=0,
+        db_default=0,
+        help_text="Number of sold tickets that were released after a refund.",
     )
     price = models.PositiveBigIntegerField(
-        help_text="Price of one ticket in the unit of Stripe's API."
+        help_text="Price of one ticket in the unit of Stripe's API: 2500 is 25.00 EUR, 2500 JPY and 25 ISK."
     )
     currency = models.CharField(max_length=3)
 

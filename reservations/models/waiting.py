@@ -38,7 +38,7 @@ class WaitingEntry(models.Model):
     ticket_type = models.ForeignKey(TicketType, models.PROTECT, related_name="waiting")
     quantity = models.PositiveSmallIntegerField()
     customer = models.CharField(
-        max_length=200, blank=True, help_text="Empty if the person was erased."
+        max_length=200, blank=True, help_text="This field is empty if the customer was erased."
     )
     order_id = models.CharField(max_length=100, blank=True)
     state = models.CharField(max_length=10, choices=State, default=State.WAITING)

@@ -30,7 +30,7 @@ def complete(
         costs = any(line.amount for line in reservation.lines.all())
         if costs and not paid_elsewhere:
             raise CannotChange(
-                "payment-missing", "name the payment, or say how it was paid in paid_elsewhere"
+                "payment-missing", "give a payment, or say in paid_elsewhere how it was paid"
             )
         # An expired hold can be completed as long as its seats have not been released.
         moved = Reservation.objects.all().move(
@@ -56,11 +56,11 @@ def _complete_with_payment(
     reservation: Reservation, payment: Payment, now: datetime
 ) -> Reservation:
     if payment.status != PaymentStatus.SUCCEEDED:
-        raise CannotChange("payment-not-succeeded", f"that payment is {payment.status}")
+        raise CannotChange("payment-not-succeeded", f"the payment is {payment.status}")
     if payment.amount_received and not payment.refundable:
-        raise CannotChange("payment-not-succeeded", "that payment has been refunded")
+        raise CannotChange("payment-not-succeeded", "the payment has been refunded")
     if payment.reservation_id != str(reservation.uuid):
-        raise CannotChange("payment-missing", "that payment is not for this reservation")
+        raise CannotChange("payment-missing", "the payment is not for this reservation")
     with transaction.atomic():
         complete_paid(payment=payment, now=now)
     reservation.refresh_from_db()

@@ -61,11 +61,11 @@ def _raise_alert(discrepancy: Discrepancy, now: datetime) -> None:
 
 def _next_step(discrepancy: Discrepancy) -> str:
     if discrepancy.keeps_seats:
-        return "The money was returned but the seats are still booked. Release or keep them in the inbox."
+        return "The money was returned, but the seats are still booked. Release or keep the seats in the inbox."
     if discrepancy.can_be_accepted:
-        return f"No seats were given: {discrepancy.detail}. Refund it, or accept the amount in the inbox."
+        return f"No seats were booked: {discrepancy.detail}. Refund the payment, or accept the amount in the inbox."
     if discrepancy.needs_refund:
-        return "Refund it, or mark the case as resolved in the inbox."
+        return "Refund the payment, or mark the case as resolved in the inbox."
     return "Compare the payment with the reservation, and mark the case as resolved in the inbox."
 
 

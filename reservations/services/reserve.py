@@ -253,7 +253,7 @@ def enforce_limit(type_: TicketType, customer: str, quantity: int, now: datetime
     if limit is None:
         return
     if not customer:
-        raise CustomerMissing(f"{type_.name} has a limit per customer: name the customer")
+        raise CustomerMissing(f"{type_.name} has a limit per customer, so the customer is required")
     owned = type_.lines.all().owned_by(customer, now).seats()
     if owned + quantity > limit:
         raise LimitReached(type_, limit, owned)

@@ -25,10 +25,10 @@ def release(request: HttpRequest, reference: uuid.UUID) -> HttpResponse:
     try:
         services.cancel(reservation=reservation, now=timezone.now())
     except services.CannotChange as refusal:
-        messages.error(request, f"Not released: {refusal}.")
+        messages.error(request, f"The reservation was not released: {refusal}.")
     else:
         log_change(request, reservation, "released")
-        messages.success(request, "Released. The seats are on sale again.")
+        messages.success(request, "The reservation was released. Its seats are on sale again.")
     return redirect("reservations:reservation-page", reference)
 
 
@@ -39,10 +39,10 @@ def extend(request: HttpRequest, reference: uuid.UUID) -> HttpResponse:
     try:
         services.extend(reservation=reservation, now=timezone.now())
     except services.CannotChange as refusal:
-        messages.error(request, f"Not extended: {refusal}.")
+        messages.error(request, f"The hold was not extended: {refusal}.")
     else:
         log_change(request, reservation, "extended")
-        messages.success(request, "Extended to 15 minutes from now.")
+        messages.success(request, "The hold now ends in 15 minutes.")
     return redirect("reservations:reservation-page", reference)
 
 
@@ -64,9 +64,9 @@ def settle(request: HttpRequest, pk: int) -> HttpResponse:
     )
     if settled:
         log_change(request, discrepancy, f"resolved: {note or 'no note'}"[:200])
-        messages.success(request, "Marked as resolved.")
+        messages.success(request, "The case was marked as resolved.")
     else:
-        messages.info(request, "Already resolved.")
+        messages.info(request, "The case was already resolved.")
     return redirect("reservations:inbox")
 
 
@@ -77,8 +77,9 @@ def _accept(request: HttpRequest, discrepancy: Discrepancy, note: str) -> HttpRe
     ):
         log_change(request, discrepancy, f"amount accepted: {note or 'no note'}"[:200])
         messages.success(
-            request, "Accepted. The reservation's page shows whether it got its seats."
+            request,
+            "The amount was accepted. The reservation's page shows whether the seats were booked.",
         )
     else:
-        messages.info(request, "Already resolved.")
+        messages.info(request, "The case was already resolved.")
     return redirect("reservations:inbox")

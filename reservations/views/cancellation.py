@@ -118,7 +118,7 @@ def retry_failed(request: HttpRequest, slug: str) -> HttpResponse:
     count = services.retry_failed(cancellation)
     if count:
         log_change(request, cancellation.event, f"{count} failed refunds queued again")
-        messages.success(request, f"{count} refund{'s' if count > 1 else ''} will be tried again.")
+        messages.success(request, f"{count} refund{'s' if count > 1 else ''} will be retried.")
     else:
         messages.info(request, "No refund has failed.")
     return redirect("reservations:cancellation", slug)

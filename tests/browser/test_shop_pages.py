@@ -55,17 +55,17 @@ def test_from_an_empty_portal_to_a_refund(shop: Portal, double: StripeDouble, ow
     page.goto(f"{shop.base_url}/admin/reservations/{late['id']}/")
     assert serious_faults(page) == []
     page.get_by_role("button", name="Extend to 15 min from now").click()
-    expect(page.get_by_text("Extended to 15 minutes from now.")).to_be_visible()
+    expect(page.get_by_text("The hold now ends in 15 minutes.")).to_be_visible()
     late_payment = start_payment(shop, late["id"], "o-late")
     page.on("dialog", lambda dialog: dialog.accept())
     page.get_by_role("button", name="Release").click()
-    expect(page.get_by_text("The seats are on sale again")).to_be_visible()
+    expect(page.get_by_text("Its seats are on sale again")).to_be_visible()
     other = call(shop, "/api/v1/reservations/", {**wanted, "order_id": "o-first"})
     pay(shop, double, start_payment(shop, other["id"], "o-first"))
     pay(shop, double, late_payment)
 
     page.goto(f"{shop.base_url}/admin/reservations/")
-    expect(page.get_by_text("whose payment and seats do not match")).to_be_visible()
+    expect(page.get_by_text("The payment and the seats of")).to_be_visible()
     assert serious_faults(page) == []
     screenshots(page, "reservations")
     page.goto(f"{shop.base_url}/admin/reservations/events/summer-gala/")

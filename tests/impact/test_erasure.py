@@ -157,7 +157,7 @@ def test_a_second_erasure_changes_nothing(now: datetime) -> None:
 
     again = erase_person(customer="buyer-17", user=None, now=now)
 
-    assert (again.counts, again.summary) == ({}, "no record named this person")
+    assert (again.counts, again.summary) == ({}, "none")
 
 
 def test_an_unfinished_payment_is_finished_without_the_person(now: datetime) -> None:

@@ -9,7 +9,7 @@ from impact.services.restored_erasures import erasures_file, read_fingerprints, 
 
 
 class Command(BaseCommand):
-    help = "After a restore: erase again the persons who were erased after the backup was created."
+    help = "After a restore, erase again the persons who were erased after the backup was created."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument(
@@ -21,12 +21,12 @@ class Command(BaseCommand):
         try:
             erased = read_fingerprints(path)
         except FileNotFoundError:
-            raise CommandError(f"there is no {path}: no person has been erased") from None
+            raise CommandError(f"{path} does not exist, so no person has been erased") from None
         except (ValueError, KeyError, TypeError):
             raise CommandError(f"{path} is not a file of erasures") from None
         found = repeat_erasures(erased, now=timezone.now())
         self.stdout.write(
-            f"{len(erased)} persons were erased before; {len(found)} had records again"
+            f"{len(erased)} persons had been erased; {len(found)} of them had records again"
         )
         for erasure in found:
             self.stdout.write(f"  {erasure}: {erasure.summary}")
