@@ -79,7 +79,7 @@ SIGN_IN_LIMIT_TEXT = ErrorText(
 READ_ONLY_TITLE = "Read-only for now"
 CSRF_TEXT = ErrorText(
     "This form has expired",
-    "You may have signed in or out since you opened it, or your browser blocks cookies for this site.",
+    "You may have signed in or out since you opened the form, or your browser blocks cookies for this site.",
     "Go back, reload the page, and submit the form again.",
 )
 

@@ -21,7 +21,7 @@ _STATE_VALUES = {State.CLOSED: 0, State.HALF_OPEN: 1, State.OPEN: 2}
 def breakers() -> Iterator[Metric]:
     family = GaugeMetricFamily(
         "opsportal_breaker_state",
-        "Circuit breaker of a dependency: 0 closed, 1 half-open, 2 open.",
+        "State of a dependency's circuit breaker: 0 is closed, 1 is half-open, 2 is open.",
         labels=["dependency"],
     )
     for state in outbound.breaker_states():

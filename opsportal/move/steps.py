@@ -103,7 +103,7 @@ def _become_read_only(
 def _wait_until_enforced(notice: read_only.Notice, progress: Progress) -> None:
     seconds = notice.enforced_at + 2 * read_only.CACHE_SECONDS - time.time()
     if seconds > 0:
-        progress.say(f"Waiting {seconds:.0f} s for requests and tasks in flight …")
+        progress.say(f"Waiting {seconds:.0f} s for running requests and tasks to finish …")
         time.sleep(seconds)
 
 

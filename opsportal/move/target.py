@@ -111,8 +111,8 @@ class Target:
         )
         if is_used:
             raise CannotMove(
-                f"the database {self.name} already contains the data of a portal, which is not overwritten."
-                " Create an empty database and move to that."
+                f"the database {self.name} already contains a portal's data, which is not overwritten."
+                " Create an empty database, and give its URL."
             )
 
     def migrate(self) -> None:

@@ -153,7 +153,7 @@ class Application:
             self._waiting_count >= MAX_WAITING
             or self._waiting_bytes + len(body) > MAX_WAITING_BYTES
         ):
-            detail = "Too many requests are being answered. Try again in 5 seconds."
+            detail = "Too many requests are being processed. Try again in 5 seconds."
             return problem(503, "Service Unavailable", detail, ("Retry-After", "5"))
         environ["wsgi.input"] = file or BytesIO(body)
         self._waiting_count += 1

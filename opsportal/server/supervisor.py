@@ -91,7 +91,7 @@ class Supervisor:
                 child.kill()
 
     def _end(self) -> int:
-        say("stopping: waiting for requests and tasks in flight (repeat the signal to stop now)")
+        say("stopping: waiting for running requests and tasks (repeat the signal to stop now)")
         ended_gracefully = stop_all(self.children, grace_seconds=GRACE_SECONDS)
         say("stopped" if ended_gracefully else "stopped by force")
         return 0 if ended_gracefully else 1

@@ -117,9 +117,9 @@ def _send_stream(
         for piece in response:
             send(piece)
     except (ProtocolClosed, TimeoutError):
-        log.info("a client closed or did not take a streamed response")
+        log.info("a client closed the connection or stopped reading during a streamed response")
     except Exception:
-        log.exception("a streamed response ends early")
+        log.exception("a streamed response ended early")
     finally:
         streams.release()
     return None

@@ -130,5 +130,5 @@ def test_the_second_factor_alone_can_be_reset() -> None:
 def test_an_unknown_user_name_is_reported_with_the_known_ones() -> None:
     User.objects.create_superuser("anna", password="x")
 
-    with pytest.raises(CommandError, match="there is no 'bob'; staff are: anna"):
+    with pytest.raises(CommandError, match="there is no user 'bob'; members of staff: anna"):
         call_command("resetlogin", "bob")

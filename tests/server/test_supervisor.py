@@ -227,7 +227,7 @@ def test_a_web_process_whose_threads_are_all_blocked_is_replaced(hanging: Servin
             httpx.get(f"{hanging.portal.base_url}/hang/thread", timeout=1)
 
     wait_until_replaced(hanging, hung)
-    assert "web hangs: requests wait" in hanging.log.read_text()
+    assert "web hangs: requests are waiting" in hanging.log.read_text()
 
 
 def test_a_slow_request_is_not_a_hang_while_other_threads_are_idle(hanging: Serving) -> None:

@@ -26,13 +26,13 @@ run `./manage.py move_to_postgresql --cancel` so that the portal can write to SQ
 """
 AFTER_DIFFERENCE = """
 The data in PostgreSQL differs from the data in SQLite and must not be used. The SQLite file is unchanged. The portal
-uses it and can write to it again. Run the command again to copy everything once more. If the difference remains, report
-it with the lines above.
+uses the SQLite file and can write to it again. Run the command again to copy everything once more. If the difference
+remains, report it with the lines above.
 """
 
 
 class Command(BaseCommand):
-    help = "Move all data from SQLite to PostgreSQL while the portal is read-only. The command can be repeated."
+    help = "Move all data from SQLite to PostgreSQL while the portal is read-only. The command can be run again."
     requires_system_checks = ()
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -45,11 +45,11 @@ class Command(BaseCommand):
         )
         parser.add_argument(
             "--drain-seconds", type=float, default=read_only.DRAIN_SECONDS,
-            help="time for requests and tasks in flight to finish before the copy begins (%(default)g)",
+            help="seconds to wait for running requests and tasks before the copy begins (default: %(default)g)",
         )  # fmt: skip
         parser.add_argument(
             "--piece-rows", type=int, default=steps.PIECE_ROWS,
-            help="rows that are copied in one transaction (%(default)s)",
+            help="number of rows to copy in one transaction (default: %(default)s)",
         )  # fmt: skip
 
     def handle(self, *args: Any, **options: Any) -> None:

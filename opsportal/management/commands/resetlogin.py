@@ -31,7 +31,9 @@ class Command(BaseCommand):
         user = User.objects.filter(username=options["username"]).first()
         if user is None:
             known = ", ".join(User.objects.filter(is_staff=True).values_list("username", flat=True))
-            raise CommandError(f"there is no {options['username']!r}; staff are: {known or 'none'}")
+            raise CommandError(
+                f"there is no user {options['username']!r}; members of staff: {known or 'none'}"
+            )
         if not options["keep_second_factor"] and two_factor.remove(user):
             self.stdout.write("Two-factor sign-in is turned off.")
         if not options["keep_password"]:

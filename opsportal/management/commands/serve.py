@@ -50,9 +50,11 @@ class Command(BaseCommand):
         parser.add_argument("--port", type=int, default=8000, help="port; 0 selects a free port")
         parser.add_argument("--no-web", action="store_true", help="run only background work")
         parser.add_argument("--no-worker", action="store_true", help="run only the web server")
-        parser.add_argument("--threads", type=int, default=64, help="request threads")
+        parser.add_argument("--threads", type=int, default=64, help="number of request threads")
         parser.add_argument(
-            "--workers", type=int, help="background tasks that run at the same time (WORKERS)"
+            "--workers",
+            type=int,
+            help="number of background tasks that run at the same time (WORKERS)",
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -210,7 +212,7 @@ def banner(login: str, key: ClientKey | None) -> str:
             "-H 'Content-Type: application/json' "
             """-d '{"message": "Hello, portal", "severity": "critical"}'""",
         ]
-    lines.append("  Press Ctrl-C to stop it.")
+    lines.append("  Press Ctrl-C to stop the portal.")
     return "\n".join(lines) + "\n"
 
 
