@@ -79,7 +79,7 @@ def problems(found: dict[str, list[int]], known: dict[str, int]) -> list[str]:
 def main() -> int:
     names = tracked_files()
     if not names:
-        print("note: the length of lines is not checked, git lists no files here")
+        print("note: line lengths are not checked, because git lists no files here")
         return 0
     found = {name: long_lines(ROOT / name) for name in names if is_checked(name)}
     found = {name: numbers for name, numbers in found.items() if numbers}
@@ -87,7 +87,10 @@ def main() -> int:
     total = sum(map(len, found.values()))
     if sys.argv[1:] == ["--update"]:
         if KNOWN.exists() and total > sum(known.values()):
-            sys.exit(f"{total} lines are too long, {sum(known.values())} were: shorten them first")
+            sys.exit(
+                f"{total} lines are too long, but only {sum(known.values())} are accepted."
+                " Shorten them first."
+            )
         KNOWN.write_text("".join(f"{len(found[name])} {name}\n" for name in sorted(found)))
         return 0
     sentences = problems(found, known)

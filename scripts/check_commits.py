@@ -80,7 +80,9 @@ def git(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 def main() -> int:
     if git("merge-base", "--is-ancestor", BASE, "HEAD").returncode:
-        print(f"note: commit subjects are not checked, {BASE[:7]} is not in this clone's history")
+        print(
+            f"note: commit subjects are not checked, because {BASE[:7]} is not in this clone's history"
+        )
         return 0
     log = git("log", "--no-merges", "--abbrev=8", "--format=%h %s", f"{BASE}..HEAD")
     failed = 0

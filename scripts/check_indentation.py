@@ -31,7 +31,7 @@ def main() -> int:
         print(run.stderr.strip() or run.stdout.strip(), "(run `make format`)")
     stale = sorted(one for one in known if one not in templates or is_indented(one))
     for one in stale:
-        print(f"{one}: is indented or removed; take it out of {KNOWN.name}")
+        print(f"{one} is indented now or was deleted; remove it from {KNOWN.name}")
     return 1 if run.returncode or stale else 0
 
 
