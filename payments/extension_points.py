@@ -50,7 +50,7 @@ def paid_items(name: str) -> Callable[[PaidItems], PaidItems]:
 
 
 def find_paid_items(payment: "Payment") -> list[PaidItem]:
-    """Return the items that the payment paid for and the buyer still has, from all registered functions."""
+    """Call all registered functions, and return the items that the payment paid for and the buyer still has."""
     return [item for source in sources for item in source(payment)]
 
 

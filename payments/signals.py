@@ -6,13 +6,14 @@ A signal is sent inside the transaction that saves the payment, so money and sea
 from django.dispatch import Signal
 
 payment_succeeded = Signal()  # The arguments are payment=Payment, now=datetime.
-# The arguments are payment=Payment, refund=Refund, now=datetime. It is sent when the full amount is refunded; `refund`
-# is the last refund.
+# The arguments are payment=Payment, refund=Refund, now=datetime. The signal is sent when the full amount is refunded;
+# `refund` is the last refund.
 payment_refunded = Signal()
 refund_made = Signal()  # The arguments are payment=Payment, refund=Refund, now=datetime.
-# The arguments are payment=Payment, refund=Refund, now=datetime. It is sent when the money of a refund has come back.
+# The arguments are payment=Payment, refund=Refund, now=datetime. The signal is sent when a refund fails, so that its
+# money is back in the account.
 refund_failed = Signal()
 dispute_closed = Signal()  # The arguments are payment=Payment, dispute=Dispute, now=datetime.
-# The arguments are payment=Payment, was=str, now=datetime. It is sent for every change of Stripe's status except to
-# succeeded.
+# The arguments are payment=Payment, was=str, now=datetime. The signal is sent for every change of Stripe's status
+# except the change to `succeeded`. `was` is the earlier status.
 payment_status_changed = Signal()

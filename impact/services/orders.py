@@ -22,7 +22,7 @@ IN_CHUNK = 500  # An IN list of a query has at most this many values.
 def refresh(source: Source, record_ids: Collection[int]) -> None:
     """Compute the orders to which these records of the source belong.
 
-    The changes are part of the caller's transaction. The caller ensures that only one process at a time calls this
+    The function runs in the caller's transaction. The caller ensures that only one process at a time calls the
     function.
     """
     attempts = _close(list(source.load(Wanted(record_ids=frozenset(record_ids)))))
@@ -33,7 +33,7 @@ def refresh(source: Source, record_ids: Collection[int]) -> None:
 
 
 def _close(attempts: Iterable[Attempt]) -> list[Attempt]:
-    """Add the other attempts of the same orders, which share an order id, a reservation or a payment."""
+    """Add all other attempts that share an order id, a reservation or a payment with one of these attempts."""
     known = {(one.kind, one.reference): one for one in attempts}
     asked: set[tuple[str, str]] = set()
     for _ in range(MAX_ROUNDS):

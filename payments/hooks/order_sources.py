@@ -17,9 +17,9 @@ from payments.models import Payment, PaymentStatus, TimelineEntry
 # ended without a payment.
 RECOVERABLE_FOR = timedelta(hours=24)
 _NOT_PAID = (PaymentStatus.CANCELED, PaymentStatus.REFUSED, PaymentStatus.ABANDONED)
-# The outcome of a payment with such a status depends on Stripe or the sweeper and no longer on the buyer.
+# With one of these statuses, the outcome of a payment no longer depends on the buyer, but on Stripe or the sweeper.
 _IN_FLIGHT = (PaymentStatus.ASKED, PaymentStatus.PROCESSING, PaymentStatus.REQUIRES_CAPTURE)
-# After these timeline entries, the money of a payment may be gone.
+# After one of these timeline entries, the money of a payment may have left the account.
 REVERSALS = ("refunded", "disputed")
 
 

@@ -14,7 +14,7 @@ class MismatchQuerySet(models.QuerySet["Mismatch"]):
 
 
 class Mismatch(models.Model):
-    """A difference between Stripe and the portal that the reconciliation or an event revealed."""
+    """A difference between Stripe and the portal, which the reconciliation or an event has found."""
 
     class Kind(models.TextChoices):
         MISSING = "missing", "Paid at Stripe, unknown to the portal"

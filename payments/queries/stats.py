@@ -12,7 +12,7 @@ from core.lib.app_access import limit
 from payments.models import Mismatch, Payment, PaymentStatus, ReconciliationRun, WebhookEvent
 
 FULL_LOOKBACK = timedelta(days=30)  # A full comparison covers this period.
-COMPARED_WITHIN = timedelta(hours=1)  # Four comparisons start within this time.
+COMPARED_WITHIN = timedelta(hours=1)  # A comparison starts every 15 minutes.
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class WebhookStats:
 
 
 def count_attempts(since: datetime | None = None) -> Attempts:
-    """Count the payments created since a time, or all payments."""
+    """Count the payments created since `since`, or all payments if it is None."""
     payments = limit(Payment.objects.all())
     if since is not None:
         payments = payments.filter(created_at__gte=since)
@@ -97,7 +97,7 @@ def count_attempts(since: datetime | None = None) -> Attempts:
 
 
 def count_stuck(now: datetime) -> Totals:
-    """Count the payments that may have been charged without the portal knowing it."""
+    """Count the stuck payments. Stripe may have charged them, but the portal has not received the outcome."""
     rows = (
         limit(Payment.objects.stuck(now))
         .values_list("currency")
@@ -111,7 +111,7 @@ def count_stuck(now: datetime) -> Totals:
 
 
 def count_webhooks(*, since: datetime) -> WebhookStats:
-    """Count the events received since a time by state, and all events that are pending or dead."""
+    """Count by state the events received since `since`, and count all events that are pending or dead."""
     State = WebhookEvent.State
     received = (
         limit(WebhookEvent.objects.filter(received_at__gte=since))

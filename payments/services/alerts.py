@@ -21,7 +21,7 @@ def raise_alert(
     intent_id: str = "",
     now: datetime,
 ) -> None:
-    """Open the alert with this key, or update it if it is open, within the caller's transaction."""
+    """Open the alert with this key, or update it if it is open. The function runs in the caller's transaction."""
     ids = {str(payment.uuid) if payment else "", intent_id} - {""}
     alerts.report_problem(
         key=f"payments.{key}",

@@ -39,7 +39,9 @@ def apply_intent(
     """Store the intent's status and return True if the payment changed.
 
     `is_authoritative` means that the intent was just fetched from Stripe, so it is correct regardless of the
-    timestamps. A success sends `payment_succeeded` within this transaction. Raises AmbiguousOrder.
+    timestamps. On success, the function sends `payment_succeeded` within this transaction.
+
+    Raises AmbiguousOrder if only Stripe can say which of two statuses is later.
     """
     payment = Payment.objects.select_for_update().get(pk=payment_id)
     is_newer_status = is_newer(
@@ -112,8 +114,9 @@ def _handle_success(payment: Payment, asked: str, now: datetime) -> None:
 def count_refunds(payment: Payment, *, now: datetime) -> bool:
     """Add up the payment's refunds again and return True if the sum changed.
 
-    The caller has locked the payment. For each refund that is newly counted, `refund_made` is sent. For each refund
-    that is no longer counted, `refund_failed` is sent. When the full amount is refunded, `payment_refunded` is sent.
+    The caller has locked the payment. The function sends `refund_made` for each refund that is newly counted,
+    `refund_failed` for each refund that is no longer counted, and `payment_refunded` when the full amount has been given
+    back.
     """
     if payment.status != PaymentStatus.SUCCEEDED:
         return False
@@ -154,5 +157,5 @@ def _is_effective(refund: Refund) -> bool:
 
 
 def add_timeline_entry(payment: Payment, what: str, detail: str = "", *, now: datetime) -> None:
-    """Record on the payment's timeline that something happened to it."""
+    """Add an entry to the payment's timeline."""
     TimelineEntry.objects.create(payment=payment, at=now, what=what[:100], detail=detail[:300])

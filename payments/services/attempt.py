@@ -36,7 +36,7 @@ def find_intent(payment: Payment) -> Intent | None:
     """Return Stripe's intent for this payment, found by its id or by the portal's metadata, or None."""
     if payment.intent_id:
         return stripe_api.retrieve_intent(payment.intent_id)
-    # Start a little before the request, because Stripe's clock may be behind ours.
+    # Start a little before the request, because Stripe's clock may be behind the portal's.
     return stripe_api.find_intent(payment.uuid, since=payment.created_at - timedelta(minutes=5))
 
 

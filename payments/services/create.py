@@ -134,7 +134,7 @@ def create_payment(
 ) -> StoredResponse:
     """Create the payment and return the response, which is stored with the key.
 
-    `admit` is called if the key is new, and may raise to refuse another payment; repeats are always answered.
+    `admit` is called only if the key is new. It may raise an exception to refuse the payment.
     Raises KeyReused, InProgress, NotPayable, StripeUnavailable, PortalFault and stripe_api.NotConfigured; none of them
     is stored.
     """
@@ -215,7 +215,7 @@ def _answer_repeat(payment: Payment, new_payment: NewPayment, now: datetime) -> 
         with relaxed_durability():
             Payment.objects.filter(pk=payment.pk).update(conflict_count=F("conflict_count") + 1)
         raise InProgress
-    payment = Payment.objects.get(pk=payment.pk)  # The look-up by key has read only a few fields.
+    payment = Payment.objects.get(pk=payment.pk)  # _find_by_key() loaded only a few fields.
     add_timeline_entry(
         payment, "taken over", f"attempt {payment.tries}, by a repeated request", now=now
     )
@@ -301,7 +301,7 @@ def _store(
             **({"intent_id": intent.id} if intent else {}),
         )
         if stored:
-            # A webhook may have updated the status before this response arrived. In this case, the status is newer.
+            # A webhook may have updated the status before this response arrived. Keep that status, because it is newer.
             without_status = Payment.objects.filter(pk=payment.pk, status=PaymentStatus.ASKED)
             if intent:
                 without_status.update(status=intent.status, status_at=intent.created_at)

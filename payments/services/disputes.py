@@ -22,8 +22,8 @@ def store_dispute(
 ) -> str:
     """Store Stripe's dispute and return the outcome. Reports may arrive in any order.
 
-    The newest report wins. Within the same second, the later status wins. `dispute_closed` is sent
-    within this transaction.
+    The newest report wins. Within the same second, the later status wins. If the dispute is
+    closed, the function sends `dispute_closed` within this transaction.
     """
     payment = Payment.objects.select_for_update().get(pk=payment_id)
     known = payment.disputes.filter(stripe_id=reported.id).first()
@@ -54,8 +54,7 @@ def store_dispute(
 def update_dispute_alert(dispute: Dispute, *, now: datetime) -> None:
     """Keep an alert open while the shop can respond to the dispute, and resolve it afterwards.
 
-    The alert becomes critical two days before the deadline. The changes are part of the caller's
-    transaction.
+    The alert becomes critical two days before the deadline. The function runs in the caller's transaction.
     """
     key = f"dispute.{dispute.stripe_id}"
     if not dispute.needs_response(now):

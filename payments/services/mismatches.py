@@ -20,7 +20,7 @@ def record_mismatch(
 ) -> bool:
     """Record a mismatch. Return False if a mismatch of this kind is already open for this intent.
 
-    The changes are part of the caller's transaction.
+    The function runs in the caller's transaction.
     """
     if healed:
         Mismatch.objects.create(
@@ -56,8 +56,8 @@ def record_mismatch(
 def record_failed_refund(refund: Refund, *, expected_refunded: int, now: datetime) -> None:
     """Open a case for a refund that failed after Stripe had accepted it, or add the refund to the payment's open case.
 
-    The case is resolved when the refunds of the payment add up to `expected_refunded` again. The changes are part of
-    the caller's transaction.
+    The case is resolved when the refunds of the payment add up to `expected_refunded` again. The function runs
+    in the caller's transaction.
     """
     payment = refund.payment
     intent_id = payment.intent_id or ""

@@ -1,4 +1,4 @@
-"""Detect when buyers cannot pay because Stripe does not respond, and when they can again."""
+"""Detect when buyers cannot pay because Stripe does not respond, and when they can pay again."""
 
 from datetime import datetime, timedelta
 
@@ -7,7 +7,7 @@ from django.db import transaction
 from payments import stripe_api
 from payments.models import Payment, ProviderOutage
 
-# The caller checks every minute, so an outage began at most this long before the first check that failed.
+# The caller checks every minute, so the first check that fails is at most this long after the outage began.
 BEFORE_FIRST_FAILURE = timedelta(minutes=2)
 RECENT = timedelta(minutes=5)
 
@@ -43,7 +43,7 @@ def _find_failure(now: datetime) -> str:
 
 
 def _find_failing_payments(now: datetime) -> str:
-    """Return the error of a recent payment without a response, unless an intent was created later for a payment.
+    """Return the error of the latest payment without a response, or "" if an intent has been created since.
 
     Stripe may respond to reads while it fails to create payments.
     """

@@ -23,7 +23,7 @@ def sweep(*, now: datetime) -> dict[str, int]:
     Payment.objects.all().release_dead_leases(now)
     waiting = Payment.objects.with_expired_lease(now).order_by("locked_until", "pk")
     for payment in waiting[:BATCH_SIZE]:
-        # Each call to Stripe may take seconds, and a lease starts when it is claimed.
+        # Each call to Stripe may take seconds, so `now` is too early for the lease of a later payment.
         current = now + timedelta(seconds=time.monotonic() - started)
         if current < payment.locked_until + _retry_delay(payment.tries):
             outcome["waiting"] += 1

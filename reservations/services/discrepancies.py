@@ -22,7 +22,10 @@ def record_discrepancy(
     detail: str = "",
     now: datetime,
 ) -> Discrepancy:
-    """Open a case of this kind for this payment, or return the open case, within the caller's transaction."""
+    """Open a case of this kind for this payment, or return the open case.
+
+    The function runs in the caller's transaction.
+    """
     discrepancy, is_new = Discrepancy.objects.open().get_or_create(
         payment=payment,
         kind=kind,

@@ -17,7 +17,7 @@ from reservations.services.paid import take_again
 def follow_processing(*, payment: Payment, now: datetime) -> None:
     """Extend the hold while the payment is in processing, and end the extension when the processing fails.
 
-    The changes are part of the transaction that saves the payment's status. complete_paid() handles success.
+    The function runs in the transaction that saves the payment's status. Success is handled by complete_paid().
     """
     try:
         found = Reservation.objects.select_for_update().filter(uuid=payment.reservation_id)

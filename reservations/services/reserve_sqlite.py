@@ -50,7 +50,7 @@ def reserve(drafts: Sequence[Draft]) -> list[list[Line] | None]:
     """Store the drafts and return the lines of each. Return None for a draft that needs the general path.
 
     A draft needs the general path if its key exists, or if a type is not on sale, has a limit per customer or seems to
-    be sold out. The changes are part of the caller's transaction.
+    be sold out. The function runs in the caller's transaction.
     """
     # The driver's own cursor is used, because Django's rewrites the placeholders of every statement.
     with connection.wrap_database_errors, closing(connection.connection.cursor()) as cursor:

@@ -14,9 +14,9 @@ SINGLE_BATCH_SIZE = 50  # One step retrieves at most this many objects by their 
 def read_page(
     run: ReconciliationRun, resource: str, **filters: Any
 ) -> tuple[list[dict[str, Any]], str]:
-    """Return the next page of the objects that were created between `run.since` and `run.started_at`, and its bookmark.
+    """Return the next page of the objects created between `run.since` and `run.started_at`, and a new bookmark.
 
-    The bookmark is "" after the last page.
+    The bookmark identifies the following page. It is "" on the last page.
     """
     page = stripe_api.read_page(
         resource, since=run.since, until=run.started_at, after=run.bookmark, **filters

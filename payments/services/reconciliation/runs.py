@@ -99,7 +99,7 @@ def _finish_run(run: ReconciliationRun, now: datetime) -> None:
     run.finished_at = timezone.now()
     run.save()
     _alert_missing_webhooks(run, now)
-    clear_alert(STRIPE_KEY_ALERT, now=now)  # Stripe has just accepted the key.
+    clear_alert(STRIPE_KEY_ALERT, now=now)  # The comparison has shown that Stripe accepts the key.
 
 
 def _alert_missing_webhooks(run: ReconciliationRun, now: datetime) -> None:

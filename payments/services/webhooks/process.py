@@ -41,7 +41,7 @@ class NeedsFetch(Exception):
     """The event lacks information, so the object that it is about must be fetched from Stripe."""
 
 
-# A second intent for a payment is a problem only if it has or may get the buyer's money.
+# A second intent for a payment is a problem only if the intent has received or may receive the buyer's money.
 MONEY_STATUSES = (
     PaymentStatus.SUCCEEDED,
     PaymentStatus.PROCESSING,
@@ -59,7 +59,7 @@ def process_event(*, event_pk: int, now: datetime) -> bool:
     if not WebhookEvent.objects.all().claim(event_pk, owner=owner, now=now, until=now + LEASE):
         return False
     event = WebhookEvent.objects.get(pk=event_pk)
-    if event.tries > MAX_TRIES:  # The workers crashed without recording an error.
+    if event.tries > MAX_TRIES:  # Workers crashed while processing the event.
         _mark_dead(event, "too many attempts", now)
         return False
     try:
@@ -133,9 +133,9 @@ def _fetch(event: WebhookEvent) -> Fetched:
 def _apply_event(
     event: WebhookEvent, fetched: Fetched | None, now: datetime
 ) -> tuple[Payment | None, str]:
-    """Apply the event, and return its payment and outcome.
+    """Apply the event and return its payment and outcome.
 
-    The changes are part of the transaction that marks the event as processed.
+    The function runs in the transaction that marks the event as processed.
     """
     if event.is_thin and fetched is None:
         raise NeedsFetch
