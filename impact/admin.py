@@ -30,4 +30,5 @@ class ErasureAdmin(LogAdmin):
     )
 
     def has_delete_permission(self, request: HttpRequest, obj: Erasure | None = None) -> bool:
-        return False  # Deleting an unfinished erasure would prevent that it is continued.
+        # A deleted erasure could not be continued, so the person would not be fully erased.
+        return False

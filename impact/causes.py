@@ -48,7 +48,7 @@ NOTICED_AFTER = {
 }
 LOOKBACK = timedelta(hours=24)
 LOOKAHEAD = max(NOTICED_AFTER.values())
-HALF_AT = timedelta(minutes=20)  # The score of a change this long before the problem is halved.
+HALF_AT = timedelta(minutes=20)  # At this distance from the problem, a change's score is halved.
 
 # This factor applies if the change concerns the subject of the problem, such as its rule or its monitor.
 IS_SUBJECT = 4.0
@@ -63,7 +63,7 @@ AFTERWARDS = 0.5  # The change was noticed after the problem, so it is less like
 AT_ONCE = timedelta(seconds=30)
 IS_OVER = 0.3  # The outage had ended before the problem began.
 MIN_SCORE = 0.05
-MIN_NAME_LENGTH = 4  # Shorter names occur in texts by chance.
+MIN_NAME_LENGTH = 4  # Shorter names are ignored, because they occur in texts by chance.
 
 
 @dataclass(frozen=True)
@@ -71,10 +71,11 @@ class Onset:
     """The known facts about the beginning of a problem: when and where it began, and what it is about."""
 
     at: datetime
-    uncertainty: timedelta = timedelta(0)  # The problem may have begun earlier by this much.
+    uncertainty: timedelta = timedelta(0)  # The problem may have begun up to this long before `at`.
     app_ids: frozenset[int] = frozenset()  # An empty set means that the apps are unknown.
-    environments: frozenset[str] = frozenset()  # An empty set means that they are unknown.
-    # The problem was first seen in these releases. An empty set means that they are unknown.
+    # An empty set means that the environments are unknown.
+    environments: frozenset[str] = frozenset()
+    # The problem was first seen in these releases. An empty set means that the releases are unknown.
     releases: frozenset[str] = frozenset()
     # Examples are "alerts.alertrule 12" and "component stripe".
     subjects: frozenset[str] = frozenset()

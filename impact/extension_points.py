@@ -34,7 +34,7 @@ class Watch:
     columns: tuple[str, ...]
     # This column of the changed row contains the primary key of the source's record.
     column: str = "id"
-    # This is False if another watch records a row that is inserted at the same time.
+    # Set this to False if each inserted row comes with a row of another watched table, whose insert is recorded.
     sees_inserts: bool = True
 
 
@@ -173,7 +173,7 @@ class PersonRecord:
     title: str
     at: datetime
     data: Mapping[str, Any]
-    url: str = ""  # This is the address of the record's page.
+    url: str = ""  # This is the URL of the record's page.
 
 
 ReadRecords = Callable[[Person], Iterator[PersonRecord]]
@@ -194,7 +194,8 @@ record_sources: Registry[RecordSource] = Registry("person_records")
 def person_records(
     name: str, *, label: str, references: ListReferences = tuple
 ) -> Callable[[ReadRecords], ReadRecords]:
-    """Register a function that yields the records about a person. It must read them in chunks, as they may be many.
+    """Register a function that yields the records about a person. The function must read the
+    records in chunks, because there may be many.
 
     `references` returns the references to all persons in these records, so that erasures can be repeated after a
     restore.

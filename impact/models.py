@@ -112,7 +112,7 @@ class Touch(models.Model):
 
 
 class ProblemReference(models.Model):
-    """An identifier that a problem named recently, kept for orders that begin afterwards."""
+    """An identifier that a problem named recently. It is kept, so that orders that begin afterwards can be linked."""
 
     pk = models.CompositePrimaryKey("ref_kind", "value", "kind", "problem", "hour")
     ref_kind = models.CharField(max_length=12, choices=ReferenceKind)

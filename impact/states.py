@@ -82,7 +82,7 @@ def order_key(attempt: Attempt, order_ids: dict[str, str]) -> str:
 def group_by_order(attempts: Iterable[Attempt]) -> dict[str, list[Attempt]]:
     """Return the attempts by the key of their order.
 
-    The key is the order id. An order id of a payment also applies to its reservation, and the other way round.
+    The key is the order id. An order id of a payment also applies to its reservation, and vice versa.
     """
     attempts = list(attempts)
     order_ids: dict[str, str] = {}
@@ -116,12 +116,12 @@ def decide(attempts: Sequence[Attempt]) -> Decision:
     returned = {one.reference for one in payments if one.stage == Stage.ENDED}
     seated = [one for one in holds if one.stage == Stage.PAID and one.payment_id not in returned]
     if paid and holds and not seated:
-        # There is money without a seat. While a hold is live, it can still be completed. Otherwise, the money must be
-        # returned.
+        # The money was received, but no seat is booked. A live hold can still be completed. Without a live hold, the
+        # money must be returned.
         live = [one for one in holds if one.stage == Stage.OPEN]
         if not live:
             return decision(Stage.REFUND_DUE, _sum(paid), settled_at=_latest(paid))
-        # Only a part may be paid, but the whole order is at risk.
+        # Even if only a part is unpaid, the whole order is at risk.
         worth, received = _newest_amounts(live), _sum(paid)
         whole = {c: max(worth.get(c, 0), received.get(c, 0)) for c in worth | received}
         return decision(Stage.OPEN, whole, seats=sum(one.seats for one in live))
@@ -136,14 +136,15 @@ def decide(attempts: Sequence[Attempt]) -> Decision:
         return decision(Stage.PAID, _sum([*paid, *elsewhere]), settled_at=settled_at, seats=seats)
 
     live = [one for one in holds if one.stage == Stage.OPEN]
-    # An open payment with an end waits for the buyer, who cannot pay after the hold has ended.
+    # An open payment with an `until` waits for the buyer. It is not live without a hold, because the buyer can pay only
+    # while the hold lasts.
     live += [one for one in payments if one.stage == Stage.OPEN and not (holds and one.until)]
     waiting = [one for one in payments if one.stage == Stage.OPEN]
     if live:
         newest = _newest_amounts([*live, *waiting])
         seats = _newest_seats(live)
         return decision(Stage.OPEN, newest, until=_end(live), seats=seats)
-    # A hold whose payment was refunded ended with the refund, and not when the hold was completed.
+    # If the payment of a completed hold was refunded, the order ended with the refund.
     completed_by = {one.payment_id for one in holds if one.stage == Stage.PAID}
     ended = [one for one in holds if one.stage == Stage.ENDED]
     ended += [one for one in payments if one.reference in completed_by]

@@ -17,7 +17,7 @@ def add_up_orders(control: Control) -> None:
     """Add up the orders that problems touched, within seconds after each change."""
     while not control.is_stopping:
         if not catch_up.catch_up(seconds=catch_up.TASK_SECONDS, is_paused=True):
-            close_old_connections()  # The database may have been unavailable.
+            close_old_connections()  # Reconnect, because the database may have been unavailable.
         control.report_progress()
         time.sleep(INTERVAL_SECONDS)
 

@@ -177,10 +177,10 @@ DATABASES["default"]["ATOMIC_REQUESTS"] = False
 IS_SQLITE = DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3"
 if IS_SQLITE:
     DATABASES["default"]["ENGINE"] = "core.lib.sqlite"
-    # IMMEDIATE takes the write lock at the start of a transaction. Under load it caused no "database is locked" errors,
-    # DEFERRED caused hundreds. FULL makes commits survive a power failure. A WAL checkpoint runs every 32 MB instead of
-    # every 4 MB: pages that change with every batch are copied less often, and one commit in a hundred waits for a
-    # checkpoint instead of one in ten.
+    # IMMEDIATE takes the write lock at the start of a transaction. It caused no "database is locked" errors under load,
+    # while DEFERRED caused hundreds. FULL makes commits survive a power failure. A WAL checkpoint runs every 32 MB
+    # instead of every 4 MB. Pages that change with every batch are therefore copied less often, and one commit in a
+    # hundred instead of one in ten waits for a checkpoint.
     DATABASES["default"]["OPTIONS"] = {
         "transaction_mode": "IMMEDIATE",
         "timeout": 20,
@@ -247,15 +247,16 @@ def _files(name: str) -> dict[str, object]:
 
 CACHES = {
     "default": _redis("cache") if REDIS_URL else _memory("default", 10_000),
-    # This cache is for django-ratelimit only. It has many entries, because an evicted counter would lift its limit.
+    # This cache is for django-ratelimit only. It has many entries, because the limit of an
+    # evicted counter would no longer apply.
     "ratelimit": _redis("ratelimit") if REDIS_URL else _memory("ratelimit", 100_000),
     # All processes share this cache, even without Redis: the cluster state of django-q2, and open circuit breakers.
     "q2": _redis("q2") if REDIS_URL else _files("q2"),
     "shared": _redis("shared") if REDIS_URL else _files("shared"),
 }
 RATELIMIT_USE_CACHE = "ratelimit"
-# Sign-ins are allowed while Redis is unavailable, so that owners can fix it. RateLimitMiddleware still limits
-# addresses.
+# Sign-ins are allowed while Redis is unavailable, so that owners can sign in to fix it. RateLimitMiddleware
+# still limits requests by address.
 RATELIMIT_FAIL_OPEN = True
 RATELIMIT_IP_META_KEY = "core.lib.addresses.address_of"
 
@@ -374,7 +375,7 @@ SESSION_COOKIE_AGE = env.int("SESSION_COOKIE_AGE", 14 * 24 * 3600)
 X_FRAME_OPTIONS = "DENY"
 CSRF_FAILURE_VIEW = "opsportal.error_pages.csrf_failure"
 DATA_UPLOAD_MAX_MEMORY_SIZE = 5 * 1024 * 1024
-# Clients that send slowly or keep idle connections open are disconnected; docs/operations.md, "Connections".
+# The portal disconnects clients that send slowly or keep idle connections open (docs/operations.md, "Connections").
 MAX_CONNECTIONS = env.int("MAX_CONNECTIONS", 16_000, validate=validate.Range(min=16))
 HEADER_TIMEOUT_SECONDS = env.int("HEADER_TIMEOUT_SECONDS", 30, validate=validate.Range(min=1))
 BODY_TIMEOUT_SECONDS = env.int("BODY_TIMEOUT_SECONDS", 30, validate=validate.Range(min=1))
@@ -430,9 +431,10 @@ PAYMENT_MINIMUMS: dict[str, int] = env.dict("PAYMENT_MINIMUMS", {}, subcast_valu
 # Tickets are held this long for a payment in processing. A SEPA debit takes up to 14 business days:
 # https://docs.stripe.com/payments/sepa-debit
 PROCESSING_HOLD_DAYS = env.int("PROCESSING_HOLD_DAYS", 21, validate=validate.Range(min=0, max=60))
-# This must exceed the 30 days for which Stripe keeps events, or deleted events would be fetched again.
+# This must exceed the 30 days for which Stripe keeps events. Otherwise, deleted events would be fetched again.
 WEBHOOK_EVENT_DAYS = env.int("WEBHOOK_EVENT_DAYS", 180, validate=validate.Range(min=32))
-# A repeated idempotency key returns the first response for this time, at most 72 hours.
+# For this number of hours, a request that repeats an idempotency key gets the response to the first request. The
+# maximum is 72 hours.
 PAYMENT_KEY_HOURS = env.int("PAYMENT_KEY_HOURS", 24)
 
 # --- logs and self-monitoring ---------------------------------------------------------------------------------

@@ -23,8 +23,8 @@ log = logging.getLogger(__name__)
 # A batch holds SQLite's write lock, so it is short, and the task pauses as long as the batch took.
 BATCH_SIZE = 100  # A batch applies at most this many changes.
 PAGE_SIZE = 200  # One page of a problem source has at most this many rows.
-# A reader applies the few most recent changes. During a flood of errors, a reader leaves the changes to the continuous
-# task. Otherwise, it would use the time and the lock of the process that receives the errors.
+# A reader applies the few most recent changes. During a flood of errors, there are more changes, which a reader leaves
+# to the continuous task, because the process that receives the errors needs the CPU time and the write lock.
 READ_SECONDS = 0.05
 MAX_READ_CHANGES = 20
 TASK_SECONDS = 20.0

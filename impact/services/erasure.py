@@ -15,7 +15,7 @@ from impact.queries.person import find_person, person_of
 from impact.services.catch_up import catch_up
 
 STEP_SIZE = 200  # One transaction changes at most this many records.
-CATCH_UP_SECONDS = 2.0  # After this time, the continuous task updates the other orders.
+CATCH_UP_SECONDS = 2.0  # The continuous task updates the orders that remain after this time.
 
 
 def erase_person(*, customer: str, user: User | None, now: datetime) -> Erasure:
@@ -81,7 +81,7 @@ def _finish(erasure: Erasure, now: datetime) -> None:
 
 def _person(erasure: Erasure) -> Person:
     references = json.loads(erasure.customers or "{}")
-    if isinstance(references, list):  # An earlier version began this erasure.
+    if isinstance(references, list):  # Earlier versions stored only the customers.
         references = {"customers": references}
     person = person_of(references.get("customers", ()), references.get("addresses", ()))
     return replace(person, users=person.users.union(references.get("users", ())))

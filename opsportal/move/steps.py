@@ -36,8 +36,8 @@ def move(
 ) -> None:
     """Copy all data to the database at `url`, compare both databases, and leave the SQLite file read-only.
 
-    Raises CannotMove, after which the move can be run again, and Different, after which the portal writes to SQLite
-    again.
+    Raises CannotMove if the move cannot continue; it can be run again. Raises Different if the databases differ after
+    the copy; the portal can then write to SQLite again.
     """
     check_source()
     target = Target(url)
@@ -178,7 +178,7 @@ def copy_table(
     piece_rows: int = PIECE_ROWS,
     on_row: Callable[[], object] = lambda: None,
 ) -> None:
-    """Copy the rows of a table that are not copied yet. Each piece of rows is copied in one transaction."""
+    """Copy those rows of a table that have not been copied yet, in transactions of at most `piece_rows` rows."""
     last_rowid, _, is_done = target.copied(table.name)
     rows = source.rows(table.name, table.columns, last_rowid)
     line_of = table.format.line
@@ -242,7 +242,7 @@ def complete(source: Source, target: Target, tables: list[Table]) -> None:
 
 
 def compare(source: Source, target: Target, tables: list[Table], progress: Progress) -> str:
-    """Compare all rows and files, and return a table of the counts and checksums. Raises Different."""
+    """Compare all rows and files, and return a table of the counts and checksums. Raises Different if any differs."""
     problems: list[str] = []
     report = []
     counts = {table.name: source.count(table.name) for table in tables}

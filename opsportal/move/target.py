@@ -80,7 +80,7 @@ class Target:
         self.connection.execute("SET TimeZone = 'UTC'")
         self.connection.execute("SET DateStyle = 'ISO'")
         self.connection.execute("SET bytea_output = 'hex'")
-        # Commits of pieces need not wait for the disk, because a crash that loses a piece also loses its record.
+        # Commits of copied rows need not wait for the disk, because a crash that loses rows also loses their record.
         self.connection.execute("SET synchronous_commit = off")
 
     def close(self) -> None:

@@ -25,7 +25,7 @@ MAX_KEYS = 2_000
 # A key consists of the name, the success and the bucket of the duration. A bucket is an eighth of a power of ten wide,
 # so that the mean of its durations is precise.
 _Key = tuple[str, bool, int]
-_Durations = tuple[int, float]  # This has the count, and the sum in milliseconds.
+_Durations = tuple[int, float]  # The value is the count, and the sum in milliseconds.
 
 
 def record_request(request: HttpRequest, *, status: int, duration_ms: float) -> None:

@@ -11,7 +11,7 @@ from typing import ClassVar
 from core.lib.processes import Child
 
 LOOP_TIMEOUT_SECONDS = 15.0
-# This is longer than every timeout for which a thread may wait, such as the 20 s for which SQLite waits for its lock.
+# This exceeds all timeouts of threads, such as the 20 s for which SQLite waits for its lock.
 THREADS_TIMEOUT_SECONDS = 24.0
 START_TIMEOUT_SECONDS = 180.0
 
@@ -53,7 +53,7 @@ class HangDetector:
 
     @property
     def is_up(self) -> bool:
-        """Return True if the child has answered since its start."""
+        """Return True if the child has sent a heartbeat since its start."""
         loop_at, _ = self._heartbeat.read()
         return self._pid == self.child.pid and loop_at > 0
 

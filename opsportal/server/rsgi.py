@@ -47,7 +47,7 @@ MAX_WAITING_BYTES = (
 
 # The body of a release file that is uploaded without chunks is written to the disk while it arrives.
 _FILE_UPLOAD = re.compile(r"/+api/0/projects/[^/]+/[^/]+/releases/[^/]+/files/?")
-MAX_UPLOAD_BYTES = MAX_SINGLE_FILE_BYTES + 64 * 1024  # The other parts of the form need some space.
+MAX_UPLOAD_BYTES = MAX_SINGLE_FILE_BYTES + 64 * 1024  # The other form fields need space.
 _TOO_LARGE = f"the file is over {MAX_SINGLE_FILE_BYTES // 2**20} MiB"
 # All uploads that arrive at the same time have at most this size in total.
 MAX_SPOOLED_BYTES = 512 * 1024 * 1024
@@ -200,8 +200,8 @@ class Application:
 async def read_body(environ: Environ, protocol: HTTPProtocol, limit: int) -> bytes:
     """Return the body of the request. For a chunked body, set CONTENT_LENGTH in `environ`.
 
-    Raises TooLarge over `limit` bytes, BodyTimeout if the body does not arrive within BODY_TIMEOUT_SECONDS, and
-    ClientDisconnected.
+    Raises TooLarge if the body has more than `limit` bytes, BodyTimeout if it does not arrive within
+    BODY_TIMEOUT_SECONDS, and ClientDisconnected if the client closes the connection.
     """
     length = environ.get("CONTENT_LENGTH")
     is_chunked = "chunked" in environ.get("HTTP_TRANSFER_ENCODING", "").lower()

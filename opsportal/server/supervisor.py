@@ -13,9 +13,9 @@ from types import FrameType
 from core.lib.processes import Child, stop_all
 from opsportal.server.heartbeat import HangDetector
 
-# Tasks and requests in flight have this time to finish before their process is killed.
+# Running tasks and requests have this time to finish before their process is killed.
 GRACE_SECONDS = 15.0
-# A process that hangs has this time, because some of its threads may still be able to finish.
+# A process that hangs has this time to end before it is killed, because some of its threads may still finish.
 HUNG_GRACE_SECONDS = 5.0
 TICK_SECONDS = 0.1
 
@@ -33,13 +33,14 @@ class Supervisor:
         self.detector = detector
         self.stop_signals = 0
         self.start_at: dict[str, float] = {}
-        # The keys are the names of hung children that were asked to end. They are killed at these times.
+        # The keys are the names of hung children that have received SIGTERM. The values are the times at which to kill
+        # these children.
         self.kill_at: dict[str, float] = {}
 
     def run(self, greeting: str) -> int:
         """Run the children until a signal stops the supervisor, and return the exit code.
 
-        The exit code is 0 if all children ended when they were asked to, and 1 if a child had to be killed.
+        The exit code is 0 if all children ended after SIGTERM, and 1 if a child had to be killed.
         """
         for signum in (signal.SIGINT, signal.SIGTERM):
             signal.signal(signum, self._asked_to_stop)
@@ -70,7 +71,7 @@ class Supervisor:
             self.start_at[child.name] = time.monotonic() + wait
 
     def _end_hung(self, detector: HangDetector) -> None:
-        """Ask a hung child to end, and kill it after a grace period. `_keep_running` starts it again."""
+        """Send SIGTERM to a hung child, and kill it after a grace period. `_keep_running` starts it again."""
         child = detector.child
         if child.name in self.start_at or child.exit_reason() is not None:
             return

@@ -18,8 +18,8 @@ Environ = dict[str, Any]
 WSGIApplication = Callable[[Environ, Callable[..., Any]], Iterable[bytes]]
 Headers = list[tuple[str, str]]
 WSGIResponse = tuple[int, Headers, bytes]
-# This sends a response in pieces from a thread. It is called with the status and the headers, and returns a function
-# that sends a piece.
+# A function of this type begins a streamed response with the given status and headers. It returns the function with
+# which a thread sends each piece of the body.
 OpenStream = Callable[[int, Headers], Callable[[bytes], None]]
 
 
@@ -108,7 +108,7 @@ def _send_stream(
     open_stream: OpenStream,
     streams: BoundedSemaphore,
 ) -> WSGIResponse | None:
-    """Send the response in pieces. Return None, or a refusal if too many responses are being sent."""
+    """Send the response in pieces. Return None, or a 503 if too many responses are being sent."""
     if not streams.acquire(blocking=False):
         detail = "Too many exports are running. Try again in 30 seconds."
         return problem(503, "Service Unavailable", detail, ("Retry-After", "30"))

@@ -114,9 +114,9 @@ def _handle_success(payment: Payment, asked: str, now: datetime) -> None:
 def count_refunds(payment: Payment, *, now: datetime) -> bool:
     """Add up the payment's refunds again and return True if the sum changed.
 
-    The caller has locked the payment. The function sends `refund_made` for each refund that is newly counted,
-    `refund_failed` for each refund that is no longer counted, and `payment_refunded` when the full amount has been given
-    back.
+    The caller has locked the payment. The function sends `refund_made` for each refund that is newly counted, and
+    `refund_failed` for each refund that is no longer counted. When the full amount has been refunded, it also sends
+    `payment_refunded`.
     """
     if payment.status != PaymentStatus.SUCCEEDED:
         return False

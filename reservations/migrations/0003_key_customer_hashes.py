@@ -6,7 +6,7 @@ HASH_LENGTH = len("email:") + 64
 
 
 def key_customer_hashes(apps, schema_editor):
-    """Key the hashes of e-mail addresses with SECRET_KEY, as payments does."""
+    """Replace the hashes of e-mail addresses by hashes keyed with SECRET_KEY, as in the payments app."""
     Reservation = apps.get_model("reservations", "Reservation")
     for reservation in Reservation.objects.filter(customer__startswith="email:").iterator():
         if len(reservation.customer) == HASH_LENGTH:

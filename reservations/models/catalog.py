@@ -13,7 +13,7 @@ class EventQuerySet(models.QuerySet["Event"]):
         return self.filter(_has_sale(now))
 
     def announced_first(self, now: datetime) -> "EventQuerySet":
-        """Sort the events by their start, and put events whose sale has not ended first."""
+        """Return the events sorted by their start. Events whose sale has not ended precede all other events."""
         return self.order_by(_has_sale(now).desc(), "starts_at", "-pk")
 
 
@@ -93,7 +93,8 @@ class TicketTypeQuerySet(models.QuerySet["TicketType"]):
     def available(self, now: datetime) -> dict[int, int]:
         """Return the number of tickets left by type id. Expired holds count as free, because the next buyer gets them.
 
-        While customers are on a type's waiting list, its free tickets are reserved for them, so none is left.
+        While customers are on a type's waiting list, its free tickets are reserved for these customers, so the
+        returned number is 0.
         """
         live = Q(lines__reservation__status="active", lines__reservation__expires_at__gt=now)
         held = Coalesce(models.Sum("lines__quantity", filter=live), 0)
@@ -110,7 +111,11 @@ class TicketTypeQuerySet(models.QuerySet["TicketType"]):
         return self.filter(has_waiting_buyers=False).hold_first(pk, quantity)
 
     def hold_first(self, pk: int, quantity: int) -> bool:
-        """Hold tickets for a customer from the waiting list, or with a payment in processing. They have precedence."""
+        """Hold tickets and return True if enough are left, even while customers are on the waiting list.
+
+        Use this method for customers with an offer from the waiting list or with a payment in processing, because they
+        have precedence over other customers.
+        """
         with_room = self.filter(pk=pk, capacity__gte=F("held") + F("sold") + quantity)
         return bool(with_room.update(held=F("held") + quantity))
 

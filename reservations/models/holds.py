@@ -48,7 +48,7 @@ class ReservationQuerySet(models.QuerySet["Reservation"]):
         return self.active().filter(processing_payment__isnull=False)
 
     def move(self, pk: int, *, from_: list[str], to: str, **changes: object) -> bool:
-        """Change the status if it was one of `from_`, and return True on success."""
+        """Change the status if it is one of `from_`, and return True on success."""
         return bool(self.filter(pk=pk, status__in=from_).update(status=to, **changes))
 
 
@@ -137,7 +137,7 @@ class Reservation(models.Model):
         return self.status
 
 
-# Queries count the tickets of a line that have not been released with this expression, like `Line.kept`.
+# This expression is `Line.kept` for queries: the number of the line's tickets that have not been released.
 KEPT = F("quantity") - F("released")
 
 

@@ -21,7 +21,8 @@ class CleanupStats(msgspec.Struct):
 class ReservationStats(msgspec.Struct):
     reservations: dict[str, int]
     seats: dict[str, int]
-    oldest_active_at: datetime | None  # This ignores reservations whose payment is being processed.
+    # Reservations whose payment is being processed are left out, because they are held for days.
+    oldest_active_at: datetime | None
     processing: int
     processing_seats: int
     expired_not_reclaimed: int
@@ -31,7 +32,10 @@ class ReservationStats(msgspec.Struct):
 
 
 def collect_stats(*, now: datetime, since: datetime | None = None) -> ReservationStats:
-    """Count reservations and seats by status (created since a time, or all), and collect open problems."""
+    """Count reservations and seats by status, and collect open problems.
+
+    If `since` is given, count only the reservations that were created since that time.
+    """
     counted = limit(
         Reservation.objects.all() if since is None else Reservation.objects.created_since(since)
     )

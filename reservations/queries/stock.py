@@ -18,10 +18,11 @@ BASES = (
     timedelta(days=1),
     timedelta(days=7),
 )
-# The past values of a forecast are FINE apart within the last FINE_FOR, and COARSE apart before.
+# A forecast uses past values at intervals of FINE within the last FINE_FOR, and at intervals of COARSE before that.
 FINE, COARSE = timedelta(minutes=2), timedelta(hours=1)
 FINE_FOR = timedelta(hours=6)
-MIN_SOLD = 5  # There is no forecast if fewer tickets were sold, but at least one.
+# From one sold ticket to fewer than this number, there is too little data for a forecast.
+MIN_SOLD = 5
 
 
 def forecast_sold_out(
@@ -68,7 +69,7 @@ def _forecast(
 def _course(
     sold: Sequence[tuple[datetime, int]], first_at: datetime, now: datetime
 ) -> list[tuple[datetime, float]]:
-    """Return the number of tickets sold since `first_at` over time."""
+    """Return pairs of a time and the number of tickets sold from `first_at` to this time."""
     course, place, total, at = [], 0, 0, first_at
     while True:
         while place < len(sold) and sold[place][0] <= at:
@@ -88,7 +89,7 @@ class Stock:
     left: int
     is_low: bool
     is_on_sale: bool
-    waiting: int  # This many customers are on the waiting list.
+    waiting: int  # This is the number of customers on the waiting list.
     # This is the forecast of when the type sells out, or None if no ticket is left.
     sold_out: Trend | None = None
 

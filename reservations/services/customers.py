@@ -13,5 +13,6 @@ def recognize_customer(*, customer: str, earlier: Sequence[str]) -> None:
         Reservation.objects.filter(customer__in=earlier),
         WaitingEntry.objects.filter(customer__in=earlier),
     ):
-        if rows.exists():  # An update takes SQLite's write lock even if it changes nothing.
+        # An update would take SQLite's write lock even if it changed nothing.
+        if rows.exists():
             rows.update(customer=customer)

@@ -18,7 +18,7 @@ ON_THE_WAY = (PaymentStatus.PROCESSING, PaymentStatus.REQUIRES_CAPTURE)
 
 
 class CannotChange(Exception):
-    """The reservation's status does not allow the change; nothing was changed. `reason` is a problem type."""
+    """The reservation's status does not allow the change, so nothing was changed. `reason` is a problem type."""
 
     def __init__(self, reason: str, detail: str) -> None:
         super().__init__(detail)
@@ -28,8 +28,8 @@ class CannotChange(Exception):
 def extend(*, reservation: Reservation, now: datetime) -> Reservation:
     """Extend the hold to 15 minutes from now, at most 4 times and only before it expires.
 
-    The time counts from now and not from the old end, so repeated calls cannot add up to an hour. Raises CannotChange;
-    a failed call does not change `expires_at`.
+    The 15 minutes start now and not at the old end, so repeated calls in quick succession do not add up. Raises
+    CannotChange, without changing `expires_at`, if the hold has ended or was extended 4 times.
     """
     extended = (
         Reservation.objects.live(now)
@@ -53,8 +53,8 @@ def extend(*, reservation: Reservation, now: datetime) -> Reservation:
 def cancel(*, reservation: Reservation, now: datetime) -> Reservation:
     """Cancel the reservation and release its seats. A second call changes nothing.
 
-    Raises CannotChange if the reservation is completed, for example, or if a bank debit for it is processing: the seats
-    would be sold again although the debit may succeed.
+    Raises CannotChange if the reservation is completed, for example. It is also raised while a bank debit for the
+    reservation is being processed, because the debit may succeed after the seats have been sold again.
     """
     moved = Reservation.objects.filter(processing_payment=None).move(
         reservation.pk, from_=[Status.ACTIVE], to=Status.CANCELLED, ended_at=now
@@ -76,7 +76,7 @@ def cancel(*, reservation: Reservation, now: datetime) -> Reservation:
 
 
 def end_processing(reservation: Reservation, payment: Payment, now: datetime) -> None:
-    """Follow another payment that is still being processed, or leave the buyer a short time to pay in another way."""
+    """Hold the tickets for another payment in processing, or else give the buyer a short time to pay in another way."""
     others = Payment.objects.filter(
         reservation_id=payment.reservation_id, status__in=ON_THE_WAY
     ).exclude(pk=payment.pk)

@@ -35,7 +35,10 @@ Kind = Discrepancy.Kind
 
 
 def complete_paid(*, payment: Payment, now: datetime) -> None:
-    """Give the payment its seats, or record why it gets none. A second call for the same payment changes nothing."""
+    """Book the seats that were paid for, or record why none are booked.
+
+    A second call for the same payment changes nothing.
+    """
     try:
         with transaction.atomic():
             _complete_paid(payment, now)
@@ -72,7 +75,7 @@ def _complete_paid(payment: Payment, now: datetime) -> None:
             now=now,
         )
     elif is_paid or payment.purpose == Purpose.FEE:
-        pass  # The payment is a fee, or the balance after a deposit.
+        pass  # The payment is a fee, or the balance after a deposit, so no seats must be booked.
     elif verdict.left and payment.purpose == Purpose.PART:
         _keep_for_the_rest(reservation, payment, verdict.left, now)
     else:
@@ -115,7 +118,7 @@ def _record_sold_out(reservation: Reservation, payment: Payment, now: datetime) 
 def _keep_for_the_rest(
     reservation: Reservation, payment: Payment, left: int, now: datetime
 ) -> None:
-    """Give the buyer time for the next partial payment, or record that the payment is for a hold that has ended."""
+    """Give the buyer time for the next partial payment. If the hold has ended, record the payment as a discrepancy."""
     if reservation.status == Status.ACTIVE:
         reservation.expires_at = max(reservation.expires_at, now + EXTENSION)
         reservation.save(update_fields=["expires_at"])

@@ -144,13 +144,13 @@ _group = GroupCommit(_reserve_batch)
 
 
 def _reserve_step_by_step(draft: Reservation, wanted: Wanted) -> Reserved:
-    """Reserve in several statements. This handles every case on every database, and names the reason for a refusal."""
+    """Reserve in several statements, which handle every case on every database and give the reason for a refusal."""
     now = draft.created_at
     try:
         types = _load_types_on_sale(wanted, now)
     except (NotOnSale, UnknownTicketType):
-        # The first request with this key may have succeeded while the type was on sale. While the type is on sale, the
-        # insert below finds a repeat.
+        # This request may repeat a request that succeeded while the type was still on sale. While the type is on sale,
+        # the insert below detects a repeated request.
         repeat = _find_repeat(draft, wanted)
         if repeat is None:
             raise
@@ -163,7 +163,7 @@ def _reserve_step_by_step(draft: Reservation, wanted: Wanted) -> Reserved:
                 raise
             # Enough tickets are left if expired holds are released, so release them for this buyer.
             reclaim(ticket_type_ids=[type_.pk for type_ in types], now=now)
-    # In every round, concurrent buyers took the released tickets. Some tickets may still be left.
+    # In every round, concurrent buyers took the released tickets, but tickets may still be left for another attempt.
     raise Busy
 
 
@@ -210,7 +210,10 @@ def _hold(
     *,
     length: timedelta | None = None,
 ) -> Reserved:
-    """Store the reservation and hold its tickets. `length` is set for offers to waiting customers, who have precedence."""
+    """Store the reservation and hold its tickets.
+
+    `length` is the duration of an offer to a waiting customer, who has precedence over other customers.
+    """
     quantities = dict(wanted.items)
     take = TicketType.objects.all().hold_first if length else TicketType.objects.all().hold
     try:

@@ -145,8 +145,8 @@ def _offer_type(type_: TicketType, now: datetime) -> int:
         return 0
     while reclaim(ticket_type_ids=[type_.pk], now=now):
         pass
-    # After a reduction of the capacity, some entries can never be served. While they wait, no other buyer would get
-    # returned tickets, so close these entries.
+    # After a reduction of the capacity, an entry may ask for more tickets than exist. Close it, because no other buyer
+    # gets returned tickets while any entry waits.
     if type_.capacity:
         never = type_.waiting.waiting().filter(quantity__gt=type_.capacity)
         never.update(state=State.CLOSED, ended_at=now)
@@ -158,7 +158,7 @@ def _offer_type(type_: TicketType, now: datetime) -> int:
             if not refusal.ticket_type.count_free():
                 break
         except LimitReached:
-            # The customer has bought tickets in the meantime.
+            # The customer has bought tickets since joining the list, so more tickets would exceed the limit.
             _still_waiting(entry).update(state=State.CLOSED, ended_at=now)
     with transaction.atomic():
         _update_flag(type_.pk)

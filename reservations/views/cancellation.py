@@ -26,7 +26,7 @@ may_see = permission_required("reservations.view_reservation", raise_exception=T
 
 
 def can_cancel(request: HttpRequest) -> bool:
-    """Return True if the user may cancel events. The user must see all apps, because each may sell the tickets."""
+    """Return True if the user may cancel events. The user must see all apps, because any app may sell the tickets."""
     needed = ["reservations.change_event", "payments.change_payment"]
     return request.user.has_perms(needed) and sees_every_app()
 

@@ -13,7 +13,8 @@ FLUSH_SECONDS = 5.0
 MAX_KEYS = 1_000
 
 _Key = tuple[datetime, str]  # A key consists of the hour and the reason.
-_Calls = tuple[int, datetime, str]  # A value consists of the count, the time of the last call, and a sample.
+# A value consists of the count, the time of the last call, and a sample.
+_Calls = tuple[int, datetime, str]
 
 _flushed_at: dict[str, float] = {}
 
