@@ -1,7 +1,7 @@
 """Run the benchmarks one after another, print their tables and write them to docs/performance.md (`make bench`).
 
-    make bench                          every benchmark, about forty minutes on two idle cores
-    make bench ARGS="reserve payments"  only these
+    make bench                          run every benchmark, which takes about forty minutes on two idle cores
+    make bench ARGS="reserve payments"  run only these two benchmarks
 
 Each benchmark runs in its own process on its own data. Compare ratios within one run, not figures from two machines.
 """
@@ -17,8 +17,8 @@ from bench.performance_page import write_section
 
 ROOT = Path(__file__).resolve().parent.parent
 
-# The keys are names of benchmarks. The values are the heading of the section and the commands to run in order. The last
-# command prints the table.
+# The keys are names of benchmarks. The values are the heading of the section and the commands, which run in
+# order. The last command prints the table.
 BENCHMARKS: dict[str, tuple[str, list[list[str]]]] = {
     "reserve": ("Reservations", [["-m", "bench.reserve"]]),
     "reserve-http": ("Reservations through HTTP", [["-m", "bench.reserve_http"]]),

@@ -1,9 +1,9 @@
-"""Measure the time from the response to a critical error until its notification arrives, under real processes.
+"""Measure the time from the response to a critical error until its notification arrives.
 
-    python -m bench.alert_latency [tries]
+    python -m bench.alert_latency [attempts]
 
-Each try posts the errors that cross the threshold, waits for the message at a fake Slack on loopback, and deletes the
-rows that it caused.
+A web process and a worker run as in production. Each attempt deletes the rows of the previous attempt, posts enough
+critical errors to cross the alert threshold, and waits until a test double of Slack receives the message.
 """
 
 import os
@@ -52,7 +52,7 @@ def main(tries: int) -> None:
         finally:
             portal.stop()
             slack.close()
-    print(f"{tries} tries, in seconds      median    p95  longest")
+    print(f"{tries} attempts, in seconds   median    p95  longest")
     for name, index in (
         ("response to stored", 0),
         ("stored to picked up", 1),
@@ -90,9 +90,8 @@ def measure_once(portal: Portal, slack: FakeHTTP) -> tuple[float, float, float]:
         response.raise_for_status()
         answered_at = time.monotonic()
     received_at = slack.wait_for(1, seconds=90)[0].at
-    clock_offset = (
-        time.time() - time.monotonic()
-    )  # The database stores UTC times, and Slack's double monotonic times.
+    # The database stores times in UTC, but the double of Slack records monotonic times, so they must be converted.
+    clock_offset = time.time() - time.monotonic()
     stored_at, picked_up_at = (
         datetime.fromisoformat(f"{at}+00:00").timestamp() - clock_offset
         for at in portal.wait_for(lambda: delivery_timestamps(portal), what="the delivery")

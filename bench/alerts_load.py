@@ -93,9 +93,8 @@ def storm_ms() -> tuple[float, float]:
         alert_type="high-error-rate",
     )(lambda since, until: problems)
     transactions: list[float] = []
-    began_at: list[
-        float
-    ] = []  # This contains the start time of the open transaction, if there is one.
+    # While a transaction is open, this list contains the time at which it began.
+    began_at: list[float] = []
 
     def end() -> None:
         transactions.append(time.perf_counter() - began_at.pop())

@@ -1,6 +1,6 @@
 """Break the primary of the setup in deploy/ha again and again, under load, and measure how long writes are refused.
 
-    python -m bench.failover --kills 50      about half a minute each
+    python -m bench.failover --kills 50      break the primary 50 times, which takes about 25 minutes
 
 Run the benchmark as root. It needs etcd-server, haproxy, pgbouncer, iproute2, and Patroni from
 requirements/patroni.txt. The variable PATRONI contains Patroni's path, for example /opt/patroni/bin/patroni. PG_BIN is
@@ -85,7 +85,7 @@ def report(drill: Drill) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--kills", type=int, default=10)
-    parser.add_argument("--minutes", type=float, default=1e9, help="stop after this time")
+    parser.add_argument("--minutes", type=float, default=1e9, help="stop after this many minutes")
     parser.add_argument(
         "--only", choices=sorted(set(CYCLE)), help="break the host only in this way"
     )

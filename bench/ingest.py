@@ -1,12 +1,12 @@
 """Measure how many errors per second the portal stores, groups, counts and acknowledges.
 
-    python -m bench.ingest                      on SQLite and PostgreSQL, and an empty Django view in the same run
-    python -m bench.ingest --seconds 10 --write also update docs/performance.md
-    python -m bench.ingest --memory             memory of all processes of `serve` over a million events
+    python -m bench.ingest                       measure SQLite, PostgreSQL and an empty Django view in the same run
+    python -m bench.ingest --seconds 10 --write  also update docs/performance.md
+    python -m bench.ingest --memory              measure the memory of all processes of `serve` over a million events
 
-The portal runs in production settings under `serve`; the load is `bench.ingest_load`: Sentry envelopes of 15.6 KB (3.7
-KB gzipped), 200 groups, each event with its own id, user, time and breadcrumbs. Absolute figures differ between
-machines; the ratio to the empty view, measured in the same minute, is more meaningful.
+The portal runs in production settings under `serve`. The load generator `bench.ingest_load` sends Sentry envelopes of
+15.6 KB (3.7 KB gzipped) in 200 groups. Each event has its own id, user, time and breadcrumbs. Absolute figures differ
+between machines. The ratio to the empty view is more meaningful, because both are measured in the same minute.
 """
 
 import argparse
@@ -83,7 +83,10 @@ def load(
 
 @contextmanager
 def refreshing(port: int, session: str) -> Iterator[list[float]]:
-    """Fetch the health page again one second after each response. Yield the list of response times in seconds."""
+    """Fetch the health page repeatedly, and wait one second after each response.
+
+    Yield a list, to which each response time is added in seconds.
+    """
     ended = threading.Event()
     times: list[float] = []
 
@@ -171,9 +174,8 @@ def measure(name: str, environment: dict[str, str], seconds: float) -> list[dict
         running(empty_view, empty_port, {}),
         running(serve(port, "--no-worker"), port, environment) as server,
     ):
-        acknowledged += load(port, key, app, 8, seconds=2)[
-            "acked"
-        ]  # The first requests warm up the server: imports, and the first event of each group.
+        # The first requests are not measured, because they import modules and create the groups.
+        acknowledged += load(port, key, app, 8, seconds=2)["acked"]
         for connections in CONNECTIONS:
             empty = load(empty_port, key, app, connections, seconds=max(2.0, seconds / 2))
             pids = family(server.pid)

@@ -5,7 +5,7 @@
     DATA_DIR=/tmp/many python -m bench.monitor_pages
 
 The components have 90 days of history, and 50 of the monitors are down. The limit of a page is 100 ms of processor
-time, which depends less on other programs on the machine than wall time.
+time, which depends less than wall time on other programs on the machine.
 """
 
 import argparse

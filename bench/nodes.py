@@ -42,8 +42,8 @@ class Measured:
     rate: float
     p99_ms: float
     microseconds: dict[str, float]  # This is the processor time per event by part.
-    wal_bytes: float  # This is a value per event.
-    commits: float  # This is a value per event.
+    wal_bytes: float  # This is the number of bytes of WAL per event.
+    commits: float  # This is the number of commits per event.
 
 
 def find_server(database_url: str) -> int:

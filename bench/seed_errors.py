@@ -217,7 +217,7 @@ def seed(events: int, groups: int, days: int, payload_every: int, *, only_rollup
         seen: list[tuple[object, ...]] = []
         for number in range(start, min(start + BATCH, events)):
             occurred_at = now - span * (1 - (number + 1) / events)
-            # A third of the events belongs to forty groups. The other events are spread over all groups.
+            # A third of the events belong to forty groups. The other events are spread over all groups.
             index = number * 7919 % groups if number % 3 else number * 31 % min(40, groups)
             group = new_groups[index]
             event_id = random.getrandbits(128).to_bytes(16).hex()

@@ -65,7 +65,7 @@ def daily_wave(at: datetime) -> float:
 
 
 def starts(now: datetime, tier: Tier, span: timedelta) -> Iterator[datetime]:
-    """Yield the start of each interval of the tier within the span before now."""
+    """Yield the start of each interval of `tier` from `span` before `now` until `now`."""
     start = tier.floor(now - span)
     while start <= now:
         yield start

@@ -73,7 +73,7 @@ def main() -> int:
 
 
 def _wait_until_up(base_url: str, portal: subprocess.Popen[bytes]) -> bool:
-    """Return True once the portal responds, or False if it exits before."""
+    """Return True once the portal responds, or False if it exits before that."""
     while portal.poll() is None:
         try:
             httpx.get(f"{base_url}/livez", timeout=1)

@@ -140,7 +140,7 @@ class Shop:
             self.shop.post(f"{path}/cancel/", {})
         elif choice < 0.92:
             self.shop.post(f"{path}/extend/", {})
-        # Otherwise the buyer leaves, and the hold expires.
+        # All other buyers leave without an action, and their hold expires.
 
     def _pay(self, held: dict[str, Any], order: str) -> None:
         """Create a payment in the portal, pay it at Stripe and send Stripe's event, which completes the reservation."""
@@ -170,12 +170,12 @@ class Shop:
         self.counts["payments" if paid else "cards declined"] += 1
 
     def report_error(self) -> None:
-        """Run code with a bug for one of the latest orders. The buyer tries again."""
+        """Run code with a bug for one of the latest orders, and report the error."""
         if self._latest and random.random() < 0.5:
             self._report(run_buggy_code, random.choice(list(self._latest)))
 
     def return_later(self) -> None:
-        """Let a buyer whose payment failed return. Some have lost interest, and their hold expires."""
+        """Let a buyer whose payment failed return. Some of these buyers do not pay, and their hold expires."""
         if self.outage() in ("checkout", "release") or not self._interrupted:
             return
         held, order = self._interrupted.popleft()
@@ -223,7 +223,10 @@ class Shop:
         return len(self._interrupted)
 
     def direct(self, broken: str | None) -> None:
-        """Break this part until the next call. With "", nothing is broken. With None, the usual outages occur again."""
+        """Break this part until the next call.
+
+        With "", nothing is broken. With None, the usual outages occur again.
+        """
         self._directed = broken
 
     def deploy(self, release: str) -> None:

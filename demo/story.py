@@ -14,7 +14,7 @@ BAD_RELEASE = "shop@2.15.0"
 LENGTH_SECONDS = 600.0
 # At least this many orders fail before the rollback, which is enough for an alert about critical errors.
 MIN_INTERRUPTED = 8
-MAX_STRETCH = 3  # A scene may last this many times its length until its goal is reached.
+MAX_STRETCH = 3  # While its goal is not reached, a scene lasts up to this many times its length.
 
 
 class Scene(StrEnum):

@@ -33,9 +33,8 @@ def main() -> None:
             "Choose another interpreter: make PYTHON=/path/to/python3 run"
         )
     group = sys.argv[1] if len(sys.argv) == 2 else ""
-    os.environ.pop(
-        "PYTHONDONTWRITEBYTECODE", None
-    )  # Otherwise, each start would compile all modules again.
+    # With this variable, Python would not store compiled modules, and each start would compile all modules again.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     if group in ("run", "dev"):
         install(group)
     else:

@@ -6,8 +6,8 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-BASE = "7fffcbc191d847d90078ae0d90b47858a4f36233"  # This is the last commit before this rule.
-# These subjects are too long or not imperative. The commits had been shared before this was noticed.
+BASE = "7fffcbc191d847d90078ae0d90b47858a4f36233"  # The rule applies to later commits.
+# These subjects are too long or not imperative. The commits had been shared before the problem was noticed.
 ACCEPTED = {"de0404b6", "bf467f0f", "5b3b4421", "22e925f1", "e9b51489"}
 MAX_LENGTH = 72
 FORM = re.compile(r"(?P<areas>[a-z0-9._/-]+(, [a-z0-9._/-]+)*): (?P<first>\S+)( .*)?")

@@ -13,7 +13,7 @@ from scripts.bootstrap import REQUIREMENTS, VENV, uv_settings  # noqa: E402
 
 def main() -> int:
     settings = {**os.environ, **uv_settings()}
-    # Otherwise, uv would write the folder's path into the lock.
+    # With this variable, uv would write the path of a local folder into the lock.
     settings.pop("UV_FIND_LINKS", None)
     for name in ("uv", "run", "dev", "audit", "clients", "otel", "patroni"):
         command = [str(VENV / "bin" / "uv"), "pip", "compile", "-q", "--universal"]

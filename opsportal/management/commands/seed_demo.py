@@ -90,7 +90,7 @@ class Command(BaseCommand):
             RotationMember.objects.create(rotation=rotation, person=person, position=position)
 
     def _status_page(self) -> None:
-        """Show the components that the shop's buyers depend on on the public status page."""
+        """Show on the public status page the components on which the shop's buyers depend."""
         components = sync_components()
         for name in ("reservations", "payments"):
             Component.objects.filter(pk=components[name].pk).update(
