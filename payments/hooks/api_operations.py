@@ -88,7 +88,7 @@ describe(
     " payment is created.",
     scope="payments",
     answers={200: Payment},
-    refusals={404: "No such payment."},
+    refusals={404: "There is no such payment."},
 )
 describe(
     "payments:payment-cancel",
@@ -99,7 +99,7 @@ describe(
     " 409. The reservation of the payment is not cancelled. A repeated call changes nothing.",
     scope="payments",
     answers={200: Payment},
-    refusals={404: "No such payment.", 409: "The payment can no longer be cancelled."},
+    refusals={404: "There is no such payment.", 409: "The payment can no longer be cancelled."},
 )
 for url, path_notes in (
     ("payments:webhook-receive", {}),

@@ -81,7 +81,7 @@ class Offers(msgspec.Struct, forbid_unknown_fields=True):
 
 
 ETAG = {"If-None-Match": "The `ETag` of the last response that the client received."}
-UNKNOWN = {404: "No such reservation."}
+UNKNOWN = {404: "There is no such reservation."}
 NOT_NOW = "The reservation's status does not allow the change. `type` is the reason, and `status_now` is the status."
 
 for method in ("GET", "HEAD"):
@@ -105,7 +105,7 @@ for method in ("GET", "HEAD"):
         scope="reservations",
         answers={200: EventOnSale if method == "GET" else None, 304: None},
         headers=ETAG,
-        refusals={404: "No such event, or its sale is over."},
+        refusals={404: "There is no such event, or its sale is over."},
     )
 describe(
     "reservations:reservation-create",
@@ -149,8 +149,8 @@ describe(
     "POST",
     "Extend the hold of a reservation to 15 minutes from now.",
     notes="A reservation can be extended 4 times, and only before it expires. The 15 minutes start"
-    " now, so the remaining time of the hold is not added. A refused call does not change"
-    " `expires_at`.",
+    " at the time of the call, so the remaining time of the hold is not added. A refused call does"
+    " not change `expires_at`.",
     scope="reservations",
     answers={200: Reservation},
     refusals={**UNKNOWN, 409: NOT_NOW},
@@ -171,7 +171,7 @@ describe(
     "Complete a reservation, which sells its tickets.",
     notes="A reservation that is paid through the portal is completed automatically, so this call is"
     " for free tickets (without a body) and for payments outside the portal (`paid_elsewhere`"
-    " says how). `payment` names a successful payment of the portal. An expired hold can be"
+    " names the payment method). `payment` names a successful payment of the portal. An expired hold can be"
     " completed until its tickets have been released. A repeated call changes nothing.",
     scope="reservations",
     takes=Completion,
@@ -183,8 +183,8 @@ describe(
     "reservations:waiting-list",
     "POST",
     "Add a customer to the waiting list of a sold-out ticket type.",
-    notes="A customer who is on the list, or has an offer, keeps that place, and the response has"
-    " status 200. When tickets come back, customers get offers in the order of their arrival. An"
+    notes="A customer who is on the list, or has an offer, keeps this place or offer, and the"
+    " response has status 200. When tickets come back, customers get offers in the order of their arrival. An"
     " offer is a reservation with a time limit. The portal does not notify customers: poll the"
     " list of offers, and notify the customers yourself.",
     scope="reservations",
@@ -198,7 +198,7 @@ describe(
 describe(
     "reservations:waiting-list",
     "GET",
-    "Return the offers to the app's waiting customers that are valid now.",
+    "Return the open offers to the app's waiting customers.",
     notes="Poll this list, and notify each customer of the offer. `reservation` is the id of the held"
     " reservation, which is paid like other reservations. `expires_at` is the end of the offer. The"
     " response contains at most 500 offers.",
@@ -213,7 +213,7 @@ describe(
     " `offered`, `reservation` and `expires_at` are set.",
     scope="reservations",
     answers={200: WaitingEntry},
-    refusals={404: "No such entry."},
+    refusals={404: "There is no such entry."},
 )
 describe(
     "reservations:waiting-leave",
@@ -223,5 +223,5 @@ describe(
     " accepted, the response is a 409. A repeated call changes nothing.",
     scope="reservations",
     answers={200: WaitingEntry},
-    refusals={404: "No such entry.", 409: NOT_NOW},
+    refusals={404: "There is no such entry.", 409: NOT_NOW},
 )
