@@ -49,7 +49,7 @@ class TicketTypeForm(ModelForm[TicketType]):
         capacity: int = self.cleaned_data["capacity"]
         taken = self.instance.held + self.instance.sold
         if capacity < taken:
-            raise ValidationError(f"{taken} tickets are already held or sold.")
+            raise ValidationError(f"{taken} tickets are already held or sold. Enter {taken} or more.")
         return capacity
 
     def clean_currency(self) -> str:
@@ -145,7 +145,7 @@ class EventAdmin(PortalAdmin):
     }
     field_help = {
         "name": "An example is “Harbour Lights Festival”.",
-        "slug": "The addresses of the event's pages contain this name, and apps refer to the event by it.",
+        "slug": "The URLs of the event's pages contain this identifier, and apps refer to the event by it.",
     }
     list_display = ("name", "starts_at", "is_on_sale", "hold_minutes", "stock")
     list_filter = ("is_on_sale",)

@@ -49,7 +49,7 @@ def release_lease(payment: Payment, failure: stripe_api.StripeFailure, *, now: d
     if isinstance(failure, stripe_api.IdempotencyConflict):
         raise_alert(
             f"key-clash.{payment.uuid}",
-            "Stripe has one of our idempotency keys with other parameters",
+            "Stripe has received an idempotency key with other parameters before",
             f"Payment {payment.uuid} cannot be finished. This is a bug in the portal. {failure}",
             alert_type="payment-fault",
             payment=payment,
@@ -58,7 +58,7 @@ def release_lease(payment: Payment, failure: stripe_api.StripeFailure, *, now: d
     elif isinstance(failure, stripe_api.AuthenticationFailed):
         raise_alert(
             STRIPE_KEY_ALERT,
-            "Stripe rejects our secret key",
+            "Stripe rejects the portal's secret key",
             "No payment can be created. Check STRIPE_SECRET_KEY and its permissions.",
             alert_type="stripe-key-refused",
             now=now,

@@ -26,7 +26,7 @@ def receive(request: HttpRequest, endpoint: str = "") -> HttpResponse:
         return problem(405, "use POST", headers={"Allow": "POST"})
     secrets = signatures.secrets_for(endpoint)
     if not secrets:
-        return problem(503, "no webhook secret is configured here", type="not-configured")
+        return problem(503, "no webhook secret is configured on this portal", type="not-configured")
     if int(request.META.get("CONTENT_LENGTH") or 0) > signatures.MAX_BYTES:
         return _reject(request, "too large", 413)
     body = request.body

@@ -44,7 +44,7 @@ def _raise_alert(discrepancy: Discrepancy, now: datetime) -> None:
         key=_alert_key(discrepancy),
         alert_type="money-without-seat" if discrepancy.needs_refund else "seat-and-money-differ",
         title=f"{discrepancy.get_kind_display()}: {amount}",
-        message=f"Payment {payment.uuid} for reservation {payment.reservation_id or '?'}. "
+        message=f"Payment {payment.uuid} was for reservation {payment.reservation_id or '?'}. "
         f"{_next_step(discrepancy)}",
         severity=Severity.HIGH if discrepancy.keeps_seats else Severity.CRITICAL,
         source="reservations",

@@ -59,7 +59,8 @@ def join(
     order_id: str,
     now: datetime,
 ) -> Joined:
-    """Put the customer on the waiting list. A customer who is on the list, or has an offer, keeps that place.
+    """Put the customer on the waiting list. A customer who is on the list, or has an offer, keeps this place or
+    offer.
 
     Raises UnknownTicketType, NoWaitingList, NotOnSale, NotSoldOut, MoreThanCapacity and LimitReached.
     """

@@ -65,7 +65,7 @@ def test_a_paid_intent_whose_payment_is_known_by_now_is_resolved(account: Stripe
     payment = make_intent(account)
     mismatch = record(Kind.MISSING, payment.intent_id or "")
 
-    assert settlement_of(mismatch) == "known here"
+    assert settlement_of(mismatch) == "the portal has the payment now"
 
 
 def test_a_second_intent_that_was_canceled_at_stripe_is_resolved(account: StripeAccount) -> None:
@@ -106,7 +106,7 @@ def test_a_paid_payment_that_stripe_reports_as_unpaid_is_a_mismatch(
     [mismatch] = Mismatch.objects.open()
     payment.refresh_from_db()
     assert (mismatch.kind, run.mismatch_count) == (Kind.BEHIND, 1)
-    assert mismatch.detail == "succeeded here, requires_payment_method at Stripe"
+    assert mismatch.detail == "succeeded in the portal, requires_payment_method at Stripe"
     assert payment.status == "succeeded"
 
 

@@ -74,7 +74,7 @@ def _compare_intent(
     # The money for a reservation is compared with the price when it arrives. A difference opens a discrepancy.
     if not is_same and not payment.reservation_id:
         there = money(intent.amount, intent.currency)
-        detail = f"{payment.formatted_amount} here, {there} at Stripe"
+        detail = f"{payment.formatted_amount} in the portal, {there} at Stripe"
         _record(run, Kind.AMOUNT, intent, payment, detail, now)
     if payment.status == intent.status and payment.intent_id:
         return
@@ -83,7 +83,7 @@ def _compare_intent(
         payment_id=payment.pk, intent=intent, reported_at=now, is_authoritative=True, now=now
     )
     run.healed_count += is_fixed
-    detail = f"{was} here, {intent.status} at Stripe"
+    detail = f"{was} in the portal, {intent.status} at Stripe"
     if not is_fixed:
         payment.refresh_from_db(fields=["status"])
         if payment.status != intent.status:  # An event may have brought the status in the meantime.

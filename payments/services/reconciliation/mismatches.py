@@ -46,7 +46,7 @@ def _put_right(mismatch: Mismatch, intent: Intent) -> str:
     if mismatch.kind == Kind.AMOUNT and is_undone:
         return "the amount is the same as at Stripe"
     if mismatch.kind == Kind.MISSING and Payment.objects.filter(intent_id=intent.id).exists():
-        return "known here"
+        return "the portal has the payment now"
     if intent.status == PaymentStatus.CANCELED:
         return "canceled at Stripe"
     if mismatch.kind != Kind.BEHIND and is_given_back(intent):

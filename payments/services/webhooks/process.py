@@ -239,7 +239,7 @@ def _handle_unknown_intent(intent: Intent, now: datetime) -> str:
             detail=money(intent.amount_received, intent.currency),
             now=now,
         )
-        return "created by this portal and paid, but unknown here"
+        return "created by this portal and paid, but the portal has no such payment"
     return "not a payment of this portal"
 
 
