@@ -49,7 +49,9 @@ class TicketTypeForm(ModelForm[TicketType]):
         capacity: int = self.cleaned_data["capacity"]
         taken = self.instance.held + self.instance.sold
         if capacity < taken:
-            raise ValidationError(f"{taken} tickets are already held or sold. Enter {taken} or more.")
+            raise ValidationError(
+                f"{taken} tickets are already held or sold. Enter {taken} or more."
+            )
         return capacity
 
     def clean_currency(self) -> str:

@@ -65,8 +65,8 @@ def failed_debits(since: datetime, until: datetime) -> Iterator[Reading]:
             1,
             labels=(("payment", str(payment.uuid)),),
             title=f"A bank debit of {payment.formatted_amount} failed",
-            message=f"The payment is {payment.uuid}, and the order is {payment.order_id or 'unknown'}. If the payment was"
-            " for a reservation, its tickets are held for another 15 minutes. Ask the buyer to pay in another way.",
+            message=f"The payment is {payment.uuid}, and the order is {payment.order_id or 'unknown'}. If the payment"
+            " was for a reservation, its tickets are held for another 15 minutes. Ask the buyer to pay in another way.",
             metadata={
                 "payment_id": str(payment.uuid),
                 "order_id": payment.order_id,

@@ -243,5 +243,7 @@ def _too_many_requests(wait: float) -> HttpResponse:
 
 def _not_configured() -> HttpResponse:
     return problem(
-        503, "payments are not configured on this portal; set STRIPE_SECRET_KEY", type="not-configured"
+        503,
+        "payments are not configured on this portal; set STRIPE_SECRET_KEY",
+        type="not-configured",
     )

@@ -59,8 +59,7 @@ def join(
     order_id: str,
     now: datetime,
 ) -> Joined:
-    """Put the customer on the waiting list. A customer who is on the list, or has an offer, keeps this place or
-    offer.
+    """Put the customer on the waiting list, unless the customer is on the list already or has an offer.
 
     Raises UnknownTicketType, NoWaitingList, NotOnSale, NotSoldOut, MoreThanCapacity and LimitReached.
     """
