@@ -233,7 +233,7 @@ def test_a_database_with_the_data_of_another_portal_is_not_overwritten(
 
     database.execute("INSERT INTO auth_user VALUES (1)")
 
-    with pytest.raises(CannotMove, match="already contains the data of a portal"):
+    with pytest.raises(CannotMove, match="already contains a portal's data"):
         target.check()
     target.close()
 

@@ -65,7 +65,7 @@ def test_the_overview_shows_events_and_open_cases(staff: Client) -> None:
         assert expected in shown
 
     money_without_seat()
-    assert "payment and seats do not match" in page(staff, "reservations:overview")
+    assert "The payment and the seats of" in page(staff, "reservations:overview")
 
 
 @pytest.mark.parametrize("range_", ["24h", "7d", "30d", "nonsense"])

@@ -42,4 +42,4 @@ def test_a_listed_template_passes_until_it_is_indented(
 
     (tree / "templates" / "old.html").write_text(INDENTED)
     assert check_indentation.main() == 1
-    assert "take it out" in capsys.readouterr().out
+    assert "remove it from" in capsys.readouterr().out
