@@ -1,4 +1,4 @@
-"""Run an outage drill: take dependencies away from a portal under `manage.py serve` while /health is polled.
+"""Run an outage drill: stop dependencies of a portal under `manage.py serve` while a client polls /health.
 
     python -m bench.outages          about nine minutes
 

@@ -16,7 +16,8 @@ class ReferenceKind(models.TextChoices):
     ORGANIZATION = "organization"
 
 
-# A person or an organization has many orders, so these kinds link only orders of about the same time.
+# A person or an organization has many orders, so references of these kinds link only orders from
+# about the same time.
 BROAD_KINDS = frozenset({ReferenceKind.USER, ReferenceKind.ORGANIZATION})
 # These kinds belong to one order.
 PRECISE_KINDS = frozenset({ReferenceKind.ORDER, ReferenceKind.PAYMENT, ReferenceKind.RESERVATION})

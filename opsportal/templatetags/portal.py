@@ -118,7 +118,7 @@ def chart(data: "charts.Chart", height: str = "") -> dict[str, object]:
 
 
 def _table_rows(data: "charts.Chart") -> SafeString:
-    """Return the rows of a chart's table. With a template, they would take half of the time of a page with charts."""
+    """Return the rows of a chart's table. A template for the rows would take half the time of a page with charts."""
     last = len(data.times) - 1
     rows = []
     for position, (timestamp, texts) in enumerate(data.rows()):

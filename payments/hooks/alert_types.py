@@ -1,4 +1,4 @@
-"""Register the alert types of payments. Each type has the response time and the channels of its severity."""
+"""Register the alert types of payments. The severity of an alert determines its response time and channels."""
 
 from alerts.extension_points import Severity, alert_type
 

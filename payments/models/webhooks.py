@@ -30,7 +30,7 @@ class WebhookEventQuerySet(models.QuerySet["WebhookEvent"]):
         )
 
     def release_dead_leases(self, now: datetime) -> int:
-        """End the leases of processes of this machine that were killed, and return their number."""
+        """End the leases of killed processes of this machine, and return the number of leases."""
         live = self.waiting().filter(locked_until__gt=now).values_list("pk", "owner")
         dead = [(pk, owner) for pk, owner in live if lease_owner.is_dead(owner)]
         return sum(

@@ -1,8 +1,8 @@
 """Create a payment intent exactly once per idempotency key, despite double clicks, lost responses and crashes.
 
-The row is inserted with a lease before Stripe is called, and finished afterwards. A request or a sweep that finds it
-unfinished with an expired lease takes it over and sends the same request under the same Stripe key, for which Stripe
-returns the same intent. No transaction is open while Stripe is called.
+The row is inserted with a lease before Stripe is called, and finished afterwards. A later request or a sweep that finds
+an unfinished row with an expired lease takes over the row. It sends the same request with the same idempotency key to
+Stripe, and Stripe returns the same intent. No transaction is open while Stripe is called.
 """
 
 import hashlib

@@ -15,7 +15,7 @@ alert_type(
     escalate_to=TEAM_CHANNELS,
 )
 
-# These types have the response time and the channels of their severity.
+# For these types, the severity determines the response time and the channels.
 alert_type("inventory-drift", name="Inventory drift", severity=Severity.CRITICAL)
 alert_type("money-without-seat", name="Money without seat", severity=Severity.HIGH)
 alert_type("seat-and-money-differ", name="Seat and money differ", severity=Severity.HIGH)

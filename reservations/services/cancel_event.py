@@ -32,7 +32,7 @@ class AlreadyCancelled(Exception):
 def cancel_event(*, event: Event, reason: str, user: User, now: datetime) -> Cancellation:
     """Take the event off sale and start its cancellation, which `continue_cancellations` works through.
 
-    Raises AlreadyCancelled.
+    Raises AlreadyCancelled if the event was cancelled before.
     """
     stopped = Event.objects.filter(pk=event.pk, cancelled_at=None)
     if not stopped.update(cancelled_at=now, is_on_sale=False):
@@ -65,7 +65,7 @@ def retry_failed(cancellation: Cancellation) -> int:
 
 
 def _add_items(cancellation: Cancellation) -> None:
-    """Add an item for each new reservation with tickets for the event, and reopen items that were paid late."""
+    """Add an item for each new reservation with tickets for the event, and reopen items that received a late payment."""
     touched = Reservation.objects.filter(
         lines__ticket_type__event=cancellation.event_id,
         status__in=[Status.ACTIVE, Status.COMPLETED, Status.REFUND_NEEDED],

@@ -1,4 +1,4 @@
-"""Find events of Stripe that never arrived, and process them."""
+"""Find events that Stripe sent but the portal never received, and process them."""
 
 from datetime import datetime
 

@@ -25,7 +25,7 @@ HANDLED_TYPES = (
     "refund.",
 )
 
-# The reconciliation looks for these types, which change money or its status. Stripe filters by up to 20 types.
+# The reconciliation looks for these types, which change money or its status. Stripe accepts up to 20 types as a filter.
 RECONCILED_TYPES = (
     "payment_intent.amount_capturable_updated",
     "payment_intent.canceled",
