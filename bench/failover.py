@@ -1,4 +1,4 @@
-"""Break the primary of the setup in deploy/ha again and again, under load, and measure how long writes are refused.
+"""Break the primary of the setup in deploy/ha repeatedly, under load, and measure how long writes are refused.
 
     python -m bench.failover --kills 50      break the primary 50 times, which takes about 25 minutes
 

@@ -1,6 +1,6 @@
 """Compare two checkouts in the same run, in alternating rounds.
 
-    python -m bench.pairs ../other-checkout       ingestion of this checkout (A) against the other one (B), on SQLite
+    python -m bench.pairs ../other-checkout       compare the ingestion of this checkout (A) and of ../other-checkout (B), on SQLite
     python -m bench.pairs ../other-checkout --store postgresql --other-options=--any-core
     python -m bench.pairs ../other-checkout --what reserve payments webhooks
 

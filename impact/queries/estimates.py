@@ -49,7 +49,7 @@ class Estimate:
 
     @property
     def missing(self) -> tuple[Missing, ...]:
-        """Return the currencies in which even the low end of the range of missing orders is above zero."""
+        """Return the entries of the currencies in which even the low end of the missing amount is above zero."""
         return tuple(one for one in self.compared if one.low_amount > 0 and one.count > 0)
 
     def __bool__(self) -> bool:

@@ -57,7 +57,7 @@ class ApiHandler(WSGIHandler):
 
 
 def in_front_of(django: WSGIApplication) -> WSGIApplication:
-    """Return a WSGI application that answers frequent API operations itself and passes the others to `django`."""
+    """Return a WSGI application that answers frequent API operations itself and passes other requests to `django`."""
     openapi.registry.autodiscover()
     frequent = {operation.url for operation in openapi.registry if operation.is_frequent}
     paths = frozenset(map(reverse, frequent))

@@ -112,7 +112,7 @@ class Migration(migrations.Migration):
                 ('reason', models.CharField(max_length=50)),
                 ('count', models.PositiveIntegerField(default=0)),
                 ('last_at', models.DateTimeField()),
-                ('sample', models.CharField(blank=True, help_text='Sender and client of the most recent call.', max_length=200)),
+                ('sample', models.CharField(blank=True, help_text='Network and user agent of the most recent call.', max_length=200)),
             ],
             options={
                 'verbose_name': 'rejected delivery',

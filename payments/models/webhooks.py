@@ -118,7 +118,7 @@ class RefusedDelivery(models.Model):
     count = models.PositiveIntegerField(default=0)
     last_at = models.DateTimeField()
     sample = models.CharField(
-        max_length=200, blank=True, help_text="Sender and client of the most recent call."
+        max_length=200, blank=True, help_text="Network and user agent of the most recent call."
     )
 
     class Meta:

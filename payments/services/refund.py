@@ -168,7 +168,7 @@ def _store_refund(payment: Payment, reported: StripeRefund, now: datetime) -> bo
 
 
 def sweep_refunds(*, now: datetime) -> int:
-    """Finish the refunds without a response and return their number.
+    """Finish the refunds to which Stripe has not responded, and return their number.
 
     While Stripe stores the idempotency keys, the refunds are requested again. After that, they are only looked up. A
     refund that Stripe has is stored, and all other refunds fail.

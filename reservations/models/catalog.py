@@ -82,7 +82,7 @@ class TicketTypeQuerySet(models.QuerySet["TicketType"]):
         return self.not_over(now).filter(Q(sale_starts_at=None) | Q(sale_starts_at__lte=now))
 
     def not_over(self, now: datetime | Combinable) -> "TicketTypeQuerySet":
-        """Return the types whose sale has not ended. A sale ends at `sale_ends_at`, or else when the event starts."""
+        """Return the types whose sale has not ended. A sale without `sale_ends_at` ends when the event starts."""
         return self.filter(
             Q(sale_ends_at__gt=now)
             | Q(sale_ends_at=None) & (Q(event__starts_at=None) | Q(event__starts_at__gt=now)),
