@@ -1,9 +1,10 @@
 """Compare two checkouts in the same run, in alternating rounds.
 
-    python -m bench.pairs ../other-checkout       compare the ingestion of this checkout (A) and of ../other-checkout (B), on SQLite
+    python -m bench.pairs ../other-checkout
     python -m bench.pairs ../other-checkout --store postgresql --other-options=--any-core
     python -m bench.pairs ../other-checkout --what reserve payments webhooks
 
+The first command compares the ingestion of this checkout (A) with the ingestion of the other checkout (B) on SQLite.
 With `payments`, both portals create payments at the same Stripe double. `webhooks` measures the response to an event,
 not its processing by a worker. Both portals run at the same time and receive load alternately, so that changes in the
 machine's speed affect both. Quote the median of the ratios, not single figures. The other checkout needs an

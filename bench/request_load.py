@@ -100,7 +100,7 @@ def _signature(body: bytes) -> str:
 
 
 def send(kind: Kind, target: Target, connections: int, seconds: float) -> dict:
-    """Send requests from this process. Return the latencies of successful requests and the statuses of failed requests."""
+    """Send requests from this process. Return the latencies of successes and the statuses of failures."""
     durations_ms: list[float] = []
     refused: Counter[int] = Counter()
     lock = threading.Lock()

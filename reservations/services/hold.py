@@ -26,7 +26,7 @@ class CannotChange(Exception):
 
 
 def extend(*, reservation: Reservation, now: datetime) -> Reservation:
-    """Extend the hold to 15 minutes from now, at most 4 times and only before it expires.
+    """Extend the hold to at least 15 minutes from now. This is possible 4 times, and only before the hold ends.
 
     The 15 minutes start now and not at the old end, so repeated calls in quick succession do not add up. Raises
     CannotChange, without changing `expires_at`, if the hold has ended or was extended 4 times.

@@ -42,7 +42,7 @@ def extend(request: HttpRequest, reference: uuid.UUID) -> HttpResponse:
         messages.error(request, f"The hold was not extended: {refusal}.")
     else:
         log_change(request, reservation, "extended")
-        messages.success(request, "The hold now ends in 15 minutes.")
+        messages.success(request, "The hold now lasts at least 15 more minutes.")
     return redirect("reservations:reservation-page", reference)
 
 

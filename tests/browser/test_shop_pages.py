@@ -55,7 +55,7 @@ def test_from_an_empty_portal_to_a_refund(shop: Portal, double: StripeDouble, ow
     page.goto(f"{shop.base_url}/admin/reservations/{late['id']}/")
     assert serious_faults(page) == []
     page.get_by_role("button", name="Extend to 15 min from now").click()
-    expect(page.get_by_text("The hold now ends in 15 minutes.")).to_be_visible()
+    expect(page.get_by_text("The hold now lasts at least 15 more minutes.")).to_be_visible()
     late_payment = start_payment(shop, late["id"], "o-late")
     page.on("dialog", lambda dialog: dialog.accept())
     page.get_by_role("button", name="Release").click()
