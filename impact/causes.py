@@ -151,7 +151,7 @@ def rank(changes: Iterable[Change], onset: Onset) -> list[Cause]:
 
 
 def weigh(change: Change, onset: Onset) -> Cause | None:
-    """Return the change as a cause, or None if it is impossible or too unlikely."""
+    """Return the change as a cause, or None if the change cannot be the cause or is too unlikely."""
     distance = onset.at - change.at
     noticed_after = NOTICED_AFTER.get(change.kind, timedelta(0))
     if not -noticed_after <= distance <= LOOKBACK or (
@@ -216,7 +216,7 @@ def _release(change: Change, onset: Onset) -> tuple[float, str]:
 
 
 def _size(change: Change) -> tuple[float, str]:
-    """Weigh a step by its size: doubling counts 0.7, and eight times or more counts 1.5."""
+    """Return the weight of a step by its size. It is 0.7 if the level doubled, and 1.5 from eight times the level on."""
     if change.factor <= 0:
         return 1.0, ""
     times = max(change.factor, 1 / change.factor)

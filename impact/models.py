@@ -86,7 +86,7 @@ class FurtherAmount(models.Model):
 
 
 class OrderReference(models.Model):
-    """An identifier that belongs to an order, such as a payment's id. Problems that name it are linked to the order."""
+    """An identifier of an order, such as a payment's id. Problems that name the identifier are linked to the order."""
 
     pk = models.CompositePrimaryKey("kind", "value", "order_id")
     kind = models.CharField(max_length=12, choices=ReferenceKind)

@@ -19,7 +19,7 @@ class ReferenceKind(models.TextChoices):
 # A person or an organization has many orders, so references of these kinds link only orders from
 # about the same time.
 BROAD_KINDS = frozenset({ReferenceKind.USER, ReferenceKind.ORGANIZATION})
-# These kinds belong to one order.
+# A reference of one of these kinds belongs to a single order.
 PRECISE_KINDS = frozenset({ReferenceKind.ORDER, ReferenceKind.PAYMENT, ReferenceKind.RESERVATION})
 MAX_LENGTH = 200
 

@@ -168,7 +168,7 @@ def permission_denied(request: HttpRequest, exception: Exception) -> HttpRespons
 
 
 def too_many_requests(request: HttpRequest, retry_after: float) -> HttpResponse:
-    """Return a 429 for a request over a limit. `retry_after` is in seconds."""
+    """Return a 429 for a request that exceeds a limit. `retry_after` is in seconds."""
     seconds = max(1, math.ceil(retry_after))
     return error_response(
         request,

@@ -15,7 +15,7 @@ from impact.services.catch_up import catch_up
 class Summary:
     figures: Figures
     estimate: Estimate | None = None
-    url: str = ""  # This page lists the orders.
+    url: str = ""  # This is the URL of the page that lists the orders.
     is_complete: bool = True  # This is False while changes are still being added up.
 
     def __bool__(self) -> bool:

@@ -1,7 +1,7 @@
 """Update orders and touches with all committed changes.
 
-A continuous task calls `catch_up` every two seconds. Pages, messages and metrics call it before they read, so their
-figures also include the few changes that were committed since the last run.
+A continuous task calls `catch_up` every two seconds. The code that reads figures for pages, messages and metrics also
+calls `catch_up`, so that the figures include the few changes that were committed since the last run.
 """
 
 import logging

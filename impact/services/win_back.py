@@ -18,7 +18,7 @@ CATCH_UP_SECONDS = 5.0  # This is long enough to include the orders of a flood o
 def write_win_back_list(
     *, kind: str, id: int, description: Description, user: User, now: datetime
 ) -> WinBackList:
-    """Store the orders that the problem has lost so far, with their customers, and return the list."""
+    """Store the orders that have been lost because of the problem so far, with their customers, and return the list."""
     catch_up(seconds=CATCH_UP_SECONDS)
     with transaction.atomic():
         written = WinBackList.objects.create(

@@ -55,7 +55,7 @@ class KnownCallers:
 
 
 class RateLimitMiddleware:
-    """Reject requests over their limit before any other work is done.
+    """Reject requests that exceed a limit before any other work is done.
 
     `limits.tiers` decides which requests count together; the limits are set in the admin.
     """

@@ -1,4 +1,4 @@
-"""Record the portal's own exceptions and ERROR log lines as error events of its app."""
+"""Record the portal's own exceptions and ERROR log lines as error events of the app "opsportal"."""
 
 import itertools
 import logging

@@ -1,7 +1,7 @@
 """Start the web, store and worker processes of a node, keep them running, and stop them.
 
-The supervisor imports all modules that its children need before it forks them, so that they share this memory. It must
-never have a thread or a connection; only its children query the database.
+Before it forks its children, the supervisor imports all modules that they need, so that they share the memory of these
+modules. The supervisor must never have a thread or a connection. Only its children query the database.
 """
 
 import signal

@@ -34,7 +34,7 @@ class PaymentStatus(models.TextChoices):
 
 
 class Reversal(models.TextChoices):
-    """The reversals of a successful payment, which are shown instead of its status."""
+    """The reversals of a successful payment. A page shows the reversal instead of the payment's status."""
 
     PARTIALLY_REFUNDED = "partially_refunded", "Partially refunded"
     REFUNDED = "refunded", "Refunded"

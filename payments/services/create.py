@@ -103,10 +103,10 @@ class PortalFault(Exception):
 
 
 def derived_key(*, app: ClientApp, new_payment: NewPayment) -> str:
-    """Return a key for a request without a key. It allows one payment of this amount per reservation at a time.
+    """Return a key for a request without a key. The key allows one payment of this amount per reservation at a time.
 
     The key covers the number of earlier payments that have ended, so a buyer whose payment was cancelled or refused
-    gets a new payment. A declared partial payment ends when it succeeds, because several may have the same amount.
+    gets a new payment. A declared partial payment ends when it succeeds, because the next one may have the same amount.
     """
     if not new_payment.reservation_id:
         return str(uuid.uuid4())

@@ -1,4 +1,4 @@
-"""Handle staff actions on payments. Each is a POST, and the admin log records it with user and time."""
+"""Handle staff actions on payments. Each action is a POST request, which the admin log records with its time and user."""
 
 import uuid
 from decimal import Decimal

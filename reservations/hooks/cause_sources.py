@@ -15,7 +15,7 @@ MAX_SALES = 20
 
 
 def _about(event: Any) -> Iterable[str]:
-    """Return the name of the event in the form in which the labels of alerts contain it."""
+    """Return the name of the event as it appears in the labels of alerts."""
     return [f"event {event.slug}"]
 
 

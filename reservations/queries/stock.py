@@ -1,4 +1,4 @@
-"""Read the tickets left of each type, and forecast when it sells out."""
+"""Read the number of tickets left of each type, and forecast when the type sells out."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -1,6 +1,6 @@
 """Apply successful and refunded payments to their reservations.
 
-This happens inside the transaction that saves the payment, so money and seats are saved together. For every status
+The functions run inside the transaction that saves the payment, so money and seats are saved together. For every status
 of the reservation, the payment ends with seats or with a discrepancy that staff must resolve.
 """
 
@@ -227,7 +227,7 @@ def handle_refund(*, payment: Payment, refund: Refund | None = None, now: dateti
 
 
 def handle_failed_refund(*, payment: Payment, now: datetime) -> None:
-    """Handle a failed refund: its seats are paid again, or a reservation without seats must be refunded again.
+    """Handle a failed refund: seats that are still booked count as paid, and a reservation without seats needs a refund.
 
     The payments app opens a mismatch for the failed refund itself.
     """
@@ -239,7 +239,10 @@ def handle_failed_refund(*, payment: Payment, now: datetime) -> None:
 
 
 def handle_closed_dispute(*, payment: Payment, dispute: Dispute, now: datetime) -> None:
-    """Handle the end of a dispute. Lost money without released seats opens a case; a won dispute resolves the case."""
+    """Handle the end of a dispute. If the money is lost and the seats are still booked, open a case.
+
+    If the dispute is not lost, resolve the case.
+    """
     if dispute.status != Dispute.Status.LOST:
         settlement = f"dispute: {dispute.get_status_display().lower()}"
         close_cases(payment=payment, kind=Kind.DISPUTE_LOST, settlement=settlement, now=now)

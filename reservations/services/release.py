@@ -1,4 +1,4 @@
-"""Release expired holds: when a buyer needs their tickets, and otherwise in the periodic clean-up."""
+"""Release expired holds: when a buyer needs the tickets, and otherwise in the periodic clean-up."""
 
 import time
 from collections import Counter

@@ -1,4 +1,4 @@
-"""Handle staff actions on reservations. Each is a POST, and the admin log records it with user and time."""
+"""Handle staff actions on reservations. Each is a POST request, which the admin log records with its time and user."""
 
 import uuid
 

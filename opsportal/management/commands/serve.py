@@ -38,7 +38,8 @@ from opsportal.server.heartbeat import HangDetector, Heartbeat
 from opsportal.server.supervisor import Supervisor
 
 CLUSTER_ID = uuid.uuid4().hex[:12]  # All worker clusters that this command starts share this id.
-CLEAR_LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"  # These characters do not look alike.
+# These characters do not look alike, so that a user can copy a password from the terminal without mistakes.
+CLEAR_LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"
 
 
 class Command(BaseCommand):
