@@ -69,7 +69,7 @@ def for_unannounced_resolution(message: Message) -> Message:
     """Return the message about a problem that was resolved before its alert could be delivered."""
     lasted = formats.span(message.at - message.started_at) if message.started_at else "a while"
     title = f"Resolved after {lasted}: {message.bare_title}"
-    text = f"It opened and resolved before this message could be delivered.\n{message.text}"
+    text = f"The alert opened and was resolved before this message could be delivered.\n{message.text}"
     return msgspec.structs.replace(message, title=title, text=text, is_announced=False)
 
 
@@ -98,7 +98,7 @@ def _build_text(alert: SystemAlert, kind: MessageKind, now: datetime) -> str:
         return f"Resolved after {formats.span(alert.duration(now))}."
     if kind == Kind.FLAPPING:
         return (
-            f"{alert.message}\nIt has opened and resolved several times in 30 minutes. "
+            f"{alert.message}\nThe alert has opened and resolved several times in 30 minutes. "
             "No further messages are sent until it has been stable for a while."
         ).strip()
     if kind == Kind.ESCALATED:

@@ -25,7 +25,7 @@ from core.lib.admin import PortalAdmin, Section
 @admin.register(Channel)
 class ChannelAdmin(PortalAdmin):
     section = Section.ALERTING
-    setting_purpose = "Configure where messages are sent: e-mail, Slack, SMS and others."
+    setting_purpose = "Configure e-mail, Slack, SMS and other channels to which messages are sent."
     field_labels = {
         "gets_every_type": "Alerts of every type",
         "groups_alerts": "Related alerts in one message",

@@ -10,12 +10,13 @@ from core.lib.admin import PortalAdmin, Section
 
 class DependencyForm(forms.ModelForm[Dependency]):
     matchers = MatchersField(
-        label="Hold back alerts with",
-        help_text="All fields that you fill in must match; * stands for any text.",
+        label="Alerts to hold back",
+        help_text="An alert is held back if it matches all fields that you fill in. * stands for any text.",
     )
     cause = MatchersField(
-        label="While an alert is active with",
-        help_text="For example the problem health:database.",
+        label="Alert about the cause",
+        help_text="The alerts are held back while an alert with these values is active, for example "
+        "with the problem health:database.",
     )
 
     class Meta:

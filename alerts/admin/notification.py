@@ -58,7 +58,9 @@ class NotificationAdmin(LogAdmin):
             request, group="alerts.resend", key="user_or_ip", rate="20/m", increment=True
         ):
             self.message_user(
-                request, "Limit of 20 per minute reached; try again shortly.", messages.WARNING
+                request,
+                "The limit of 20 messages per minute was reached. Try again shortly.",
+                messages.WARNING,
             )
             return
         count = sum(services.resend(row, now=timezone.now()) for row in notifications[:100])

@@ -13,7 +13,7 @@ from alerts.models import ChannelTest
 from alerts.queries.channels import describe_tests
 
 MAX_TESTS_PER_MINUTE = 6  # The limit counts the tests that one staff member requests on all pages.
-TOO_MANY = f"Limit of {MAX_TESTS_PER_MINUTE} tests per minute reached. Try again shortly."
+TOO_MANY = f"The limit of {MAX_TESTS_PER_MINUTE} tests per minute was reached. Try again shortly."
 
 
 def is_over_limit(request: HttpRequest) -> bool:

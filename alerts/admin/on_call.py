@@ -14,7 +14,7 @@ from core.lib.admin import PortalAdmin, PortalInline, Section, SettingLink
 class ScheduleAdmin(PortalAdmin):
     section = Section.ALERTING
     setting_purpose = (
-        "Roles, such as Primary, that people take in turns. Escalation steps name them."
+        "Roles, such as Primary, that people take in turns. Escalation steps notify the person who is on call."
     )
     more_links = (
         SettingLink(

@@ -210,9 +210,9 @@ class StepInline(PortalInline):
 
 @admin.register(AlertType)
 class AlertTypeAdmin(NotificationTests, PortalAdmin):
-    test_help = "Sends a test message to the saved channels of the type and to channels that get every type."
+    test_help = "The test sends a message to the saved channels of the type and to channels that get every type."
     section = Section.ALERTING
-    setting_purpose = "Response times, channels and escalation of each kind of problem."
+    setting_purpose = "Response times, channels and escalation for each kind of problem."
     field_labels = {
         "slug": "Identifier",
         "respond_within": "Respond within",
@@ -230,7 +230,7 @@ class AlertTypeAdmin(NotificationTests, PortalAdmin):
     prepopulated_fields = {"slug": ("name",)}
     field_help = {
         "name": "For example Payment provider down.",
-        "slug": "Used in routes and silences.",
+        "slug": "Routes and silences use this identifier.",
     }
     list_display = ("name", "slug", "severity", "response_time", "channel_names", "digest_only")
     search_fields = ("name", "slug")

@@ -14,7 +14,8 @@ from core.lib.admin import PortalAdmin, Section
 class SilenceForm(forms.ModelForm[Silence]):
     matchers = MatchersField(
         label="Alerts with",
-        help_text="An alert must match all values; * stands for any text. Leave all empty to silence every alert.",
+        help_text="An alert must match all values; * stands for any text. Leave all fields empty to silence "
+        "every alert.",
     )
 
     class Meta:
@@ -49,7 +50,7 @@ class SilenceAdmin(PortalAdmin):
         "until": "Repeats until",
     }
     field_help = {
-        "is_maintenance": "Also shown on the status page.",
+        "is_maintenance": "The silence is also shown on the status page.",
         "comment": "For example: Database upgrade.",
         "time_zone": "Repeated silences start at the same time of day in this time zone, for example Europe/Berlin.",
     }

@@ -12,7 +12,7 @@ from impact.queries.figures import SHOWN_STATES, describe_state, figures_of
 from impact.services.catch_up import catch_up
 
 
-@report_section("impact", title="What problems cost", order=160)
+@report_section("impact", title="Cost of problems", order=160)
 def cost_of_the_week(since: datetime, until: datetime) -> list[Fact]:
     """Return the orders that errors and alerts of the week affected, by their state at the end of the week."""
     catch_up()

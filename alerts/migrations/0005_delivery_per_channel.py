@@ -65,7 +65,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='notification',
             name='is_critical',
-            field=models.BooleanField(default=False, help_text='Sent before other messages and regardless of storms and limits.'),
+            field=models.BooleanField(default=False, help_text='The message is sent before other messages and regardless of storms and limits.'),
         ),
         migrations.AddField(
             model_name='notification',
@@ -75,7 +75,7 @@ class Migration(migrations.Migration):
         migrations.AlterField(
             model_name='channel',
             name='max_per_minute',
-            field=models.PositiveIntegerField(default=30, help_text='Messages above this limit wait for the next minute, except critical alerts. 0 pauses the channel.'),
+            field=models.PositiveIntegerField(default=30, help_text='Messages that exceed this limit wait for the next minute, except critical alerts. 0 pauses the channel.'),
         ),
         migrations.AlterField(
             model_name='notification',

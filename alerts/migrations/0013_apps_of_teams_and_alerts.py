@@ -15,7 +15,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='systemalert',
             name='app',
-            field=models.ForeignKey(blank=True, help_text='The app that the problem concerns, if it concerns exactly one', null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to='clients.clientapp'),
+            field=models.ForeignKey(blank=True, help_text='The app that the problem concerns, if it concerns exactly one app.', null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to='clients.clientapp'),
         ),
         migrations.AddField(
             model_name='team',

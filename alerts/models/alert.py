@@ -77,7 +77,7 @@ class SystemAlert(models.Model):
 
     # The following fields describe the problem.
     key = models.CharField(
-        max_length=200, help_text="Identifies the problem by its rule and labels."
+        max_length=200, help_text="The key identifies the problem by its rule and labels."
     )
     alert_type = models.CharField(max_length=100)
     title = models.CharField(max_length=200)
@@ -93,7 +93,7 @@ class SystemAlert(models.Model):
         null=True,
         blank=True,
         related_name="+",
-        help_text="The app that the problem concerns, if it concerns exactly one",
+        help_text="The app that the problem concerns, if it concerns exactly one app.",
     )
     rule = models.ForeignKey(
         AlertRule, models.SET_NULL, null=True, blank=True, related_name="alerts"

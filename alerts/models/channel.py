@@ -67,7 +67,7 @@ class Channel(QuietHours):
     is_enabled = models.BooleanField(default=True)
     max_per_minute = models.PositiveIntegerField(
         default=30,
-        help_text="Messages above this limit wait for the next minute, except critical alerts. "
+        help_text="Messages that exceed this limit wait for the next minute, except critical alerts. "
         "0 pauses the channel.",
     )
     gets_every_type = models.BooleanField(

@@ -165,7 +165,8 @@ class Notification(models.Model):
         max_length=12, choices=NotificationState, default=NotificationState.WAITING
     )
     is_critical = models.BooleanField(
-        default=False, help_text="Sent before other messages and regardless of storms and limits."
+        default=False,
+        help_text="The message is sent before other messages and regardless of storms and limits.",
     )
     created_at = models.DateTimeField()
     due_at = models.DateTimeField(

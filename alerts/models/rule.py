@@ -83,18 +83,20 @@ class AlertRule(models.Model):
     summary = models.CharField(max_length=200)
     unit = models.CharField(max_length=30, blank=True)
     below = models.BooleanField(
-        default=False, help_text="Breached when the value is at or below the threshold."
+        default=False,
+        help_text="If set, the rule is breached when the value is at or below the threshold.",
     )
     threshold = models.FloatField()
     clear_threshold = models.FloatField(
         null=True,
         blank=True,
-        help_text="Resolves at this value. Leave empty for 80 % of the threshold (125 % when alerting below it).",
+        help_text="The alert resolves at this value. Leave empty for 80 % of the threshold "
+        "(125 % if low values are bad).",
     )
     critical_threshold = models.FloatField(
         null=True,
         blank=True,
-        help_text="Severity becomes critical at this value. Leave empty to disable.",
+        help_text="The severity becomes critical at this value. Leave empty if it should not change.",
     )
     window = models.DurationField(
         help_text="The data that one evaluation covers, such as 15 min or 1 h."
@@ -102,17 +104,17 @@ class AlertRule(models.Model):
     breaches_needed = models.PositiveSmallIntegerField(
         default=1,
         validators=[MinValueValidator(1)],
-        help_text="Number of breaches that opens an alert",
+        help_text="The number of breaches that opens an alert.",
     )
     out_of = models.PositiveSmallIntegerField(
         default=1,
         validators=[MinValueValidator(1)],
-        help_text="Number of recent evaluations among which breaches are counted",
+        help_text="The number of recent evaluations among which breaches are counted.",
     )
     clear_after = models.PositiveSmallIntegerField(
         default=1,
         validators=[MinValueValidator(1)],
-        help_text="Number of consecutive clear evaluations that resolves an alert.",
+        help_text="The number of consecutive clear evaluations that resolves an alert.",
     )
     min_samples = models.PositiveIntegerField(
         default=0, help_text="Fewer samples than this count as no data."
@@ -133,10 +135,10 @@ class AlertRule(models.Model):
         null=True,
         blank=True,
         help_text="The time between reminders. Leave empty for 4 h (critical, high) or 24 h (medium, warning); "
-        "info has none.",
+        "info gets no reminders.",
     )
     runbook = models.CharField(
-        max_length=500, blank=True, help_text="A link, or short instructions."
+        max_length=500, blank=True, help_text="Enter a link or short instructions."
     )
     is_enabled = models.BooleanField(default=True)
 

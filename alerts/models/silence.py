@@ -33,7 +33,8 @@ class Silence(models.Model):
     comment = models.CharField(max_length=300)
     reference = ReferenceField(source="comment")
     is_maintenance = models.BooleanField(
-        default=False, help_text="Planned maintenance: also shown on the status page."
+        default=False,
+        help_text="If set, the silence is planned maintenance and is also shown on the status page.",
     )
     matchers = models.JSONField(
         default=dict,

@@ -47,7 +47,7 @@ def build_chart(alert: SystemAlert, *, now: datetime) -> Chart | None:
         series=[Series("Value", [None, *(value for _, value in readings), None], kind="line")],
         unit=rule.unit,
         thresholds=thresholds,
-        empty="No readings are available for this period. They are kept for 8 days.",
+        empty="No readings are available for this period. Readings are kept for 8 days.",
         span=(since, until),
     )
     return mark_deploys(chart)

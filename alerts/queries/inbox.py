@@ -131,7 +131,7 @@ def list_warnings(*, unanswered: int) -> list[InboxWarning]:
         )
         found.append(InboxWarning(text, url))
     if not has_usable_channel():
-        text = "No channel is configured, so no one is notified of alerts. They are announced after you add a channel."
+        text = "No channel is configured, so no one is notified. Alerts are announced after you add a channel."
         url = reverse("admin:alerts_channel_changelist")
         found.append(InboxWarning(text, url, "critical"))
     failing = list(AlertRule.objects.failing().values_list("name", flat=True)[:5])

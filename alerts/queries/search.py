@@ -36,11 +36,11 @@ GROUPINGS = {"": "None", "type": "Type", "source": "Source", "cause": "Cause"}
 KEYS = {
     "severity": "critical, high, medium, warning or info",
     "type": "Alert type",
-    "source": "App or part of the portal that reported it",
-    "rule": "Name of its rule",
-    "cause": "Name of its rule, or the key of a problem without one",
+    "source": "App or part of the portal that reported the alert",
+    "rule": "Name of the alert's rule",
+    "cause": "Name of the alert's rule, or the key of a problem without a rule",
     "is": "open, acknowledged, dismissed, resolved, unread, overdue, flapping or mine",
-    "acknowledged": "Person who acknowledged it; me for your own",
+    "acknowledged": "Person who acknowledged the alert; me for your own",
 }
 IS_VALUES = (
     "open",

@@ -81,7 +81,9 @@ def acknowledge(request: HttpRequest, pk: int) -> HttpResponse:
 def resend(request: HttpRequest, pk: int) -> HttpResponse:
     notification = get_object_or_404(limit(Notification.objects.all()), pk=pk)
     if is_ratelimited(request, group="alerts.resend", key="user", rate="20/m", increment=True):
-        messages.warning(request, "Limit of 20 per minute reached; try again shortly.")
+        messages.warning(
+            request, "The limit of 20 messages per minute was reached. Try again shortly."
+        )
     elif services.resend(notification, now=timezone.now()):
         messages.success(request, f"The message will be sent to {notification.channel} again.")
     else:
@@ -93,7 +95,7 @@ def resend(request: HttpRequest, pk: int) -> HttpResponse:
 @may_change
 def run_checks(request: HttpRequest) -> HttpResponse:
     if is_ratelimited(request, group="alerts.run", key="user", rate="6/m", increment=True):
-        messages.warning(request, "Limit of 6 per minute reached; try again shortly.")
+        messages.warning(request, "The limit of 6 runs per minute was reached. Try again shortly.")
         return redirect(get_safe_next_url(request))
     with reading_as(None):  # The check results concern every app.
         result = services.run_all_checks(now=timezone.now())

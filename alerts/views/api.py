@@ -37,7 +37,7 @@ def run_checks(request: HttpRequest, app: ClientApp | None) -> HttpResponse:
     verdict = ratelimit.acquire(f"run-checks:{caller}", MAX_RUNS_PER_MINUTE, 60)
     if not verdict.allowed:
         return too_many_requests(
-            f"limit of {MAX_RUNS_PER_MINUTE} per minute reached", verdict.retry_after
+            f"the limit of {MAX_RUNS_PER_MINUTE} runs per minute was reached", verdict.retry_after
         )
     with reading_as(None):  # The check results concern every app.
         result = services.run_all_checks(now=timezone.now())

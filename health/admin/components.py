@@ -239,7 +239,7 @@ class HeartbeatAdmin(ComponentBase):
         "crontab": "For example 0 3 * * * for every day at 03:00.",
         "interval_minutes": "For a job without fixed times, instead of a crontab.",
         "time_zone": "The time zone of the crontab, for example Europe/Berlin.",
-        "environment": "For example production. Leave empty if there is only one.",
+        "environment": "For example production. Leave empty if there is only one environment.",
     }
     kind = ComponentKind.HEARTBEAT
     list_display = (
@@ -304,7 +304,8 @@ class HeartbeatAdmin(ComponentBase):
             return "Save the heartbeat to see this address."
         url = obj.ping_url
         return format_html(
-            "<code>curl -fsS {}</code> after the work; append start/ before it, or fail/ if it failed.",
+            "Run <code>curl -fsS {}</code> after the work. Append start/ to the address before the work, "
+            "or fail/ if the work failed.",
             url,
         )
 

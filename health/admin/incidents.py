@@ -74,7 +74,7 @@ class UpdateInline(PortalInline):
     field_labels = {"at": "Time"}
     field_help = {
         "text": "Describe what is known and what is being done. The status page shows this text.",
-        "at": "With a time in the future, the update is published then.",
+        "at": "If the time is in the future, the update is published at that time.",
     }
     extra = 1
 
@@ -102,7 +102,7 @@ class IncidentAdmin(ComponentChoices, PortalAdmin):
     }
     field_help = {
         "title": "Describe what users notice, for example: Payments fail for some customers.",
-        "component": "Leave empty if several are affected.",
+        "component": "Leave empty if several components are affected.",
     }
     list_per_page = 50
     list_display = ("title", "shown_state", "component", "started_at", "resolved_at", "is_public")
@@ -186,7 +186,7 @@ class MaintenanceAdmin(ComponentChoices, PortalAdmin):
     field_help = {
         "title": "For example Database upgrade.",
         "text": "Describe what users can expect. The status page and its subscribers get this text.",
-        "is_public": "Subscribers are notified when it is announced, moved, begins and ends.",
+        "is_public": "Subscribers are notified when the maintenance is announced, is moved, begins and ends.",
     }
     constraint_messages = {
         "maintenance_ends_after_it_starts": ("ends_at", "The end must be later than the start.")

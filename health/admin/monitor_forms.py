@@ -106,7 +106,7 @@ class StepForm(forms.ModelForm[MonitorStep]):
         if "{{" in url:
             return url
         if type_of(url) is not MonitorType.HTTP:
-            raise ValidationError("A step takes an address that starts with https:// or http://.")
+            raise ValidationError("Enter an address that starts with https:// or http://.")
         check_address(url)
         return url
 

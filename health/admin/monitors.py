@@ -70,8 +70,8 @@ _HELP: dict[MonitorType, Mapping[str, str]] = {
         " It runs in a read-only transaction.",
     },
     MonitorType.REDIS: {
-        "username": "Only with access control lists (Redis 6 and later).",
-        "requires_tls": "The same as an address that starts with rediss://.",
+        "username": "Fill this in only if the server uses access control lists (Redis 6 and later).",
+        "requires_tls": "This has the same effect as an address that starts with rediss://.",
     },
     MonitorType.SMTP: {
         "requires_tls": "Switch to TLS with STARTTLS, and verify the certificate. A smtps:// address always uses TLS.",
@@ -103,7 +103,7 @@ class StepInline(PortalInline):
         "name": "For example Sign in.",
         "position": "Steps run in this order.",
         "headers": 'As JSON, for example {"Content-Type": "application/json"}.',
-        "extract": "One per line: token = json.access_token, or session = header.X-Session."
+        "extract": "Enter one variable per line, such as token = json.access_token or session = header.X-Session."
         " Later steps and the request use {{token}} in the address, the headers and the body. Cookies are kept.",
     }
 
@@ -160,8 +160,8 @@ class MonitorAdmin(ComponentBase):
     field_help = {
         "title": "A noun, for example Checkout. The status page shows it.",
         "headers": 'As JSON, for example {"Accept": "application/json"}.',
-        "timeout_seconds": "1 to 15, for all requests of a check together.",
-        "is_inverted": "Down while it responds as described here, and up while it does not,"
+        "timeout_seconds": "Enter 1 to 15 seconds. The limit applies to all requests of a check together.",
+        "is_inverted": "The monitor is down while the address responds as described here, and up while it does not,"
         " for example for a port that must stay closed.",
     }
     form = MonitorForm
@@ -250,7 +250,7 @@ class MonitorAdmin(ComponentBase):
         if is_ratelimited(
             request, group="health.check_now", key="user_or_ip", rate="6/m", increment=True
         ):
-            problem = "Limit of 6 checks per minute reached. Try again shortly."
+            problem = "The limit of 6 checks per minute was reached. Try again shortly."
             return self._answer_check(request, problems=[problem])
         stored = request.GET.get("id", "")
         known = (

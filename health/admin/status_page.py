@@ -108,7 +108,7 @@ class StatusPageAdmin(PortalAdmin):
     field_labels = {"dark_accent_color": "Accent color in dark mode"}
     field_help = {
         "name": "The heading of the page, for example Shop status.",
-        "accent_color": "The color of links and buttons, for example #1f5fa8. Leave empty for the portal's own.",
+        "accent_color": "The color of links and buttons, for example #1f5fa8. Leave empty for the portal's own color.",
     }
     fields = (
         "name",
@@ -121,7 +121,7 @@ class StatusPageAdmin(PortalAdmin):
     )
     readonly_fields = ("shown_logo",)
 
-    @admin.display(description="present logo")
+    @admin.display(description="current logo")
     def shown_logo(self, obj: StatusPage) -> SafeString | str:
         if not obj.logo:
             return "none"
@@ -162,7 +162,7 @@ class IncidentTemplateAdmin(ComponentChoices, PortalAdmin):
     }
     field_help = {
         "name": "Staff choose the template by this name.",
-        "title": "Used for a new incident only, for example Payments fail for some customers.",
+        "title": "The title is used for a new incident only, for example Payments fail for some customers.",
     }
     list_display = ("name", "title", "state")
     search_fields = ("name", "title", "text")

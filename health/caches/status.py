@@ -113,7 +113,7 @@ class StatusCache:
             with self._lock:
                 self._has_failed = self._has_failed or clear_count == self._clear_count
             log.warning(
-                "cannot refresh the public status, showing the last known one",
+                "cannot refresh the public status; the last known status is shown",
                 extra={"error": repr(error)[:300]},
             )
         finally:

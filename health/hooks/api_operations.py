@@ -29,7 +29,7 @@ describe(
     takes=Batch,
     answers={200: BatchAccepted, 202: BatchAccepted},
     refusals={
-        422: "A signal is invalid: `detail` explains why, `index` is its position in the batch."
+        422: "A signal is invalid. `detail` explains why, and `index` is the position of the signal in the batch."
     },
 )
 for method in ("GET", "HEAD", "POST"):

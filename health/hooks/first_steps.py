@@ -20,7 +20,7 @@ def has_monitor() -> bool:
     "health.status_page",
     title="Publish the status page",
     text="Show at least one monitor or check on the public page, which anyone can read at /status/.",
-    action="Choose what it shows",
+    action="Choose what the page shows",
     url_name="admin:health_component_changelist",
     permission="health.change_component",
     order=50,

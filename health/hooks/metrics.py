@@ -40,7 +40,9 @@ def components() -> Iterator[Metric]:
     )
     names = ["component", "kind", "required"]
     status = GaugeMetricFamily(
-        "opsportal_component_status", "1 operational, 0.5 degraded, 0 down.", labels=names
+        "opsportal_component_status",
+        "The value is 1 if operational, 0.5 if degraded, and 0 if down.",
+        labels=names,
     )
     duration = GaugeMetricFamily(
         "opsportal_component_response_seconds", "Duration of the last check.", labels=names

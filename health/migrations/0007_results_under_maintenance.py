@@ -13,6 +13,6 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='checkresult',
             name='is_maintained',
-            field=models.BooleanField(db_default=False, default=False, help_text='Recorded during a maintenance window'),
+            field=models.BooleanField(db_default=False, default=False, help_text='The result was recorded during a maintenance window.'),
         ),
     ]

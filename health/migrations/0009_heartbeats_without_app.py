@@ -14,7 +14,7 @@ class Migration(migrations.Migration):
             name="app",
             field=models.ForeignKey(
                 blank=True,
-                help_text="App this job belongs to. Leave empty for a job of the company itself",
+                help_text="The app that this job belongs to. Leave empty for a job of the company itself.",
                 null=True,
                 on_delete=django.db.models.deletion.CASCADE,
                 related_name="heartbeats",
@@ -24,7 +24,7 @@ class Migration(migrations.Migration):
         migrations.AlterField(
             model_name="heartbeat",
             name="slug",
-            field=models.SlugField(blank=True, help_text="Derived from the title if left empty"),
+            field=models.SlugField(blank=True, help_text="Leave empty to derive the slug from the title."),
         ),
         migrations.AddConstraint(
             model_name="heartbeat",

@@ -1,6 +1,6 @@
 from django.db import migrations, models
 
-HELP_TEXT = "Follow up to 5 redirects and judge the last response. A redirect whose status is expected is not followed"
+HELP_TEXT = "Follow up to 5 redirects and judge the last response. A redirect whose status is expected is not followed."
 
 
 class Migration(migrations.Migration):
@@ -24,7 +24,7 @@ class Migration(migrations.Migration):
             name="contains",
             field=models.CharField(
                 blank=True,
-                help_text="Text that must be in the first 4 MB of the response. Leave empty to skip this check",
+                help_text="The first 4 MB of the response must contain this text. Leave empty to skip this check.",
                 max_length=200,
                 verbose_name="body contains",
             ),

@@ -11,6 +11,6 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='checkin',
             name='output',
-            field=models.TextField(blank=True, db_default='', default='', help_text='Output of the job'),
+            field=models.TextField(blank=True, db_default='', default='', help_text='The output of the job.'),
         ),
     ]

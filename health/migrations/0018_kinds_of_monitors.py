@@ -15,17 +15,17 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='component',
             name='tags',
-            field=health.models.components.TagsField(blank=True, db_default='', default='', help_text='Separate tags by commas, for example eu, shop. Lists can be filtered by tags', max_length=300, validators=[health.models.components.validate_tags]),
+            field=health.models.components.TagsField(blank=True, db_default='', default='', help_text='Separate tags by commas, for example eu, shop. Lists can be filtered by tags.', max_length=300, validators=[health.models.components.validate_tags]),
         ),
         migrations.AddField(
             model_name='monitor',
             name='expected_value',
-            field=models.TextField(blank=True, db_default='', default='', help_text='One per line. Leave empty to accept any', max_length=2000),
+            field=models.TextField(blank=True, db_default='', default='', help_text='Enter one value per line. Leave empty to accept any.', max_length=2000),
         ),
         migrations.AddField(
             model_name='monitor',
             name='is_inverted',
-            field=models.BooleanField(db_default=False, default=False, help_text='Up while the address does not respond as described here, and down when it does', verbose_name='upside down'),
+            field=models.BooleanField(db_default=False, default=False, help_text='The monitor is up while the address does not respond as described here, and down while it does.', verbose_name='upside down'),
         ),
         migrations.AddField(
             model_name='monitor',
@@ -35,7 +35,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='monitor',
             name='query',
-            field=models.TextField(blank=True, db_default='', default='', help_text='Leave empty for SELECT 1. It runs in a read-only transaction', max_length=2000),
+            field=models.TextField(blank=True, db_default='', default='', help_text='The query runs in a read-only transaction. Leave empty for SELECT 1.', max_length=2000),
         ),
         migrations.AddField(
             model_name='monitor',
@@ -45,12 +45,12 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='monitor',
             name='requires_tls',
-            field=models.BooleanField(db_default=False, default=False, help_text="Encrypt the connection, and verify the server's certificate", verbose_name='require TLS'),
+            field=models.BooleanField(db_default=False, default=False, help_text="Encrypt the connection, and verify the server's certificate.", verbose_name='require TLS'),
         ),
         migrations.AddField(
             model_name='monitor',
             name='resolver',
-            field=models.CharField(blank=True, db_default='', default='', help_text='The name server to query, for example 9.9.9.9. Leave empty for that of this machine', max_length=255, validators=[health.models.monitors.validate_resolver]),
+            field=models.CharField(blank=True, db_default='', default='', help_text='The name server to query, for example 9.9.9.9. Leave empty to use that of this machine.', max_length=255, validators=[health.models.monitors.validate_resolver]),
         ),
         migrations.AddField(
             model_name='monitor',
@@ -65,7 +65,7 @@ class Migration(migrations.Migration):
         migrations.AlterField(
             model_name='component',
             name='group',
-            field=models.CharField(blank=True, help_text='Components with the same group are shown together, also on the status page', max_length=100),
+            field=models.CharField(blank=True, help_text='Components with the same group are shown together, also on the status page.', max_length=100),
         ),
         migrations.AlterField(
             model_name='monitor',
@@ -75,7 +75,7 @@ class Migration(migrations.Migration):
         migrations.AlterField(
             model_name='monitor',
             name='url',
-            field=models.CharField(help_text='https://…, http://…, tcp://, ping://, dns://, postgresql://, redis:// or smtp://', max_length=500, verbose_name='address'),
+            field=models.CharField(help_text='Enter an https://, http://, tcp://, ping://, dns://, postgresql://, redis:// or smtp:// address.', max_length=500, verbose_name='address'),
         ),
         migrations.CreateModel(
             name='MonitorStep',
@@ -88,7 +88,7 @@ class Migration(migrations.Migration):
                 ('position', models.PositiveSmallIntegerField(default=1)),
                 ('name', models.CharField(max_length=100)),
                 ('url', models.CharField(max_length=500, verbose_name='address')),
-                ('extract', models.TextField(blank=True, help_text='One variable per line: token = json.access_token, or session = header.X-Session', max_length=2000, validators=[health.models.monitors.validate_extractions])),
+                ('extract', models.TextField(blank=True, help_text='Enter one variable per line, such as token = json.access_token or session = header.X-Session.', max_length=2000, validators=[health.models.monitors.validate_extractions])),
                 ('monitor', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='steps', to='health.monitor')),
             ],
             options={

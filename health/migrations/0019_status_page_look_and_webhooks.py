@@ -16,7 +16,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='component',
             name='position',
-            field=models.PositiveSmallIntegerField(db_default=0, default=0, help_text='Components with lower numbers come first, and so do their groups', verbose_name='position on the status page'),
+            field=models.PositiveSmallIntegerField(db_default=0, default=0, help_text='Components with lower numbers come first, and so do their groups.', verbose_name='position on the status page'),
         ),
         migrations.AddField(
             model_name='incidentupdate',

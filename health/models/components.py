@@ -96,26 +96,28 @@ class Component(models.Model):
     group = models.CharField(
         max_length=100,
         blank=True,
-        help_text="Components with the same group are shown together, also on the status page",
+        help_text="Components with the same group are shown together, also on the status page.",
     )
     position = models.PositiveSmallIntegerField(
         "position on the status page",
         default=0,
         db_default=0,
-        help_text="Components with lower numbers come first, and so do their groups",
+        help_text="Components with lower numbers come first, and so do their groups.",
     )
     tags = TagsField(
         blank=True,
         default="",
         db_default="",
-        help_text="Separate tags by commas, for example eu, shop. Lists can be filtered by tags",
+        help_text="Separate tags by commas, for example eu, shop. Lists can be filtered by tags.",
     )
     is_enabled = models.BooleanField("enabled", default=True)
     fail_after = models.PositiveSmallIntegerField(
-        default=2, help_text="Consecutive failures before it counts as down"
+        default=2,
+        help_text="The number of consecutive failures after which the component counts as down.",
     )
     recover_after = models.PositiveSmallIntegerField(
-        default=2, help_text="Consecutive successes before it counts as up"
+        default=2,
+        help_text="The number of consecutive successes after which the component counts as up.",
     )
     status = models.CharField(
         max_length=15, choices=StatusChoice, default=Status.UNKNOWN, editable=False
@@ -210,7 +212,9 @@ class CheckResult(models.Model):
     duration_ms = models.FloatField()
     message = models.CharField(max_length=500, blank=True)
     is_maintained = models.BooleanField(
-        default=False, db_default=False, help_text="Recorded during a maintenance window"
+        default=False,
+        db_default=False,
+        help_text="The result was recorded during a maintenance window.",
     )
 
     class Meta:

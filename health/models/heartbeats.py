@@ -43,27 +43,30 @@ class Heartbeat(Component):
         null=True,
         blank=True,
         related_name="heartbeats",
-        help_text="App this job belongs to. Leave empty for a job of the company itself",
+        help_text="The app that this job belongs to. Leave empty for a job of the company itself.",
     )
     slug = models.SlugField(
-        max_length=50, blank=True, help_text="Derived from the title if left empty"
+        max_length=50, blank=True, help_text="Leave empty to derive the slug from the title."
     )
     environment = models.CharField(max_length=64, blank=True)
     crontab = models.CharField(
-        max_length=100, blank=True, validators=[validate_crontab], help_text="For example 0 3 * * *"
+        max_length=100,
+        blank=True,
+        validators=[validate_crontab],
+        help_text="For example 0 3 * * * for every day at 03:00.",
     )
     time_zone = models.CharField(max_length=50, default="UTC", validators=[validate_zone])
     interval_minutes = models.PositiveIntegerField(
         null=True,
         blank=True,
         validators=[MinValueValidator(1)],
-        help_text="Alternative to a crontab",
+        help_text="Enter an interval instead of a crontab.",
     )
     margin_minutes = models.PositiveIntegerField(
-        default=5, help_text="Time by which a check-in may be late without counting as missed"
+        default=5, help_text="A check-in may be late by this time without counting as missed."
     )
     max_runtime_minutes = models.PositiveIntegerField(
-        default=30, help_text="A run that takes longer counts as failed"
+        default=30, help_text="A run that takes longer counts as failed."
     )
     config_problem = models.CharField(max_length=300, blank=True, editable=False)
     ping_key = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
@@ -133,7 +136,9 @@ class CheckIn(models.Model):
     at = models.DateTimeField()
     finished_at = models.DateTimeField(null=True, blank=True)
     duration_ms = models.FloatField(null=True, blank=True)
-    output = models.TextField(blank=True, default="", db_default="", help_text="Output of the job")
+    output = models.TextField(
+        blank=True, default="", db_default="", help_text="The output of the job."
+    )
 
     class Meta:
         constraints: ClassVar = [

@@ -48,7 +48,7 @@ class Incident(models.Model):
     postmortem = models.TextField(
         "post-mortem",
         blank=True,
-        help_text="Description of the failure, its cause and the changes made. Published with the incident",
+        help_text="Describe the failure, its cause and the changes made. The text is published with the incident.",
     )
 
     objects = IncidentQuerySet.as_manager()

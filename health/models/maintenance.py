@@ -34,7 +34,7 @@ class MaintenanceWindow(models.Model):
         Component,
         blank=True,
         related_name="maintenance_windows",
-        help_text="Leave empty for all components",
+        help_text="Leave empty for all components.",
     )
     is_public = models.BooleanField("on the status page", default=True)
 

@@ -108,23 +108,25 @@ class Monitor(HTTPRequest, Component):
     url = models.CharField(
         "address",
         max_length=500,
-        help_text="https://…, http://…, tcp://, ping://, dns://, postgresql://, redis:// or smtp://",
+        help_text="Enter an https://, http://, tcp://, ping://, dns://, postgresql://, redis:// or smtp:// address.",
     )
     follow_redirects = models.BooleanField(
         default=True,
         help_text="Follow up to 5 redirects and judge the last response. "
-        "A redirect whose status is expected is not followed",
+        "A redirect whose status is expected is not followed.",
     )
     contains = models.CharField(
         "body contains",
         max_length=200,
         blank=True,
-        help_text="Text that must be in the first 4 MB of the response. Leave empty to skip this check",
+        help_text="The first 4 MB of the response must contain this text. Leave empty to skip this check.",
     )
     json_path = models.CharField(
-        max_length=200, blank=True, help_text="For example status.indicator or checks[0].state"
+        max_length=200, blank=True, help_text="For example status.indicator or checks[0].state."
     )
-    json_value = models.CharField(max_length=200, blank=True, help_text="Expected value")
+    json_value = models.CharField(
+        max_length=200, blank=True, help_text="The value that the response must have at this path."
+    )
     record_type = models.CharField(
         max_length=10, choices=RecordType, default=RecordType.A, db_default=RecordType.A
     )
@@ -134,14 +136,14 @@ class Monitor(HTTPRequest, Component):
         default="",
         db_default="",
         validators=[validate_resolver],
-        help_text="The name server to query, for example 9.9.9.9. Leave empty for that of this machine",
+        help_text="The name server to query, for example 9.9.9.9. Leave empty to use that of this machine.",
     )
     expected_value = models.TextField(
         blank=True,
         default="",
         db_default="",
         max_length=2000,
-        help_text="One per line. Leave empty to accept any",
+        help_text="Enter one value per line. Leave empty to accept any.",
     )
     value_match = models.CharField(
         max_length=10,
@@ -156,24 +158,24 @@ class Monitor(HTTPRequest, Component):
         default="",
         db_default="",
         max_length=2000,
-        help_text="Leave empty for SELECT 1. It runs in a read-only transaction",
+        help_text="The query runs in a read-only transaction. Leave empty for SELECT 1.",
     )
     requires_tls = models.BooleanField(
         "require TLS",
         default=False,
         db_default=False,
-        help_text="Encrypt the connection, and verify the server's certificate",
+        help_text="Encrypt the connection, and verify the server's certificate.",
     )
     is_inverted = models.BooleanField(
         "upside down",
         default=False,
         db_default=False,
-        help_text="Up while the address does not respond as described here, and down when it does",
+        help_text="The monitor is up while the address does not respond as described here, and down while it does.",
     )
     latency_limit_ms = models.PositiveIntegerField(
         null=True,
         blank=True,
-        help_text="Slower responses count as degraded. Leave empty for no limit",
+        help_text="Slower responses count as degraded. Leave empty for no limit.",
     )
     timeout_seconds = models.PositiveSmallIntegerField(
         default=5, validators=[MinValueValidator(1), MaxValueValidator(15)]
@@ -187,7 +189,7 @@ class Monitor(HTTPRequest, Component):
         null=True,
         blank=True,
         related_name="monitors",
-        help_text="App this monitor belongs to (optional)",
+        help_text="The app that this monitor belongs to (optional).",
     )
     next_run_at = models.DateTimeField(null=True, blank=True, editable=False)
 
@@ -241,7 +243,7 @@ class MonitorStep(HTTPRequest):
         blank=True,
         max_length=2000,
         validators=[validate_extractions],
-        help_text="One variable per line: token = json.access_token, or session = header.X-Session",
+        help_text="Enter one variable per line, such as token = json.access_token or session = header.X-Session.",
     )
 
     class Meta:

@@ -182,5 +182,5 @@ def test_tests_are_limited_per_minute(owner: Client, slack: FakeHTTP) -> None:
 
     answers = [press(owner, alert_type) for _ in range(7)]
 
-    assert "Limit of 6 tests per minute reached" in answers[-1]
+    assert "The limit of 6 tests per minute was reached" in answers[-1]
     assert ChannelTest.objects.count() == 6

@@ -232,7 +232,7 @@ def test_recorded_metrics_are_offered_with_their_latest_values(owner: Client) ->
     every = owner.get(url, {"reader": QUEUE["reader"], "window": "1 h"}).content.decode()
     assert "and 6 more" in every
     none = owner.get(url, {"reader": QUEUE["reader"], "selector": "x<y"}).content.decode()
-    assert "No recorded metric of this kind contains this text." in none
+    assert "No recorded metric of this kind has this text in its name." in none
     counters = owner.get(url, {"reader": "counter: sum over the window"}).content.decode()
     assert "No metric of this kind has been recorded yet." in counters
     assert owner.get(url, {"reader": "unknown"}).status_code == 200

@@ -18,7 +18,7 @@ from alerts.models import Channel, ChannelTest, SystemAlert
 
 
 class Command(BaseCommand):
-    help = "Create a test alert, send a test message, check that the inbox shows it, and clean up."
+    help = "Create a test alert, send a test message, check that the inbox shows the alert, and remove the alert."
 
     def add_arguments(self, parser: Any) -> None:
         parser.add_argument(
@@ -29,11 +29,11 @@ class Command(BaseCommand):
         self.failed = 0
         key = f"test:{uuid.uuid4().hex[:12]}"
         self.step("create a test alert", lambda: self.create(key))
-        self.step("check that it is active", lambda: self.is_active(key))
+        self.step("check that the alert is active", lambda: self.is_active(key))
         self.step("send a test message", lambda: self.send(options["channel"]))
-        self.step("check that the inbox shows it", lambda: self.is_shown(key))
-        self.step("resolve it", lambda: self.resolve(key))
-        self.step("clean up", lambda: self.clean_up(key))
+        self.step("check that the inbox shows the alert", lambda: self.is_shown(key))
+        self.step("resolve the alert", lambda: self.resolve(key))
+        self.step("remove the alert", lambda: self.clean_up(key))
         if self.failed:
             raise CommandError(f"{self.failed} of 6 steps failed")
         self.stdout.write(self.style.SUCCESS("alerting works"))
@@ -52,7 +52,7 @@ class Command(BaseCommand):
             # Alerts of this type send no notifications, and are only listed in the daily digest.
             alert_type="high-usage",
             title=f"Test alert {key}",
-            message="Created by `manage.py alerts_test`, which also removes it.",
+            message="The command `manage.py alerts_test` created this alert and removes it at the end.",
             severity=Severity.INFO,
             source="alerts_test",
             now=timezone.now(),

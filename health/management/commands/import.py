@@ -21,7 +21,7 @@ class Command(BaseCommand):
         systems = parser.add_subparsers(dest="system", required=True)
         for name, what in (
             ("uptime-kuma", "kuma.db of version 1 or 2, or a backup (JSON)"),
-            ("healthchecks", "the answer of GET /api/v3/checks/ (or v1, v2)"),
+            ("healthchecks", "the response to GET /api/v3/checks/ (or v1, v2)"),
         ):
             system = systems.add_parser(name, help=what)
             system.add_argument("file", type=Path, help=what)
@@ -42,7 +42,7 @@ class Command(BaseCommand):
                 f"History: {points} hours and days of {len(imported.history)} components."
             )
         if imported.notes or plan.problems:
-            self.stdout.write("Cannot be imported, or only in part:")
+            self.stdout.write("The following cannot be imported, or only in part:")
             for note in imported.notes:
                 self.stdout.write(f"  {note}")
             for resource, name, problem in plan.problems:
