@@ -6,8 +6,8 @@ All functions are pure.
 import re
 from collections.abc import Mapping
 
-# These labels and metadata name a cause. The keys are the names in the portal and in other systems, the values are the
-# kinds of causes. Causes are listed in this order.
+# Labels and metadata with these names identify what an alert concerns. Each value is the kind of cause that the name
+# stands for. `list_causes` returns the causes in this order.
 _CAUSES = {
     "component": "component",
     "host": "host",
@@ -25,9 +25,9 @@ MAX_NAME_LENGTH = 100
 
 
 def list_causes(labels: Mapping[str, object], metadata: Mapping[str, object]) -> list[str]:
-    """Return what an alert concerns, such as ["host shop.example", "app shop"].
+    """Return the causes that an alert names, such as ["host shop.example", "app shop"].
 
-    Alerts that share an entry are related.
+    Two alerts with a common cause are related.
     """
     found = []
     for name, kind in _CAUSES.items():

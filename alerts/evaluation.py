@@ -9,8 +9,8 @@ from enum import Enum, StrEnum
 
 from alerts.extension_points import NoData, Severity
 
-# Evaluations within this time count as one, so "n of m breaches" means minutes even for a rule that is evaluated after
-# every critical error in addition to each minute.
+# Evaluations within this time count as one. "n of m breaches" therefore counts minutes, even for a rule that is also
+# evaluated after every critical error.
 EVALUATION_SLOT = timedelta(seconds=50)
 
 
@@ -41,7 +41,7 @@ class Stage(StrEnum):
 
 class Action(Enum):
     NOTHING = "nothing"
-    PEND = "pend"  # Record a first breach, which does not suffice to open an alert.
+    PEND = "pend"  # Record a first breach, which is not enough to open an alert.
     DISCARD = "discard"  # Delete a pending problem that is no longer breached.
     OPEN = "open"
     REOPEN = "reopen"
@@ -133,7 +133,7 @@ def judge(value: float | None, samples: int | None, limits: Limits) -> Verdict:
 def append_verdict(
     previous: PreviousState | None, verdict: Verdict, limits: Limits, now: datetime
 ) -> str:
-    """Return the recent verdicts, including this one. Within one slot, a new verdict replaces the previous one."""
+    """Return the recent verdicts with the new one. It replaces the previous verdict if both are in the same slot."""
     recent = previous.recent if previous else ""
     if previous and previous.evaluated_at and abs(now - previous.evaluated_at) < EVALUATION_SLOT:
         recent = recent[:-1]

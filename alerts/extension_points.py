@@ -35,7 +35,7 @@ class Severity(models.TextChoices):
 
     @property
     def rank(self) -> int:
-        """Return 0 for info up to 4 for critical."""
+        """Return the rank of the severity, from 0 for info to 4 for critical."""
         return list(Severity).index(self)
 
 
@@ -74,9 +74,9 @@ def alert_type(
     escalate_to: tuple[str, ...] = (),
     digest_only: bool = False,
 ) -> None:
-    """Register an alert type. It is created at the first start, so that staff can route it before its first alert.
+    """Register an alert type. Its row is created at the first start, so that staff can route it before its first alert.
 
-    A type without response time and channels gets the defaults of its severity.
+    A type without response time and channels gets the defaults for its severity.
     """
     defaults = TypeDefaults(
         slug, name, severity, respond_within, channels, escalate_to, digest_only
@@ -155,7 +155,7 @@ class Rule:
     # This is the interval between reminders. None stands for the interval of the severity.
     repeat: timedelta | None = None
     runbook: str = ""
-    # This function returns further problems whose orders an alert of this rule affects.
+    # This function returns further problems. Their orders count as affected by an alert of this rule.
     problems: FindProblems | None = None
     depends_on: tuple[str, ...] = ()  # An outage of one of these components explains a breach.
 
@@ -182,7 +182,7 @@ def alert_rule(
     problems: FindProblems | None = None,
     depends_on: tuple[str, ...] = (),
 ) -> Callable[[Measure], Measure]:
-    """Register a measure `(since, until) -> Measured`. By default, a value above the threshold is a breach."""
+    """Register a measure `(since, until) -> Measured`. By default, a value that exceeds the threshold is a breach."""
     return alert_rules.decorator(
         name,
         lambda measure: Rule(
@@ -271,7 +271,7 @@ class DigestItem:
     regressed_at: datetime | None = None
 
 
-# The function takes since and until, and returns the items that were new, worsened or regressed in that period.
+# The function takes `since` and `until`, and returns the items that were new, worsened or regressed in that period.
 DigestSource = Callable[[datetime, datetime], Iterable[DigestItem]]
 digest_sources: Registry[DigestSource] = Registry("digest_sources")
 

@@ -1,4 +1,4 @@
-"""Define the form field for the matchers of a silence, with an input for each field of an alert."""
+"""Define the form field for matchers, with an input for each field of an alert that can be matched."""
 
 from collections.abc import Mapping
 from typing import Any

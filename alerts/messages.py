@@ -74,7 +74,7 @@ def for_unannounced_resolution(message: Message) -> Message:
 
 
 def to_event_kind(kind: MessageKind) -> AlertEvent.Kind:
-    """Return the kind of the timeline entry that records a message of this kind."""
+    """Return the kind of the timeline entry that records a message of the given kind."""
     return {
         Kind.ESCALATED: AlertEvent.Kind.ESCALATED,
         Kind.REMINDER: AlertEvent.Kind.REMINDED,

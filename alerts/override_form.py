@@ -10,7 +10,7 @@ _LOCAL = "%Y-%m-%dT%H:%M"
 
 
 class LocalDateTimeField(forms.DateTimeField):
-    """A field for a date and time in the time zone of the schedule. It uses the date and time input of the browser."""
+    """A field for a date and time in the time zone of the schedule, with the browser's input for dates and times."""
 
     def __init__(self, **options: Any) -> None:
         widget = forms.DateTimeInput(

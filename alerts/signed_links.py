@@ -1,4 +1,4 @@
-"""Create and verify signed URLs that work without signing in: to act on an alert, and to subscribe to a calendar.
+"""Create and verify signed URLs with which people act on an alert or subscribe to a calendar without signing in.
 
 An action link names the alert, its episode and the person. The link is short, because it must fit into a text message.
 """

@@ -18,7 +18,7 @@ from core.lib.schedules import daily, every, hourly, weekly
 
 @continuous
 def deliver(control: Control) -> None:
-    """Send notifications in a process of its own, so that a slow channel does not occupy a worker."""
+    """Send notifications in a separate process, so that a slow channel does not occupy a worker."""
     dispatch.run(control)
 
 
@@ -30,7 +30,7 @@ def evaluate_all() -> str:
 
 @every(minutes=1, is_urgent=True, title="Follow up on alerts")
 def follow_up() -> dict[str, int]:
-    """Send escalations, reminders and notifications held back in quiet hours."""
+    """Send escalations, reminders, and notifications that quiet hours held back."""
     return services.follow_up(now=timezone.now())
 
 
@@ -83,7 +83,7 @@ def send_weekly_report() -> str:
 
 
 def answer_in_slack(url: str, text: str) -> None:
-    """Show the result of a button in Slack. If this task is lost, the portal still shows the result."""
+    """Show the result of a click on a button in Slack. If this task is lost, the portal still shows the result."""
     with suppress(DeliveryFailed):
         post(
             "slack",
@@ -94,5 +94,5 @@ def answer_in_slack(url: str, text: str) -> None:
 
 @every(minutes=1, title="Ping the external watchdog")
 def ping_watchdog() -> str:
-    """Confirm to an outside service that rules are evaluated and notifications sent."""
+    """Report to an external watchdog that rules are evaluated and notifications are sent."""
     return watchdog.ping(now=timezone.now())

@@ -58,7 +58,7 @@ class Replay:
 
     @property
     def weeks(self) -> float:
-        """Return the time that the readings cover in weeks, but at least one."""
+        """Return the number of weeks that the readings cover, but at least one."""
         if self.first_at is None or self.last_at is None:
             return 1.0
         return max(1.0, (self.last_at - self.first_at) / timedelta(weeks=1))
@@ -149,7 +149,7 @@ def with_threshold(limits: Limits, threshold: float) -> Limits:
 
 
 def _list_candidates(present: Replay, limits: Limits) -> list[float]:
-    """Return thresholds in round numbers, each of which prevents more of the present alerts than the one before."""
+    """Return round thresholds. Each threshold prevents more of the present alerts than the previous threshold."""
     peaks = sorted({one.peak for one in present.episodes}, reverse=limits.below)
     if len(peaks) > MAX_CANDIDATES:
         step = len(peaks) / MAX_CANDIDATES

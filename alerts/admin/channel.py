@@ -92,9 +92,9 @@ class ChannelAdmin(PortalAdmin):
     def add_view(
         self, request: HttpRequest, form_url: str = "", extra_context: Any = None
     ) -> HttpResponse:
-        """Show the choice of a kind first, and then the form of this kind.
+        """Show the page on which staff choose a kind of channel, and then the form for the chosen kind.
 
-        The form saves a channel only if it has all settings that its kind requires.
+        The form saves a channel only if all settings that the kind requires are filled in.
         """
         if request.GET.get("kind") in TRANSPORTS:
             return super().add_view(request, form_url, extra_context)
@@ -172,7 +172,7 @@ class ChannelAdmin(PortalAdmin):
 
     @admin.display(description="alert types")
     def routed_types(self, channel: Channel) -> str:
-        """Return the names of the alert types. Users who may change the channel see a form field instead."""
+        """Return the names of the alert types, for users who may not change the channel and so see no form field."""
         return ", ".join(channel.alert_types.order_by("name").values_list("name", flat=True))
 
     @admin.display(description="")
@@ -211,7 +211,7 @@ class ChannelAdmin(PortalAdmin):
         return self._test(request, None)
 
     def test_one(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """Send a test to a channel, with the values of its form if the request has any."""
+        """Send a test to a saved channel. If the request contains values of the form, the test uses these values."""
         channel = get_object_or_404(Channel, pk=pk)
         if not self.has_change_permission(request, channel):
             return HttpResponse(status=403)

@@ -17,7 +17,7 @@ TOO_MANY = f"The limit of {MAX_TESTS_PER_MINUTE} tests per minute was reached. T
 
 
 def is_over_limit(request: HttpRequest) -> bool:
-    """Count the test that the user requests, and return True if the user has requested too many tests."""
+    """Count one test for the user, and return True if the user has exceeded MAX_TESTS_PER_MINUTE."""
     rate = f"{MAX_TESTS_PER_MINUTE}/m"
     return bool(
         is_ratelimited(request, group="alerts.test", key="user_or_ip", rate=rate, increment=True)
@@ -34,7 +34,7 @@ class NotificationTests:
         raise NotImplementedError
 
     def why_untestable(self, row: Any) -> str:
-        """Return the reason that `send_tests` sent nothing for this row."""
+        """Return the reason that `send_tests` sent no test for this row."""
         raise NotImplementedError
 
     def get_urls(self) -> list[URLPattern]:

@@ -80,7 +80,8 @@ class RotationForm(forms.ModelForm[Rotation]):
 @admin.register(Rotation)
 class RotationAdmin(PortalAdmin):
     section = Section.ALERTING
-    is_listed = False  # The page of the schedule links to this admin instead.
+    # The index does not list this admin, because the page of a schedule links to it.
+    is_listed = False
     form = RotationForm
     inlines = (MemberInline,)
     field_labels = {

@@ -42,10 +42,9 @@ def get_transport(channel: "Channel") -> Transport:
 
 
 def get_config(channel: "Channel") -> dict[str, str]:
-    """Return the value of each field.
+    """Return the effective value of each field.
 
-    This is the channel's own value or, if it is empty, the portal's setting if the channel uses it, or else the
-    default.
+    An empty field gets the portal's setting if the channel uses the portal's settings, or else the default.
     """
     result = {}
     for field in get_transport(channel).fields:

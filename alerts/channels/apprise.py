@@ -1,4 +1,6 @@
-"""Send to over 100 further services through apprise, each named by a URL: https://github.com/caronc/apprise/wiki
+"""Send to over 100 further services through apprise, which selects the service by a URL.
+
+The wiki lists the services and their URLs: https://github.com/caronc/apprise/wiki
 
 apprise runs in a process of its own, which can connect only to a guarded proxy in this process. Its plugins make their
 requests themselves, and could otherwise reach private addresses, through redirects or changed DNS records, too.

@@ -34,7 +34,7 @@ class MessageKind(models.TextChoices):
 class Message(msgspec.Struct, frozen=True, kw_only=True):
     """The content of a notification.
 
-    It is fixed when the notification is created; each channel formats it for its service.
+    The content is fixed when the notification is created. Each channel formats the content for its service.
     """
 
     kind: MessageKind
@@ -45,9 +45,9 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     url: str = ""
     runbook: str = ""
     facts: list[tuple[str, str]] = []
-    # This is set when the message is first sent, for example to "11 orders, 640.00 EUR at risk, 3 recovered".
+    # The first attempt to send the message sets this, for example to "11 orders, 640.00 EUR at risk, 3 recovered".
     impact: str = ""
-    # This is the estimated cost during the problem. It is never part of `impact`.
+    # This is the estimated cost of the problem. `impact` contains only exact figures.
     estimate: str = ""
     at: datetime
     started_at: datetime | None = None
@@ -57,16 +57,16 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     group: str = ""
     recipients: list[str] = []
     html: str = ""  # Only digests and reports set this, because they have templates of their own.
-    # This signed URL is set in a message to one person, who can acknowledge the alert there without signing in.
+    # Only a message to one person has this signed URL, which lets the person acknowledge the alert without signing in.
     action_url: str = ""
     # The reference, such as "17.1", names the alert and its episode. Replies and buttons contain it.
     alert_ref: str = ""
     # These are the references of related alerts whose messages were merged into this one.
     related_refs: list[str] = []
-    # These are the hosts, apps and components that the alert is about, such as "host shop.example". Alerts that have
-    # one in common are merged into one message.
+    # These are the hosts, apps and components that the alert is about, such as "host shop.example". The messages of
+    # alerts with a common cause are merged.
     causes: list[str] = []
-    # It is False if the message is a resolution and the alert was never delivered.
+    # This is False if the message is a resolution and the alert was never delivered.
     is_announced: bool = True
 
     @property
@@ -110,9 +110,9 @@ class Receipt:
 class DeliveryFailed(Exception):
     """The provider did not accept the message.
 
-    With `is_permanent`, the provider refused this message, but may accept other messages. With `is_gone`, the channel's
-    address or credentials are no longer valid, so the message waits until staff have fixed the channel. With neither,
-    the channel is unavailable at the moment, and the message is retried.
+    If `is_permanent` is set, the provider refused this message, but may accept other messages. If `is_gone` is set, the
+    channel's address or credentials are no longer valid, so the message waits until staff have fixed the channel. If
+    neither is set, the channel is unavailable at the moment, and the message is retried.
     """
 
     def __init__(
@@ -143,8 +143,8 @@ class Field:
     is_shown: bool = True  # If it is False, the value is read only from the settings.
     default: str = ""
     help: str = ""
-    # This function checks the value of an `is_url` field that is not an HTTP URL. It raises ForbiddenAddress for each
-    # URL that `send()` would refuse.
+    # This function checks an `is_url` field whose value is not an HTTP URL. The function raises ForbiddenAddress for
+    # each URL that `send()` would refuse.
     check: Callable[[str], None] | None = None
 
 

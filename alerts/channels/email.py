@@ -56,7 +56,7 @@ class Email(Transport):
         except smtplib.SMTPResponseException as error:
             text = error.smtp_error
             answer = text.decode(errors="replace") if isinstance(text, bytes) else text
-            # Only an SMTPDataError concerns this message alone. A refused login or sender concerns all messages until
+            # Only an SMTPDataError concerns a single message. A refused login or sender concerns all messages until
             # staff change the settings, so the message is kept.
             raise DeliveryFailed(
                 f"{error.smtp_code} {answer}",

@@ -48,7 +48,7 @@ def is_authentic(secret: str, timestamp: str, body: bytes, signature: str, *, no
 def build_blocks(message: Message, *, has_buttons: bool = False) -> list[dict[str, object]]:
     """Build the header, a section with facts, the context, and a button that opens the alert.
 
-    Slack's limits in characters: header 150, section 3,000, and ten fields of 2,000.
+    Slack allows 150 characters in a header, 3,000 in a section, and ten fields with 2,000 each.
     """
     section: dict[str, object] = {
         "type": "section",

@@ -6,7 +6,7 @@ from alerts.channels import twilio
 from alerts.channels.base import Config, Field, Message, Receipt, Transport
 
 # A GSM-7 segment holds 160 characters. A single character outside of GSM-7 changes the encoding of the message to
-# UCS-2, whose segments hold 70. https://www.twilio.com/docs/glossary/what-is-gsm-7-character-encoding
+# UCS-2, whose segments hold only 70 characters. https://www.twilio.com/docs/glossary/what-is-gsm-7-character-encoding
 SEGMENT_CHARACTERS = 160
 BASIC = frozenset(
     "@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ !\"#¤%&'()*+,-./0123456789:;<=>?¡ABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -15,7 +15,7 @@ BASIC = frozenset(
 EXTENDED = frozenset("^{}\\[~]|€")  # GSM-7 transmits each of these characters as two.
 PLAIN = str.maketrans(
     {
-        # GSM-7 lacks the non-breaking space. A single one would more than double the number of segments.
+        # GSM-7 lacks the non-breaking space. A single such space would more than double the number of segments.
         "\u00a0": " ",
         "\u202f": " ",
         "–": "-",  # noqa: RUF001
@@ -52,7 +52,7 @@ def count_characters(text: str) -> int:
 
 
 def build_segment(message: Message, *, accepts_replies: bool = False) -> str:
-    """Build one segment: severity, title, as much of the text as fits, and the link if it fits completely.
+    """Build one segment with the severity, the title, the link if it fits completely, and the text as far as it fits.
 
     A message to a person always contains the link that acknowledges the alert; the title is shortened if necessary.
     """

@@ -33,7 +33,7 @@ ACCOUNT_FIELDS = (
 
 
 def create(resource: str, config: Config, data: Mapping[str, str]) -> Receipt:
-    """Create a message or a call. Raise DeliveryFailed if Twilio refuses it."""
+    """Create a message or a call. Raises DeliveryFailed if Twilio refuses the request."""
     sid = config["account_sid"]
     url = f"{config['api_url']}/2010-04-01/Accounts/{quote(sid, safe='')}/{resource}.json"
     response, receipt = post(

@@ -12,7 +12,7 @@ MAX_SPOKEN_CHARS = 400
 
 
 def build_twiml(message: Message) -> str:
-    """Return the TwiML of the call, in which the text is said twice.
+    """Return the TwiML of the call, which says the text twice.
 
     If the call is to a person, the TwiML also names the keys that acknowledge or resolve the alert.
 

@@ -1,4 +1,4 @@
-"""Register alert types for problems with alerting itself and for alerts of other systems."""
+"""Register alert types for problems with alerting itself and for alerts from other systems."""
 
 from alerts.extension_points import Severity, alert_type
 

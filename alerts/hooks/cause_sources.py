@@ -1,4 +1,4 @@
-"""Contribute edited rules, alert types and channels to the possible causes of a problem."""
+"""Contribute edits of rules, alert types and channels to the possible causes of a problem."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""Find the apps to which a user is limited by teams."""
+"""Find the apps to which the teams of a user limit the user."""
 
 from collections.abc import Iterable
 

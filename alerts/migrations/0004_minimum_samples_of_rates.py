@@ -1,6 +1,6 @@
 from django.db import migrations
 
-# Each entry has the rule, the former default of min_samples, and the new one.
+# Each entry contains the name of the rule, the former default of min_samples, and the new default.
 CHANGED = (("errors.rate", 20, 100), ("delivery.sms_failure_rate", 0, 20))
 
 

@@ -1,6 +1,6 @@
 """Define alerts.
 
-An alert covers a problem from its first breach to its resolution; its timeline has `AlertEvent` rows.
+An alert covers a problem from its first breach to its resolution. `AlertEvent` rows form the timeline of the alert.
 """
 
 from datetime import datetime, timedelta
@@ -73,7 +73,7 @@ class SystemAlertQuerySet(models.QuerySet["SystemAlert"]):
 
 
 class SystemAlert(models.Model):
-    """A problem that people should know about. Only `alerts.services` changes it."""
+    """A problem of which people should be notified. Only `alerts.services` changes alerts."""
 
     # The following fields describe the problem.
     key = models.CharField(

@@ -31,7 +31,7 @@ class DigestRun(models.Model):
 class DigestMention(models.Model):
     """The last time that an item was in a digest.
 
-    An item is listed at most once a day, unless it has regressed since.
+    An item is listed at most once a day, unless it has regressed after that time.
     """
 
     key = models.CharField(max_length=200, unique=True)

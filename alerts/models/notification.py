@@ -14,8 +14,8 @@ from alerts.channels.base import MessageKind
 from alerts.models.alert import ACTIVE_STATES, SystemAlert
 from alerts.models.channel import Channel
 
-# The lease is longer than an attempt, whose HTTP timeout is 10 s. It is short, so that another node soon continues the
-# work of a failed node. A node that restarts releases its own leases immediately.
+# The lease is longer than an attempt, whose HTTP timeout is 10 s. The lease is still short, so that another node soon
+# continues the work of a failed node. A node that restarts releases its own leases immediately.
 LEASE_DURATION = timedelta(minutes=2)
 # A notification whose node failed during an attempt is sent again until it has had this number of attempts.
 MAX_INTERRUPTED_ATTEMPTS = 10
@@ -42,16 +42,16 @@ class NotificationQuerySet(models.QuerySet["Notification"]):
         return self.filter(state=NotificationState.FAILED)
 
     def due(self, now: datetime) -> "NotificationQuerySet":
-        """Return the notifications that can be sent now: those that are due, and those whose node failed.
+        """Return the notifications that can be sent now: due notifications, and notifications whose node failed.
 
-        Of each stream, only the first notification is returned, to keep the order.
+        Only the first notification of each stream is returned, so that the order is kept.
         """
         return self.first_of_their_streams().filter(_is_available(now))
 
     def first_of_their_streams(self) -> "NotificationQuerySet":
         """Exclude notifications that follow an unfinished one in their stream.
 
-        A notification that was merged into another one is unfinished until the other one, its leader, is finished.
+        A notification that was merged into a leader is unfinished until the leader is finished.
         """
         is_unfinished = Q(state__in=UNFINISHED_STATES) | Q(
             state=NotificationState.MERGED, merged_into__state__in=UNFINISHED_STATES

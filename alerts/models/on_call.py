@@ -45,14 +45,14 @@ def all_weekdays() -> list[int]:
 
 class ScheduleQuerySet(models.QuerySet["Schedule"]):
     def with_people(self) -> "ScheduleQuerySet":
-        """Prefetch the rows that `get_plan` and the names of its people need."""
+        """Prefetch the rows that `get_plan` reads, and the people whose names are shown."""
         return self.prefetch_related(
             "rotations__members__person", "overrides__person", "overrides__instead_of"
         )
 
 
 class Schedule(models.Model):
-    """A role that one person has at a time, such as "Primary". Escalation steps name schedules."""
+    """A role that one person has at a time, such as "Primary". An escalation step can notify the person on call."""
 
     name = models.CharField(max_length=100, unique=True)
     description = models.CharField(max_length=300, blank=True)
@@ -181,7 +181,7 @@ class Rotation(models.Model):
 
 
 class RotationMember(models.Model):
-    """The place of a person in a rotation."""
+    """The membership of a person in a rotation, with the position of the person's turn."""
 
     rotation = models.ForeignKey(Rotation, models.CASCADE, related_name="members")
     person = models.ForeignKey(Person, models.CASCADE, related_name="rotation_places")
@@ -195,7 +195,7 @@ class RotationMember(models.Model):
 
 
 class ScheduleOverride(models.Model):
-    """A person who takes over for a time. Where overrides overlap, the one that was entered last applies."""
+    """A person who takes over for a time. If several overrides overlap, the newest override applies."""
 
     schedule = models.ForeignKey(Schedule, models.CASCADE, related_name="overrides")
     reference = ReferenceField(source="comment")

@@ -44,8 +44,8 @@ class AlertType(models.Model):
 class EscalationStep(models.Model):
     """The channels and people to notify if an alert is not acknowledged in time.
 
-    The last step is repeated three times. A schedule stands for the person who is on call when the step is taken.
-    People are notified according to their own rules.
+    The last step is repeated three times. If a step names a schedule, it notifies the person who is on call at that
+    time. People are notified according to their own rules.
     """
 
     alert_type = models.ForeignKey(AlertType, models.CASCADE, related_name="steps")
@@ -77,7 +77,7 @@ class AlertRuleQuerySet(models.QuerySet["AlertRule"]):
 
 
 class AlertRule(models.Model):
-    """A rule with the limits and severity that staff set. The name of the rule selects the measure in the code."""
+    """A rule with the limits and severity that staff set. The name of a rule from code selects its measure."""
 
     name = models.CharField(max_length=100, unique=True)
     summary = models.CharField(max_length=200)
@@ -142,7 +142,7 @@ class AlertRule(models.Model):
     )
     is_enabled = models.BooleanField(default=True)
 
-    # This selects the recorded metric that a rule of staff reads. It is empty for a rule from code.
+    # This selects the recorded metric that a rule of staff reads. The value is empty for a rule from code.
     reader = models.CharField(max_length=100, blank=True)
     selector = models.CharField(
         max_length=200, blank=True, help_text="The name of the metric, as it is recorded."
@@ -199,7 +199,7 @@ class AlertRule(models.Model):
 
 
 class RuleReading(models.Model):
-    """The value that a rule measured in one minute. Charts of alerts and previews of limits read it."""
+    """The value that a rule measured in one minute. Charts of alerts and previews of limits read these values."""
 
     rule = models.ForeignKey(AlertRule, models.CASCADE, related_name="readings")
     key = models.CharField(max_length=200)

@@ -15,7 +15,8 @@ from zoneinfo import ZoneInfo
 from alerts.wall_clock import to_instant
 
 MIDNIGHT = time(0)
-LOOK_AHEAD = timedelta(days=60)  # The end of the current shift is searched only within this time.
+# The end of the current shift is searched only within this time, because a shift may never end.
+LOOK_AHEAD = timedelta(days=60)
 EVERY_DAY = frozenset(range(1, 8))
 
 
@@ -38,7 +39,7 @@ class Rotation:
     handover_at: time
     zone: ZoneInfo
     unit: TurnUnit
-    every: int = 1  # A turn has this number of units.
+    every: int = 1  # A turn lasts this number of units.
     # None means all day. (22:00, 06:00) means from 22:00 to 06:00 on the next day.
     hours: tuple[time, time] | None = None
     weekdays: frozenset[int] = EVERY_DAY  # The hours begin on these weekdays, where 1 is Monday.
@@ -51,7 +52,7 @@ class Rotation:
     def handover(self, number: int) -> datetime:
         """Return the start of a turn.
 
-        In a month that is too short for the day of the first turn, this is the last day.
+        If a month is too short for the day of the first turn, the turn starts on the last day of the month.
         """
         count = number * self.every
         match self.unit:
@@ -64,7 +65,7 @@ class Rotation:
         return to_instant(day, self.handover_at, self.zone)
 
     def turn_at(self, at: datetime) -> int:
-        """Return the number of the turn at a time, which must not be before the first turn."""
+        """Return the number of the turn at the time `at`. This time must not be before the first turn."""
         day = at.astimezone(self.zone).date()
         if self.unit is TurnUnit.MONTH:
             passed = (day.year - self.first_day.year) * 12 + day.month - self.first_day.month
@@ -84,7 +85,7 @@ class Rotation:
         return any(starts <= at < ends for starts, ends in self._windows(at, at))
 
     def boundaries(self, since: datetime, until: datetime) -> Iterator[datetime]:
-        """Yield all times in the period at which the person may change, and possibly times outside of the period."""
+        """Yield all times from `since` to `until` at which the person may change, and possibly a few other times."""
         first = self.handover(0)
         if not self.people or first >= until:
             return
@@ -99,7 +100,7 @@ class Rotation:
         return self.hours is None and self.weekdays == EVERY_DAY
 
     def _windows(self, since: datetime, until: datetime) -> Iterator[tuple[datetime, datetime]]:
-        """Yield the start and end of the hours on each day of the period, and on the day before it."""
+        """Yield the start and end of the hours on each day from `since` to `until`, and on the day before `since`."""
         starts_at, ends_at = self.hours or (MIDNIGHT, MIDNIGHT)
         day = since.astimezone(self.zone).date() - timedelta(days=1)
         last = until.astimezone(self.zone).date()

@@ -1,4 +1,4 @@
-"""Read the data that the page of an alert shows beside the alert itself."""
+"""Read the data that the page of an alert shows in addition to the alert itself."""
 
 from datetime import datetime, timedelta
 

@@ -19,7 +19,7 @@ def find_named_apps(labels: Mapping[str, object], metadata: Mapping[str, object]
 
 
 def may_be_notified(person: Person, app_id: int | None) -> bool:
-    """Return True if the person may be notified about an alert of this app. None means that the alert concerns no app.
+    """Return True if the person may be notified about an alert that concerns the app, or no app if `app_id` is None.
 
     A person without an account belongs to no team with apps, and is notified about everything that is routed to them.
     """

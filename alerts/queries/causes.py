@@ -25,9 +25,9 @@ def component_subject(name: str) -> str:
 def onset_of_alert(alert: SystemAlert) -> Onset:
     """Return when and where the problem of the alert began.
 
-    If the rule counted error groups and some of these groups first occurred within the rule's window, the onset is that
-    of the most frequent one. Otherwise, the onset is the opening of the alert, with the length of the window as its
-    uncertainty.
+    If the rule counted error groups and some of these groups first occurred within the rule's window, the onset is the
+    onset of the most frequent of these groups. Otherwise, it is the opening of the alert, with the length of the
+    window as its uncertainty.
     """
     rule = alert.rule
     window = min(rule.window, MAX_UNCERTAINTY) if rule else timedelta(0)

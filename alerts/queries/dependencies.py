@@ -9,8 +9,8 @@ from alerts.queries.silences import find_silence, get_match_values, matches
 def find_cause(alert: SystemAlert, now: datetime) -> SystemAlert | None:
     """Return the active alert that holds this alert back, or None.
 
-    A cause counts only if people know of it, that is, if it was announced or a silence covers it. Therefore, two alerts
-    that depend on each other never hold each other back.
+    A cause counts only if it was announced or if a silence covers it. Therefore, two alerts that depend on each other
+    never hold each other back.
     """
     values = get_match_values(alert)
     rules = [

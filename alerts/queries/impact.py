@@ -41,10 +41,10 @@ def alert_impact(
     is_estimated: bool = True,
     is_caught_up: bool = False,
 ) -> Summary:
-    """Return the cost of the alert: exact figures from references, and an estimate for its time.
+    """Return the cost of the alert: exact figures from its references, and an estimate for the time of the alert.
 
-    With `others`, which are alerts with the same cause, each order counts once, and the time begins with the earliest
-    alert.
+    `others` are alerts with the same cause. Their orders are included, each order counts once, and the time begins
+    with the earliest alert.
     """
     description = describe_alert(alert, now=now)
     for other in others:
@@ -61,14 +61,14 @@ def alert_impact(
 
 
 def references_to_json(references: References | None) -> dict[str, object]:
-    """Convert references to the JSON types that the row of an alert contains. `references_from_json` is the inverse."""
+    """Convert references to JSON types for the row of an alert. `references_from_json` reverses the conversion."""
     if references is None:
         return {}
     return {name: sorted(value) for name, value in dataclasses.asdict(references).items() if value}
 
 
 def references_from_json(stored: dict[str, object]) -> References:
-    """Return the references in the row of an alert. Times are ignored; only old rows contain them."""
+    """Return the references in the row of an alert. Old rows also contain times, which are ignored."""
     return References(
         **{
             name: frozenset(map(str, values))

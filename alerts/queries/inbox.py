@@ -36,7 +36,7 @@ class ActiveSummary:
     overdue_count: int
     unread_count: int
     unanswered_count: int
-    # This counts the alerts that are dismissed and not resolved, except for those of severity info.
+    # This counts the alerts that are dismissed and not resolved, except alerts of severity info.
     dismissed_count: int
 
     @property
@@ -45,7 +45,7 @@ class ActiveSummary:
 
     @property
     def is_all_well(self) -> bool:
-        """Return True if no problem persists, that is, if no alert above severity info is active or dismissed."""
+        """Return True if no alert with a severity higher than info is active, or dismissed and unresolved."""
         return not self.dismissed_count and not set(self.by_severity) - {Severity.INFO}
 
     @property

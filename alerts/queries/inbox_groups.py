@@ -18,7 +18,7 @@ _SEVERITY_OF_RANK = {severity.rank: severity for severity in Severity}
 
 @dataclass(frozen=True)
 class Family:
-    """The alerts with the same type, source or cause."""
+    """A family: the alerts with the same type, source or cause."""
 
     value: str
     count: int
@@ -33,7 +33,7 @@ class Family:
 
 
 def list_families(alerts: Alerts, group_by: str) -> list[Family]:
-    """Return the families of the alerts: families with open alerts first, then by severity, then the newest first."""
+    """Return the families of the alerts: families with open alerts first, then the most severe, then the newest."""
     is_open = Q(state=AlertState.OPEN)
     rows = (
         annotate_family(alerts, group_by)

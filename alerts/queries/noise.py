@@ -42,13 +42,13 @@ class NoisyRule:
 
     @property
     def preview(self) -> str:
-        """Return the alerts that the suggested threshold would have caused, in words."""
+        """Return a text about the alerts that the suggested threshold would have caused."""
         count = self.advice.suggested_fired_count
         return "" if count is None else _in_words(count, self.advice.suggested_firing_minutes or 0)
 
     @property
     def sentence(self) -> str:
-        """Return the text for the rule in the weekly report."""
+        """Return the text about the rule for the weekly report."""
         if not self.suggestion:
             return self.week
         change = f"With {self.suggestion} instead of {self.threshold}"
@@ -65,7 +65,7 @@ class NoisyRule:
 
 
 def list_noisy_rules(since: datetime | None = None) -> list[NoisyRule]:
-    """Return the rules that the last search found, with the noisiest first, or none if it ran before `since`."""
+    """Return the rules that the last search found, noisiest first, or no rules if the search ran before `since`."""
     found = RuleAdvice.objects.select_related("rule")
     if since:
         found = found.filter(made_at__gte=since)

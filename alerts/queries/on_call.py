@@ -92,6 +92,6 @@ def find_people(step: EscalationStep, *, now: datetime) -> dict[Person, str]:
 
 
 def on_call_for(alert_type: str, *, now: datetime) -> list[OnCall]:
-    """Return the person on call in each schedule that the escalation of an alert type names."""
+    """Return the person on call in each schedule that the escalation steps of an alert type name."""
     schedules = Schedule.objects.filter(steps__alert_type__slug=alert_type).distinct()
     return on_call_now(schedules.with_people().order_by("name"), now=now)

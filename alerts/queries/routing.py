@@ -19,14 +19,14 @@ from core.lib.app_access import visible_apps
 class Destination:
     """The recipients in one channel who get the same message at the same time.
 
-    A person with quiet hours, or one who sees only some apps, gets a separate message and thus has a separate stream.
+    A person who has quiet hours or sees only some apps gets a separate message, and thus has a separate stream.
     """
 
     channel: Channel
     not_before: datetime
     recipients: tuple[str, ...] = ()
     audience: str = ""
-    # If this is set, it is the only recipient, who gets a separate message because this person sees only some apps.
+    # If this is set, this person is the only recipient, who gets a separate message because they see only some apps.
     reader: Person | None = None
 
     @property
@@ -48,7 +48,7 @@ def list_channels(owner: AlertType | EscalationStep) -> list[Channel]:
 def list_destinations(
     channels: Iterable[Channel], *, severity: str, now: datetime, app_id: int | None = None
 ) -> list[Destination]:
-    """Return the destinations of a message. People who may not see its app get no message."""
+    """Return the destinations of a message. People who may not see the app of the alert get no message."""
     return [
         destination
         for channel in channels

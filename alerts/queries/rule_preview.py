@@ -42,7 +42,7 @@ class Trial:
 
 
 def try_rule(rule: AlertRule, *, now: datetime) -> Trial:
-    """Measure an unsaved rule. Exceptions of the metric reader reach the caller."""
+    """Measure an unsaved rule. Exceptions from the metric reader reach the caller."""
     count = int(TRIAL_SPAN / TRIAL_STEP)
     times = [now - TRIAL_STEP * ago for ago in reversed(range(count))]
     measured = [measure(rule, now=at) for at in times]
@@ -88,9 +88,9 @@ def try_rule(rule: AlertRule, *, now: datetime) -> Trial:
 def list_metrics(
     reader: MetricReader, text: str, *, window: timedelta, now: datetime
 ) -> tuple[list[MetricValue], int]:
-    """Return the first recorded metrics whose names contain the text, and the total number of such metrics.
+    """Return the first recorded metrics whose names contain the text, with their latest values.
 
-    Each metric comes with its latest values.
+    The second value is the total number of metrics whose names contain the text.
     """
     names = [name for name in reader.names() if text.lower() in name.lower()]
     found = []

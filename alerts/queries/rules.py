@@ -6,7 +6,7 @@ from alerts.models import AlertRule
 
 
 def limits_of(name: str) -> Limits:
-    """Return the current limits of a rule from code. Some measures need the limits for their query."""
+    """Return the current limits of a rule from code. Some measures use the limits in their queries."""
     row = AlertRule.objects.filter(name=name).first()
     if row is not None:
         return row.get_limits()

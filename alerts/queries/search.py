@@ -1,4 +1,4 @@
-"""Find alerts by the URL of the inbox, with its tab, its filters and its search line.
+"""Find the alerts that the URL of the inbox selects by its tab, its filters and its search line.
 
 Bulk actions use the same code.
 """
@@ -52,7 +52,7 @@ IS_VALUES = (
     "flapping",
     "mine",
 )
-MAX_LABELED_ALERTS = 500  # Labels can be searched only in this number of newest alerts.
+MAX_LABELED_ALERTS = 500  # Only the labels of this number of newest alerts can be searched.
 
 
 @dataclass
@@ -207,7 +207,7 @@ def _label(term: Term) -> Q:
 
 
 def _load_labels() -> dict[str, set[str]]:
-    """Return the labels of the newest alerts and the values of each label."""
+    """Return the names of the labels of the newest alerts, with the values of each label."""
     found: dict[str, set[str]] = {}
     newest = limit(SystemAlert.objects.exclude(labels={})).order_by("-pk")
     for labels in newest.values_list("labels", flat=True)[:MAX_LABELED_ALERTS]:

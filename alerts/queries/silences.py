@@ -12,7 +12,7 @@ MATCHABLE_FIELDS = ("rule", "severity", "alert_type", "source", "key")
 
 
 def get_match_values(alert: SystemAlert) -> dict[str, str]:
-    """Return the values of the alert that matchers are compared with."""
+    """Return the values of the alert with which matchers are compared."""
     return {
         "rule": alert.rule.name if alert.rule else "",
         "severity": alert.severity,
@@ -64,7 +64,7 @@ def silences_in_force(now: datetime) -> list[InForce]:
 def find_matching_alerts(
     matchers: Mapping[str, str], limit: int = 10
 ) -> tuple[int, list[SystemAlert]]:
-    """Return the number of active alerts that the matchers match, and the worst `limit` of these alerts."""
+    """Return the number of active alerts that the matchers match, and the `limit` most severe of these alerts."""
     visible = app_access.limit(SystemAlert.objects.active())
     found = [
         alert

@@ -29,7 +29,7 @@ OPENINGS = (AlertEvent.Kind.OPENED, AlertEvent.Kind.REOPENED)
 
 
 class NoSuggestion(Exception):
-    """The rule has no suggestion, or its threshold was changed after the search."""
+    """The search found no suggestion for the rule, or the threshold was changed after the search."""
 
 
 def find_noisy_rules(*, now: datetime) -> list[RuleAdvice]:
@@ -107,7 +107,7 @@ def _list_acknowledged(rule: AlertRule, now: datetime) -> list[tuning.Known]:
 
 @transaction.atomic
 def use_suggestion(rule_id: int) -> AlertRule:
-    """Set the threshold of the rule to the suggested one.
+    """Set the threshold of the rule to the suggested threshold.
 
     Raises NoSuggestion if there is no suggestion, or if the threshold was changed after the search.
     """

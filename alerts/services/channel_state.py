@@ -26,7 +26,7 @@ SUSPICIOUS_ATTEMPT_COUNT = 6
 
 
 def backoff(failure_count: int, retry_after: float | None) -> timedelta:
-    """Return a random delay up to an exponentially growing limit. `retry_after`, in seconds, is the minimum."""
+    """Return a random delay up to a limit that grows exponentially. `retry_after`, in seconds, is the minimum."""
     longest = min(INITIAL_BACKOFF * 2 ** min(failure_count - 1, 10), MAX_BACKOFF)
     asked = timedelta(seconds=min(retry_after or 0, 3600))
     jittered: timedelta = longest * random.random()  # noqa: S311
@@ -51,7 +51,7 @@ def record_success(channel: Channel, *, started_at: datetime, now: datetime) -> 
 def record_failure(
     channel: Channel, failure: DeliveryFailed, *, is_probe: bool, now: datetime
 ) -> None:
-    """Mark the channel as failing and hold its messages back for a while.
+    """Mark the channel as failing and hold its messages back until the next probe is due.
 
     If its address or credentials are no longer valid, disable the channel and report this on another channel. If the
     provider refused only this message, no other messages are held back.

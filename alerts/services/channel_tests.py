@@ -132,7 +132,7 @@ def send_test_of_form(
 
 
 def claim_waiting(*, now: datetime, limit: int) -> list[ChannelTest]:
-    """Claim the tests that wait to be sent, and mark tests that have waited too long as refused."""
+    """Claim the tests that wait to be sent. Tests that have waited too long are marked as refused."""
     claimed = []
     available = Q(state=ChannelTest.State.WAITING) | Q(
         state=ChannelTest.State.SENDING, lease_until__lt=now
@@ -190,7 +190,7 @@ def send(claimed: list[Claimed]) -> Result:
 
 
 def record(test: ChannelTest, result: Result, *, now: datetime) -> None:
-    """Store the provider's answer. A delivered test of the saved settings shows that the channel works."""
+    """Store the provider's answer. If a test of the saved settings was delivered, mark the channel as working."""
     failure = result.failure
     state = ChannelTest.State.REFUSED if failure else ChannelTest.State.DELIVERED
     ChannelTest.objects.filter(pk=test.pk).update(

@@ -1,4 +1,4 @@
-"""Run all scheduled checks at once."""
+"""Run the instant checks of all apps, such as all health checks, and then evaluate every alert rule."""
 
 import logging
 from dataclasses import dataclass, field

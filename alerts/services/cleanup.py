@@ -11,7 +11,7 @@ from alerts.models import UNFINISHED_STATES, AlertState, Notification, RuleReadi
 ALERT_RETENTION = timedelta(days=400)
 NOTIFICATION_RETENTION = timedelta(days=90)
 READING_RETENTION = timedelta(days=8)  # Previews of rules use the readings of seven days.
-# Rules that opened alerts keep their readings longer, because thresholds are suggested from 30 days.
+# The readings of rules that opened alerts are kept longer, because thresholds are suggested from 30 days of readings.
 NOISY_READING_RETENTION = timedelta(days=31)
 BATCH_SIZE = 2000
 MAX_BATCHES = 50  # One run deletes at most this number of batches. The next run deletes the rest.

@@ -20,8 +20,8 @@ from alerts.extension_points import (
 )
 from alerts.models import AlertRule, AlertType, Channel, EscalationStep
 
-# A type that defines no response time and no channels gets these values by the severity of its first alert: response
-# time, channels, and channels of the escalation.
+# A type that defines no response time and no channels gets these values for the severity of its first alert. Each value
+# contains the response time, the channels, and the channels of the escalation.
 BY_SEVERITY = {
     Severity.CRITICAL: (timedelta(minutes=15), TEAM_CHANNELS, ALL_CHANNELS),
     Severity.HIGH: (timedelta(hours=1), TEAM_CHANNELS, TEAM_CHANNELS),
@@ -55,7 +55,7 @@ def sync_channels() -> None:
 
 @transaction.atomic
 def add_default_channel(channel: Channel) -> None:
-    """Save a new channel and route to it the types and escalation steps whose defaults name its kind."""
+    """Save a new channel, and route the types and escalation steps to it whose defaults name its kind."""
     channel.save()
     for alert_type in AlertType.objects.prefetch_related("steps"):
         default = _find_defaults(alert_type.slug, Severity(alert_type.severity))
@@ -67,7 +67,7 @@ def add_default_channel(channel: Channel) -> None:
 
 
 def sync_types() -> None:
-    """Create the types that do not exist yet, both types that apps register and types that rules name."""
+    """Create the missing alert types, which are the types that apps register and the types that rules name."""
     existing = set(AlertType.objects.values_list("slug", flat=True))
     severities = {rule.alert_type: Severity(rule.severity) for rule in alert_rules}
     severities |= {default.slug: default.severity for default in alert_types}
@@ -123,7 +123,7 @@ def get_or_create_type(slug: str, severity: str) -> AlertType:
 def _find_defaults(slug: str, severity: Severity) -> TypeDefaults:
     """Return the defaults that an app registered for the type.
 
-    The severity determines the values that the app left out.
+    Values that the app left out get the defaults for the severity.
     """
     name = _build_name(slug)
     if slug in alert_types:

@@ -44,9 +44,9 @@ class DeliveryOutcome(StrEnum):
 
     NOT_DUE = "not due"  # The notification is not due yet, or another node has claimed it.
     SENT = "sent"
-    RETRY = "retry"  # The attempt failed, but will be retried.
+    RETRY = "retry"  # The attempt failed, but another attempt will follow.
     FAILED = "failed"
-    GIVEN_UP = "given up"  # The notification is past its deadline, or its nodes failed too often.
+    GIVEN_UP = "given up"  # The deadline has passed, or nodes that were sending the notification failed too often.
     SUPERSEDED = "superseded"
 
 
@@ -180,7 +180,7 @@ def fail(notification: Notification, reason: str, *, now: datetime) -> DeliveryO
 
 
 def _load_message(notification: Notification) -> Message | None:
-    """Return the message to send, or None to send nothing.
+    """Return the message to send, or None if no message should be sent.
 
     If the alert was never delivered, its resolution has a different text, and some services get no resolution.
     """
@@ -206,14 +206,14 @@ def _load_message(notification: Notification) -> Message | None:
 
 
 def _add_impact(notification: Notification, message: Message, now: datetime) -> Message:
-    """Add the cost of the alert to a message that is sent for the first time. Retries send the same content."""
+    """Add the cost of the alert to the message at the first attempt. Retries send the same content."""
     if notification.alert is None or notification.attempt_count != 1 or message.impact:
         return message
     try:
         with transaction.atomic():
             cost = alert_impact(notification.alert, now=now)
     except Exception:
-        # Send the message without figures rather than not at all.
+        # Without figures, the message is still useful, so a failure here must not prevent the delivery.
         log.exception(
             "the impact of an alert is missing in a message",
             extra={"notification": notification.pk},

@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 DIGEST_INTERVAL = timedelta(minutes=15)
 MENTION_INTERVAL = timedelta(days=1)
-# An e-mail lists at most this number of lines. It gives the number of further items.
+# An e-mail lists at most this number of items, and then states the number of further items.
 MAX_LISTED = 50
 MENTION_RETENTION = timedelta(days=7)
 NO_CHANNEL = "no channel gets digests"
@@ -189,7 +189,7 @@ def _record_mentions(items: list[DigestItem], *, now: datetime) -> None:
 def _list_channels() -> list[Channel]:
     """Return the configured channels that get digests.
 
-    If there is none, the caller leaves the period to a later run.
+    If the list is empty, the caller does not claim the period, so that a later run covers it.
     """
     channels = Channel.objects.enabled().filter(gets_digests=True).order_by("pk")
     return filter_configured(c for c in channels if get_transport(c).supports_digests)

@@ -57,8 +57,8 @@ class InlineExecutor(Executor):
 class Dispatcher:
     """The sends of one process.
 
-    `owner` ("<machine>:<pid>") is stored with each claim, so that the next process can release the claims after a
-    crash.
+    `owner` ("<machine>:<pid>") is stored with each claim. After a crash, the next process on this machine can
+    therefore release the claims.
     """
 
     def __init__(self, executor: Executor, owner: str = "") -> None:
@@ -187,7 +187,7 @@ class Dispatcher:
         return min(limit - self._in_flight(channel), MAX_SENDS - len(self._sends))
 
     def _pick(self, channel: Channel, now: datetime) -> list[int]:
-        """Return the ids of the messages to send next: critical ones, then others within the channel's rate limit."""
+        """Return the ids of the messages to send next: critical messages, and others within the rate limit."""
         free = self._free_slots(channel)
         if free <= 0 or not channel.max_per_minute:
             return []
@@ -242,7 +242,7 @@ def run(control: Control) -> None:
 
 
 def _wait(futures: Iterable[Future[Result]]) -> None:
-    """Wait until a send has ended or the next poll is due."""
+    """Wait until a send has ended or until the next poll is due."""
     pending = list(futures)
     if pending:
         wait(pending, timeout=POLL_SECONDS, return_when=FIRST_COMPLETED)

@@ -37,7 +37,7 @@ from core.lib.upsert import upsert
 
 log = logging.getLogger(__name__)
 
-# This is the minimum time between two updates of an open alert, because some rules are evaluated after every error.
+# An open alert is updated at most once in this time, because some rules are evaluated after every error.
 MIN_UPDATE_INTERVAL = timedelta(seconds=5)
 FAILURES_BEFORE_ALERT = 3
 # This is the maximum number of readings that are stored per rule and minute.

@@ -1,6 +1,6 @@
-"""Combine the breaching series of a rule beyond a limit in one alert, so that many slow functions cause one message.
+"""Combine breaching series in one alert if a rule has too many, so that many slow functions cause one message.
 
-Series are combined only when alerts open. All readings are kept, so every existing alert is judged by its own series.
+Series are combined only when alerts open. All readings are kept, and each existing alert is judged by its own series.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,13 +10,13 @@ from alerts.extension_points import Reading
 from alerts.messages import format_value
 from alerts.models import ACTIVE_STATES, AlertRule, AlertState, SystemAlert
 
-# Breaching series beyond this number share one alert, which states how many they are.
+# If a rule has more breaching series than this, the rest share one alert, which states their number.
 MAX_ALERTS_PER_RULE = 20
 MAX_NAMED = 5  # The text of the shared alert lists this many series.
 
 
 def excess_key(rule_name: str) -> str:
-    """Return the key of the alert that combines the series beyond the limit."""
+    """Return the key of the alert that combines the series for which there is no separate alert."""
     return f"rule:{rule_name}:more"
 
 
@@ -38,9 +38,9 @@ def combine_excess(
     alerts_by_key: Mapping[str, SystemAlert],
     limits: Limits,
 ) -> dict[str, Reading]:
-    """Return the readings, in which all breaching series beyond MAX_ALERTS_PER_RULE are combined into one reading.
+    """Return the readings with all breaching series that exceed MAX_ALERTS_PER_RULE combined into one reading.
 
-    A series with an unresolved alert is never combined. The worst of the other series get the remaining alerts.
+    A series with an unresolved alert is never combined. The worst of the other series get separate alerts, too.
     """
     combined_key = excess_key(row.name)
     unresolved = {key for key, alert in alerts_by_key.items() if alert.state != AlertState.RESOLVED}

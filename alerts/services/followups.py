@@ -19,7 +19,7 @@ from alerts.services.transitions import add_timeline_entry, transition
 Kind = AlertEvent.Kind
 
 BATCH_SIZE = 500
-# The step stops after this time, and the next run continues. Evaluation uses the same thread, which counts as hung
+# A step stops after this time, and the next run continues it. Evaluation uses the same thread, which counts as hung
 # after 60 s.
 MAX_SECONDS_PER_STEP = 10.0
 MAX_LAST_STEP_REPEATS = 3
@@ -51,7 +51,7 @@ def follow_up(*, now: datetime) -> dict[str, int]:
 
 
 def _is_reminder_due(now: datetime) -> Q:
-    """Match alerts whose reminder is due, by the interval of the rule or else of the severity."""
+    """Return the condition for alerts whose reminder is due. The rule or else the severity determines the interval."""
     due = Q(rule__repeat_every__isnull=False, last_notified_at__lte=now - F("rule__repeat_every"))
     for severity, every in REMINDER_INTERVALS.items():
         due |= Q(
@@ -63,7 +63,7 @@ def _is_reminder_due(now: datetime) -> Q:
 
 
 def _list_types_without_channel(alerts: QuerySet[SystemAlert]) -> list[str]:
-    """Return the alert types that no channel gets. Possibly thousands of alerts of these types wait for a channel."""
+    """Return the alert types that are routed to no channel. Thousands of their alerts may be waiting for a channel."""
     types = AlertType.objects.filter(slug__in=alerts.values("alert_type"), digest_only=False)
     return [one.slug for one in types if not routing.list_channels(one)]
 
@@ -98,8 +98,8 @@ def _escalate(alert: SystemAlert, now: datetime) -> bool:
     """Take the next escalation step. After the last step and its repetitions, mark the alert as unanswered.
 
     If no channel was available when the alert opened, the channels of the step get the first message about the alert.
-    If a step reaches no one, for example because its schedule has a gap, the next step follows immediately. The last
-    step is instead tried again later.
+    If a step reaches no one, for example because its schedule has a gap, the next step follows immediately. If the
+    last step reaches no one, it is repeated later.
     """
     alert_type = get_or_create_type(alert.alert_type, alert.severity)
     steps = list(alert_type.steps.order_by("after", "pk"))
@@ -152,7 +152,7 @@ def _escalate(alert: SystemAlert, now: datetime) -> bool:
 def _next_escalation_at(
     alert: SystemAlert, steps: list[EscalationStep], index: int, now: datetime
 ) -> datetime:
-    """Return when the following step is due. The last step is repeated at the interval between the last two steps."""
+    """Return the time of the next step. The last step is repeated at the interval between the last two steps."""
     if index + 1 < len(steps):
         return max(now, alert.opened_at + steps[index + 1].after)
     before = steps[-2].after if len(steps) > 1 else timedelta(0)

@@ -1,8 +1,8 @@
-"""Combine alerts about one host, app or component into one message to the same recipients.
+"""Combine the messages about one host, app or component that go to the same recipients into one message.
 
 When a message is sent for the first time, waiting messages about related alerts are merged into it. Messages that are
-not critical wait GROUP_WAIT for related ones. A critical message is sent at once, together with the related messages
-that wait at that time.
+not critical wait GROUP_WAIT for related messages. A critical message is sent at once, together with the related
+messages that wait at that time.
 """
 
 from collections.abc import Collection
@@ -42,7 +42,7 @@ def wait_for_related(
 
 
 def is_related(notification: Notification, causes: Collection[str]) -> bool:
-    """Return True if the notification and `causes` have a cause in common."""
+    """Return True if at least one of the causes of the notification is in `causes`."""
     return not set(notification.payload.get("causes", ())).isdisjoint(causes)
 
 
@@ -90,7 +90,7 @@ def _list_candidates(leader: Notification, kinds: Collection[MessageKind]) -> li
         attempt_count=0,
         kind__in=kinds,
     )
-    # A waiting critical message is sent first and takes this message with it.
+    # A waiting critical message is sent first, and this message is then merged into it.
     if not leader.is_critical:
         waiting = waiting.filter(is_critical=False)
     # People who were not notified of an alert need no message about its resolution.
@@ -123,7 +123,7 @@ def _add_members(message: Message, members: list[Message]) -> Message:
 
 
 def record_sent(leader: Notification, *, now: datetime) -> None:
-    """Record that the messages that were merged into this one have been sent."""
+    """Record that the messages that were merged into the leader have been sent."""
     _members_of([leader.pk]).update(sent_at=now)
 
 

@@ -28,7 +28,7 @@ FLAPPING_WINDOW = timedelta(minutes=30)
 
 @dataclass(frozen=True)
 class Problem:
-    """A problem as a rule or a report describes it now."""
+    """The current description of a problem by a rule or by code that reports it."""
 
     key: str
     alert_type: str
@@ -50,7 +50,7 @@ class Problem:
     def find_app(self) -> int | None:
         """Return the id of the app that the problem concerns, or None.
 
-        If it names several apps, return the lowest id.
+        If the problem names several apps, return the lowest id.
         """
         if self.app_id is not None:
             return self.app_id
@@ -235,7 +235,7 @@ def record_verdict(
     value: float | None,
     now: datetime,
 ) -> bool:
-    """Store the recent verdicts and the current value when an evaluation changes nothing else."""
+    """Store the recent verdicts and the current value of an alert that an evaluation does not change otherwise."""
     current = {} if alert.state == AlertState.RESOLVED else {"value": value}
     return transition(alert, recent=recent, clear_since=clear_since, evaluated_at=now, **current)
 
@@ -260,7 +260,7 @@ def resolve(
 ) -> bool:
     """Resolve the alert, automatically or for a user. `seen` contains further fields, such as the last value.
 
-    With `batch` and `previous`, the user can undo the resolution.
+    If `batch` and `previous` are given, the user can undo the resolution.
     """
     fields: dict[str, object] = {
         "state": AlertState.RESOLVED,
@@ -300,7 +300,7 @@ def _record_opening(
 
 
 def start_response_clock(alert: SystemAlert, *, now: datetime) -> None:
-    """Restart the response time and the escalation of the alert, as its type defines them."""
+    """Restart the response time and the escalation of the alert according to its type."""
     alert_type = get_or_create_type(alert.alert_type, alert.severity)
     within = alert_type.respond_within
     first = alert_type.steps.order_by("after", "pk").first()

@@ -31,8 +31,8 @@ NO_CHANNEL = "no channel of this alert type is configured; the alert is announce
 def announce(alert: SystemAlert, *, now: datetime) -> int:
     """Notify about an open alert that is not announced yet, and return the number of messages.
 
-    If a silence, a dependency or the cooldown holds the alert back, or no channel is configured, it stays unannounced.
-    The sweep of each minute then tries again.
+    If a silence, a dependency or the cooldown holds the alert back, or no channel is configured, the alert stays
+    unannounced, and the sweep of the next minute tries to announce it again.
     """
     alert_type = get_or_create_type(alert.alert_type, alert.severity)
     if alert_type.digest_only:
@@ -170,7 +170,7 @@ def notify_acknowledged(alert: SystemAlert, *, now: datetime) -> int:
 def notify_resolved(alert: SystemAlert, *, now: datetime) -> int:
     """Notify all recipients of the alert that it is resolved, and return the number of messages.
 
-    Messages about the alert that still wait are superseded. The delivery checks whether an earlier message was sent.
+    Messages about the alert that still wait are superseded. The delivery checks if an earlier message was sent.
     """
     channel_names: list[str] = []
     number = alert.notice_count + 1
@@ -221,7 +221,7 @@ def notify_resolved(alert: SystemAlert, *, now: datetime) -> int:
 
 
 def _supersede_unsent_pages(alert: SystemAlert) -> None:
-    """Supersede messages to people that were never tried, because these people need not know of the resolution."""
+    """Supersede messages to people without a first attempt. These people need no message about the resolution."""
     alert.notifications.filter(
         kind=Kind.PAGED, state=NotificationState.WAITING, attempt_count=0
     ).update(state=NotificationState.SUPERSEDED, error="resolved before this message was due")
@@ -234,7 +234,7 @@ def _build_stream(alert: SystemAlert, label: str) -> str:
 def _supersede_queued(stream: str, severity: str, due_at: datetime, now: datetime) -> None:
     """Supersede older messages that would delay this one in their stream.
 
-    These are messages held for quiet hours and, before a critical message, all messages that were never tried.
+    These are messages held for quiet hours and, if this message is critical, all messages without a first attempt.
     """
     queued = Notification.objects.filter(
         stream=stream,

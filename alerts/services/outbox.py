@@ -1,4 +1,4 @@
-"""Write notifications to the outbox, in the transaction that makes the reported change.
+"""Write notifications to the outbox, in the transaction that makes the change that they report.
 
 The delivery process polls the table, so a committed row is sent without further steps.
 """

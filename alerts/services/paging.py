@@ -1,4 +1,4 @@
-"""Notify a person about an alert through the channels, and with the delays, of the person's own rules.
+"""Notify a person about an alert through the channels and with the delays that the person's own rules define.
 
 All messages are written to the outbox at once, each with the time at which it becomes due. If the alert has been
 acknowledged by then, the delivery drops the message when it claims it (`is_obsolete`).
@@ -39,7 +39,7 @@ class Way:
 
     channel: Channel
     after: timedelta
-    rule_id: int  # This is 0 for a default channel that no rule of the person names.
+    rule_id: int  # This is 0 for a default channel, which does not come from a rule.
     recipients: tuple[str, ...]
 
 
@@ -69,7 +69,7 @@ def page(
     """Enqueue the messages of each person's rules, and return the number of people who can be notified.
 
     Call this in the transaction that changed the alert. A rule is skipped while its previous message about the alert
-    waits.
+    is still waiting.
     """
     number = alert.notice_count + 1
     texts = []

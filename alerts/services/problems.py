@@ -87,7 +87,7 @@ def clear_problem(*, key: str, now: datetime, text: str = "") -> bool:
 
 
 def _find_current(key: str, now: datetime) -> SystemAlert | None:
-    """Return the unresolved alert with this key, or else the one that was resolved within the reopen window."""
+    """Return the unresolved alert with this key, or else the alert that was resolved within the reopen window."""
     return (
         SystemAlert.objects.unresolved().filter(key=key).first()
         or SystemAlert.objects.filter(key=key, resolved_at__gte=now - REOPEN_WINDOW)

@@ -1,4 +1,4 @@
-"""Store alerts of other systems, such as Alertmanager and Grafana, until these systems report their resolution.
+"""Store alerts from other systems, such as Alertmanager and Grafana, until these systems report the resolution.
 
 The systems repeat alerts that are still firing. Repeated and late calls have no further effect.
 """
@@ -23,8 +23,7 @@ SEVERITIES = {
     **dict.fromkeys(("medium", "minor", "low", "p4"), Severity.MEDIUM),
     **dict.fromkeys(("info", "informational", "information", "none", "debug", "p5"), Severity.INFO),
 }
-SOURCE_NAMES = {"alertmanager": "Alertmanager", "grafana": "Grafana", "generic": "The other system"}
-# The portal uses labels with these names for other purposes.
+# The portal uses labels with these names for other purposes, so such a received label gets a prefix.
 _RESERVED_LABELS = {"group", "name"}
 MAX_LABELS = 50
 MAX_TEXT_CHARS = 4_000
@@ -32,7 +31,7 @@ MAX_TEXT_CHARS = 4_000
 
 @dataclass(frozen=True)
 class ReceivedAlert:
-    """An alert as its source describes it. All calls about one alert have the same `key`."""
+    """An alert as the other system describes it. All calls about one alert have the same `key`."""
 
     key: str
     title: str
@@ -54,7 +53,7 @@ class Received:
 def receive(
     received: Iterable[ReceivedAlert], *, app: ClientApp, source: str, now: datetime
 ) -> Received:
-    """Open, update or resolve an alert for each received one.
+    """Open, update or resolve an alert for each received alert.
 
     `source` is the part of the alert type after "received-".
     """

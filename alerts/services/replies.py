@@ -97,7 +97,7 @@ def _list_titles(alerts: list[SystemAlert]) -> str:
 class SentMessage:
     """A message to a phone number, with the alerts that it names.
 
-    The id of the first alert is the reference for replies.
+    Replies refer to the message by the id of its first alert.
     """
 
     alerts: tuple[SystemAlert, ...]
@@ -137,7 +137,7 @@ def _select(sent: Sequence[SentMessage], which: str, *, may_any: bool) -> list[S
     """Return the alerts that a reply refers to.
 
     If `which` is a number, these are the alerts of the message with this reference, or the alert with this id. "all"
-    selects all active alerts. Without `which`, the open alerts are selected, or else all active ones.
+    selects all active alerts. Without `which`, the open alerts are selected, or all active alerts if none is open.
     """
     named = {alert.pk: alert for message in sent for alert in message.alerts}
     if which.isdecimal():
@@ -185,6 +185,6 @@ def _list_sent(channel: Channel, number: str) -> list[SentMessage]:
 
 
 def _named_alerts(notification: Notification) -> tuple[SystemAlert, ...]:
-    """Return the alert of a notification, and the alerts whose messages were merged into it."""
+    """Return the alert of a notification, and the alerts whose messages were merged into this notification."""
     rows = [notification, *sorted(notification.members.all(), key=lambda member: member.pk)]
     return tuple({row.alert.pk: row.alert for row in rows if row.alert is not None}.values())

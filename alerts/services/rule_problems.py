@@ -53,6 +53,6 @@ def _describe_breach(row: AlertRule, reading: Reading | None) -> str:
 
 
 def _to_json(metadata: Mapping[str, object]) -> dict[str, object]:
-    """Convert metadata to JSON types. Values of other types become text."""
+    """Convert metadata to JSON types. Values that have no JSON type become text."""
     converted: dict[str, object] = json.loads(json.dumps(metadata, default=str))
     return converted

@@ -23,7 +23,7 @@ def silence(
 ) -> int:
     """Silence the keys of these alerts until `until`, and return the number of alerts.
 
-    This covers later alerts, too.
+    The silence also covers later alerts with these keys.
     """
     count = 0
     user_id = user.pk if user else None

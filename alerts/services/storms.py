@@ -1,4 +1,4 @@
-"""Combine many messages to a channel within minutes into a storm message, which is updated while more alerts open.
+"""Combine many messages to a channel within minutes into a storm message, and update it while more alerts open.
 
 Messages are counted per destination, so a text message to ten people counts as one. In a storm, a notification is
 stored in the state "grouped" and not sent. The storm message names the most severe alerts and states the number of
@@ -27,8 +27,8 @@ from core.lib import formats
 STORM_THRESHOLD = 20
 CRITICAL_STORM_THRESHOLD = 100
 STORM_WINDOW = timedelta(minutes=5)
-# The first storm message is sent with the first grouped alert. While more alerts open, further storm messages state
-# their number: often during the first STORM_WINDOW, in which most alerts open, and less often later.
+# The first storm message is sent with the first grouped alert. While more alerts open, further storm messages state the
+# number of alerts. They are frequent during the first STORM_WINDOW, in which most alerts open, and less frequent later.
 EARLY_UPDATE_INTERVAL = timedelta(seconds=30)
 UPDATE_INTERVAL = timedelta(minutes=5)
 MAX_LISTED = 5

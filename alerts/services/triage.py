@@ -127,7 +127,7 @@ def mark_read(
     now: datetime,
     batch: uuid.UUID | None = None,
 ) -> int:
-    """Record for each alert that this user has read it, unless another user has read it before."""
+    """Mark the alerts as read by this user, except alerts that a user has already read."""
 
     def step(alert: SystemAlert) -> bool:
         unread = SystemAlert.objects.filter(pk=alert.pk, read_at=None)

@@ -1,4 +1,4 @@
-"""Undo an action of staff by restoring the state of the alerts that their timeline entries contain."""
+"""Undo an action of staff by restoring the previous state of the alerts, which their timeline entries contain."""
 
 import uuid
 from collections.abc import Mapping
@@ -42,7 +42,7 @@ _FIELDS = (
     "is_unanswered",
     "is_flapping",
 )
-# For each action, this has the state of the alert after the action, and the time field that shows later changes.
+# For each action, this contains the state of the alert after the action, and the time field that shows later changes.
 _LEFT_AS = {
     Kind.ACKNOWLEDGED: (AlertState.ACKNOWLEDGED, "acknowledged_at"),
     Kind.DISMISSED: (AlertState.DISMISSED, "dismissed_at"),
@@ -104,7 +104,7 @@ def _restore(
             with transaction.atomic():
                 done = transition(alert, **previous)
         except IntegrityError:
-            return False  # The problem has a newer alert, which uses the same key.
+            return False  # The problem has a newer alert with the same key.
         if done:
             if state == AlertState.RESOLVED and alert.is_active:
                 _announce_again(alert, now)

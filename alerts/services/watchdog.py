@@ -17,7 +17,7 @@ client = outbound.Client("watchdog", timeout=10)
 def ping(*, now: datetime) -> str:
     """Call settings.WATCHDOG_URL unless evaluation or delivery has stopped.
 
-    The watchdog alerts if the calls stop.
+    The watchdog alerts people if the calls stop.
     """
     if not settings.WATCHDOG_URL:
         return "off"

@@ -1,4 +1,4 @@
-"""Handle actions of staff on one or several alerts, always by POST. The services record the user and the time."""
+"""Handle actions of staff on alerts. All of them require POST, and the services record the user and the time."""
 
 import uuid
 from collections.abc import Callable
@@ -51,7 +51,7 @@ def _select(request: HttpRequest) -> Alerts:
         if not is_everything:
             matching = search.of_families(matching, found.group_by, families)
         newest = request.POST.get("newest", "")
-        # The user has not seen alerts that opened after the page was loaded.
+        # Alerts that opened after the page was loaded are left out, because the user has not seen them.
         if newest.isdecimal():
             matching = matching.filter(pk__lte=int(newest[:18]))
         chosen |= Q(pk__in=matching.order_by().values("pk"))
@@ -181,7 +181,7 @@ def _resolve(request: HttpRequest, alerts: Alerts, user: User, now: datetime, ba
 def _resolve_and_list(
     request: HttpRequest, alerts: Alerts, user: User, now: datetime, batch: UUID
 ) -> str:
-    """Resolve the alerts. For each of them, create a list of the buyers whose orders failed because of the problem."""
+    """Resolve the alerts. For each alert, create a list of the buyers whose orders failed because of the problem."""
     descriptions = {
         alert.pk: describe_alert(alert, now=now) for alert in alerts.select_related("rule")
     }

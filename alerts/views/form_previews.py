@@ -64,7 +64,7 @@ def rule_preview(request: HttpRequest, pk: int) -> HttpResponse:
 @require_GET
 @may_view
 def new_rule_preview(request: HttpRequest) -> HttpResponse:
-    """Show the current value and the last day of the metric in the form of a new rule, together with its limits."""
+    """Show the current value and the last day of the metric in the form of a new rule, with the limits of the rule."""
     given = {name: value for name, value in request.GET.items() if value != ""}
     form = TrialForm({**DEFAULTS, **given})
     context: dict[str, object] = {}
@@ -116,8 +116,8 @@ def known_metrics(request: HttpRequest) -> HttpResponse:
         reader, now = metric_readers.get(name), timezone.now()
         found, total = previews.list_metrics(reader, text, window=window, now=now)
         if [metric for metric, _ in found] == [text]:
-            # The text is the name of the chosen metric. Show all metrics again, so that the user can choose another
-            # one.
+            # The text is the name of the chosen metric. Show all metrics, so that the user can choose a different
+            # metric.
             found, total = previews.list_metrics(reader, "", window=window, now=now)
         context = {
             "metrics": found,

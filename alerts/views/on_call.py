@@ -129,7 +129,7 @@ def _render_schedule(
 @require_safe
 @never_cache
 def feed(request: HttpRequest, token: str) -> HttpResponse:
-    """Return the shifts as a calendar, for all people or for the person whose id is in the parameter `person`."""
+    """Return the shifts as a calendar, either of all people or of the person whose id is in the parameter `person`."""
     schedule = signed_links.read_feed_token(token)
     if schedule is None:
         raise Http404

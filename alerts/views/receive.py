@@ -1,4 +1,4 @@
-"""Receive alerts of Alertmanager, Grafana and any system that can post JSON at `/api/v1/alerts/receive/…`.
+"""Receive alerts from Alertmanager, Grafana and any system that can post JSON at `/api/v1/alerts/receive/…`.
 
 Alertmanager's format: https://prometheus.io/docs/alerting/latest/configuration/#webhook_config. Grafana sends the same
 format with further members: https://grafana.com/docs/grafana/latest/alerting/.
@@ -30,7 +30,7 @@ _RESOLVED = {
     "0",
     "false",
 }
-# These are the members of a generic alert. A query parameter with the same name contains the path to another member.
+# These are the members of a generic alert. A query parameter with the name of a member gives the path to its value.
 GENERIC_MEMBERS = ("key", "title", "message", "severity", "status", "url", "labels")
 
 

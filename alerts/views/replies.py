@@ -1,6 +1,6 @@
-"""Handle answers to messages: signed links, text messages, keys pressed in a call, and buttons in Slack.
+"""Handle replies to messages, which are signed links, text messages, keys pressed in a call, and buttons in Slack.
 
-No answer requires a session: links are secret and signed, and Twilio and Slack sign their requests.
+Replies require no session, because links are secret and signed, and Twilio and Slack sign their requests.
 """
 
 import time
@@ -148,7 +148,7 @@ def slack_button(request: HttpRequest, pk: int) -> HttpResponse:
     for one in payload.actions:
         alerts = _find_alerts(one.value)
         if not alerts or one.action_id not in list(Action):
-            continue  # The button only opens a link, or its alerts were deleted.
+            continue  # Nothing needs to be done: the button only opens a link, or its alerts were deleted.
         who = person.first()
         way = "in Slack" if who else f"by {payload.user.username[:80] or 'someone'} in Slack"
         text = replies.act(alerts, Action(one.action_id), person=who, way=way, now=timezone.now())
