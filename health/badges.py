@@ -8,7 +8,7 @@ from xml.sax.saxutils import escape
 from health.verdict import Status
 
 MAX_LABEL_CHARACTERS = 60
-# Each status has a label and a background color. White text on the color has a contrast of at least 4.5.
+# Each status has a label and a background color. The contrast between white text and each color is at least 4.5.
 _STATES = {
     Status.HEALTHY.value: ("operational", "#2a7a3f"),
     Status.DEGRADED.value: ("degraded", "#8a5a00"),

@@ -157,7 +157,7 @@ class Widget:
     template: str
     context: WidgetFunction
     refresh: int  # The unit is seconds.
-    order: int  # Widgets are sorted by this number in ascending order.
+    order: int  # Widgets with lower numbers come first.
     size: WidgetSize  # This is the share of the page's width that the widget takes.
     tab: Tab
     respects_apps: bool
@@ -203,8 +203,8 @@ def widget(
 class Reading:
     """The content of an overview figure: its value in the last hour, the value a week earlier, and a chart.
 
-    `chart` covers the selected time range. Its first series is drawn as a sparkline. If the figure is registered with
-    `on_timeline`, the timeline shows the whole chart.
+    `chart` covers the selected time range. The figure shows the first series of the chart as a sparkline. If the figure
+    is registered with `on_timeline`, the timeline shows the whole chart.
     """
 
     value: float | None
@@ -228,13 +228,13 @@ class OverviewFigure:
     label: str
     read: ReadingFunction
     order: int
-    url_name: str  # This is the URL name of the page with details.
+    url_name: str  # This is the name of the URL to which the figure links.
     on_timeline: bool
-    is_less_better: bool | None  # None means that neither direction is better.
+    is_less_better: bool | None  # None means that neither a rise nor a fall is an improvement.
     # This widget shows the details. The figure links to the page of the widget instead of `url_name`.
     widget: str
     describe_warning: Callable[[datetime], str] | None
-    respects_apps: bool  # This has the same meaning as for widgets.
+    respects_apps: bool  # The function reads all rows of apps through `app_access.limit`.
 
     @property
     def is_visible(self) -> bool:

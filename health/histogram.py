@@ -1,4 +1,4 @@
-"""Count durations in fixed logarithmic buckets. Counts can be added up, and they yield any percentile.
+"""Count durations in fixed logarithmic buckets. Counts can be added up, and percentiles can be computed from them.
 
 All functions are pure.
 """

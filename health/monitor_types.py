@@ -75,7 +75,7 @@ _DEFAULT_PORTS = {
     "smtp": 25,
     "smtps": 465,
 }
-# HTTP requests to these ports are denied, but a monitor of this type may use them.
+# HTTP requests to these ports are denied, but a monitor of this type may connect to them.
 _OWN_PORTS = {MonitorType.SMTP: (25, 465, 587)}
 _WITH_PATH = (MonitorType.HTTP, MonitorType.POSTGRESQL, MonitorType.REDIS)
 
@@ -86,7 +86,7 @@ def type_of(url: str) -> MonitorType:
 
 
 def add_scheme(text: str, kind: MonitorType) -> str:
-    """Return an address to which the scheme of the type was added if it had none.
+    """Return the address, with the scheme of the type added if the address has no scheme.
 
     For example, "gate.example.com" becomes "ping://gate.example.com".
     """
@@ -106,7 +106,7 @@ def may_use_port(kind: MonitorType, port: int, denied: list[int]) -> bool:
 
 
 def describe_problem(url: str) -> str:
-    """Return the problem of an invalid address as a sentence, or "" for a valid address."""
+    """Return the reason that the address is invalid as a sentence, or "" if the address is valid."""
     try:
         parts = urlsplit(url)
         port = parts.port

@@ -7,7 +7,7 @@ from django.urls import reverse
 
 
 def absolute_url(name: str, *args: object) -> str:
-    """Return the URL of a page of the status page, such as "status-feed", for use outside of the portal."""
+    """Return the absolute URL of a view of the status page, such as "status-feed"."""
     path = reverse(f"health:{name}", args=args)
     if not settings.STATUS_PAGE_DOMAIN:
         return f"{settings.BASE_URL}{path}"

@@ -13,12 +13,12 @@ Name = Annotated[str, Meta(min_length=1, max_length=200)]
 Count = Annotated[int, Meta(ge=1, le=1_000_000)]
 Instant = Annotated[datetime, Meta(tz=True)]
 DeliveryOutcome = Literal["sent", "delivered", "failed", "bounced"]
-MAX_WEIGHT = 1_000  # A weight of 1,000 corresponds to a sample rate of 0.1 %.
+MAX_WEIGHT = 1_000  # This limit corresponds to a sample rate of 0.1 %.
 DELIVERY_OUTCOMES: tuple[str, ...] = get_args(DeliveryOutcome)
 
 
 class Performance(msgspec.Struct, tag="performance", frozen=True):
-    """A function call, page load or request, or `count` of them with similar durations.
+    """A function call, page load or request, or several of the same kind (`count`) with similar durations.
 
     If an app measures only a sample, `weight` is the number of calls that each measured call represents.
     """
@@ -43,14 +43,14 @@ class Delivery(msgspec.Struct, tag="delivery", frozen=True):
 
 
 class Activity(msgspec.Struct, tag="activity", frozen=True):
-    """A report that a user is active. `user` is any stable id. Only its keyed hash is stored, for one day."""
+    """A report that a user is active. `user` is any stable id. Only a keyed hash of this id is stored, for one day."""
 
     user: Name
     at: Instant | None = None
 
 
 class Gauge(msgspec.Struct, tag="gauge", frozen=True):
-    """A level that rises and falls, such as a credit balance or the length of a queue. The latest value counts."""
+    """A level that rises and falls, such as a credit balance or the length of a queue. The latest value applies."""
 
     name: Name
     value: float

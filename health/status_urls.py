@@ -1,6 +1,6 @@
 """Map the URLs of the status page.
 
-On the portal's host, they are below /status/. A separate domain of the status page has no other URLs.
+On the portal's host, their paths begin with /status/. A separate domain for the status page has no other URLs.
 """
 
 from django.urls import include, path

@@ -16,7 +16,7 @@ def render_bars(days: Sequence[tuple[str, str]], *, title: str) -> SafeString:
     """Render one bar per (tone, text) pair, with the oldest first. The label summarizes the bars for screen readers.
 
     Days with a problem or maintenance are rectangles with a tooltip. Consecutive other days are one dashed line,
-    because a page may show two hundred components, whose 90 rectangles each would take 1.9 MB.
+    because 90 rectangles for each of two hundred components on a page would take 1.9 MB.
     """
     known = [tone for tone, _ in days if tone != Tone.NONE]
     imperfect = [tone for tone in known if tone != Tone.OK]

@@ -45,18 +45,18 @@ class Result:
     at: datetime
     duration_ms: float = 0.0
     message: str = ""
-    # Nothing responded at all, which may be a failure of the portal's own network.
+    # If True, no host responded at all, which may be due to a failure of the portal's own network.
     is_unreachable: bool = False
 
 
 @dataclass(frozen=True)
 class State:
-    """The status of a component, its start, the newest result, and the number of results that contradict the status."""
+    """The status of a component since a given time, the newest result, and the number of results that contradict it."""
 
     status: Status
     since: datetime
     result: Result
-    # This counts consecutive worse results as positive, and consecutive better results as negative.
+    # This is the number of consecutive worse results, or minus the number of consecutive better results.
     against: int = 0
 
 
@@ -87,7 +87,7 @@ def next_state(
 
 
 def is_undecided(state: State) -> bool:
-    """Return True if the last result contradicts the status. The check should then be repeated soon."""
+    """Return True if the last result contradicts the status, so that the check should be repeated soon."""
     return state.against != 0
 
 

@@ -183,7 +183,7 @@ class CertificateAdmin(ComponentBase):
 
 
 class LatestRuns(BaseInlineFormSet):  # type: ignore[type-arg]  # not generic at runtime
-    """The newest runs of a heartbeat, up to MAX_RUNS. A job that runs every minute has thousands of runs."""
+    """The newest MAX_RUNS runs of a heartbeat. More are not shown, because a job may have thousands of runs."""
 
     def get_queryset(self) -> QuerySet[CheckIn]:
         if not hasattr(self, "_latest"):
@@ -286,7 +286,7 @@ class HeartbeatAdmin(ComponentBase):
         ]
 
     def check_in_now(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """Record a successful run, so that staff can see the effect of a check-in."""
+        """Record a successful run when staff press “Check in now”, so that they can see the effect of a check-in."""
         heartbeat = get_object_or_404(self.get_queryset(request), pk=pk)
         if not self.has_change_permission(request, heartbeat):
             return HttpResponse(status=403)

@@ -28,7 +28,7 @@ from impact.queries.causes import find_causes
 
 
 def chosen_template(request: HttpRequest) -> IncidentTemplate | None:
-    """Return the template that the URL of the page names, or None if it does not exist."""
+    """Return the incident template that the URL of the page names, or None if no such template exists."""
     number = request.GET.get("template", "")
     if not number.isdecimal() or len(number) > 18:
         return None
@@ -39,7 +39,7 @@ class UpdateForm(forms.ModelForm[IncidentUpdate]):
     def has_changed(self) -> bool:
         """Return False for a new update that has no text and whose state is "investigating".
 
-        A text that comes from a template counts as a text.
+        A text that was filled in from a template counts as a text.
         """
         if self.instance.pk:
             return super().has_changed()
@@ -49,7 +49,7 @@ class UpdateForm(forms.ModelForm[IncidentUpdate]):
 
 
 class ComponentChoices:
-    """Provide form fields for choosing among components, which may be thousands."""
+    """Provide form fields for choosing components, which also work with thousands of components."""
 
     def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         if db_field.related_model is Component:
@@ -127,7 +127,7 @@ class IncidentAdmin(ComponentChoices, PortalAdmin):
         form_url: str = "",
         extra_context: dict[str, Any] | None = None,
     ) -> Any:
-        """Show the form with the templates that an update can start from."""
+        """Show the form with the templates from which staff can start an update."""
         context = {"templates": IncidentTemplate.objects.all(), **(extra_context or {})}
         return super().changeform_view(request, object_id, form_url, context)
 

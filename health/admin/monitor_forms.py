@@ -51,7 +51,7 @@ class MonitorForm(forms.ModelForm[Monitor]):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        if "url" in self.fields:  # Users who may only view the monitor see no inputs.
+        if "url" in self.fields:  # For users who may only view the monitor, the form has no inputs.
             self.fields["url"].widget.attrs["placeholder"] = TYPES[self.monitor_type].example
         if "password" in self.fields:
             attributes = {"autocomplete": "new-password", "size": 40}
@@ -61,13 +61,14 @@ class MonitorForm(forms.ModelForm[Monitor]):
                 self.fields["password"].help_text = hint
 
     def clean_headers(self) -> dict[str, str]:
-        """Return no headers if the field is empty."""
+        """Return the headers, or an empty object if the field is empty."""
         return self.cleaned_data["headers"] or {}
 
     def clean_password(self) -> str:
-        """Keep the stored password if the input is empty. Raises ValidationError if the server has changed.
+        """Return the entered password, or the stored password if the input is empty.
 
-        Otherwise, the portal would send the stored password to the new server.
+        If the input is empty and the server has changed, raise ValidationError, because the portal would otherwise send
+        the stored password to the new server.
         """
         entered: str = self.cleaned_data["password"]
         stored: str = self.initial.get("password") or ""
@@ -83,7 +84,7 @@ class MonitorForm(forms.ModelForm[Monitor]):
             raise ValidationError(
                 f"This form is for the type {info.label}. Enter an address such as {info.example}."
             )
-        # If the address contains variables, it is known only when the request is sent. It is then checked.
+        # An address with variables can be checked only when the request is sent, because it is not known earlier.
         if "{{" not in url:
             check_address(url)
         return url
@@ -123,7 +124,7 @@ class StepFormSet(forms.BaseInlineFormSet[MonitorStep, Monitor, StepForm]):
         return sorted(kept, key=lambda step: step.position)
 
     def clean(self) -> None:
-        """Reject a variable that no earlier step sets."""
+        """Reject steps or a request that use a variable that no earlier step sets."""
         super().clean()
         known: set[str] = set()
         steps = self.in_order()

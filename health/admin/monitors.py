@@ -30,7 +30,7 @@ from health.verdict import Result
 SCHEDULE = ("interval_minutes", "timeout_seconds", "fail_after", "recover_after")
 REQUEST = ("method", "headers", "body")
 SIGN_IN = ("username", "password")
-# For each type, these sections of the form are between the sections that all types have.
+# For each type, the form shows these sections between the sections that all types have.
 SECTIONS: dict[MonitorType, Sequence[tuple[str, Sequence[str]]]] = {
     MonitorType.HTTP: (
         ("Request", REQUEST),

@@ -43,9 +43,9 @@ def backup_folder() -> Path:
 
 
 def create_backup(*, now: datetime) -> Backup:
-    """Create a backup and flush it to disk, then delete old backups.
+    """Create a backup, flush it to disk, and then delete all but the newest BACKUP_KEEP backups.
 
-    The newest BACKUP_KEEP remain. Raises BackupFailed.
+    Raises BackupFailed if the backup cannot be created.
     """
     database = databases.current_database()
     backup = Backup.objects.create(started_at=now, node=settings.INSTANCE[:100])

@@ -11,7 +11,7 @@ from django.conf import settings
 def run_command(*arguments: str) -> int:
     """Start `manage.py` with these arguments in a new session, and return the process id.
 
-    The command itself stores its result.
+    The caller does not get the result, which the command itself stores.
     """
     process = subprocess.Popen(  # noqa: S603
         [sys.executable, str(Path(settings.BASE_DIR) / "manage.py"), *arguments],

@@ -12,9 +12,9 @@ from health.backups.databases import BackupFailed
 from health.models import Backup
 
 ALERT_KEY = "health:backup-verification"
-STALE_AFTER = timedelta(hours=26)  # A backup is created every day, within two hours at most.
+STALE_AFTER = timedelta(hours=26)  # A backup is created every day, and takes at most two hours.
 MIN_SIZE_RATIO = 0.5  # A backup must have at least this share of the previous backup's size.
-# A few rows may be deleted between the count and the dump.
+# A restored backup may lack a few rows, because rows may be deleted between the count and the dump.
 MIN_ROW_RATIO, MAX_LOST_ROWS = 0.9, 10
 
 

@@ -1,4 +1,4 @@
-"""Define the caches of a process, which answer within a time limit.
+"""Define caches that each process has, and whose reads end within a time limit.
 
-If the database is unavailable, they return the last known state.
+If the database is unavailable, the caches return the last known state.
 """

@@ -39,7 +39,7 @@ def _encoding(body: bytes, content_type: str) -> str:
         return encoding
     for declared in (in_meta, in_xml):
         if declared and (encoding := _known_encoding(declared[1].decode())):
-            # The declaration itself was readable as ASCII, so the body cannot be in UTF-16 or UTF-32.
+            # The declaration was readable as ASCII, so the body is not in UTF-16 or UTF-32, even if this is declared.
             return "utf-8" if encoding.startswith(("utf-16", "utf-32")) else encoding
     return "utf-8"
 

@@ -22,7 +22,7 @@ from health.checking.values import (
 from health.models import Monitor, MonitorStep
 from health.models.monitors import HTTPRequest
 
-MAX_BODY_BYTES = 4 << 20  # The rest of a longer body is not read.
+MAX_BODY_BYTES = 4 << 20  # If a body is longer, the rest is not read.
 MAX_REDIRECTS = 5
 _REDIRECTS = (301, 302, 303, 307, 308)
 # A request that is redirected to another server keeps only these headers, because other headers may be credentials.
@@ -40,7 +40,7 @@ class _Request:
 def probe_http(monitor: Monitor, steps: Sequence[MonitorStep] = ()) -> str:
     """Send the steps and then the monitor's request, and return a message.
 
-    The requests share the monitor's time limit and the cookies.
+    All requests together have the time limit of the monitor, and they share cookies.
     """
     ends_at = time.monotonic() + float(monitor.timeout_seconds)
     cookies = httpx.Cookies()
@@ -136,7 +136,7 @@ def _exchange(sent: _Request, cookies: httpx.Cookies, ends_at: float) -> httpx.R
         attempts=1,
         max_bytes=MAX_BODY_BYTES,
         truncate=True,
-        breaker=False,  # The monitor must see each failure and each recovery.
+        breaker=False,  # A circuit breaker would hide failures and recoveries.
     )
     headers = dict(sent.headers)
     if cookies and not any(name.lower() == "cookie" for name in headers):

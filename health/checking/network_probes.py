@@ -108,7 +108,7 @@ def _checksum(data: bytes) -> int:
 
 
 def _is_answered(connection: socket.socket, family: int, payload: bytes, seconds: float) -> bool:
-    """Return True if the reply with this payload arrives within `seconds`.
+    """Return True if a reply with this payload arrives within `seconds`.
 
     A raw socket also receives the packets of other programs, which are ignored.
     """
@@ -131,7 +131,7 @@ def _is_answered(connection: socket.socket, family: int, payload: bytes, seconds
 
 
 def probe_dns(monitor: Monitor) -> str:
-    """Query the monitor's DNS records, and compare them with the expected ones."""
+    """Query the monitor's DNS records, and compare them with the expected records."""
     seconds = float(monitor.timeout_seconds)
     try:
         resolver = _resolver(monitor.resolver, seconds)
@@ -161,7 +161,7 @@ def probe_dns(monitor: Monitor) -> str:
 
 
 def _resolver(address: str, seconds: float) -> dns.resolver.Resolver:
-    """Return a resolver that queries the name server at `address` or, without an address, those of this machine."""
+    """Return a resolver that queries the name server at `address` or, if it is empty, those of this machine."""
     if not address:
         resolver = dns.resolver.Resolver()
     else:

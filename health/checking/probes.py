@@ -19,7 +19,7 @@ from health.extension_points import Check, Degraded
 from health.models import Monitor, MonitorStep
 from health.monitor_types import MonitorType
 
-# If a host has more addresses, the certificates of the others are not read.
+# If a host has more addresses than this, the certificates of the rest are not read.
 MAX_ADDRESSES = 8
 _PROBES: dict[MonitorType, Callable[[Monitor], str]] = {
     MonitorType.TCP: probe_tcp,
@@ -32,9 +32,9 @@ _PROBES: dict[MonitorType, Callable[[Monitor], str]] = {
 
 
 def to_check(monitor: Monitor, steps: Sequence[MonitorStep] | None = None) -> Check:
-    """Return the monitor as a check, with the given steps or else its stored ones.
+    """Return a check that probes the monitor, with the given steps or else the stored steps.
 
-    The timeout of the check is one second longer than that of the probe, whose own timeout error is more precise.
+    The timeout of the check is one second longer than the timeout of the probe, whose error is more precise.
     """
     known_steps = list(monitor.steps.all()) if steps is None else steps
     return Check(
@@ -51,8 +51,8 @@ def to_check(monitor: Monitor, steps: Sequence[MonitorStep] | None = None) -> Ch
 def probe(monitor: Monitor, steps: Sequence[MonitorStep] = ()) -> str:
     """Probe the address of a monitor and return a short message.
 
-    Raises ProbeFailed, Degraded, outbound.OutboundError or OSError. An inverted monitor succeeds if its address does
-    not respond as expected.
+    If the probe fails, it raises ProbeFailed, Degraded, outbound.OutboundError or OSError. An inverted monitor succeeds
+    if its address does not respond as expected.
     """
     if not monitor.is_inverted:
         return _probe(monitor, steps)
@@ -82,7 +82,8 @@ def _probe(monitor: Monitor, steps: Sequence[MonitorStep]) -> str:
 def fetch_certificate_expiry(host: str, port: int, *, timeout: float = 5.0) -> datetime:
     """Return the earliest expiry of the host's certificates, because its addresses may serve different certificates.
 
-    Addresses that do not respond are ignored. Raises OSError if no address responds, or ForbiddenAddress.
+    Addresses that do not respond are ignored. Raises OSError if no address responds, and ForbiddenAddress if the portal
+    may not connect to an address.
     """
     ends_at = time.monotonic() + timeout
     addresses = guard.resolve(host, port, timeout)
@@ -102,7 +103,7 @@ def fetch_certificate_expiry(host: str, port: int, *, timeout: float = 5.0) -> d
 def _read_expiry(address: str, port: int, host: str, timeout: float) -> datetime:
     context = ssl.create_default_context()
     context.check_hostname = False
-    # The expiry of expired certificates must be readable, too. The probes verify certificates.
+    # With verification, the expiry of an expired certificate could not be read. The probes verify certificates.
     context.verify_mode = ssl.CERT_NONE
     with (
         socket.create_connection((address, port), timeout=timeout) as raw,

@@ -71,7 +71,7 @@ def _cut_off_at(ends_at: float, descriptor: int) -> Iterator[None]:
 def _checked_addresses(monitor: Monitor, ends_at: float) -> Iterator[tuple[str, float]]:
     """Yield each address of the monitor's host with the seconds that are available for it.
 
-    Raises ForbiddenAddress or OSError.
+    Raises ForbiddenAddress if the portal may not connect to an address, and OSError if the host cannot be resolved.
     """
     check_port(monitor)
     addresses = guard.resolve(monitor.host, monitor.port, max(0.001, ends_at - time.monotonic()))
@@ -216,7 +216,7 @@ def _ask_redis(connection: socket.socket, replies: BinaryIO, *command: str) -> s
 
 
 def probe_smtp(monitor: Monitor) -> str:
-    """Greet the mail server, switch to TLS and sign in if the monitor requires it, and quit without sending mail."""
+    """Greet the mail server, switch to TLS and sign in if the monitor requires this, and quit without sending mail."""
     ends_at = time.monotonic() + float(monitor.timeout_seconds)
     error: OSError | None = None
     for address, seconds in _checked_addresses(monitor, ends_at):

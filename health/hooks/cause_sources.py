@@ -27,7 +27,7 @@ MODELS = {
 
 @cause_source("health.outages")
 def outages(onset: Onset) -> Iterator[Change]:
-    """Yield incidents, and degraded components, because these have no incidents."""
+    """Yield incidents and degraded components. A degraded component has no incident."""
     incidents = limit(
         Incident.objects.filter(started_at__gte=onset.since, started_at__lte=onset.until)
     ).select_related("component")
@@ -47,7 +47,7 @@ def outages(onset: Onset) -> Iterator[Change]:
     for incident in found:
         component = incident.component
         if component is None and incident.started_at > onset.at:
-            continue  # Staff probably opened this incident because of the problem itself.
+            continue  # Staff probably opened this incident because of the problem, so it is not a cause.
         yield Change(
             CauseKind.OUTAGE,
             incident.title,

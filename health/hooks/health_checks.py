@@ -55,7 +55,8 @@ def cache() -> str:
     return "Redis responds"
 
 
-# If the last tick is older than the first value, the queue is degraded. If it is older than the second, it is down.
+# If the last tick is older than the first value, the queue is degraded. If it is older than the second value, the
+# queue is down.
 TICK_LATE_SECONDS, TICK_MISSING_SECONDS = 150, 300
 LONG_WAIT_SECONDS, MAX_WAIT_SECONDS = 60, 300
 # A due job is queued within 5 s. If it waits longer than this, no worker is free.
@@ -187,7 +188,7 @@ def mail() -> str:
     return "the mail server responds"
 
 
-# If a smaller share of the disk is free, the disk is degraded or down.
+# If less than the first share of the disk is free, the disk is degraded. If less than the second is free, it is down.
 DISK_LOW, DISK_FULL = 0.10, 0.03
 
 

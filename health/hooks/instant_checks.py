@@ -6,7 +6,7 @@ from datetime import datetime
 from alerts.extension_points import instant_check
 from health import services
 
-PAUSE_SECONDS = 0.5  # The pause is shorter than usual, because a user waits for the response.
+PAUSE_SECONDS = 0.5  # The pause before a repetition is shorter than usual, because a user waits for the response.
 
 
 @instant_check("health checks")

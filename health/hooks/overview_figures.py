@@ -20,7 +20,7 @@ _UPTIME_DAYS = 30
 
 
 def _requests_in_hour(context: WidgetContext, *, week_ago: bool = False) -> LatencySummary:
-    """Return the requests of the last hour, or those of the same clock hour a week ago."""
+    """Return a summary of the requests of the last hour or, if `week_ago` is set, of the clock hour a week earlier."""
     series = Series.objects.total(SeriesKind.REQUEST)
     if not week_ago:
         return context.load_once(

@@ -26,5 +26,5 @@ def onset(id: int) -> Onset | None:
 
 @problem_source(INCIDENT, describe=describe, onset=onset)
 def nothing_of_their_own(first: int, last: int, limit: int) -> Page:
-    """Return no mentions, because the alerts about its component mention the orders of an incident."""
+    """Return no mentions of orders, because the alerts about the component of an incident mention its orders."""
     return Page()

@@ -26,7 +26,7 @@ _ADMIN_NAMES = {
     respects_apps=True,
 )
 def find_silences(search: Search) -> Iterator[Hit]:
-    """Find the page that silences a check, monitor or heartbeat. The search matches the name of the component."""
+    """Find components by name, and return links to the form that silences their alerts."""
     if "silence".startswith(search.text.casefold().split()[0][:7]):
         for one in limit(Component.objects.order_by("title", "pk")):
             title = f"Silence {one.title} for two hours"

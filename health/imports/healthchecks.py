@@ -18,7 +18,7 @@ from health.imports.imported import (
 )
 
 PREFIX = "hc"
-# A heartbeat of the portal does not have these features of a check.
+# Checks have these features, and heartbeats of the portal do not. An import therefore names them as lost.
 _UNSUPPORTED = {
     "manual_resume": "the manual resumption",
     "filter_subject": "the filter by subject",

@@ -1,4 +1,4 @@
-"""Define the content of an import: objects of a configuration file, their history, and notes on what is lost."""
+"""Define the content of an import: objects of a configuration file, their history, and notes about losses."""
 
 import uuid
 from collections.abc import Callable, Mapping
@@ -51,13 +51,13 @@ class Imported:
 def name_of(prefix: str, number: object, title: str) -> str:
     """Return the key of an object.
 
-    It contains the number from the other system, so a second import finds the object.
+    The key contains the number that the object has in the other system, so a second import finds the object again.
     """
     return f"{prefix}-{number}-{slugify(title)}"[:100].strip("-")
 
 
 def literal(value: Any) -> Any:
-    """Escape `${` in all texts of a value, because it begins a reference in configuration files."""
+    """Escape `${` in all texts of a value, because `${` begins a reference in configuration files."""
     if isinstance(value, str):
         return value.replace("${", "$${")
     if isinstance(value, Mapping):
@@ -66,7 +66,7 @@ def literal(value: Any) -> Any:
 
 
 def to_minutes(seconds: float, note: Callable[[str], None], what: str, *, lowest: int = 1) -> int:
-    """Return the time in whole minutes, rounded up. Add a note if this changes the value."""
+    """Return the time in whole minutes, rounded up. Add a note if the rounding changes the value."""
     minutes = max(lowest, -int(-seconds // 60))
     if minutes * 60 != seconds:
         note(f"{what} is {minutes} min instead of {seconds:g} s")

@@ -31,9 +31,9 @@ PREFIX = "kuma"
 DOWN, UP, MAINTENANCE = 0, 1, 3
 MAX_TIMEOUT_SECONDS = 15
 MAX_INTERVAL_MINUTES = 1_440
-# These names in backups differ from the columns not only by camel case.
+# These names in backups differ from the names of the columns by more than camel case.
 _BACKUP_NAMES = {"accepted_statuscodes": "accepted_statuscodes_json"}
-# For each type of notification, this contains the kind of channel and the portal's names of its settings.
+# For each type of notification, this contains the kind of channel, and the name of each setting in both systems.
 CHANNELS: dict[str, tuple[str, dict[str, str]]] = {
     "slack": ("slack", {"webhook_url": "slackwebhookURL"}),
     "discord": ("discord", {"webhook_url": "discordWebhookUrl"}),
@@ -103,7 +103,7 @@ def _read_database(path: Path, *, now: datetime) -> Imported:
 def _read_history(
     connection: sqlite3.Connection, tables: set[str], monitor_id: int, now: datetime
 ) -> History:
-    """Return the history by hours and days. Without the statistics of version 2, it is computed from single results."""
+    """Return the history by hours and days. If version 2 stored no statistics, it is computed from single results."""
     found: History = {}
     for tier, table in ((Tier.HOUR, "stat_hourly"), (Tier.DAY, "stat_daily")):
         if table not in tables:
@@ -178,7 +178,7 @@ def _column(name: str) -> str:
 
 # --- monitors ------------------------------------------------------------------------------------------
 class _Monitors:
-    """Convert the monitors to monitors and heartbeats. `names` maps the number of each in Uptime Kuma to its key."""
+    """Convert the monitors of Uptime Kuma to monitors and heartbeats. `names` maps their numbers to the new keys."""
 
     def __init__(
         self,
@@ -252,7 +252,7 @@ class _Monitors:
         self.imported.add(kind, {name: literal(value) for name, value in values.items()})
 
     def _group(self, row: Row) -> str:
-        """Return the names of all groups that contain a monitor or, without such groups, its group on a status page."""
+        """Return the names of all groups that contain a monitor, or else the name of its group on a status page."""
         names: list[str] = []
         parent, seen = row.get("parent"), {row["id"]}
         while parent in self.rows and parent not in seen:
@@ -339,7 +339,7 @@ def _add_maintenance(
 
 
 def _single_window(row: Row) -> Iterator[datetime]:
-    """Yield the start and the end of a maintenance that does not recur."""
+    """Yield the start and the end of a maintenance, or nothing if the maintenance recurs."""
     if row["strategy"] != "single" or not row["start_date"] or not row["end_date"]:
         return
     zone = row.get("timezone") or "UTC"

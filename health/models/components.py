@@ -45,7 +45,7 @@ def validate_tags(value: str) -> None:
 
 
 class TagsField(models.CharField):  # type: ignore[type-arg]  # not generic at runtime
-    """A field that stores tags as one text, such as "eu, shop": in lower case, sorted and without duplicates."""
+    """A field that stores tags as one text, such as "eu, shop", in lower case, sorted and without duplicates."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **{"max_length": 300, "validators": [validate_tags], **kwargs})
@@ -55,7 +55,7 @@ class TagsField(models.CharField):  # type: ignore[type-arg]  # not generic at r
 
 
 def having_tag(tag: str) -> Q:
-    """Return the condition that `tags` contains a tag."""
+    """Return the condition for objects whose field `tags` contains the tag."""
     return (
         Q(tags=tag)
         | Q(tags__startswith=f"{tag}, ")
@@ -84,7 +84,7 @@ class ComponentQuerySet(models.QuerySet["Component"]):
 
 
 class Component(models.Model):
-    """An object that can be up or down. `status` is the damped status; `last_*` describes the newest result."""
+    """An object that can be up or down. `status` changes only after several results; `last_*` has the newest result."""
 
     kind = models.CharField(max_length=20, choices=ComponentKind)
     name = models.SlugField(max_length=100, unique=True)
@@ -204,7 +204,7 @@ RESULT_RETENTION = timedelta(hours=48)
 
 
 class CheckResult(models.Model):
-    """One result of one component. It is deleted after 48 hours; `Uptime` keeps the counts."""
+    """One result of one component. The row is deleted after 48 hours, but `Uptime` keeps the counts of results."""
 
     component = models.ForeignKey(Component, models.CASCADE, related_name="results")
     at = models.DateTimeField()

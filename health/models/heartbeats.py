@@ -81,8 +81,8 @@ class Heartbeat(Component):
             models.UniqueConstraint(
                 fields=["app", "slug", "environment"], name="one_heartbeat_per_job"
             ),
-            # A unique constraint treats NULL values as different, so the first one does not cover heartbeats without an
-            # app.
+            # A unique constraint treats NULL values as different, so the constraint on three fields does not cover
+            # heartbeats without an app.
             models.UniqueConstraint(
                 fields=["slug", "environment"],
                 condition=models.Q(app=None),
@@ -128,7 +128,7 @@ class CheckInStatus(models.TextChoices):
 
 
 class CheckIn(models.Model):
-    """One run of a job, as the job reported it, or a missed run. It is deleted after 35 days."""
+    """One run of a job, as the job reported it, or a missed run. The row is deleted after 35 days."""
 
     heartbeat = models.ForeignKey(Heartbeat, models.CASCADE, related_name="check_ins")
     check_in_id = models.UUIDField(default=uuid.uuid4)

@@ -58,12 +58,12 @@ class MaintenanceWindow(models.Model):
 
 
 class MaintenanceNotice(models.Model):
-    """A notice to subscribers about a public maintenance window, with the content of the window at that time.
+    """A notice to subscribers about a public maintenance window, with the content that the window had at that time.
 
     The notice remains when the window is deleted, so that subscribers are notified of the end in this case, too.
     """
 
-    # The window with this id may have been deleted.
+    # This is the id of the window, which may have been deleted.
     window_number = models.PositiveBigIntegerField()
     at = models.DateTimeField()
     phase = models.CharField(max_length=15, choices=MaintenancePhase)

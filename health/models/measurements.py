@@ -171,7 +171,7 @@ class ActiveUserQuerySet(models.QuerySet["ActiveUser"]):
 class ActiveUser(models.Model):
     """The time at which a user was last active in an app.
 
-    It has a keyed hash of the user id, and is deleted after a day.
+    The row contains a keyed hash of the user id, and is deleted after a day.
     """
 
     app = models.ForeignKey(ClientApp, models.CASCADE, related_name="+")
@@ -190,7 +190,7 @@ class ActiveUser(models.Model):
 
 
 class SignalBatch(models.Model):
-    """A recorded batch of signals. It is stored for 48 hours, so that a repeated batch can be ignored."""
+    """The id of a recorded batch of signals. It is stored for 48 hours, so that a repeated batch can be ignored."""
 
     app = models.ForeignKey(ClientApp, models.CASCADE, related_name="+")
     batch_id = models.CharField(max_length=100)

@@ -68,7 +68,7 @@ class ValueMatch(models.TextChoices):
 
 class MonitorQuerySet(models.QuerySet["Monitor"]):
     def due(self, now: datetime) -> "MonitorQuerySet":
-        # The scheduled task does not run at exact minutes, so a monitor that is due within seconds is probed now.
+        # The scheduled task does not run at exact minutes, so a monitor that is due within this time is probed now.
         soon = now + timedelta(seconds=5)
         return self.filter(is_enabled=True).filter(Q(next_run_at=None) | Q(next_run_at__lte=soon))
 

@@ -45,7 +45,7 @@ class StatusPage(models.Model):
 
 
 class IncidentTemplate(models.Model):
-    """Prepared texts from which staff start an incident or an update."""
+    """A prepared text from which staff start an incident or an update."""
 
     name = models.CharField(max_length=80, unique=True)
     title = models.CharField(max_length=200, blank=True)

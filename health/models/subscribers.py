@@ -1,4 +1,4 @@
-"""Define subscribers who get news about incidents and maintenance, by e-mail or webhook, and the messages to them.
+"""Define the subscribers to news about incidents and maintenance, by e-mail or webhook, and the messages to them.
 
 Addresses are personal data. They are stored encrypted, with a keyed hash for lookups.
 """
@@ -30,7 +30,7 @@ class SubscriberQuerySet(models.QuerySet["Subscriber"]):
 
 
 class Subscriber(models.Model):
-    """An address that subscribed to updates. It is deleted after two days unless it is confirmed."""
+    """An address to which updates are sent. It is deleted after two days unless the subscription is confirmed."""
 
     kind = models.CharField(
         max_length=10,
@@ -71,7 +71,7 @@ class StatusMailQuerySet(models.QuerySet["StatusMail"]):
 
 
 class StatusMail(models.Model):
-    """A message to one subscriber: an incident update, a maintenance notice, or the request to confirm."""
+    """A message to one subscriber: an incident update, a maintenance notice, or the confirmation request."""
 
     subscriber = models.ForeignKey(Subscriber, models.CASCADE, related_name="mails")
     update = models.ForeignKey(

@@ -15,7 +15,7 @@ from core.lib.steps import Step, find_step
 from health.models import Latency, Series, SeriesKind, Tier
 
 MINUTE = timedelta(minutes=1)
-# The usual level is measured during this time before the given time.
+# The usual level is measured from this long before the given time.
 USUAL = timedelta(minutes=75)
 # Measurements up to this time after the given time are included, because they arrive in batches.
 AFTERWARDS = timedelta(minutes=6)
@@ -106,7 +106,7 @@ def _times(factor: float) -> str:
 
 
 def _suspicious(at: datetime) -> list[Series]:
-    """Return the functions that were slower or failed more often in one of the PARTS than usual."""
+    """Return the functions that were slower or failed more often than usual in one of the PARTS."""
     sums: dict[str, Any] = {}
     spans = [
         (USUAL, PARTS[0][0] * MINUTE),
@@ -142,7 +142,7 @@ def _suspicious(at: datetime) -> list[Series]:
 
 
 def _part(row: Mapping[str, Any], number: int) -> tuple[float, float] | None:
-    """Return the mean duration in ms and the share of failures in a part of the time, or None without calls."""
+    """Return the mean duration in ms and the share of failures in one of the PARTS, or None if it has no calls."""
     count = row[f"count_{number}"]
     if not count:
         return None
@@ -150,7 +150,7 @@ def _part(row: Mapping[str, Any], number: int) -> tuple[float, float] | None:
 
 
 def find_traffic_steps(at: datetime) -> Iterator[CallStep]:
-    """Yield the apps whose requests at least doubled or halved shortly before `at`."""
+    """Yield the apps whose number of requests at least doubled or halved shortly before `at`."""
     minutes = [minute for minute in _minutes(at) if minute + MINUTE <= at]
     rows = (
         Latency.objects.filter(

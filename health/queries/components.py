@@ -36,17 +36,17 @@ def load_states() -> Mapping[str, tuple[Component, State]]:
 
 
 def silence_url(component: Component) -> str:
-    """Return the URL of the form that silences the component's alerts. The form proposes two hours."""
+    """Return the URL of the form that silences the component's alerts. The form proposes a silence of two hours."""
     query = {"key": component.alert_key, "comment": component.title}
     return f"{reverse('admin:alerts_silence_add')}?{urlencode(query)}"
 
 
 def list_worst_first(components: QuerySet[Component], *, at_least: int | None = None) -> list[int]:
-    """Return the ids of components by status, then required and public ones first, then by kind and title.
+    """Return the ids of components, sorted by status, required first, public first, kind, and title.
 
-    With `at_least`, the list ends when it has this length. Titles are sorted in Python, because numbers in titles sort
-    by value. A page shows only a few of thousands of components, so only the columns for sorting are read, and healthy
-    components only if too few failing ones were found.
+    If `at_least` is given, the list may end as soon as it has this length. Titles are sorted in Python, because numbers
+    in titles are sorted by value. A page shows only a few of thousands of components. Therefore, only the columns for
+    sorting are read, and healthy components are read only if there are too few failing components.
     """
     found: list[int] = []
     failing = components.filter(status__in=_RANK)
@@ -162,7 +162,7 @@ def apps_of(component: Component) -> list[ClientApp]:
 def app_ids_of_components(among: Collection[Component] | None = None) -> dict[int, int]:
     """Return the app of each component that belongs to exactly one app, by the component's id.
 
-    With `among`, the result is complete only for these components.
+    If `among` is given, other components may be missing from the result.
     """
     if among is None or any(one.kind == ComponentKind.CERTIFICATE for one in among):
         return {pk: min(apps) for pk, apps in Component.load_owners().items() if len(apps) == 1}
@@ -208,12 +208,12 @@ def headline(title: str, status: Status) -> str:
 
 
 def describe_failure(component: Component) -> str:
-    """Return the failure of a component in a few words, such as "Nightly import missed a check-in"."""
+    """Return a short text about the failure of a component, such as "Nightly import missed a check-in"."""
     return describe_failures([component])[component.pk]
 
 
 def describe_failures(components: Sequence[Component]) -> dict[int, str]:
-    """Return the failures of components in a few words, by the component's id."""
+    """Return a short text about the failure of each component, by the component's id."""
     jobs = [
         one.pk
         for one in components

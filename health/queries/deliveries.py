@@ -23,9 +23,9 @@ class DeliveryCounts:
 
     @property
     def total(self) -> float:
-        """Return the number of attempts ("sent") or of outcomes.
+        """Return the number of attempts ("sent") or the number of outcomes, whichever is larger.
 
-        The larger number counts, because some apps report no attempts.
+        Some apps report no attempts.
         """
         return max(self.sent, self.delivered + self.undelivered)
 

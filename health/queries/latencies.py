@@ -15,7 +15,7 @@ from health.queries.resolutions import resolution_for, tier_for
 
 @dataclass
 class LatencySummary:
-    """The totals and the histogram of calls. They are estimates if fewer than `count` calls were `measured`."""
+    """The totals and the histogram of calls. All values are estimates if `measured` is lower than `count`."""
 
     count: int = 0
     measured: int = 0
@@ -26,7 +26,7 @@ class LatencySummary:
 
     @classmethod
     def of(cls, rows: Iterable[Sequence[Any]]) -> "LatencySummary":
-        """Add up rows with count, measured, failed, total_ms, highest_ms and the buckets."""
+        """Add up rows that contain `count`, `measured`, `failed`, `total_ms`, `highest_ms` and the buckets."""
         columns = list(zip(*rows, strict=True))
         if not columns:
             return cls()
@@ -69,7 +69,7 @@ def latency_rows(
 
 
 def summarize(series: QuerySet[Series], since: datetime, until: datetime) -> LatencySummary:
-    """Return a summary of all calls of the series in the period. `tier_for` determines the precision of its ends."""
+    """Return a summary of all calls of the series in the period, from the roll-up that `tier_for` selects."""
     rows = latency_rows(series, since, until, tier_for(until - since)).aggregate(
         **_SUMS, highest=Max("highest_ms"), **_BUCKETS
     )
@@ -90,7 +90,7 @@ def summarize_hour(series: QuerySet[Series], timestamp: datetime) -> LatencySumm
 def summarize_by_kind(
     kinds: Collection[SeriesKind], since: datetime, until: datetime
 ) -> dict[SeriesKind, LatencySummary]:
-    """Return a summary of the calls of all apps in the period for each kind."""
+    """Return a summary of the calls of all apps in the period, separately for each kind."""
     series = Series.objects.filter(app=None, kind__in=kinds, name="")
     rows = latency_rows(series, since, until, tier_for(until - since))
     return _summarize_by(rows, "series__kind", kinds)
@@ -99,7 +99,7 @@ def summarize_by_kind(
 def summarize_by_app(
     series: QuerySet[Series], since: datetime, until: datetime
 ) -> list[tuple[str, LatencySummary]]:
-    """Return a summary for each app that has calls of the series in the period, sorted by the name of the app."""
+    """Return a summary for each app with calls of the series in the period, sorted by the name of the app."""
     rows = latency_rows(series, since, until, tier_for(until - since))
     apps = sorted(set(series.values_list("app__name", flat=True)))
     summaries = _summarize_by(rows, "series__app__name", apps)
@@ -111,7 +111,7 @@ def _summarize_by(
 ) -> dict[Key, LatencySummary]:
     """Return a summary of the rows for each value of a column.
 
-    The sums are computed in Python: for a few hundred rows, this is cheaper than a query with thirty sums.
+    The sums are computed in Python, because this is cheaper for a few hundred rows than a query with thirty sums.
     """
     found: dict[Key, list[Sequence[Any]]] = {key: [] for key in keys}
     for key, *figures in rows.values_list(by, *_COLUMNS):
@@ -146,7 +146,7 @@ class SeriesLatency:
 def rank_series(
     kind: str, since: datetime, until: datetime, *, limit: int = 8
 ) -> list[SeriesLatency]:
-    """Return the series of a kind, sorted by the number of failures and then by the total duration, highest first.
+    """Return the series of a kind with the most failures first, and then those with the longest total duration.
 
     The environments of an app are combined.
     """

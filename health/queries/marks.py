@@ -20,9 +20,9 @@ _CHANGES = {"alerts.alertrule changed": "changed", "alerts.alertrule added": "ad
 
 
 def list_marks(since: datetime, until: datetime) -> list[Mark]:
-    """Return the marks of all kinds in the order of time.
+    """Return the marks of all kinds, sorted by time.
 
-    Of each kind, only the newest MAX_OF_A_KIND marks are returned.
+    Only the newest MAX_OF_A_KIND marks of each kind are returned.
     """
     marks = [
         *deploy_marks(since, until, limit=MAX_OF_A_KIND),
@@ -35,7 +35,7 @@ def list_marks(since: datetime, until: datetime) -> list[Mark]:
 
 
 def _alerts(since: datetime, until: datetime) -> Iterable[Mark]:
-    """Return only alerts of severity high or critical, because marks for all other alerts would hide these."""
+    """Return the alerts with severity high or critical. Marks for all alerts would hide the important ones."""
     alerts = limit(
         SystemAlert.objects.filter(
             opened_at__gte=since, opened_at__lt=until, severity__in=_ALERT_TONES

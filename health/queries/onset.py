@@ -21,7 +21,7 @@ def onset_of_component(component: Component, *, at: datetime, text: str = "") ->
 
 
 def onset_of_incident(incident: Incident) -> Onset:
-    """Return when and where the incident began. Without a component, only its time and title are known."""
+    """Return when and where the incident began. If it has no component, only its time and title are known."""
     if incident.component is None:
         own = frozenset({incident_identity(incident)})
         return Onset(at=incident.started_at, own=own, text=incident.title)
@@ -29,7 +29,7 @@ def onset_of_incident(incident: Incident) -> Onset:
 
 
 def incident_identity(incident: Incident) -> str:
-    """Return the name of an outage among possible causes: its component, or the incident that staff opened."""
+    """Return the name of an incident among possible causes: its component or, without a component, its id."""
     if incident.component is None:
         return f"incident {incident.pk}"
     return component_subject(incident.component.name)

@@ -58,7 +58,7 @@ def load_urgent_alerts() -> list[SystemAlert]:
 
 
 def list_problems(failing: Iterable[Component], alerts: Iterable[SystemAlert]) -> list[Problem]:
-    """Return one problem for each failing component that is a cause, and one for each type of the other urgent alerts.
+    """Return a problem for each failing component that is a cause, and one for each type of the other urgent alerts.
 
     A failing component and the alert about it are one problem.
     """
@@ -106,7 +106,7 @@ def _find_cause(depends_on: Iterable[str], causes: Collection[str]) -> str:
 
 
 def _find_keys_of_components(alerts: Iterable[SystemAlert]) -> set[str]:
-    """Return the keys of the alerts that are about a component in use, whatever the status of the component is."""
+    """Return the keys of the alerts that are about a component in use, regardless of its status."""
     names = {
         alert.key.removeprefix(KEY_PREFIX) for alert in alerts if alert.key.startswith(KEY_PREFIX)
     }
@@ -161,7 +161,7 @@ def _join(titles: Sequence[str]) -> str:
 
 
 def _order(problem: Problem, others: Iterable[SystemAlert]) -> tuple[object, ...]:
-    """Return the sort key: by severity, with an outage before alerts that may be its consequences."""
+    """Return the key that sorts problems by severity, with an outage before alerts that may be its consequences."""
     rank = _RANK[problem.tone]
     since = problem.since
     if problem.is_outage and since is not None:
@@ -177,7 +177,7 @@ def worst_tone(problems: Iterable[Problem]) -> Tone:
 
 
 def add_costs(problems: Sequence[Problem], *, now: datetime) -> list[Problem]:
-    """Return the problems with the cost of their alerts. The pages of the alerts show the same figures.
+    """Return the problems with the cost of their alerts, which is also shown on the pages of the alerts.
 
     Only the first problem gets an estimate, because several estimates for the same time would look like different
     losses.
@@ -197,7 +197,7 @@ def add_costs(problems: Sequence[Problem], *, now: datetime) -> list[Problem]:
 
 
 def find_cause(problem: Problem) -> Cause | None:
-    """Return the most likely cause of the problem, which is also the first cause on the page of its first alert."""
+    """Return the most likely cause of the problem. The page of its first alert lists this cause first."""
     if problem.alerts:
         onset: Onset | None = onset_of_alert(problem.alerts[0])
     elif problem.component is not None and problem.since is not None:

@@ -140,7 +140,7 @@ class PublicPage(msgspec.Struct):
 
     name: str = DEFAULT_NAME
     home_url: str = ""
-    logo_version: str = ""  # The version changes with the logo. It is "" without a logo.
+    logo_version: str = ""  # The version changes when the logo changes, and is "" if there is no logo.
     accent_color: str = ""
     dark_accent_color: str = ""
 
@@ -157,7 +157,7 @@ class PublicStatus(msgspec.Struct):
 
     @property
     def groups(self) -> list[PublicGroup]:
-        """Return the components by group: first those without a group, then the groups in their order."""
+        """Return the components by group. Components without a group come first, and then the groups in their order."""
         return group_components(self.components)
 
     @property
@@ -221,9 +221,9 @@ def load_public_status(*, now: datetime) -> PublicStatus:
 
 
 def _maintenance_silences(now: datetime) -> list[PublicMaintenance]:
-    """Return the current silences that announce planned work, as maintenance.
+    """Return the current silences for planned maintenance in the form of maintenance windows.
 
-    Their ids are negative, to distinguish them from maintenance windows.
+    The ids of silences are negative, to distinguish them from maintenance windows.
     """
     return [
         PublicMaintenance(

@@ -40,7 +40,7 @@ def resolution_for(span: timedelta) -> Resolution:
 
 
 def value_resolution_for(span: timedelta) -> Resolution:
-    """Return the resolution for a chart of counters or gauges. It is coarser, because many more series are read."""
+    """Return the resolution for a chart of counters or gauges. It is coarser, because more series are read."""
     if span <= timedelta(hours=2):
         return Resolution(Tier.MINUTE, timedelta(minutes=1))
     if span <= timedelta(days=8):
@@ -49,7 +49,7 @@ def value_resolution_for(span: timedelta) -> Resolution:
 
 
 def tier_for(span: timedelta) -> Tier:
-    """Return the roll-ups for totals over `span`, which yield few rows and a negligible error at both ends."""
+    """Return the roll-ups for totals over `span`. They have few rows, and the error at both ends is negligible."""
     if span <= timedelta(hours=3):
         return Tier.MINUTE
     return Tier.HOUR if span <= timedelta(days=8) else Tier.DAY

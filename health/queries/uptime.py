@@ -242,7 +242,7 @@ def load_lines(components: Iterable[Component], *, now: datetime) -> list[Uptime
 
 
 def _measured_since(history: Mapping[int, list[Day]], now: datetime) -> dict[int, datetime | None]:
-    """Return the time of each component's first result: the hour for recent results, else the day.
+    """Return the time of each component's first result, rounded to the hour if it is recent, or else to the day.
 
     The value is None for a component that was measured on all days of the history, and `now` for one without results.
     """

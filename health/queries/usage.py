@@ -75,7 +75,7 @@ def request_counts(since: datetime, until: datetime) -> list[RequestCount]:
 
 
 def function_call_count(since: datetime, until: datetime) -> float:
-    """Return the number of function calls: measured calls, and those that apps count in `function_calls`."""
+    """Return the number of function calls, both measured calls and calls that apps count in `function_calls`."""
     rows = latency_rows(
         Series.objects.total(SeriesKind.FUNCTION), since, until, tier_for(until - since)
     )
@@ -90,7 +90,7 @@ def bandwidth_bytes(since: datetime, until: datetime) -> float:
 
 
 def call_count_by_app(since: datetime, until: datetime) -> list[tuple[str, int]]:
-    """Return the number of requests, function calls and page loads that each app measured, highest number first."""
+    """Return the number of requests, function calls and page loads of each app, with the highest number first."""
     series = Series.objects.filter(app__isnull=False)
     app_of = dict(series.values_list("pk", "app__name"))
     # The rows are first summed by series, because joining the app's name to every row would cost twice as much.
@@ -107,7 +107,7 @@ def call_count_by_app(since: datetime, until: datetime) -> list[tuple[str, int]]
 
 
 def forecast_function_calls(*, limit: float, now: datetime) -> Trend:
-    """Forecast when the number of calls in 24 hours reaches the limit, from the hours of the last two weeks."""
+    """Forecast when the number of calls in 24 hours will reach the limit, based on the last two weeks."""
     since = Tier.HOUR.floor(now - 15 * DAY)
     measured = latency_rows(Series.objects.total(SeriesKind.FUNCTION), since, now, Tier.HOUR)
     calls = Counter(dict(measured.values_list("start").annotate(sum=Sum("count")).order_by()))
@@ -126,7 +126,7 @@ def forecast_function_calls(*, limit: float, now: datetime) -> Trend:
 
 
 def forecast_bandwidth(*, limit: float, now: datetime) -> Trend:
-    """Forecast whether and when the bytes of this month reach the limit before the month ends."""
+    """Forecast when the bytes of this month will reach the limit, if they reach it before the month ends."""
     month = month_of(now)
     counted = _counted_by_hour(BANDWIDTH, month - 2 * DAY, now)
     sent = {start: bytes_ for start, bytes_ in counted.items() if start >= month}

@@ -21,7 +21,7 @@ def _values(
 def sum_values(
     kind: SeriesKind, names: Iterable[str], since: datetime, until: datetime
 ) -> dict[str, float]:
-    """Return the sum of each counter or delivery outcome over all apps, by name. It is 0 if no app reported a value."""
+    """Return the sum of each counter or delivery outcome over all apps, by name. The sum is 0 without reports."""
     names = list(names)
     series = Series.objects.filter(kind=kind, name__in=names)
     rows = (
@@ -92,7 +92,7 @@ def latest_levels(name: str, *, since: datetime, until: datetime) -> list[Level]
 def level_per_slot(
     name: str, since: datetime, until: datetime, *, highest: bool = False
 ) -> dict[datetime, float | None]:
-    """Return the last or the highest level of a gauge in each slot, summed over apps. It is None without reports."""
+    """Return the last or highest level of a gauge in each slot, summed over apps. The level is None without reports."""
     resolution = value_resolution_for(until - since)
     slots: dict[datetime, float | None] = dict.fromkeys(resolution.slots(since, until))
     rows = (

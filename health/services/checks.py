@@ -36,7 +36,7 @@ def run_checks(*, now: datetime, pause: float = RETRY_PAUSE_SECONDS) -> dict[str
     # Inverted monitors are left out, because they fail when their address responds, and succeed when it does not.
     external_results = [results[monitor.name] for monitor in monitors if not monitor.is_inverted]
     is_cut_off = looks_cut_off(external_results) and probes.is_own_network_down()
-    # A result from an address that the portal cannot reach says nothing about the address.
+    # If the portal's own network is down, failures to reach an address say nothing about the address, so drop them.
     if is_cut_off:
         results = {
             name: [
@@ -62,9 +62,9 @@ def run_checks(*, now: datetime, pause: float = RETRY_PAUSE_SECONDS) -> dict[str
 def run_until_decided(
     due: Sequence[Check], known: Mapping[str, State | None], now: datetime, pause: float
 ) -> dict[str, list[Result]]:
-    """Run checks, and repeat those whose last result contradicts their status.
+    """Run checks, and repeat each check whose last result contradicts its status.
 
-    Return all results by the name of the check.
+    Return the results of each check by its name.
     """
     states = dict(known)
     results: dict[str, list[Result]] = {check.name: [] for check in due}

@@ -60,7 +60,7 @@ _unsent: list[Direct] = []
 
 @background.chore("health.database_outage", seconds=INTERVAL_SECONDS)
 def watch() -> None:
-    """Check the database. Send a message if it stays down, and record the outage when it is available again."""
+    """Check the database. Send a message if the database stays down, and record the outage when it is up again."""
     global _failures
     if DATABASE_CHECK not in health_checks:
         return
@@ -84,7 +84,7 @@ def outage_path() -> Path:
 def _begin(outage: Outage) -> None:
     """Create the file about the outage, and send the message if this process created the file.
 
-    Otherwise, another process of this host has sent the message.
+    Otherwise, another process on this host has sent the message.
     """
     try:
         handle = os.open(outage_path(), os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -121,7 +121,7 @@ def send_directly(message: Message) -> None:
 
 
 def send_unsent() -> None:
-    """Send each message that its channel has not accepted yet. A slow channel delays no other channel."""
+    """Send the message to each channel that has not accepted it yet. A slow channel delays no other channel."""
     if not _unsent:
         return
     with ThreadPoolExecutor(len(_unsent)) as executor:
@@ -173,7 +173,7 @@ def config_from_settings(transport: Transport) -> dict[str, str] | None:
 def _end(now: datetime) -> None:
     """Rename the file about the outage, and record the outage if this process renamed the file.
 
-    Otherwise, another process of this host records the outage.
+    Otherwise, another process on this host records the outage.
     """
     claimed = outage_path().with_suffix(f".{os.getpid()}")
     try:
@@ -186,7 +186,7 @@ def _end(now: datetime) -> None:
     except msgspec.MsgspecError:
         log.warning("the file about the database outage is unreadable")
     except Exception:
-        # The database is unavailable again. The next run repeats the attempt.
+        # The database has become unavailable again, so the next run repeats the attempt.
         claimed.rename(outage_path())
         raise
     claimed.unlink()

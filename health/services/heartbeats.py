@@ -18,7 +18,8 @@ from health.verdict import Result, Status
 MAX_PER_APP = 200
 MAX_OUTPUT_CHARS = 10_000
 DAY_MINUTES, HOUR_MINUTES = 1_440, 60
-MAX_SMALL_INTEGER = 32_000  # The database stores fail_after and recover_after in two bytes.
+# This limits `fail_after` and `recover_after`, which the database stores in two bytes.
+MAX_SMALL_INTEGER = 32_000
 _MINUTES_PER_UNIT = {
     "minute": 1,
     "hour": 60,
@@ -80,9 +81,9 @@ def check_in(
     message: str = "",
     output: str = "",
 ) -> CheckIn:
-    """Record a check-in. The end of a run belongs to the start with the same id or, without an id, to the latest start.
+    """Record a check-in. The end of a run is matched with the start that has the same id, or with the latest start.
 
-    `output` is the text that the job printed, without personal data. It is stored with the run.
+    `output` is the text that the job printed, without personal data. The text is stored with the run.
     """
     run = _find_run(heartbeat, check_in_id)
     if run is None:
@@ -92,7 +93,7 @@ def check_in(
         ):  # In Sentry's protocol, the nil UUID stands for the latest run.
             run.check_in_id = check_in_id
     elif status is CheckInStatus.RUNNING and run.finished_at:
-        return run  # The message about the start was repeated or arrived after the end of the run.
+        return run  # The start was reported twice, or its report arrived after the report of the end.
     run.status = status
     run.output = "\n".join(part for part in (run.output, output) if part)[:MAX_OUTPUT_CHARS]
     if status is not CheckInStatus.RUNNING:
@@ -213,7 +214,7 @@ def _new_heartbeat(
 def parse_config(config: object) -> tuple[dict[str, object], dict[str, str]]:
     """Convert Sentry's monitor_config to field values, and describe each invalid setting by its name.
 
-    Invalid settings are left out of the values. The field `config_problem` describes them; it is empty if there are
+    Invalid settings are left out of the values. The field `config_problem` describes them, and is empty if there are
     none.
     """
     fields: dict[str, object] = {}

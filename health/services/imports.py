@@ -10,7 +10,7 @@ BATCH_SIZE = 1_000
 
 
 def add_history(histories: Mapping[str, History]) -> int:
-    """Add hours and days to components by name, and return the number of added rows. Existing rows are kept."""
+    """Add hourly and daily results to components by name. Existing rows are kept. Return the number of added rows."""
     components = dict(Component.objects.filter(name__in=histories).values_list("name", "pk"))
     points = [
         Uptime(
@@ -33,7 +33,7 @@ def add_history(histories: Mapping[str, History]) -> int:
 
 
 def keep_ping_keys(keys: Mapping[str, uuid.UUID]) -> list[str]:
-    """Give heartbeats the ping URLs of the other system. Return the names of heartbeats whose URL is already in use."""
+    """Give heartbeats their ping URLs from the other system. Return the names of heartbeats whose URL is in use."""
     taken = []
     for name, key in keys.items():
         owner = Heartbeat.objects.filter(ping_key=key).first()

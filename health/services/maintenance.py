@@ -70,7 +70,7 @@ def _record_news(window: MaintenanceWindow, last: MaintenanceNotice | None, now:
 
 
 def _record_end(last: MaintenanceNotice, phase: Phase, now: datetime) -> None:
-    """Record that a deleted or hidden window has ended, with the title and times of its last notice."""
+    """Record the end of a window that was deleted or hidden, with the title and times of its last notice."""
     MaintenanceNotice.objects.create(
         window_number=last.window_number,
         at=now,

@@ -15,7 +15,7 @@ from health.models import ActiveUser, Latency, Series, SeriesKind, Tier, Value
 from health.queries.deliveries import series_name
 from health.signals import Activity, Counter, Delivery, Gauge, Measurement, Performance
 
-# An app that puts ids into names would create a series per id. Above this limit, measurements are recorded under OTHER.
+# An app that puts ids into names would create a series per id. Beyond this number of series, OTHER is used.
 MAX_SERIES_PER_APP = 2_000
 OTHER = "(other)"
 NAMES_PER_QUERY = 400

@@ -30,7 +30,7 @@ def update_alert_and_incident(
 ) -> None:
     """Report a failing component, or resolve the alert of a component that recovered. Call this inside a transaction.
 
-    Each failing result reports the problem, not only the first one after a status change. Therefore, a failure that
+    Each failing result reports the problem, not only the first result after a status change. Therefore, a failure that
     began during maintenance opens its alert as soon as the maintenance window has ended.
     """
     status = Status(component.status)
@@ -70,7 +70,7 @@ def _app(component: Component) -> dict[str, str]:
 
 
 def _host(component: Component) -> dict[str, str]:
-    """Return the host of a monitor as metadata of the alert."""
+    """Return the host of a monitor as metadata for the alert."""
     if component.kind != ComponentKind.MONITOR:
         return {}
     monitor = Monitor.objects.filter(pk=component.pk).only("url").first()
@@ -78,7 +78,7 @@ def _host(component: Component) -> dict[str, str]:
 
 
 def _references(component: Component) -> References:
-    """Return the orders that a failing check affects. Only some checks can find them."""
+    """Return the orders that a failing check affects, if the check defines `references`."""
     if component.kind != ComponentKind.CHECK or component.name not in health_checks:
         return References()
     find = health_checks.get(component.name).references

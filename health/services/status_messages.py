@@ -1,4 +1,4 @@
-"""Deliver messages to subscribers of the status page, as e-mails or as signed calls of webhooks, with retries."""
+"""Deliver messages to subscribers of the status page, as e-mails or as signed calls to webhooks, with retries."""
 
 import logging
 import smtplib
@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 
 RETRY_PAUSE = timedelta(minutes=5)
 SEND_LEASE = timedelta(minutes=2)
-MAX_ATTEMPTS = 3  # A refused e-mail, or the first call of a webhook, is tried this many times.
+MAX_ATTEMPTS = 3  # A refused e-mail, or the confirmation call to a webhook, has at most this number of attempts.
 BATCH_SIZE = 100
 MAX_SECONDS = 30.0  # A run occupies a worker, so it ends after this time.
 WEBHOOK_TIMEOUT_SECONDS = 5.0
@@ -48,7 +48,7 @@ class _MailServerFailed(Exception):
 def send_pending(*, now: datetime) -> dict[str, int]:
     """Send the e-mails that are due.
 
-    A refused e-mail is tried up to MAX_ATTEMPTS times. While the mail server does not work, each run tries only one
+    A refused e-mail is sent up to MAX_ATTEMPTS times. While the mail server does not work, each run tries only one
     e-mail. An e-mail fails when its news is older than MAX_UPDATE_AGE.
     """
     return _send_due(SubscriberKind.EMAIL, _send_mail, now=now)
@@ -193,7 +193,7 @@ def _call_webhook(mail: StatusMail, url: str, now: datetime) -> bool:
 def _payload(mail: StatusMail) -> dict[str, object]:
     links = _links(mail.subscriber)
     common = {
-        "id": f"status-{mail.pk}",  # All attempts have the same id.
+        "id": f"status-{mail.pk}",  # All attempts have the same id, by which receivers can ignore repeated calls.
         "page": {"name": StatusPage.current().name, "url": links["status_url"]},
         "unsubscribe_url": links["leave_url"],
     }

@@ -51,13 +51,13 @@ def decrypt_address(subscriber: Subscriber) -> str:
 
 
 def hash_address(address: str) -> str:
-    """Return a keyed hash of an address. It finds the row of an encrypted address."""
+    """Return a keyed hash of an address. The hash is used to find the row of an encrypted address."""
     return address_hashes(address)[0]
 
 
 @transaction.atomic
 def subscribe(address: str, *, now: datetime) -> None:
-    """Queue a confirmation e-mail, unless the address is confirmed or was sent one within CONFIRMATION_PAUSE."""
+    """Queue a confirmation e-mail, unless the address is confirmed or was sent an e-mail within CONFIRMATION_PAUSE."""
     subscriber, is_new = Subscriber.objects.get_or_create(
         address_hash=hash_address(address),
         defaults={"sealed_address": _encrypt(address.strip()), "asked_at": now},
@@ -72,7 +72,7 @@ def subscribe(address: str, *, now: datetime) -> None:
 
 @transaction.atomic
 def subscribe_webhook(url: str, *, now: datetime) -> str:
-    """Queue the call that confirms a webhook, and return the secret that signs its calls.
+    """Queue the call with the confirmation link to a webhook, and return the secret that signs all calls to it.
 
     Each subscription has its own secret, so that a second subscription of the same URL reveals nothing about the first.
     """
@@ -95,7 +95,7 @@ def confirm(token: str, *, now: datetime) -> bool:
 
 
 def unsubscribe(token: str) -> None:
-    """Delete the subscriber and all messages to this address."""
+    """Delete the subscriber that has this token, with all messages to this subscriber."""
     Subscriber.objects.filter(token=token).delete()
 
 
@@ -112,7 +112,7 @@ def queue_updates(*, now: datetime) -> int:
 
 
 def _queue(at: datetime, now: datetime, **news: IncidentUpdate | MaintenanceNotice) -> int:
-    """Queue the messages about one update or notice to the subscribers who confirmed their subscription before it."""
+    """Queue the messages about one update or notice to the subscribers who confirmed their subscription before `at`."""
     about = {f"mails__{name}": value for name, value in news.items()}
     missing = Subscriber.objects.confirmed().filter(confirmed_at__lte=at).exclude(**about)
     mails = [

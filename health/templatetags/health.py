@@ -13,7 +13,7 @@ register = template.Library()
 
 @register.simple_tag
 def uptime_bars(days: Sequence[Day], title: str = "") -> SafeString:
-    """Render an uptime history with one bar per day, with the oldest day first."""
+    """Render an uptime history as one bar per day, with the oldest day first."""
     return render_bars([(day.tone, day_in_words(day)) for day in days], title=title)
 
 

@@ -17,7 +17,7 @@ from health.caches.health import (
 )
 from health.verdict import Status
 
-# /health must respond within 200 ms. This leaves 80 ms for the rest of the request.
+# /health must respond within 200 ms. This timeout leaves 80 ms for the rest of the request.
 HEALTH_TIMEOUT_SECONDS = 0.12
 READINESS_TIMEOUT_SECONDS = 1.0
 # The format follows the RFC draft "Health Check Response Format for HTTP APIs" (draft-inadarei-api-health-check).
@@ -44,7 +44,7 @@ def livez(request: HttpRequest) -> HttpResponse:
 @never_cache
 @require_safe
 def readyz(request: HttpRequest) -> HttpResponse:
-    """Return 200 if the portal can serve requests: if the database works, and Redis, if it is configured."""
+    """Return 200 if the portal can serve requests, that is, if the database and, if configured, Redis work."""
     snapshot = readiness_cache.read(now=timezone.now(), timeout=READINESS_TIMEOUT_SECONDS)
     failing = [
         component.name

@@ -86,7 +86,7 @@ def _record(request: HttpRequest, heartbeat: Heartbeat | None, step: str) -> Htt
 def _outcome_of(step: str) -> tuple[CheckInStatus, str] | None:
     """Return the outcome that the last part of the URL stands for, with a message.
 
-    Return None if the part is unknown.
+    Return None if the last part is unknown.
     """
     match step:
         case "" | "0":

@@ -1,4 +1,4 @@
-"""Handle `POST /api/v1/signals/`, with which apps send batches of measurements, deliveries, gauges and so on."""
+"""Handle `POST /api/v1/signals/`, with which apps send batches of measurements, gauges and other signals."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""Serve the public status page. It requires no sign-in, scripts or session, and no database."""
+"""Serve the public status page, which requires no sign-in, no scripts, no session and no database."""
 
 import gzip
 import hashlib
@@ -32,7 +32,7 @@ from health.verdict import Status, Tone
 CACHE_SECONDS = 30
 CACHE_SECONDS_WHEN_STALE = 5
 LOGO_CACHE_SECONDS = 86400
-# If more components than this have no group, the page folds the working ones.
+# If more components than this have no group, the page folds the working components.
 MAX_UNGROUPED = 12
 HEADLINES = {
     Status.HEALTHY.value: (Tone.OK, "All systems operational"),
@@ -44,7 +44,7 @@ PARTIAL_OUTAGE = (Tone.WARNING, "Partial outage")
 
 @dataclass(frozen=True)
 class _Body:
-    """The body of a response. It is compressed when a client first requests compression."""
+    """The body of a response. The first request of a client that accepts compression compresses the body."""
 
     plain: bytes
 
@@ -95,7 +95,7 @@ def badge_slug(title: str) -> str:
 
 @require_safe
 def badge(request: HttpRequest, slug: str = "") -> HttpResponse:
-    """Return a badge with the overall status or, with a slug, the status of the public component with this title."""
+    """Return a badge with the overall status or, if `slug` is given, with the status of the component it stands for."""
     status, is_fresh = status_cache.read(now=timezone.now())
     label, shown = "status", status.status if status else ""
     if slug:
@@ -172,7 +172,7 @@ def _render(
     is_fresh: bool,
     render: Callable[[PublicStatus | None, bool], bytes],
 ) -> _Body:
-    """Render the status once, and return this body for all requests until the status changes."""
+    """Render the status, or return the last rendered body if the status has not changed since."""
     key = (status.made_at if status else None, is_fresh)
     known = _rendered.get(name)
     if known is None or known[0] != key:
@@ -228,7 +228,7 @@ def _context(status: PublicStatus | None, is_fresh: bool) -> dict[str, object]:
 
 
 def _context_of_group(group: PublicGroup) -> dict[str, object]:
-    """Return the components that the page shows, and those that it folds.
+    """Return the components of a group that the page shows, and the components that the page folds.
 
     If more than MAX_UNGROUPED components have no group, the working ones are folded. The template folds a titled group
     as a whole while all of its components work.
@@ -243,7 +243,7 @@ def _context_of_group(group: PublicGroup) -> dict[str, object]:
 def _respond(request: HttpRequest, body: _Body, content_type: str, is_fresh: bool) -> HttpResponse:
     """Return the body with caching headers, or a 304 if the client has this body.
 
-    It is compressed if the client accepts that.
+    The body is compressed if the client accepts compression.
     """
     is_packed = accepts_gzip(request.headers.get("Accept-Encoding", ""))
     response = HttpResponse(body.compressed if is_packed else body.plain, content_type=content_type)

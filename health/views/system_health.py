@@ -138,7 +138,7 @@ def dismiss_first_steps(request: HttpRequest) -> HttpResponse:
 @admin.site.admin_view
 @require_safe
 def uptime_page(request: HttpRequest) -> HttpResponse:
-    """Show the uptime of every component. The widget shows only the first components."""
+    """Show the uptime of every component. The widget about uptime shows only the first components."""
     pages = Paginator(list_worst_first(limit(Component.objects.in_use())), UPTIME_PAGE_SIZE)
     page = pages.get_page(request.GET.get("page", "1")[:9])
     context = {
@@ -207,7 +207,7 @@ def render_cards(
 def render_card(found: Widget, context: WidgetContext, span: TimeRange) -> SafeString:
     """Render the card of a widget.
 
-    Return "" if there is nothing to show; if the data is unavailable, the card retries.
+    Return "" if there is nothing to show. If the data is unavailable, return a card that reloads itself later.
     """
     started = time.perf_counter()
     try:

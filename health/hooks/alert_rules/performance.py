@@ -71,7 +71,7 @@ def slow_response(since: datetime, until: datetime) -> Measured:
     cadence=Cadence.PERFORMANCE,
 )
 def very_slow_response(since: datetime, until: datetime) -> Measured:
-    """Return a reading for every series that is not clear. A missing series had no call above the clear threshold."""
+    """Return a reading for every series with slow calls. In all other series, no call exceeded the clear threshold."""
     above_ms = min(MIN_SLOW_CALL_MS, limits_of(VERY_SLOW).effective_clear_threshold())
     return list(_slowest((SeriesKind.FUNCTION, SeriesKind.REQUEST), since, until, above_ms))
 

@@ -3,7 +3,7 @@
 The burn rate must exceed the threshold in two windows: the long window shows that the loss is significant, and the
 short window shows that it continues. See https://sre.google/workbook/alerting-on-slos/.
 
-An outage already has its own alert. The two faster rules therefore ignore outages, and cover components that fail
+An outage already has its own alert. The two faster rules therefore ignore outages. They cover components that fail
 intermittently but never count as down. The slow rule covers the whole budget, including outages.
 """
 
@@ -44,7 +44,7 @@ def _burn_rates(
         metadata: dict[str, object] = {"app": app} if app else {}
         labels = (("component", component.name),)
         if component.status == Status.UNHEALTHY:
-            # The outage has its own alert. An alert about the budget that is already open stays open during the outage.
+            # The outage has its own alert, so no budget alert opens. A budget alert that is already open stays open.
             readings.append(Reading(None, labels=labels, metadata=metadata))
             continue
         in_long, in_short = over_long.get(component.pk), over_short.get(component.pk)

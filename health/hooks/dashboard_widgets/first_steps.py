@@ -19,7 +19,7 @@ class StepLine:
     "health.first_steps",
     title="First steps",
     template="health/_widget_first_steps.html",
-    refresh=10,  # With a short interval, the user soon sees the first error.
+    refresh=10,  # The interval is short, so that the user soon sees that the first error has arrived.
     order=12,
     size="wide",
     tab=Tab.TOP,

@@ -22,13 +22,13 @@ from health.queries.marks import list_marks
 log = logging.getLogger(__name__)
 
 MAX_LISTED_MARKS = 8
-_MULTIPLE = 3  # A change by at least this factor is shown as a multiple instead of a percentage.
+_MULTIPLE = 3  # A change by at least this factor is shown as a factor instead of a percentage.
 _NOTABLE_CHANGE = 0.2  # A smaller change is shown in a neutral color.
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """The change since the same hour of last week in words, with the tone of an improvement or a deterioration."""
+    """The change from the same hour of last week in words, with a tone that shows if it is an improvement."""
 
     text: str
     before: str

@@ -58,7 +58,7 @@ def response_times(context: WidgetContext) -> dict[str, object]:
             times=list(slots),
             series=lines,
             unit="ms",
-            # A threshold far above all values would flatten the lines of the chart.
+            # The threshold is drawn only if it is near the values, because the lines would otherwise be flat.
             thresholds=[Threshold(SLOW_MS, "slow: 3 s", "warning")]
             if highest > SLOW_MS / 3
             else [],
@@ -112,7 +112,7 @@ def _to_percent(share: float | None) -> float | None:
 
 
 def _state(summary: latencies.LatencySummary) -> str:
-    """Return the state, with the limits of the alert rules: 5 % of failures, or SLOW_MS on average."""
+    """Return the state by the limits of the alert rules, which are 5 % of failures and a mean duration of SLOW_MS."""
     if (summary.failure_share or 0) > MAX_FAILURE_SHARE:
         return "failing"
     return "degraded" if (summary.mean_ms or 0) > SLOW_MS else "healthy"
