@@ -130,8 +130,8 @@ Measured = float | int | Reading | Iterable[Reading] | None
 Measure = Callable[[datetime, datetime], Measured]
 
 
-# The function takes the labels of an alert and the time of its breach. It returns further problems, for example the
-# error groups whose events the rule counted.
+# The function takes the labels of an alert, and the start and end of its problem. It returns further problems, for
+# example the error groups whose events the rule counted.
 FindProblems = Callable[[Mapping[str, str], datetime, datetime], Iterable[Problem]]
 
 

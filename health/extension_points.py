@@ -234,7 +234,7 @@ class OverviewFigure:
     # This widget shows the details. The figure links to the page of the widget instead of `url_name`.
     widget: str
     describe_warning: Callable[[datetime], str] | None
-    respects_apps: bool  # The function reads all rows of apps through `app_access.limit`.
+    respects_apps: bool  # If True, `read` reads all rows of apps through `app_access.limit`.
 
     @property
     def is_visible(self) -> bool:

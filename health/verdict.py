@@ -51,7 +51,7 @@ class Result:
 
 @dataclass(frozen=True)
 class State:
-    """The status of a component since a given time, the newest result, and the number of results that contradict it."""
+    """The status of a component, its start, the newest result, and the number of results that contradict the status."""
 
     status: Status
     since: datetime

@@ -14,7 +14,7 @@ from alerts.models import AlertType, Channel
 from core.lib import outbound
 from core.lib.forms import Checkboxes
 
-# These kinds interrupt people: a new channel gets only critical types, unless staff choose others.
+# These kinds interrupt people. A new channel of such a kind gets only critical types, unless staff choose others.
 INTERRUPTING_KINDS = ("sms", "voice", "pagerduty")
 
 
@@ -23,7 +23,7 @@ def form_field_name(field_name: str) -> str:
 
 
 class ChannelForm(forms.ModelForm[Channel]):
-    """The base of the forms of all kinds. A form never shows a saved secret; an empty input keeps the secret."""
+    """The base class of the channel forms. A form never shows a saved secret; an empty input keeps the secret."""
 
     kind: ClassVar[str]  # `build_form` sets this.
 

@@ -3,7 +3,7 @@
 The wiki lists the services and their URLs: https://github.com/caronc/apprise/wiki
 
 apprise runs in a process of its own, which can connect only to a guarded proxy in this process. Its plugins make their
-requests themselves, and could otherwise reach private addresses, through redirects or changed DNS records, too.
+requests themselves. Without the proxy, redirects or changed DNS records could lead them to private addresses.
 """
 
 import json

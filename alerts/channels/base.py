@@ -139,8 +139,8 @@ class Field:
     is_required: bool = True
     setting: str = ""
     is_flag: bool = False  # The input is a checkbox, whose value is "True" or empty.
-    is_url: bool = False  # Staff may not enter a private address.
-    is_shown: bool = True  # If it is False, the value is read only from the settings.
+    is_url: bool = False  # The value is a URL. Staff may not enter a private address.
+    is_shown: bool = True  # If this is False, the value is read only from the settings.
     default: str = ""
     help: str = ""
     # This function checks an `is_url` field whose value is not an HTTP URL. The function raises ForbiddenAddress for
@@ -157,7 +157,7 @@ class Transport(ABC):
     fields: ClassVar[tuple[Field, ...]]
     # This is "email" or "phone" if people can be recipients, or "" if the configuration contains the address.
     contact_field: ClassVar[str] = ""
-    # If True, each address gets its own message. Otherwise, a retry would send the message again to addresses that
+    # If True, each address gets a separate message, so that a retry does not send the message again to addresses that
     # already received it.
     sends_individually: ClassVar[bool] = False
     sends_acknowledgments: ClassVar[bool] = False

@@ -1,4 +1,4 @@
-"""Send webhooks: a signed JSON POST to any program."""
+"""Send notifications as signed JSON to any program that receives webhooks."""
 
 import hashlib
 import hmac

@@ -35,7 +35,7 @@ from core.lib.continuous import Control
 log = logging.getLogger(__name__)
 
 MAX_SENDS_PER_CHANNEL = 4
-# This limit applies to one node. It is enough for 16 channels that stop responding at the same time.
+# This limit applies to one node. It is reached only if 16 channels stop responding at the same time.
 MAX_SENDS = 64
 POLL_SECONDS = 0.2
 DATABASE_RETRY_SECONDS = 2.0

@@ -59,7 +59,7 @@ def merge_related(leader: Notification, message: Message, *, now: datetime) -> M
         return message
     candidates = _list_candidates(leader, MERGED_KINDS if is_firing else (MessageKind.RESOLVED,))
     related = [one.pk for one in candidates if is_related(one, message.causes)][:MAX_MEMBERS]
-    # Another node may have claimed some of these messages in the meantime.
+    # Another node may have claimed some of these messages in the meantime. Only messages that still wait are merged.
     Notification.objects.filter(
         pk__in=related, state=NotificationState.WAITING, attempt_count=0
     ).update(state=NotificationState.MERGED, merged_into=leader)

@@ -137,7 +137,7 @@ def reopen(alert: SystemAlert, problem: Problem, *, now: datetime) -> bool:
         "reopen_count": alert.reopen_count + 1,
     }
     try:
-        # The update fails if another worker has created a new alert with this key.
+        # If another worker has created a new alert with this key, the update raises IntegrityError.
         with transaction.atomic():
             if not transition(alert, **fields):
                 return False

@@ -97,7 +97,7 @@ def run_checks(request: HttpRequest) -> HttpResponse:
     if is_ratelimited(request, group="alerts.run", key="user", rate="6/m", increment=True):
         messages.warning(request, "The limit of 6 runs per minute was reached. Try again shortly.")
         return redirect(get_safe_next_url(request))
-    with reading_as(None):  # The check results concern every app.
+    with reading_as(None):  # The checks concern every app, not only the apps that the user may see.
         result = services.run_all_checks(now=timezone.now())
     text = f"All checks ran. {result.evaluation}. Unread alerts: {result.unread_count}."
     (messages.warning if result.evaluation.failed else messages.success)(request, text)

@@ -39,7 +39,7 @@ def run_checks(request: HttpRequest, app: ClientApp | None) -> HttpResponse:
         return too_many_requests(
             f"the limit of {MAX_RUNS_PER_MINUTE} runs per minute was reached", verdict.retry_after
         )
-    with reading_as(None):  # The check results concern every app.
+    with reading_as(None):  # The checks concern every app, not only the calling app.
         result = services.run_all_checks(now=timezone.now())
     visible = set(limit(SystemAlert.objects.filter(pk__in=[one.pk for _, one in result.changes])))
     return json_response(

@@ -32,7 +32,7 @@ def check_address(url: str) -> None:
     try:
         if not may_use_port(kind, port_of(url), settings.DENIED_PORTS):
             guard.check_port(port_of(url))
-        # For DNS, the portal connects only to the name server of the address.
+        # For DNS, the portal connects only to a name server, and never to the host in the address.
         if kind is not MonitorType.DNS:
             guard.check_host(urlsplit(url).hostname or "")
     except outbound.ForbiddenAddress as error:

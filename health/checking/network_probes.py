@@ -120,7 +120,7 @@ def _is_answered(connection: socket.socket, family: int, payload: bytes, seconds
         except TimeoutError:
             return False
         if family == socket.AF_INET and connection.type == socket.SOCK_RAW and packet:
-            # The packet of a raw socket begins with the IP header.
+            # The packet of a raw socket begins with the IP header, which is skipped here.
             packet = packet[(packet[0] & 0x0F) * 4 :]
         if packet[:1] == bytes([_ECHO_REPLY[family]]) and packet[8:] == payload:
             return True

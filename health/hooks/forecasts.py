@@ -43,7 +43,7 @@ def error_budgets(now: datetime) -> Iterator[Forecast]:
 
 @forecast_source("health.database")
 def database(now: datetime) -> Iterator[Forecast]:
-    """Yield the times at which the disk is full, if the database is on this machine, and the plan limit is reached."""
+    """Yield the times at which the database will fill the disk, if it is on this machine, and reach the plan limit."""
     free, size, course = free_disk_bytes(), database_size_bytes(), load_course(now=now)
     if free is not None:
         trend = forecast_size(course, limit=size + free, now=now)

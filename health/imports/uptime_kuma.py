@@ -103,7 +103,7 @@ def _read_database(path: Path, *, now: datetime) -> Imported:
 def _read_history(
     connection: sqlite3.Connection, tables: set[str], monitor_id: int, now: datetime
 ) -> History:
-    """Return the history by hours and days. If version 2 stored no statistics, it is computed from single results."""
+    """Return the history by hours and days, from the statistics of version 2 or else from single results."""
     found: History = {}
     for tier, table in ((Tier.HOUR, "stat_hourly"), (Tier.DAY, "stat_daily")):
         if table not in tables:

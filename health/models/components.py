@@ -84,7 +84,7 @@ class ComponentQuerySet(models.QuerySet["Component"]):
 
 
 class Component(models.Model):
-    """An object that can be up or down. `status` changes only after several results; `last_*` has the newest result."""
+    """An object that can be up or down. `status` ignores brief changes, and `last_*` describes the newest result."""
 
     kind = models.CharField(max_length=20, choices=ComponentKind)
     name = models.SlugField(max_length=100, unique=True)

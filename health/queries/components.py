@@ -42,7 +42,7 @@ def silence_url(component: Component) -> str:
 
 
 def list_worst_first(components: QuerySet[Component], *, at_least: int | None = None) -> list[int]:
-    """Return the ids of components, sorted by status, required first, public first, kind, and title.
+    """Return the ids of components: worst status first, then required and public components, then by kind and title.
 
     If `at_least` is given, the list may end as soon as it has this length. Titles are sorted in Python, because numbers
     in titles are sorted by value. A page shows only a few of thousands of components. Therefore, only the columns for

@@ -12,7 +12,7 @@ INCIDENT = "incident"
 
 
 def describe_incident(incident: Incident, *, now: datetime, url: str) -> Description:
-    """Return the incident with its problems, among them those of the alerts about its component during the incident."""
+    """Return the incident with its problems, including the problems of alerts about its component in this time."""
     until = incident.resolved_at or now
     problems = [Problem(INCIDENT, incident.pk)]
     if incident.component is not None:
@@ -34,6 +34,6 @@ def describe_incident(incident: Incident, *, now: datetime, url: str) -> Descrip
 
 
 def incident_impact(incident: Incident, *, now: datetime, url: str) -> Summary:
-    """Return the cost of the incident: exact figures from its references, and an estimate for its duration."""
+    """Return the cost of the incident: exact figures from references, and an estimate for the time of the incident."""
     description = describe_incident(incident, now=now, url=url)
     return summarize(INCIDENT, incident.pk, description, now=now, is_estimated=True)

@@ -146,7 +146,7 @@ class SeriesLatency:
 def rank_series(
     kind: str, since: datetime, until: datetime, *, limit: int = 8
 ) -> list[SeriesLatency]:
-    """Return the series of a kind with the most failures first, and then those with the longest total duration.
+    """Return the first `limit` series of a kind, sorted by failures and then by total duration, highest first.
 
     The environments of an app are combined.
     """

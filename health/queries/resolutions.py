@@ -40,7 +40,10 @@ def resolution_for(span: timedelta) -> Resolution:
 
 
 def value_resolution_for(span: timedelta) -> Resolution:
-    """Return the resolution for a chart of counters or gauges. It is coarser, because more series are read."""
+    """Return the resolution for a chart of counters or gauges.
+
+    The slots are longer than in a chart of durations, because many more series are read.
+    """
     if span <= timedelta(hours=2):
         return Resolution(Tier.MINUTE, timedelta(minutes=1))
     if span <= timedelta(days=8):

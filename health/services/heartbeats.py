@@ -158,7 +158,7 @@ def _record_missed(heartbeat: Heartbeat, now: datetime) -> None:
         expected_at=heartbeat.expected_after(now)
     )
     if not updated or due is None:
-        return  # The job has checked in in the meantime.
+        return  # The job has checked in in the meantime, so no run was missed.
     CheckIn.objects.create(
         heartbeat=heartbeat, status=CheckInStatus.MISSED, at=due, finished_at=now
     )

@@ -1,4 +1,4 @@
-// Wall mode: show one problem at a time, each for ten seconds. Without scripts, all are shown one below the other.
+// Show one problem at a time in wall mode, each for ten seconds. Without scripts, all problems are shown in a list.
 "use strict";
 (() => {
   const SECONDS = 10;
@@ -9,6 +9,6 @@
     slides.forEach((slide, at) => { slide.hidden = at !== shown; });
   };
   show();
-  document.addEventListener("htmx:afterSettle", show); // a refreshed card continues with the same place
+  document.addEventListener("htmx:afterSettle", show); // A refreshed card continues with the same problem.
   setInterval(() => { shown += 1; show(); }, SECONDS * 1000);
 })();
