@@ -140,7 +140,9 @@ class PublicPage(msgspec.Struct):
 
     name: str = DEFAULT_NAME
     home_url: str = ""
-    logo_version: str = ""  # The version changes when the logo changes, and is "" if there is no logo.
+    logo_version: str = (
+        ""  # The version changes when the logo changes, and is "" if there is no logo.
+    )
     accent_color: str = ""
     dark_accent_color: str = ""
 

@@ -93,7 +93,9 @@ def check_in(
         ):  # In Sentry's protocol, the nil UUID stands for the latest run.
             run.check_in_id = check_in_id
     elif status is CheckInStatus.RUNNING and run.finished_at:
-        return run  # The start was reported twice, or its report arrived after the report of the end.
+        return (
+            run  # The start was reported twice, or its report arrived after the report of the end.
+        )
     run.status = status
     run.output = "\n".join(part for part in (run.output, output) if part)[:MAX_OUTPUT_CHARS]
     if status is not CheckInStatus.RUNNING:
