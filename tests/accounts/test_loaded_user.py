@@ -1,4 +1,4 @@
-"""Test that the middleware reports the user of a request without loading it."""
+"""Test that `loaded_user` returns the user of a request only if a view has loaded the user already."""
 
 import pytest
 from django.contrib.auth.models import User

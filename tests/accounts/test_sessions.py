@@ -1,4 +1,4 @@
-"""Test the list of a person's sessions, and signing out elsewhere."""
+"""Test that users see a list of their sessions and can end the sessions in other browsers."""
 
 from datetime import datetime, timedelta
 

@@ -24,7 +24,7 @@ RATE_LIMIT_SECONDS = 5
 
 
 class Provider:
-    """A webhook receiver that works, hangs or refuses, and stores what it accepts."""
+    """A webhook receiver that accepts and stores messages, or that hangs or refuses them, as `mode` says."""
 
     def __init__(self, mode: str = "") -> None:
         self.mode = mode
@@ -62,7 +62,7 @@ class Provider:
 class Reported:
     title: str
     is_critical: bool
-    at: float  # The alert opened at this value of time.time().
+    at: float  # The alert was opened at this value of time.time().
 
 
 @dataclass
@@ -75,15 +75,16 @@ class Scenario:
     reported: list[Reported] = field(default_factory=list)
 
     def prepare(self, *, max_per_minute: int) -> None:
-        """Add the channels and wait for the workers."""
+        """Add the channels, and wait until the process that delivers messages runs."""
         urls = {name: f"{p.server.url}/hook" for name, p in self.providers.items()}
         self._act("add_channels", urls=urls, max_per_minute=max_per_minute)
         self.portal.wait_for(self._find_loops, what="the delivery process")
 
     def report_alerts(self, count: int, *, seconds: float, kills_at: tuple[int, ...] = ()) -> None:
-        """Open all alerts within this time.
+        """Open `count` alerts within `seconds`.
 
-        Kill a process after each of the given numbers, and all processes after the last one.
+        After each alert whose number is in `kills_at`, kill the delivery process; after the last of these alerts, kill
+        all processes of the worker cluster.
         """
         arguments = {"critical_every": CRITICAL_EVERY, "pause_seconds": seconds / count}
         for number, line in enumerate(self._results("report", count=count, **arguments)):
@@ -99,13 +100,13 @@ class Scenario:
             os.kill(self.portal.wait_for(self._find_loops, what="the process"), signal.SIGKILL)
 
     def _find_loops(self) -> int:
-        """Return the id of the process that evaluates and delivers, or 0."""
+        """Return the id of the process that evaluates rules and delivers messages, or 0 if it is not running."""
         return next(
             (pid for pid in self.serving.descendants() if name(pid) == "opsportal loops"), 0
         )
 
     def wait_for_healthy_channels(self, seconds: float = 120) -> None:
-        """Wait until the channels that work have nothing to send."""
+        """Wait until all messages for the healthy channels have been delivered."""
         self.portal.wait_for(
             lambda: self._count_unfinished(*HEALTHY) == 0,
             seconds,
@@ -113,7 +114,7 @@ class Scenario:
         )
 
     def repair(self, seconds: float = 180) -> None:
-        """Repair all providers and channels, and wait until nothing is left to send."""
+        """Repair all providers and channels, and wait until all messages have been delivered."""
         for provider in self.providers.values():
             provider.repair()
         self._act("repair")
@@ -152,7 +153,7 @@ class Scenario:
     # --- what was received --------------------------------------------------------------------------
 
     def received(self, channel: str) -> list[tuple[str, str, str, float]]:
-        """Return the key, kind, title and time of every message that the channel accepted."""
+        """Return the key, kind, title and arrival time of every message that the channel accepted."""
         if channel != "email":
             return list(self.providers[channel].accepted)
         found = []
@@ -168,12 +169,12 @@ class Scenario:
         return [title for _, one, title, _ in self.received(channel) if one == kind]
 
     def announced(self, channel: str) -> set[str]:
-        """Return the titles of the reported alerts that had a message of their own in the channel."""
+        """Return the titles of the reported alerts about which the channel received a separate message."""
         known = {alert.title for alert in self.reported}
         return known & set(self.titles(channel, "triggered"))
 
     def grouped(self, channel: str) -> set[str]:
-        """Return the titles of the reported alerts that storm messages of the channel count."""
+        """Return the titles of the reported alerts that the channel's storm messages include in their counts."""
         return {
             f"Problem {key.removeprefix('problem-'):0>3}"
             for (key,) in self.portal.rows(
@@ -185,7 +186,10 @@ class Scenario:
         }
 
     def wait_for_storm_message(self, channel: str, count: int) -> None:
-        """Wait for the storm message that counts at least this many alerts, because health may report one more."""
+        """Wait for a storm message about at least `count` alerts.
+
+        The message may count one more, because a health check may also open an alert.
+        """
         self.portal.wait_for(
             lambda: any(
                 int(found.group(1)) >= count
@@ -196,7 +200,7 @@ class Scenario:
         )
 
     def interrupted_keys(self) -> set[str]:
-        """Return the keys of messages with an attempt that has no recorded result."""
+        """Return the idempotency keys of the messages that had an attempt without a recorded result."""
         return {
             key
             for (key,) in self.portal.rows(
@@ -214,7 +218,7 @@ def scenario(
     max_per_minute: int,
     manage: Sequence[str] = ("manage.py",),
 ) -> Iterator[Scenario]:
-    """Prepare the scenario. The portal needs `environment(mail)`."""
+    """Prepare the scenario. The portal must have been created with the settings that `environment(mail)` returns."""
     providers = {"healthy": Provider(), **{name: Provider(mode) for name, mode in BROKEN.items()}}
     actions = subprocess.Popen(
         [sys.executable, "-m", "tests.alerts.outage_actions"],

@@ -63,7 +63,7 @@ def only_test_rules() -> Iterator[None]:
 
 @pytest.fixture
 def gauge(db: None, only_test_rules: None) -> Gauge:
-    """Register a critical rule that is breached above 5 errors and clear at 4."""
+    """Register a critical rule that is breached if there are more than 5 errors, and cleared at 4 errors."""
     gauge = Gauge("test.gauge")
     alert_rule(
         gauge.name,
@@ -138,7 +138,7 @@ Make = Callable[..., Channel]
 
 @pytest.fixture
 def channel() -> Make:
-    """Return a function that creates a channel and makes it the only one for alerts of the gauge."""
+    """Return a function that creates a channel, and makes it the only one to which the gauge's alerts are sent."""
 
     def make(kind: str, **config: str) -> Channel:
         made, _ = Channel.objects.update_or_create(

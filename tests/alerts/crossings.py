@@ -1,4 +1,4 @@
-"""Define for each registered rule: values at its threshold, values that cross it, and what ends the alert."""
+"""Define, for each registered rule, values at its threshold, values that cross it, and what ends the alert."""
 
 import itertools
 from collections.abc import Callable, Sequence
@@ -59,7 +59,7 @@ _numbers = itertools.count(1)
 
 
 def groups(count: int) -> Act:
-    """Create error groups that were first seen now."""
+    """Return an act that creates `count` error groups that are first seen at its time."""
 
     def act(app: ClientApp, now: datetime) -> None:
         for _ in range(count):
@@ -103,7 +103,7 @@ def unfinished_payment(age: timedelta) -> Act:
 
 
 def failed_debit(status: str) -> Act:
-    """Create a payment whose debit failed; with the status `succeeded`, it was then paid in another way."""
+    """Create a payment whose bank debit failed. If `status` is "succeeded", the buyer then paid in another way."""
     return lambda app, now: make_payment(app=app, now=now, status=status, debit_failed_at=now)
 
 
@@ -122,7 +122,7 @@ def events_are_processed(app: ClientApp, now: datetime) -> None:
 
 
 def hold(expired: timedelta) -> Act:
-    """Create a hold that has expired and was not released."""
+    """Create a hold that expired `expired` ago and was not released."""
     return lambda app, now: Reservation.objects.create(
         app=app,
         idempotency_key=f"hold-{next(_numbers)}",
@@ -170,7 +170,7 @@ def answers(good: int, bad: int) -> Act:
 
 
 def nothing(app: ClientApp, now: datetime) -> None:
-    """Do nothing, because the problem ends when its window has passed."""
+    """Do nothing, because the problem ends when the window of its rule has passed."""
 
 
 @dataclass(frozen=True)
@@ -179,7 +179,7 @@ class Crossing:
     threshold: float
     under: Act
     over: Act
-    later: timedelta = timedelta(hours=2)  # The problem has ended after this time.
+    later: timedelta = timedelta(hours=2)  # After this time, the problem has ended.
     end: Act = nothing
 
 

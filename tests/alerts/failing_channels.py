@@ -1,4 +1,4 @@
-"""Create alerts to deliver, and the channel that fails to deliver them."""
+"""Create alerts, and make the Slack channel that delivers them hang."""
 
 import threading
 from datetime import timedelta

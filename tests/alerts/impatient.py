@@ -1,4 +1,4 @@
-"""Run manage.py with shorter waits between storm messages and for providers, so that tests need not wait for them."""
+"""Run manage.py with a shorter interval between storm messages and a shorter timeout for providers, to save time."""
 
 import os
 import sys

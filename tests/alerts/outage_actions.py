@@ -24,7 +24,7 @@ from alerts.models import Channel  # noqa: E402
 
 
 def add_channels(urls: Mapping[str, str], max_per_minute: int) -> Iterator[None]:
-    """Send alerts of every type to the e-mail channel and to a webhook for each of the addresses."""
+    """Send alerts of every type to the e-mail channel, and to a webhook channel for each URL in `urls`."""
     Channel.objects.exclude(name="email").delete()
     Channel.objects.update(gets_every_type=True, max_per_minute=max_per_minute)
     for name, url in urls.items():
@@ -41,7 +41,7 @@ def add_channels(urls: Mapping[str, str], max_per_minute: int) -> Iterator[None]
 def report(
     count: int, critical_every: int, pause_seconds: float
 ) -> Iterator[tuple[str, bool, float]]:
-    """Open alerts. Yield the title, whether it is critical, and the time of each."""
+    """Open `count` alerts. For each, yield its title, True if it is critical, and the time at which it was opened."""
     for number in range(count):
         title, is_critical = f"Problem {number:03}", number % critical_every == 0
         services.report_problem(
@@ -64,7 +64,7 @@ def clear(count: int) -> Iterator[None]:
 
 
 def repair() -> Iterator[None]:
-    """Enable the revoked channel, and let failing ones be probed now."""
+    """Enable the revoked channel, and let the portal probe failing channels at once."""
     services.enable_channel(Channel.objects.get(name="revoked"), now=timezone.now())
     Channel.objects.exclude(retry_at=None).update(retry_at=timezone.now())
     yield from ()

@@ -1,4 +1,4 @@
-"""Test notification services through apprise, each with its protocol on loopback, and the limits of apprise."""
+"""Test notification services that apprise calls, each with its protocol on loopback, and the limits set for apprise."""
 
 import base64
 import json
@@ -23,7 +23,7 @@ TITLE = "[high] Gate <north> is slow & sad"
 
 
 def text_of(received: Received) -> str:
-    """Return all texts of a JSON or form body without escapes, because each service names its fields differently."""
+    """Return the whole JSON or form body without escapes, because each service names its fields differently."""
     try:
         content = json.loads(received.body)
     except ValueError:
@@ -136,7 +136,8 @@ def test_service_gets_the_message_in_its_own_protocol(
 
     shown = " ".join(text_of(received) for received in fake.requests)
     assert "is slow" in shown
-    assert "/admin/alerts/7/" in shown  # Some services escape the dots for Markdown.
+    # Only the path is compared, because some services escape the dots of the host for Markdown.
+    assert "/admin/alerts/7/" in shown
 
 
 def test_resolution_is_a_success(channel: Make, fake: FakeHTTP) -> None:

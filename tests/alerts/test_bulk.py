@@ -1,4 +1,4 @@
-"""Test bulk actions in the inbox: all matching alerts, groups of alerts, undo, and the search line."""
+"""Test bulk actions in the inbox on all matching alerts and on groups of alerts, their undo, and the search line."""
 
 import json
 from datetime import timedelta
@@ -27,7 +27,7 @@ def owner(client: Client) -> Client:
 
 
 def act(client: Client, action: str, **sent: object) -> dict[str, str]:
-    """Post a bulk action as htmx does, and return the message with the URL of its undo."""
+    """Post a bulk action as htmx does. Return the message that the page shows, with the URL that undoes the action."""
     answer = client.post(f"{INBOX}act/", {"action": action, **sent}, headers={"HX-Request": "true"})
     assert answer.status_code == 204
     events = json.loads(answer["HX-Trigger"])
@@ -41,7 +41,7 @@ def states() -> list[str]:
 
 
 def make_many(count: int, **fields: object) -> list[SystemAlert]:
-    """Create alerts without the work of opening each of them."""
+    """Create `count` alerts quickly, by copying the row of the first one."""
     first = make_alert(**fields)
     copies = []
     for number in range(1, count):

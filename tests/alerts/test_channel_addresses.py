@@ -45,7 +45,8 @@ def test_urls_entered_by_staff_cannot_reach_private_addresses(
     with pytest.raises(DeliveryFailed, match="not a public address") as failure:
         send(made)
 
-    assert not failure.value.is_permanent  # Staff may allow the address or change it.
+    # The failure is not permanent, because staff may allow the address or change it.
+    assert not failure.value.is_permanent
     assert fake.requests == []
 
 

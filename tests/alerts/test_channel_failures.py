@@ -1,4 +1,4 @@
-"""Test channels that hang or fail: nothing is lost, and no other channel waits."""
+"""Test that no message is lost when a channel hangs or fails, and that no other channel waits for it."""
 
 import threading
 from concurrent.futures import Future, ThreadPoolExecutor

@@ -1,4 +1,4 @@
-"""Test many alerts while one channel hangs, three refuse, and workers are killed: nothing is lost or doubled."""
+"""Test that no message is lost or sent twice while one channel hangs, three refuse, and workers are killed."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -24,7 +24,7 @@ def test_nothing_is_lost_doubled_or_out_of_order_while_channels_fail_and_workers
         everything = {alert.title for alert in outage.reported}
         outage.wait_for_healthy_channels()
 
-        # The healthy channels have all messages although the other channels are broken.
+        # The healthy channels must receive all messages although the other channels are broken.
         for channel in HEALTHY:
             assert critical <= outage.announced(channel), channel
             assert outage.announced(channel) | outage.grouped(channel) == everything, channel
@@ -51,7 +51,8 @@ def test_nothing_is_lost_doubled_or_out_of_order_while_channels_fail_and_workers
         interrupted = outage.interrupted_keys()
         for channel, provider in outage.providers.items():
             counts = Counter(key for key, *_ in provider.accepted)
-            # A message whose process was killed between sending and recording is sent again, with the same key.
+            # If a process is killed after it sends a message and before it records the result, the portal sends the
+            # message again with the same key.
             assert {key for key, count in counts.items() if count > 1} <= interrupted, channel
             kinds: dict[str, list[str]] = {}
             for _, kind, title, _ in provider.accepted:

@@ -215,7 +215,8 @@ def resend(channel: Make, fake: FakeHTTP, settings: Settings) -> FakeHTTP:
 def test_a_retry_has_the_same_idempotency_key_and_a_resend_a_new_one(
     gauge: Gauge, resend: FakeHTTP
 ) -> None:
-    resend.drop()  # The e-mail may have been accepted before the connection was dropped.
+    # Resend may have accepted the e-mail before the connection was dropped, so the retry must have the same key.
+    resend.drop()
     gauge.evaluate(6, now=NOON)
     deliver(NOON)
     deliver(NOON + MINUTE)

@@ -1,4 +1,4 @@
-"""Test running all checks by API and command, the alerts_test command, and the watchdog."""
+"""Test the API and the command that run all checks, the alerts_test command, and the watchdog."""
 
 from datetime import timedelta
 

@@ -1,4 +1,4 @@
-"""Test that a cooldown delays the second announcement of a problem, but not more severe news or resolutions."""
+"""Test that a cooldown delays messages about problems that return, unless they are worse, and delays no resolution."""
 
 from datetime import datetime, timedelta
 

@@ -1,4 +1,4 @@
-"""Test the decisions about a problem, one verdict after another."""
+"""Test the decisions about a problem while its verdicts arrive one after another."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -57,7 +57,7 @@ def test_evaluations_less_than_a_slot_apart_are_one_and_its_last_verdict_counts(
     assert (early.recent, on_time.recent) == ("bcc", "bcbc")
     assert (
         timedelta(seconds=50) == EVALUATION_SLOT
-    )  # The sweep each minute is never taken for the same slot.
+    )  # Two sweeps are a minute apart, so they never fall into the same slot.
 
 
 def test_a_clock_that_is_set_back_a_little_counts_no_breach_twice() -> None:
@@ -187,7 +187,7 @@ def test_a_flapping_problem_resolves_after_it_was_clear_for_a_while() -> None:
     assert (early.action, calm.action) == (Action.RECORD, Action.RESOLVE)
 
 
-# --- what is known afterwards, for previews of a rule ---------------------------------------------------
+# --- the state after the last reading, for previews of a rule ---------------------------------------------------
 
 
 def test_a_problem_that_never_became_an_alert_has_no_state_after_its_end() -> None:

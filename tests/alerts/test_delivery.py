@@ -113,7 +113,7 @@ def test_a_notification_is_delivered_after_a_500_and_a_429(gauge: Gauge, slack: 
 
     deliver(NOON)
     deliver(NOON + MINUTE)
-    # A retry after two minutes is too early, because Retry-After is 90 s after the second attempt.
+    # A retry after two minutes is too early, because the second response had a Retry-After of 90 s.
     deliver(NOON + 2 * MINUTE)
     assert len(slack.requests) == 2
     deliver(NOON + 3 * MINUTE)

@@ -29,7 +29,7 @@ found: list[DigestItem] = []
 
 @pytest.fixture
 def groups() -> Iterator[list[DigestItem]]:
-    """Replace the digest sources by a source that returns the yielded list."""
+    """Replace the digest sources by one that returns the items of the list that this fixture yields."""
     kept = dict(digest_sources._items)
     digest_sources._items.clear()
 
@@ -66,7 +66,8 @@ def test_a_new_group_is_listed_once_a_day(groups: list[DigestItem], mail: MailSe
         digests.send_error_digest(now=NOON + quarter * QUARTER)
         deliver(NOON + quarter * QUARTER)
 
-    first, _ = mail.mails  # One e-mail arrives at noon of each of two consecutive days.
+    # One e-mail arrives at noon on each of two consecutive days.
+    first, _ = mail.mails
     assert first["Subject"] == "1 new or worse error group"
     text, html = (part.get_content().replace("\r\n", "\n") for part in first.iter_parts())
     assert "NEW · high · 3 times\nKeyError: seat <1>\nin reserve(), line 12" in text
@@ -137,7 +138,8 @@ def test_a_late_run_covers_the_missed_time_in_one_email(
 def test_daylight_saving_and_leap_days_neither_repeat_nor_skip_a_period(
     groups: list[DigestItem], mail: MailServer, night: datetime
 ) -> None:
-    for minute in range(0, 240, 5):  # There are three runs per interval.
+    # The digest is attempted three times per interval, but each interval must be covered only once.
+    for minute in range(0, 240, 5):
         digests.send_error_digest(now=night + minute * MINUTE)
 
     covered = asked

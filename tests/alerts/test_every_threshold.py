@@ -1,4 +1,4 @@
-"""Cross the threshold of every registered rule: one alert, and one message of each kind on each channel."""
+"""Test that crossing any rule's threshold opens one alert and sends one message of each kind on each channel."""
 
 from datetime import datetime
 
@@ -28,7 +28,7 @@ def test_every_registered_rule_has_a_crossing() -> None:
 def channels(
     settings: Settings, fake: FakeHTTP, mail_server: MailServer
 ) -> tuple[FakeHTTP, MailServer]:
-    """Return e-mail and Slack, configured for every type of alert."""
+    """Return the servers of the Slack and e-mail channels, which receive every type of alert."""
     settings.SLACK_WEBHOOK_URL = fake.url
     settings.ALERT_EMAILS = ["ops@example.com"]
     settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"

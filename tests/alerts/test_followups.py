@@ -1,4 +1,4 @@
-"""Test steps that are due by time: escalations, reminders, and the ends of silences and quiet hours."""
+"""Test the steps that are due at a certain time: escalations, reminders, and the ends of silences and quiet hours."""
 
 from datetime import UTC, datetime, time, timedelta
 from zoneinfo import ZoneInfo
@@ -362,7 +362,7 @@ def test_every_delivered_alert_is_followed_by_its_resolution(
         now += minutes * MINUTE
 
     answer_with(server, 200)
-    for _ in range(30):  # Thirty steps are enough for a flapping alert to resolve.
+    for _ in range(30):  # Even a flapping alert is resolved within thirty steps.
         gauge.evaluate(0, now=now)
         run(now)
         now += 6 * MINUTE

@@ -174,7 +174,7 @@ def test_each_alert_that_was_merged_gets_its_resolution(slack: FakeHTTP) -> None
     deliver(NOON + 6 * MINUTE)
 
     assert texts(slack)[1:] == [
-        # The title would be "Resolved after 5 min" for an alert that was not announced.
+        # B was not announced, so the message must not say "Resolved after 5 min".
         "✅ Resolved: B"
     ]
 

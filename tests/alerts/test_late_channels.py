@@ -14,7 +14,7 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture
 def without_channels(slack: FakeHTTP) -> FakeHTTP:
-    """Open an alert while the Slack channel is not configured, and return the server that it will use."""
+    """Remove the configuration of the Slack channel, and return the server that the channel will use."""
     Channel.objects.filter(name="slack").update(config={})
     return slack
 

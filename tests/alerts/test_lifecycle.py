@@ -215,7 +215,7 @@ def test_an_immediate_evaluation_without_changes_writes_nothing(
 ) -> None:
     gauge.evaluate(6, now=NOON)
 
-    # The rule and its alerts need two queries. The savepoint needs two more, because the test runs in a transaction.
+    # Two queries read the rule and its alerts. Two more set and release a savepoint, because the test runs in one.
     with django_assert_num_queries(4):  # type: ignore[operator]
         gauge.evaluate(7, now=NOON + timedelta(seconds=1))
 

@@ -1,4 +1,4 @@
-"""Test the weekly list of the noisiest rules: search, page, weekly report, and the use of a suggestion."""
+"""Test the weekly search for the noisiest rules, their list on a page and in the report, and applying a suggestion."""
 
 from datetime import datetime, timedelta
 
@@ -26,7 +26,7 @@ def owner(client: Client) -> Client:
 
 @pytest.fixture
 def noisy(gauge: Gauge) -> AlertRule:
-    """Let the gauge open five alerts, of which one is worse than the others."""
+    """Let the gauge open five alerts, one of which has a much higher peak than the others."""
     gauge.row(reopen_window=timedelta(0), severity="high")
     for number, peak in enumerate((6, 7, 30, 6, 8)):
         start = NOON - timedelta(days=2) + number * timedelta(hours=1)

@@ -1,4 +1,4 @@
-"""Test who is on call: handovers, hours, overrides, daylight saving time, leap days and month ends."""
+"""Test who is on call around handovers, hours, overrides, clock changes, leap days and the ends of months."""
 
 from datetime import UTC, date, datetime, time, timedelta
 from itertools import pairwise
@@ -47,7 +47,7 @@ def person(plan: Plan | Rotation, at: datetime) -> int | None:
 
 
 def check_handovers(one: Rotation, expected: list[tuple[datetime, int]]) -> None:
-    """Assert that each person is on call from an instant on, and not a second earlier."""
+    """Assert that each person in `expected` is on call from the given instant on, but not a second earlier."""
     before: int | None = None
     for at, who in expected:
         assert person(one, at - timedelta(seconds=1)) == before or before is None
@@ -110,7 +110,7 @@ def check_handovers(one: Rotation, expected: list[tuple[datetime, int]]) -> None
             {"every": 2},
             [(berlin(2026, 3, 2, 9), ANN), (berlin(2026, 3, 16, 9), BOB)],
         ),
-        (  # The island skipped 30 December 2011: that day's turn is empty.
+        (  # Samoa skipped 30 December 2011, so the turn of that day is empty.
             {
                 "zone": ZoneInfo("Pacific/Apia"),
                 "unit": TurnUnit.DAY,
@@ -145,7 +145,7 @@ def test_the_first_rotation_whose_hours_include_the_instant_decides() -> None:
     assert on_call_at(plan, berlin(2026, 3, 3, 9)) == Duty(BOB, rotation=1)
     assert on_call_at(plan, berlin(2026, 3, 3, 17)) == Duty(ANN, rotation=2)
     assert person(plan, berlin(2026, 3, 3, 8, 59)) == ANN
-    assert person(plan, berlin(2026, 3, 7, 12)) == ANN  # On a Saturday, Ann is on call.
+    assert person(plan, berlin(2026, 3, 7, 12)) == ANN  # The day is a Saturday.
 
 
 def test_hours_over_midnight_belong_to_the_weekday_on_which_they_begin() -> None:
@@ -162,7 +162,7 @@ FOLLOW_THE_SUN = Plan(
         rotation(id=1, people=(ANN,), zone=ZoneInfo("Asia/Tokyo"), hours=(time(9), time(17))),
         rotation(id=2, people=(BOB,), zone=BERLIN, hours=(time(9), time(17))),
         rotation(id=3, people=(CY,), zone=ZoneInfo("America/New_York"), hours=(time(11), time(19))),
-        # Bob's rotation covers the hours that daylight saving time leaves open.
+        # This rotation covers the hour from 23:00 UTC, which is free while New York has daylight saving time.
         rotation(id=4, people=(BOB,), zone=UTC_ZONE),
     )
 )
@@ -175,7 +175,7 @@ def test_following_the_sun_leaves_no_gap_on_any_day_of_a_year() -> None:
 
     assert all(shift.duty for shift in shifts)
     assert {shift.duty.rotation for shift in shifts if shift.duty} == {1, 2, 3, 4}
-    # Clocks change on 8 March in New York and on 29 March in Berlin; between, the two are an hour closer.
+    # Clocks change on 8 March in New York and on 29 March in Berlin. Between these days, the cities are an hour closer.
     before = datetime(2026, 3, 20, 15, 30, tzinfo=UTC)
     assert on_call_at(FOLLOW_THE_SUN, before) == Duty(BOB, rotation=2)
     assert on_call_at(FOLLOW_THE_SUN, before + 14 * DAY) == Duty(CY, rotation=3)
@@ -194,11 +194,11 @@ def test_the_newest_override_counts_and_may_replace_one_person_only() -> None:
 
     found = [person(plan, since + hours * HOUR) for hours in range(6)]
     assert found == [ANN, CY, CY, CY, CY, ANN]
-    assert person(plan, since + 8 * DAY) == CY  # Cy takes over a day in Bob's week.
+    assert person(plan, since + 8 * DAY) == CY  # Cy replaces Bob on this day.
     assert on_call_at(plan, since + 14 * DAY - MINUTE) == Duty(CY, override=3)
 
 
-# --- hypothesis: at every instant exactly the person that the schedule says --------------------------
+# --- comparison of generated schedules with a slower calculation -------------------------------------
 
 ZONES = [
     *("UTC", "Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "Asia/Kolkata"),
@@ -239,11 +239,11 @@ def plans(draw: st.DrawFn) -> Plan:
 
 
 def as_utc(wanted: datetime, zone: ZoneInfo) -> datetime:
-    """Return the first instant at which the clock of the zone shows the time, found by trying all UTC offsets.
+    """Return the first instant at which clocks in `zone` show `wanted`, found by trying all UTC offsets.
 
-    If the clock skips the time, return the instant by the offset of the day before, as calendars do (RFC 5545).
+    If clocks skip that time, use the UTC offset of the day before, as calendars do (RFC 5545).
     """
-    for quarters in range(60, -61, -1):  # The largest offset is the earliest instant.
+    for quarters in range(60, -61, -1):  # The largest offset gives the earliest instant.
         instant = (wanted - quarters * timedelta(minutes=15)).replace(tzinfo=UTC)
         if instant.astimezone(zone).replace(tzinfo=None) == wanted:
             return instant
@@ -253,7 +253,7 @@ def as_utc(wanted: datetime, zone: ZoneInfo) -> datetime:
 
 
 def slow_person(plan: Plan, at: datetime) -> int | None:
-    """Return the person on call by reading the schedule day by day from its beginning."""
+    """Return the person on call at `at`, found by reading the schedule day by day from its beginning."""
     person = None
     for one in plan.rotations:
         found = slow_rotation(one, at)

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 def at_once(count: int, work: Callable[[], object]) -> list[object]:
-    """Run `work` in `count` threads that start at the same time, and return the results."""
+    """Call `work` in `count` threads at the same time, and return the results."""
     barrier = threading.Barrier(count)
 
     def one(_: int) -> object:

@@ -1,4 +1,4 @@
-"""Test alerts of other systems: Alertmanager, Grafana, and anything that posts JSON."""
+"""Test alerts that the portal receives from Alertmanager, Grafana, and any program that posts JSON."""
 
 import json
 import re

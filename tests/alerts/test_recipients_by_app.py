@@ -35,7 +35,7 @@ def shop() -> ClientApp:
 
 @pytest.fixture
 def mail(shop: ClientApp) -> Channel:
-    """Return a channel that everyone is a recipient of: Ada sees every app, Bob only the shop, Cem has no account."""
+    """Return a channel with three recipients: Ada sees every app, Bob sees only the shop, and Cem has no account."""
     channel = Channel.objects.create(
         name="Mail", kind="email", config={"recipients": "ops@example.com"}, gets_every_type=True, gets_digests=True
     )  # fmt: skip
@@ -63,7 +63,7 @@ def recipients(**filters: Any) -> set[str]:
     [
         ("shop", {"ops", "ada", "bob", "cem"}),
         ("bank", {"ops", "ada", "cem"}),
-        ("", {"ops", "ada", "bob", "cem"}),  # A problem of no app concerns everyone.
+        ("", {"ops", "ada", "bob", "cem"}),  # An alert without an app is sent to everyone.
     ],
 )
 def test_an_alert_is_sent_to_the_people_who_see_its_app(

@@ -29,7 +29,7 @@ def storm_titles(server: FakeHTTP) -> list[str]:
 
 @pytest.fixture
 def storm(slack: FakeHTTP) -> FakeHTTP:
-    """Let the Slack channel reach the number of messages of a storm, and group three more alerts."""
+    """Let Slack receive 20 messages, after which the next alerts are grouped as a storm, and open three more alerts."""
     Channel.objects.update(max_per_minute=1000)
     for number in range(20):
         make_alert(title=f"Slow {number}", severity=Severity.HIGH, now=NOON)
@@ -150,7 +150,7 @@ def test_a_message_to_several_people_counts_once(gauge: Gauge, twilio: FakeHTTP)
         make_alert(title=f"Slow {number}", severity=Severity.HIGH, now=NOON)
     deliver(NOON)
 
-    # Each recipient gets one storm message in addition.
+    # Each of the three recipients gets 20 messages and one storm message.
     assert len(twilio.requests) == 3 * (20 + 1)
 
 
@@ -220,7 +220,7 @@ def test_the_inbox_is_fast_with_two_thousand_open_alerts(
         )
         for number in range(2000)
     )
-    # The first request compiles the templates, so that the measured request does not.
+    # The first request compiles the templates, so the measured request need not do so.
     client.get("/admin/alerts/")
 
     with django_assert_max_num_queries(20):  # type: ignore[operator]
@@ -230,7 +230,7 @@ def test_the_inbox_is_fast_with_two_thousand_open_alerts(
 
     assert b"2000 active" in page.content
     assert page.content.count(b"data-row-item") == 50
-    # The measured time is 0.06 s, and the margin is for busy machines.
+    # The page took 0.06 s when this was measured. The limit leaves a margin for busy machines.
     assert elapsed < 1.0, f"{elapsed:.3f} s"
 
 
@@ -252,7 +252,8 @@ def test_a_notification_is_sent_again_if_the_worker_dies_before_recording_it(
             deliver(NOON)
     assert len(slack.requests) == 1
     services.deliver_waiting(now=NOON + MINUTE)
-    assert len(slack.requests) == 1  # The lease has not expired.
+    # The lease of the killed worker has not expired, so no other worker may send the message.
+    assert len(slack.requests) == 1
 
     deliver(NOON + 3 * MINUTE)
 

@@ -1,4 +1,4 @@
-"""Test suggestions of thresholds: quieter, but never at the cost of an alert that a person acknowledged."""
+"""Test that suggested thresholds open fewer alerts, but still open each alert that a person acknowledged."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -21,7 +21,7 @@ def rows(values: Sequence[float | None], key: str = "a") -> list[Row]:
 
 
 def peaks(*values: float) -> list[float | None]:
-    """Return readings with a peak of each value, far enough from each other to be alerts of their own."""
+    """Return readings with one peak per value. The peaks are so far apart that each opens an alert of its own."""
     return [one for value in values for one in [value, *[0.0] * 5]]
 
 
@@ -34,7 +34,7 @@ def find(
 
 
 def at(number: int) -> Known:
-    """Return an acknowledged alert at the peak with this number."""
+    """Return an acknowledged alert at the peak with the index `number`."""
     start = NOON + 6 * number * MINUTE
     return Known("a", start, start + MINUTE)
 

@@ -1,4 +1,4 @@
-"""Test the sections of the weekly report and the error digest, with rows of all apps."""
+"""Test the sections that all parts of the portal add to the weekly report and to the error digest."""
 
 from datetime import timedelta
 

@@ -1,4 +1,4 @@
-"""Test that the texts of messages repeat nothing, and that their plurals are right."""
+"""Test that messages repeat no information, and that they use the right plurals."""
 
 import pytest
 

@@ -10,14 +10,14 @@ from playwright.sync_api import Page
 from tests.browser.support import settled
 
 STARTS = ["/admin/", "/admin/system-health/?all=1", "/admin/errors/", "/admin/alerts/", "/status/"]
-# The crawler does not follow links to the sign-out, to files, and to redirects.
+# The crawler does not follow links that sign the user out, that download files, or that redirect.
 _EXCLUDED = re.compile(
     r"/(?:logout|jsi18n|json|export|static|api)/|\.(?:csv|json|svg|txt|xml)$|/csv/(?:\?|$)"
 )
 
 
 def crawl(page: Page, base_url: str, *, without: str = "$^", most: int = 200) -> Iterator[str]:
-    """Visit one page of each kind and yield its path once it has loaded."""
+    """Visit one page of each kind, at most `most`, and yield the path of each page once it has loaded."""
     page.set_default_navigation_timeout(60_000)  # The timeout is in milliseconds.
     waiting = list(STARTS)
     seen: set[str] = set()

@@ -1,8 +1,8 @@
-"""Simulate two people at a browser who count what they do: one points with a mouse, and one uses only a keyboard.
+"""Simulate two people at a browser whose actions are counted: one uses a mouse, and one only a keyboard.
 
-The seconds are those of the keystroke-level model (Card, Moran and Newell, 1980) for a practiced user, so that they
-do not depend on the machine: 0.28 s for a key, 1.1 s to point, 0.2 s for a click, 0.4 s to move a hand to the other
-device, 1.35 s to decide on a step.
+The durations are those of the keystroke-level model (Card, Moran and Newell, 1980) for a practiced user, so they do not
+depend on the machine. A key takes 0.28 s, pointing 1.1 s, a click 0.2 s, moving a hand to the other device 0.4 s, and
+deciding on a step 1.35 s.
 """
 
 from dataclasses import dataclass
@@ -33,14 +33,14 @@ class Effort:
 
 
 class Mouse:
-    """A person with a mouse, who points and clicks, and types only text."""
+    """A person who points and clicks with a mouse, and uses the keyboard only to type text."""
 
     def __init__(self, page: Page) -> None:
         self.page = page
         self.effort = Effort()
 
     def find(self, text: str, option: str) -> None:
-        """Open the search of the portal, type, and open the option."""
+        """Open the portal's search, type `text`, and open the result `option`."""
         self.press(self.page.get_by_role("link", name="Search"))
         self._type(text)
         with self.page.expect_navigation():
@@ -55,14 +55,9 @@ class Mouse:
         self.press(target)
 
     def fill(self, target: Locator, text: str) -> None:
-        """Replace the text of a field. A field that has the focus and whose text is selected needs no click."""
-        expect(target).to_be_visible()
-        has_focus_at_first = target.get_attribute("autofocus") is not None
-        if has_focus_at_first and self.page.evaluate("document.activeElement === document.body"):
-            expect(target).to_be_focused()
-        if not target.evaluate(IS_READY):
-            self.effort.clicks += 1
-            target.click(click_count=3)  # A triple click selects the present text.
+        """Replace the text of a field."""
+        self.effort.clicks += 1
+        target.click(click_count=3)  # A triple click selects the current text.
         self._type(text)
 
     def save(self, button: str = "Save") -> None:
@@ -94,7 +89,7 @@ class Keyboard:
             self._key("Enter")
 
     def press(self, target: Locator) -> None:
-        """Press the letter that the button shows, or reach it with Tab and press Enter."""
+        """Press the shortcut that the button shows. If it has none, move to the button with Tab, and press Enter."""
         self.effort.steps += 1
         letter = target.get_attribute("data-key")
         if letter:
@@ -120,7 +115,7 @@ class Keyboard:
         self._type(text)
 
     def save(self, button: str = "Save") -> None:
-        """Press Enter in the field that was filled in last, which presses the first button of the form."""
+        """Press Enter in the field that was filled in last. The browser then presses the first button of the form."""
         self.effort.steps += 1
         self._key("Enter")
 

@@ -1,6 +1,6 @@
 """Create rows of all kinds and put an XSS payload into every text column that contains external or user input.
 
-Run as `python -m tests.browser.plant` with the environment of a portal. Its pages must then show the payload as text.
+Run it with `python -m tests.browser.plant` in a portal's environment. The pages must then show the payload as text.
 """
 
 import os
@@ -15,7 +15,7 @@ PAYLOAD = (
 )
 LINK = "javascript:window.planted=4//https://x.example"
 
-# Only the portal writes these columns: identifiers, digests, dotted paths, cron expressions.
+# Only the portal itself writes these columns, for example with identifiers, digests and dotted paths.
 KEPT = {
     "cron", "key_hash", "prefix", "public_key", "token", "secret", "public_id", "timezone", "currency",
     "fingerprint", "owner", "func", "hook", "password", "session_key", "app_label", "model", "codename",
@@ -58,7 +58,7 @@ def make_rows() -> None:
 
 
 def plant() -> None:
-    """Put the payload, shortened to the column's length, into each text column of our own tables."""
+    """Put the payload, shortened to the column's length, into each text column of the portal's own tables."""
     from django.apps import apps
     from django.db import models, transaction
 

@@ -18,13 +18,13 @@ def call(portal: Portal, path: str, body: object) -> Any:
 
 
 def start_payment(portal: Portal, reservation: str, order: str, **fields: object) -> Any:
-    """Create a payment for the reservation, of 25.00 EUR unless `amount` says otherwise."""
+    """Create a payment for the reservation. The amount is 25.00 EUR unless `fields` contain another one."""
     body = {"amount": 2500, "currency": "EUR", "reservation_id": reservation, "order_id": order}
     return call(portal, "/api/v1/payments/", {**body, **fields})
 
 
 def pay(portal: Portal, double: StripeDouble, payment: Any) -> None:
-    """Pay at Stripe and deliver Stripe's event."""
+    """Pay at the Stripe double, and deliver the event of the payment to the portal."""
     event = json.dumps(double.pay(payment["intent"]))
     answer = httpx.post(
         f"{portal.base_url}/api/v1/webhooks/stripe/",

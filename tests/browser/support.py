@@ -1,4 +1,4 @@
-"""Help browser tests: detect errors on pages, and take screenshots in every look."""
+"""Detect errors on pages, and take screenshots of pages in every look."""
 
 import os
 import re
@@ -28,7 +28,7 @@ class Watch:
         context.on("page", self._page)
 
     def allow(self, pattern: str) -> None:
-        """Expect faults that match the pattern: `watch.allow(r"404 .*/missing/")`."""
+        """Ignore faults that match the pattern, for example `watch.allow(r"404 .*/missing/")`."""
         self._allowed.append(re.compile(pattern))
 
     def verify(self) -> None:
@@ -60,13 +60,13 @@ def settled(page: Page) -> None:
     """Wait until the page, its fonts and the first htmx responses are loaded."""
     page.wait_for_load_state("load")
     page.evaluate("document.fonts.ready.then(() => true)")
-    # wait_for_function() would evaluate code in the page, which the content security policy forbids.
+    # Do not use wait_for_function(): it evaluates code in the page, which the content security policy forbids.
     expect(page.locator(".htmx-request, .htmx-swapping")).to_have_count(0)
 
 
 @contextmanager
 def look(page: Page, name: str) -> Iterator[None]:
-    """Show the page in one of the LOOKS until the end of the `with` block."""
+    """Show the page in the look `name` of LOOKS until the end of the `with` block."""
     scheme, width, height = LOOKS[name]
     before = page.viewport_size
     page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
@@ -80,7 +80,7 @@ def look(page: Page, name: str) -> Iterator[None]:
 
 
 def screenshots(page: Page, name: str, *, full_page: bool = True) -> list[Path]:
-    """Save a screenshot per look as `name-light.png` etc. in the folder $SCREENSHOTS, if that is set."""
+    """Save a screenshot of each look in the folder $SCREENSHOTS, for example as `name-light.png`, if that is set."""
     folder = os.environ.get("SCREENSHOTS")
     if not folder:
         return []
@@ -103,7 +103,7 @@ def scrolls_sideways(page: Page) -> bool:
 
 
 def squeezed(page: Page) -> list[str]:
-    """Return texts in columns so narrow that their words break, as happens in tables on phones."""
+    """Return the texts in columns that are so narrow that words break, as happens in tables on phones."""
     return list(
         page.evaluate(
             """
@@ -117,7 +117,7 @@ def squeezed(page: Page) -> list[str]:
 
 
 def clipped(page: Page) -> list[str]:
-    """Return buttons, headings and figures whose text does not fit into their box and is cut off."""
+    """Return the buttons, headings and figures whose text is cut off because it does not fit into the element."""
     return list(
         page.evaluate(
             """

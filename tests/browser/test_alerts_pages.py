@@ -12,7 +12,7 @@ from tests.servers.portal import Portal
 
 @pytest.fixture
 def inbox(portal: Portal, staff_page: Page) -> Page:
-    """Open the inbox with three alerts, raised by signals of an app."""
+    """Open the inbox with three alerts, which are caused by signals from an app."""
     body = {
         "signals": [
             {"type": "counter", "name": "gift_card_provision_failed", "value": 9},
@@ -47,7 +47,7 @@ def test_the_inbox_can_be_operated_by_keyboard(inbox: Page) -> None:
     inbox.keyboard.press("d")
     expect(inbox.get_by_text(f"Dismissed: {second}")).to_be_visible()
     expect(inbox.locator("[data-row-item]")).to_have_count(1)
-    # The row is gone, so the cursor is on the one that took its place.
+    # The row of the dismissed alert is gone, so the cursor moves to the row that took its place.
     expect(inbox.locator("[data-row-item][data-current]")).to_contain_text(first)
 
     inbox.keyboard.press("z")

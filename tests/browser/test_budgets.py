@@ -1,4 +1,4 @@
-"""Limit the cost of the system-health page for a browser: bytes, time of scripts, and no jumps when widgets refresh."""
+"""Test the limits on what the system-health page loads, how long its scripts run, and how its content may move."""
 
 import gzip
 from collections.abc import Iterator
@@ -70,7 +70,7 @@ def test_the_first_visit_transfers_at_most_100_kilobytes(page: Page, module_port
         url, is_packed = types[request]
         path = url.removeprefix(module_portal.base_url)
         if "/static/" in url and not is_packed:
-            # `serve` sends compressed copies of static files, which test portals do not make.
+            # Test portals do not compress static files, but `serve` does, so the compressed size is counted.
             transferred[path] = len(gzip.compress(module_portal.client.get(path).content))
             continue
         if path.startswith(HEALTH):
@@ -81,7 +81,7 @@ def test_the_first_visit_transfers_at_most_100_kilobytes(page: Page, module_port
 
 
 def test_scripts_run_at_most_40_milliseconds(page: Page, module_portal: Portal) -> None:
-    """Count the processor time of scripts, not the time that passes, in the best of a few visits."""
+    """Measure the CPU time of scripts, because it depends less on the load, in the best of three visits."""
     metrics = page.context.new_cdp_session(page)
     metrics.send("Performance.enable", {"timeDomain": "threadTicks"})
     seconds = []
@@ -98,7 +98,8 @@ def test_scripts_run_at_most_40_milliseconds(page: Page, module_portal: Portal) 
 @pytest.mark.parametrize("path", [HEALTH, f"{HEALTH}?all=1", f"{HEALTH}?wall=1"])
 def test_nothing_moves_when_widgets_refresh(page: Page, module_portal: Portal, path: str) -> None:
     portal = module_portal
-    # The first measurements add charts to the page, which moves what is below; later refreshes only change values.
+    # The first measurements add charts to the page, which moves the widgets below them. Later
+    # refreshes only change values.
     error = {"message": "checkout failed", "severity": "critical"}
     portal.client.post("/api/v1/errors/", headers=portal.api, json=error).raise_for_status()
     page.goto(portal.base_url + path)

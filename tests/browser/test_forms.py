@@ -1,4 +1,4 @@
-"""Test that staff's most used forms check the input while it is typed, are accessible, and fit every screen."""
+"""Test that the forms that staff use most check the input while it is typed, are accessible, and fit every screen."""
 
 import re
 
@@ -49,7 +49,7 @@ def test_forms_are_accessible_and_fit_every_screen(
             assert not scrolls_sideways(owner_page), each
             assert squeezed(owner_page) == [], each
             assert serious_faults(owner_page) == [], each
-            # axe adds inline styles, which violate the content security policy.
+            # Ignore the violations of the content security policy by axe, which adds inline styles.
             watch.faults.clear()
 
 
@@ -71,7 +71,8 @@ def test_a_field_shows_its_message_when_it_is_left_and_loses_it_while_it_is_corr
     watch.verify()
     assert serious_faults(page) == []
     watch.faults.clear()
-    price.press("Backspace")  # The value is 12.34, and the field still has the focus.
+    # The value becomes 12.34, and the field keeps the focus.
+    price.press("Backspace")
 
     expect(message).to_be_empty()
     expect(price).not_to_have_attribute("aria-invalid", "true")

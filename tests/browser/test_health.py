@@ -128,5 +128,5 @@ def test_pages_are_accessible_and_fit_a_phone(
             assert not scrolls_sideways(owner_page), each
             assert squeezed(owner_page) == [], each
             assert serious_faults(owner_page) == [], each
-            # axe adds inline styles, which the content security policy blocks.
+            # Ignore the violations of the content security policy by axe, which adds inline styles.
             watch.faults.clear()

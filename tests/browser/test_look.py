@@ -87,7 +87,7 @@ def owner_page(module_portal: Portal, page: Page) -> Page:
     return page
 
 
-# These rules of axe depend on the look. All other rules are checked once.
+# The results of these axe rules depend on the look. All other rules are checked in one look only.
 CHANGES_BY_LOOK = {"dark": ["color-contrast"], "phone": ["scrollable-region-focusable"]}
 
 
@@ -104,9 +104,9 @@ def test_main_pages_are_accessible_in_every_look_and_at_every_zoom(
             assert not scrolls_sideways(owner_page), each
             assert squeezed(owner_page) == [], each
             assert serious_faults(owner_page, *CHANGES_BY_LOOK.get(each, [])) == [], each
-            # axe adds inline styles, which violate the content security policy.
+            # Ignore the violations of the content security policy by axe, which adds inline styles.
             watch.faults.clear()
-    # A browser lays a page out at 200 and 400 % as in a window of a half and a quarter of the size.
+    # A zoom of 200 or 400 % has the same layout as a window of a half or a quarter of the size.
     for width, height in ((640, 450), (320, 256)):
         owner_page.set_viewport_size({"width": width, "height": height})
         assert not scrolls_sideways(owner_page), width

@@ -61,7 +61,8 @@ def test_a_passkey_is_added_and_signs_in(
     expect(page).to_have_url(f"{origin}/admin/two-factor/")
     expect(page.get_by_text("last used")).to_be_visible()
 
-    # Without the device, the page reports the failure, and signing in with the password requires the second factor.
+    # If the device does not confirm the user, the page reports the failure, and the user signs in with the password and
+    # a second factor.
     page.get_by_role("button", name="Sign out").click()
     devices.send(
         "WebAuthn.setUserVerified",

@@ -1,4 +1,4 @@
-"""Test that an owner can set up an event, watch it sell, and resolve a payment without a seat."""
+"""Test that an owner can set up an event, watch its tickets sell, and resolve the case of a payment without a seat."""
 
 from collections.abc import Callable, Iterator
 
@@ -49,7 +49,7 @@ def test_from_an_empty_portal_to_a_refund(shop: Portal, double: StripeDouble, ow
     expect(page.get_by_text("was added successfully")).to_be_visible()
     type_id = shop.value("SELECT id FROM reservations_tickettype")
 
-    # The first hold is released, a second buyer takes the seat, and then the first buyer pays after all.
+    # The first buyer's hold is released, a second buyer takes the seat, and then the first buyer pays after all.
     wanted = {"items": [{"ticket_type": type_id, "quantity": 1}], "order_id": "o-late"}
     late = call(shop, "/api/v1/reservations/", wanted)
     page.goto(f"{shop.base_url}/admin/reservations/{late['id']}/")

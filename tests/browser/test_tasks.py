@@ -1,4 +1,4 @@
-"""Test ten tasks of staff, each with the mouse and with the keyboard alone, within the effort in docs/look.md.
+"""Test that staff can do ten tasks, with the mouse or with the keyboard alone, within the effort in docs/look.md.
 
 Run with -s to print the rows of the table in docs/look.md.
 """

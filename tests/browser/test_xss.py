@@ -1,7 +1,7 @@
 """Test that every page shows input from apps and users as text, and neither executes it nor renders it as markup.
 
-The content security policy blocks injected scripts, and the browser reports each violation, which fails the test.
-Violations by the portal's own pages fail the test, too.
+The content security policy blocks injected scripts, and the browser reports each violation. Every violation fails
+the test, even one that the portal's own page causes.
 """
 
 import subprocess
@@ -107,7 +107,7 @@ def sentry_event() -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def planted(module_portal: Portal) -> Portal:
-    """Send the payload in everything that an app can send, then put it into every text column of every table."""
+    """Send the payload in every field that an app can send, then put it into every text column of every table."""
     portal, client = module_portal, module_portal.client
     for n in range(7):
         sent = client.post("/api/v1/errors/", headers=portal.api, json=plain_error(n))
@@ -161,7 +161,7 @@ def sign_in(page: Page, portal: Portal) -> Page:
 def test_no_payload_is_executed_or_rendered_as_markup_and_no_page_violates_the_policy(
     planted: Portal, page: Page, watch: Watch
 ) -> None:
-    watch.allow(r"^404 ")  # Links with planted ids are broken.
+    watch.allow(r"^404 ")  # Links that contain the payload as an id are broken.
     sign_in(page, planted)
     dialogs: list[str] = []
     page.on("dialog", lambda dialog: dialogs.append(dialog.message))

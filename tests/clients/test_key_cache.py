@@ -1,4 +1,4 @@
-"""Test that views that are called hundreds of times per second cache valid keys for five seconds."""
+"""Test that the views that apps call hundreds of times per second cache valid keys for five seconds."""
 
 from collections.abc import Iterator
 from types import SimpleNamespace

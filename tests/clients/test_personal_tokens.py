@@ -1,4 +1,4 @@
-"""Test what personal tokens may do, for how long, and who sees them."""
+"""Test which requests a personal token permits, when it expires, and who can see it."""
 
 from datetime import datetime, timedelta
 from typing import Any
@@ -55,7 +55,7 @@ def shop() -> ClientApp:
 GROUPS = "/api/v1/error-groups/"
 
 
-# Each case has the address, the method, the body, and the scope and the permission that the person needs.
+# Each case has a URL, a method, a body, the scope that the token needs, and the permission that its owner needs.
 CASES: list[tuple[str, str, Any, Scope, str]] = [
     (GROUPS, "get", None, Scope.ERRORS_READ, "view_errorgroup"),
     ("/api/v1/error-counts/", "get", None, Scope.ERRORS_READ, "view_errorgroup"),

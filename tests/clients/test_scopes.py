@@ -64,7 +64,7 @@ SCOPES = {
 }
 CONFIG = (Scope.CONFIG_READ, Scope.CONFIG_WRITE)
 INCIDENTS = (Scope.INCIDENTS_READ, Scope.INCIDENTS_WRITE)
-# Addresses with several methods have a scope for GET, and one for the others.
+# These URLs require one scope for GET, and another one for all other methods.
 READ_AND_WRITE = {
     f"config:{kind}{suffix}": scopes
     for kind, scopes in {
@@ -88,7 +88,7 @@ READ_AND_WRITE = {
     }.items()
     for suffix in ("", "-object")
 }
-# These addresses need no key: they are public, signed by Stripe, or have a secret in the URL.
+# Requests to these views need no key, because the view is public, Stripe signs the request, or the URL has a secret.
 WITHOUT_A_KEY = {
     "clients:openapi",
     "payments:webhook-receive",

@@ -27,7 +27,7 @@ def apply_text(path: Path, text: str, *options: str) -> str:
 
 
 def failing(*arguments: str) -> str:
-    """Return what a command that fails writes."""
+    """Run `manage.py config`, which must fail, and return its output."""
     out = io.StringIO()
     with pytest.raises(CommandError):
         call_command("config", *arguments, stdout=out)

@@ -38,7 +38,7 @@ def create(api: Client, kind: str, **more: Any) -> dict[str, Any]:
 
 
 def create_up_to(api: Client, kind: str) -> dict[str, Any]:
-    """Create an object of each kind before this one, and of this one. Return one of the portal if there are any."""
+    """Create an object of every kind up to `kind`. Return that of `kind`, which the portal may have from the start."""
     for one in KINDS[: KINDS.index(kind)]:
         if one not in EXISTING:
             create(api, one)
@@ -118,7 +118,7 @@ def test_each_change_is_in_the_audit_log_without_values(api: Client, kind: str) 
     url = f"{BASE}/{kind}/{created['id']}/"
 
     api.patch(url, OBJECTS[kind][1], "application/json")
-    # The second, equal request changes nothing.
+    # The repeated request changes nothing, so the audit log must not mention it.
     api.patch(url, OBJECTS[kind][1], "application/json")
     api.delete(url)
 
@@ -167,7 +167,7 @@ def test_the_logo_of_the_status_page_is_a_data_url_and_the_domain_is_shown(
     changed = api.patch(url, {"logo": large}, "application/json")
 
     assert changed.status_code == 200, changed.content
-    # The content is a GIF.
+    # The declared type is PNG, but the content is a GIF.
     assert changed.json()["logo"] == large.replace("image/png", "image/gif")
     assert StatusPage.objects.get().logo_type == "image/gif"
     kept = api.patch(url, {"name": "Other"}, "application/json").json()

@@ -1,4 +1,4 @@
-"""Test `manage.py config export` and `config apply`, which treat a file as the configuration."""
+"""Test `manage.py config export` and `config apply`, which write the configuration to a file and read it from one."""
 
 import contextlib
 import io
@@ -58,7 +58,7 @@ def test_an_export_restores_everything_in_an_empty_portal(
     applied: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     nobody = EscalationStep.objects.filter(schedules=None, people=None, teams=None, channels=None)
-    nobody.delete()  # The form requires a target.
+    nobody.delete()  # An import would refuse steps without a target.
     exported = run("export")
     for resource in reversed(resources_in_order()):
         for row in resource.rows():
@@ -167,7 +167,7 @@ def test_objects_that_are_not_in_the_file_stay_unless_they_are_pruned(applied: P
     pruned = run("apply", str(applied), "--yes", "--prune")
     assert "- people “bob”" in pruned
     assert not Person.objects.filter(reference="bob").exists()
-    assert AlertType.objects.filter(slug="database-down").exists()  # The portal's own types stay.
+    assert AlertType.objects.filter(slug="database-down").exists()  # Types of the portal stay.
 
 
 def test_members_that_the_file_leaves_out_keep_their_value(applied: Path) -> None:

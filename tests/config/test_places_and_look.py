@@ -1,4 +1,4 @@
-"""Test the look of the status page, the places of components on it, and the places of rows in an inline."""
+"""Test the look of the status page, the order of its components, and the order of the rows of an inline form."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Test which configuration files can be read, and which are refused with the reason."""
+"""Test which configuration files are accepted, and which are refused with a message that names the reason."""
 
 from pathlib import Path
 from typing import Any

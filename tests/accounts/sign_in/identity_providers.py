@@ -22,7 +22,7 @@ def make_provider(**fields: Any) -> IdentityProvider:
 
 
 def start(client: Client, **data: str) -> dict[str, str]:
-    """Press the button, and return the parameters with which the browser goes to the provider."""
+    """Press the sign-in button, and return the parameters of the URL at the provider to which the browser is sent."""
     page = client.post(START, data).content.decode()
     found = re.search(r'content="0;url=([^"]+)"', page)
     assert found, page

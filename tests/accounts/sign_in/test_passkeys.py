@@ -1,4 +1,4 @@
-"""Test passkeys: added by a person who has just signed in, and used in place of a password or of a code."""
+"""Test that users who have just signed in can add passkeys, and use them in place of a password or of a code."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -57,7 +57,7 @@ def is_signed_in(client: Client) -> bool:
 
 
 def refused(client: Client) -> list[str]:
-    """Return the messages that the next page shows."""
+    """Return the messages that the sign-in page shows after a refusal."""
     return [str(one) for one in client.get("/admin/login/", follow=True).context["messages"]]
 
 

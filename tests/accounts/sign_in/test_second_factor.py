@@ -1,4 +1,4 @@
-"""Test that sign-in has two steps with a second factor."""
+"""Test that users who have a second factor sign in in two steps."""
 
 import pytest
 import time_machine
@@ -32,7 +32,7 @@ def test_setup_shows_a_qr_code_and_then_ten_recovery_codes_once(
     device = TOTPDevice.objects.get()
     assert not device.confirmed
     assert client.get(PAGE).status_code == 200
-    # Reloading the page must keep the device that the user has already scanned.
+    # Reloading the page must keep the device whose QR code the user has already scanned.
     assert TOTPDevice.objects.get() == device
 
     wrong = client.post(f"{PAGE}confirm/", {"code": "000000"})
@@ -159,7 +159,8 @@ def test_other_sessions_need_the_second_factor_once_it_is_set_up(owner: User) ->
 
     assert not is_in(old)
     assert old.get("/admin/", follow=True).redirect_chain[-1][0].startswith(VERIFY)
-    assert old.get(PAGE)["Location"] == VERIFY  # Users can turn the second factor off on this page.
+    # Users can turn the second factor off on this page, so it must not open before the code is verified.
+    assert old.get(PAGE)["Location"] == VERIFY
     old.post(VERIFY, {"code": code_of(device)})
     assert is_in(old)
 

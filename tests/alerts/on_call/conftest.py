@@ -36,7 +36,7 @@ def voice(fake_http: Any, settings: Settings, twilio: FakeHTTP) -> Channel:
 
 @pytest.fixture
 def three_ways(ann: Person, voice: Channel, slack: FakeHTTP) -> Person:
-    """Put Ann on call, notified by Slack now, by SMS after 3 min, and by phone after 10 min."""
+    """Put Ann on call. She is notified by Slack at once, by SMS after 3 minutes, and by phone after 10 minutes."""
     make_step(schedules=[make_schedule(ann)])
     for minutes, name in ((0, "slack"), (3, "sms"), (10, "voice")):
         make_rule(ann, minutes, Channel.objects.get(name=name))

@@ -226,7 +226,7 @@ def test_a_person_is_saved_without_notification_rules(admin_client: Client) -> N
         "time_zone": "UTC",
         "notification_rules-TOTAL_FORMS": 1,
         "notification_rules-INITIAL_FORMS": 0,
-        # A browser also sends the empty row that the page shows.
+        # A browser also sends the fields of the empty row, which must not create a rule.
         "notification_rules-0-after": empty["after"].value(),
         "notification_rules-0-channel": "",
     }

@@ -85,7 +85,7 @@ def twilio_signature(path: str, data: dict[str, str], token: str) -> str:
 
 
 def test_the_signature_is_the_one_of_twilios_documentation() -> None:
-    """Test the example of https://www.twilio.com/docs/usage/security."""
+    """Test the example in https://www.twilio.com/docs/usage/security."""
     data = {
         "CallSid": "CA1234567890ABCDE",
         "Caller": "+14158675309",
@@ -100,7 +100,7 @@ def test_the_signature_is_the_one_of_twilios_documentation() -> None:
 
 @pytest.fixture
 def sent_sms(ann: Person, voice: Channel) -> Channel:
-    """Send text messages about two alerts to Ann."""
+    """Set the SMS channel up to notify Ann, and to accept her replies."""
     channel = Channel.objects.get(name="sms")
     channel.config = {**channel.config, "accepts_replies": "True"}
     channel.save()
@@ -250,7 +250,7 @@ def test_the_outcome_of_a_button_is_posted_to_slack(slack: FakeHTTP) -> None:
 
 
 def make_related(*titles: str, **fields: Any) -> list[SystemAlert]:
-    """Open several alerts about one app, whose messages are merged into one message."""
+    """Open an alert for each title. All are about one app, so the portal merges their messages into one message."""
     return [make_alert(title=title, labels={"app": "shop"}, now=NOON, **fields) for title in titles]
 
 
@@ -266,7 +266,7 @@ def test_a_button_in_slack_acts_on_all_alerts_that_the_message_names(
     (message,) = slack.requests
     buttons = message.json()["attachments"][0]["blocks"][-1]["elements"]
     assert [b["text"]["text"] for b in buttons[:2]] == ["Acknowledge all 3", "Resolve all 3"]
-    # One alert of the message is in progress already, and one alert is not named by the message.
+    # The click must not reopen the resolved alert, nor acknowledge the alert that the message does not name.
     services.resolve([second], user=None, now=NOON)
     make_alert(title="D", now=NOON)
     payload = {
@@ -311,7 +311,7 @@ def test_buttons_with_unknown_alerts_change_nothing(
 
 @pytest.fixture
 def sms_of_team(sent_sms: Channel) -> Channel:
-    """Send text messages about all alerts to Ann as a recipient of the channel, which merges related alerts."""
+    """Make Ann a recipient of the SMS channel instead of a person on call, because channels merge related alerts."""
     sent_sms.people.set(Person.objects.all())
     sent_sms.config = {**sent_sms.config, "recipients": ""}
     sent_sms.save()
