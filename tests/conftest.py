@@ -1,4 +1,4 @@
-"""Provide the fixtures of all tests. The servers behind these fixtures are in tests/servers/."""
+"""Provide the fixtures that tests of all folders use. The servers that they start are in tests/servers/."""
 
 import fcntl
 import json
@@ -26,11 +26,11 @@ from tests.servers.portal import Portal, Seeded, Template, make_template
 from tests.servers.postgres import PostgresServer
 from tests.servers.redis_server import RedisServer
 
-# The time to generate examples depends on the load of the machine, not on the portal.
+# A slow generation of examples is no failure, because it depends on the load of the machine.
 hypothesis_settings.register_profile("shared", suppress_health_check=[HealthCheck.too_slow])
 hypothesis_settings.load_profile("shared")
 
-# Each sentence in this list names tests that the run could not execute.
+# Each sentence names tests that did not run, and says why.
 LEFT_OUT = pytest.StashKey[list[str]]()
 _skipped: list[str] = []
 
@@ -39,9 +39,10 @@ SERVER_FIXTURES = {
     *("portal", "make_portal", "module_portal", "portal_template", "portal_with_worker"),
     *("postgres", "redis_server", "live_server", "stripe_server"),
 }
-KINDS = ("servers", "browser", "slow")  # Tests without one of these fixtures are fast.
+KINDS = ("servers", "browser", "slow")  # A test without any of these markers is marked as fast.
 
-# Tests with these reasons are skipped here and run on the other database. Other skips are reported and fail in CI.
+# A test that is skipped for a reason that begins like this runs on the other database. All other skipped tests are
+# reported, and fail the run in CI.
 RUNS_ELSEWHERE = ("part of the ", "runs in the ", "runs only on ")
 
 
@@ -67,12 +68,12 @@ def pytest_sessionstart(session: pytest.Session) -> None:
                 pytest.exit(f"no Redis answers at {settings.REDIS_URL}", 3)
 
 
-# The hook runs before `-m` selects tests by their markers.
+# Run this hook before pytest's own, which applies `-m` to the markers that are added here.
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_collection_modifyitems(
     config: pytest.Config, items: list[pytest.Item]
 ) -> Generator[None]:
-    """Mark each test by its requirements. Deselect browser tests if there is no browser, and report that."""
+    """Mark each test by its requirements. If there is no browser, deselect browser tests and report this."""
     for item in items:
         fixtures = set(getattr(item, "fixturenames", ()))
         if "browser" in fixtures:
@@ -90,19 +91,19 @@ def pytest_collection_modifyitems(
             f"{len(needing)} browser tests did not run: {chromium.HOW_TO_GET_ONE}"
         )
     yield
-    # Run browser tests last: playwright's event loop runs in the test's thread from the first one on, and tests of
-    # asyncio cannot start theirs beside it. Each xdist worker runs its share in this order.
+    # Run browser tests last: from the first one on, playwright's event loop runs in the thread of the tests, so that
+    # tests that use asyncio cannot start an event loop. Each xdist worker keeps this order.
     items.sort(key=lambda item: item.get_closest_marker("browser") is not None)
 
 
 def left_out(config: pytest.Config, sentence: str) -> None:
-    """Report at the end of the run which tests did not run and why; with CI=true, this fails the run."""
+    """Report at the end of the run that tests did not run, and why, as `sentence` says. With CI=true, fail the run."""
     if sentence not in config.stash[LEFT_OUT]:
         config.stash[LEFT_OUT].append(sentence)
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
-    """Report skipped tests as well, unless the other of the two runs includes them."""
+    """Remember each skipped test, so that it is reported, unless it runs on the other database."""
     if report.skipped and isinstance(report.longrepr, tuple):
         reason = report.longrepr[2].removeprefix("Skipped: ")
         if not reason.startswith(RUNS_ELSEWHERE):
@@ -111,7 +112,7 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: object, error: object) -> None:
-    """Pass the report of each xdist worker about omitted tests to the controller."""
+    """Add the sentences that an xdist worker reports about tests that did not run to those of the controller."""
     output = getattr(node, "workeroutput", {})
     for sentence in output.get("left_out", []):
         left_out(node.config, sentence)  # type: ignore[attr-defined]
@@ -147,7 +148,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 @pytest.fixture(autouse=True)
 def empty_caches() -> None:
-    """Empty all caches, so that no test sees another's cached values or rate limits."""
+    """Empty all caches, so that no test sees values or rate limits that another test left there."""
     for cache in caches.all(initialized_only=True):
         cache.clear()
     ratelimit.memory.clear()
@@ -167,7 +168,7 @@ def test_database_can_be_dropped(request: pytest.FixtureRequest) -> Iterator[Non
     """Close the connections that earlier tests still hold, because PostgreSQL does not drop a database in use."""
     request.getfixturevalue("django_db_setup")
     yield
-    # If no test used the database, it was not created, and the connection's name belongs to no database.
+    # If no test used the database, it was not created, and its connections cannot be queried.
     was_made = str(connection.settings_dict["NAME"]).startswith("test_")
     if connection.vendor == "postgresql" and was_made:
         blocker = request.getfixturevalue("django_db_blocker")
@@ -183,7 +184,7 @@ def test_database_can_be_dropped(request: pytest.FixtureRequest) -> Iterator[Non
 
 @pytest.fixture
 def fake_http() -> Iterator[Callable[[], FakeHTTP]]:
-    """Return a function that starts a scriptable HTTP server and returns it."""
+    """Return a function that starts and returns a new scriptable HTTP server, which is stopped after the test."""
     made: list[FakeHTTP] = []
 
     def make() -> FakeHTTP:
@@ -210,7 +211,7 @@ def mail_server() -> Iterator[MailServer]:
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[PostgresServer]:
-    """Start a real PostgreSQL for this run, even if the suite itself runs on SQLite."""
+    """Start a real PostgreSQL server for the whole run, even if the suite itself runs on SQLite."""
     server = PostgresServer()
     yield server
     server.stop()
@@ -218,7 +219,7 @@ def postgres() -> Iterator[PostgresServer]:
 
 @pytest.fixture
 def redis_server() -> Iterator[RedisServer]:
-    """Start a real Redis for this test, which may kill it and start it again."""
+    """Start a real Redis server for one test, which may kill the server and start it again."""
     server = RedisServer()
     yield server
     server.stop()
@@ -255,7 +256,7 @@ def portal_template(tmp_path_factory: pytest.TempPathFactory) -> Template:
 
 
 def _portal_redis() -> str:
-    """Return the URL of the Redis database next to that of the test process, or "" without Redis."""
+    """Return the URL of the Redis database after that of the test process, or "" if Redis is not configured."""
     if not settings.REDIS_URL:
         return ""
     base, number = settings.REDIS_URL.rsplit("/", 1)
@@ -304,7 +305,7 @@ def portal_with_worker(portal: Portal) -> Portal:
 def module_portal(
     portal_template: Template, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Portal]:
-    """Start one real portal for all tests of a file that do not disturb each other's data."""
+    """Start one real portal for all tests of a file. They must not depend on each other's data."""
     portal = Portal(portal_template, tmp_path_factory.mktemp("portal"), redis_url=_portal_redis())
     portal.start()
     yield portal
@@ -337,7 +338,7 @@ def context(browser: Browser) -> Iterator[BrowserContext]:
 
 @pytest.fixture
 def watch(context: BrowserContext) -> Iterator[Watch]:
-    """Fail the test if a page has errors, except those that it expects with `watch.allow(pattern)`."""
+    """Fail the test if a page has errors, except those that the test expects with `watch.allow(pattern)`."""
     watch = Watch(context)
     yield watch
     watch.verify()

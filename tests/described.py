@@ -1,4 +1,4 @@
-"""Check API responses against the OpenAPI document. tests/conftest.py does so for all responses of the test client."""
+"""Check API responses against the OpenAPI document. tests/conftest.py applies this to all responses in tests."""
 
 import json
 import re
@@ -15,7 +15,7 @@ UNDOCUMENTED = {
     400,
     405,
     429,
-}  # Every operation may answer with these: invalid host, wrong method, too many requests.
+}  # Any operation may return these, for an invalid host, a wrong method, or too many requests.
 
 
 @cache
@@ -25,7 +25,7 @@ def document() -> dict[str, Any]:
 
 @cache
 def patterns() -> list[tuple[re.Pattern[str], str]]:
-    """Return a pattern for each path, those without parameters first, so that `…/stats/` is not read as an id."""
+    """Return a pattern for each path, first those without parameters, so that no id pattern matches `…/stats/`."""
     paths = sorted(document()["paths"], key=lambda path: (path.count("{"), path))
     return [(re.compile(re.sub(r"\\{\w+\\}", "[^/]+", re.escape(path))), path) for path in paths]
 
@@ -37,7 +37,7 @@ def validator(pointer: str) -> Draft202012Validator:
 
 
 def check(method: str, path: str, status: int, content_type: str, body: bytes) -> None:
-    """Raise an AssertionError that names the difference if the response does not match the document."""
+    """Raise an AssertionError that names the difference if the response does not match the OpenAPI document."""
     template = next((known for pattern, known in patterns() if pattern.fullmatch(path)), None)
     if template is None:
         return

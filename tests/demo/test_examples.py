@@ -20,7 +20,7 @@ pytestmark = [pytest.mark.servers, pytest.mark.slow]
 
 
 def blocks(document: str, section: str, language: str) -> list[str]:
-    """Return the code blocks of a section, which begins at a heading of the second level."""
+    """Return the code blocks in `language` from the section with the second-level heading `section`."""
     text = (ROOT / "docs" / document).read_text()
     found = re.search(rf"^## {section}\n(.*?)(?=^## |\Z)", text, re.MULTILINE | re.DOTALL)
     assert found is not None, section
@@ -29,7 +29,7 @@ def blocks(document: str, section: str, language: str) -> list[str]:
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
-    """Run `make demo` on a port of its own, and return the variables that it tells people to export."""
+    """Run `make demo` on a port of its own, and return the variables that its output tells the user to export."""
     folder = tmp_path_factory.mktemp("demo")
     log = folder / "log"
     environment = {

@@ -1,4 +1,4 @@
-"""Play the demo's story in a real browser: a bad release, its alert with cost and cause, and the rollback."""
+"""Test the demo's story in a real browser: a bad release, its alert with cost and cause, and the rollback."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -73,7 +73,7 @@ def test_every_number_of_the_story_agrees_with_the_database(
     finally:
         control.close()
         story.close()
-        shop.close()  # Closing the shop stops all changes, so that figures can be compared.
+        shop.close()  # Figures can be compared only when the shop changes nothing anymore.
 
     group = running.value(
         "SELECT id FROM errors_errorgroup WHERE severity = 'critical' AND title LIKE 'TypeError%'"
@@ -81,7 +81,7 @@ def test_every_number_of_the_story_agrees_with_the_database(
     alert = running.value("SELECT id FROM alerts_systemalert WHERE title = 'Critical errors'")
     orders = [f"/admin/impact/{problem}/" for problem in (f"group/{group}", f"alert/{alert}")]
     for path in (f"/admin/errors/{group}/", f"/admin/alerts/{alert}/", HEALTH, *orders):
-        # The last payments of the shop may still be on their way from the bank.
+        # The bank may not have reported the last payments of the shop yet.
         process.wait_until(
             partial(shows_the_cost, page, running.base_url + path, running),
             what=f"the cost on {path}",

@@ -1,1 +1,1 @@
-"""Test the files in deploy/, and a cluster of several hosts that runs on one machine."""
+"""Test the files in deploy/, and clusters of several simulated hosts on one machine."""

@@ -20,18 +20,18 @@ from tests.servers.redis_server import RedisServer
 
 NAMES = ["db", "cache", "web1", "web2", "worker1", "worker2", "proxy"]
 WEB, WORKERS = ("web1", "web2"), ("worker1", "worker2")
-# These two nodes reach the database through pgbouncer, and all other nodes directly. Both must work together.
+# These nodes reach the database through pgbouncer, and the other ones directly, because both ways must work together.
 POOLED = ("web2", "worker2")
 PORT = 8000
 
 
 def program(name: str) -> str | None:
-    """Return the path of a program, also from the folders for administrators, or None."""
+    """Return the path of a program in PATH or in the folders for administrators, or None if it is not installed."""
     return shutil.which(name, path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin")
 
 
 class Cluster:
-    """A cluster that starts on construction; each node can be killed and started again from any copy of the code."""
+    """A cluster that starts when it is constructed. Tests can kill a node and start it again with other code."""
 
     def __init__(self, network: Network, folder: Path) -> None:
         self.network, self.folder = network, folder
@@ -92,7 +92,7 @@ class Cluster:
         }
 
     def start(self, name: str, *, code: Path | None = None) -> None:
-        """Start a node; with `code`, use that copy of the code from now on."""
+        """Start a node. If `code` is given, the node runs that copy of the code from then on."""
         self.code[name] = code or self.code[name]
         host = self.host(name)
         role = (
@@ -110,14 +110,14 @@ class Cluster:
         self.expected_to_run.add(name)
 
     def _restart_always(self) -> None:
-        """Restart nodes like systemd does, for example after a node ended because the database was unavailable."""
+        """Restart nodes that have ended, as systemd does, for example because the database was unavailable."""
         while not self._closing.wait(1):
             for name in list(self.expected_to_run):
                 if self.nodes[name].poll() is not None and name in self.expected_to_run:
                     self.start(name)
 
     def kill(self, name: str) -> None:
-        """Kill the supervisor with SIGKILL; its child processes end with it."""
+        """Kill the node's supervisor with SIGKILL, and all its child processes with it."""
         self.expected_to_run.discard(name)
         process.kill_group(self.nodes[name])
 
@@ -139,7 +139,7 @@ class Cluster:
             )
 
     def run_on_host(self, name: str, script: Path) -> subprocess.Popen[bytes]:
-        """Start another program on a node's host with the node's environment."""
+        """Run the program `script` on a node's host, in the node's environment."""
         return process.spawn(
             [sys.executable, script],
             log=self.log(script.stem),
@@ -239,7 +239,7 @@ server_login_retry = 1
     def close(self) -> None:
         self._closing.set()
         self.expected_to_run.clear()
-        # Nodes end first, because namespaces in use cannot be deleted.
+        # Stop the nodes first, because a network namespace cannot be deleted while a process uses it.
         for node in self.nodes.values():
             process.stop(node, grace_seconds=0.2)
         process.stop(self.pooler, grace_seconds=1)

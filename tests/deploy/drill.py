@@ -1,6 +1,6 @@
-"""Break the primary of the setup in deploy/ha under load, and compare what was acknowledged with what is stored.
+"""Break the primary of the setup in deploy/ha under load, and compare the acknowledged writes with the stored ones.
 
-bench/failover.py breaks it many times; test_failover.py does so twice.
+bench/failover.py runs many rounds, and test_failover.py runs two.
 """
 
 import time
@@ -10,7 +10,8 @@ from collections.abc import Callable
 from tests.deploy.ha import ETCD_PORTS, HighAvailability
 from tests.deploy.load import Load
 
-# The primary answers for a few more seconds, so acknowledgments do not show that another node has taken over.
+# After these actions, the old primary responds for a few more seconds. Acknowledgments therefore do not show that
+# another node has taken over.
 HANDED_OVER = ("etcd", "switchover")
 STORED = {
     "/api/v1/errors/": "SELECT event_id::text, count(*) FROM errors_errorevent GROUP BY 1",
@@ -25,11 +26,14 @@ class Drill:
         self.ha, self.load = ha, load
         self.outages: dict[str, list[float]] = defaultdict(list)
         self.split_brains: list[str] = []
-        # These nodes could not join again automatically.
+        # These nodes could not join the cluster again automatically, so they were copied from the primary.
         self.copied_again: list[str] = []
 
     def round(self, action: str) -> tuple[str, str, float, float]:
-        """Break the primary and repair it. Return the old and new primary, the outage, and the time to repair."""
+        """Break the primary and repair it.
+
+        Return the old primary, the new primary, and the seconds that the outage and the repair took.
+        """
         old = self.ha.leader()
         assert old
         began_at = time.monotonic()
@@ -78,8 +82,8 @@ class Drill:
         }[action]
 
     def _wait_for_acknowledgments(self) -> None:
-        """Wait until each kind of request that was sent from now on, or again, is acknowledged."""
-        # The old primary may still answer a request that began before; such a request takes less than 3 s.
+        """Wait until five more requests of each kind are acknowledged, which were sent or repeated from now on."""
+        # The old primary may still answer earlier requests, each of which takes less than 3 s.
         time.sleep(3)
         before = {path: len(ids) for path, ids in self.load.acknowledged.items()}
 
@@ -90,7 +94,7 @@ class Drill:
         self.ha.wait_until(are_back, "acknowledgments", 90)
 
     def lost_and_doubled(self) -> dict[str, tuple[int, int, int]]:
-        """Return how many requests of each kind were acknowledged, are missing, and are stored more than once."""
+        """Return how many requests of each kind were acknowledged, how many are missing, and how many are duplicated."""
         self.ha.wait_until(self.ha.is_redundant, "two standbys", 120)
         result = {}
         for path, sql in STORED.items():

@@ -1,7 +1,7 @@
-"""Run the high-availability setup of deploy/ha on one machine: three database hosts and one of the portal.
+"""Run the high-availability setup of deploy/ha on one machine: three database hosts and one host for the portal.
 
 Each database host is a network namespace with etcd, Patroni, PostgreSQL, Redis and Sentinel, and its data is on a small
-file system of its own in memory. They run with the files of deploy/ha, in which only names and paths are replaced.
+file system of its own in memory. The services use the files in deploy/ha, in which only names and paths are replaced.
 """
 
 import os
@@ -29,7 +29,7 @@ FILES = ROOT / "deploy" / "ha"
 DATABASES = ("db1", "db2", "db3")
 NAMES = [*DATABASES, "app"]
 PROGRAMS = ("etcd", "haproxy", "pgbouncer", "ip")
-FIRST_SAFE_PATRONI = (3, 0, 3)  # The reason is in deploy/ha/README.md.
+FIRST_SAFE_PATRONI = (3, 0, 3)  # deploy/ha/README.md explains why.
 DISK_MB = 640
 PORT = 8000
 PASSWORD = "change-me"  # The password is that of deploy/ha/patroni.yml.
@@ -37,12 +37,12 @@ ETCD_PORTS = "2379-2380"
 
 
 def _path(name: str) -> str:
-    """Return the path of a program, also from the folders for administrators, or ""."""
+    """Return the path of a program in PATH or in the folders for administrators, or "" if it is not installed."""
     return shutil.which(name, path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin") or ""
 
 
 def patroni() -> str:
-    """Return the path of Patroni, from $PATRONI or PATH, or "" if there is none that keeps all writes."""
+    """Return the path of Patroni from $PATRONI or PATH, or "" if it is missing or older than FIRST_SAFE_PATRONI."""
     path = os.environ.get("PATRONI") or _path("patroni")
     if not path:
         return ""
@@ -62,12 +62,12 @@ def missing_programs() -> list[str]:
 
 
 class HighAvailability:
-    """A running setup. Hosts can be killed, disconnected and started again; its disks can be filled."""
+    """A running setup. Tests can kill its hosts, disconnect them, start them again, and fill their disks."""
 
     def __init__(
         self, network: Network, folder: Path, *, has_pgbouncer: bool = False, template_url: str = ""
     ) -> None:
-        """Start everything. With `template_url`, the portal's database is a copy of that one."""
+        """Start all services. If `template_url` is set, copy the portal's database from the database at that URL."""
         self.network, self.folder, self.has_pgbouncer = network, folder, has_pgbouncer
         self.user = process.unprivileged_user()
         folder.chmod(0o755)
@@ -150,7 +150,7 @@ class HighAvailability:
         self._start_redis(name, host)
 
     def _python(self) -> str:
-        """Return the interpreter of Patroni, which has the packages of the guard, too."""
+        """Return the Python interpreter of Patroni, in which the packages that the guard needs are installed, too."""
         with Path(patroni()).open() as script:
             return script.readline().removeprefix("#!").strip()
 
@@ -189,10 +189,10 @@ class HighAvailability:
             "shared_buffers": "48MB",
             "max_wal_size": "96MB",
             "min_wal_size": "32MB",
-            # The disk is small, and Patroni keeps the slots of absent members for half an hour.
+            # The disk is small, and for half an hour, Patroni keeps the replication slots of members that are down.
             "max_slot_wal_keep_size": "96MB",
             "wal_keep_size": "64MB",
-            "fsync": "off",  # The tests cut no power, so no data has to reach the disk.
+            "fsync": "off",  # The tests do not cut the power, so waiting for the disk is useless.
         }
         path = disk / "patroni.yml"
         path.write_text(yaml.safe_dump(config))
@@ -256,14 +256,14 @@ class HighAvailability:
         (self.disk(name) / "filler").unlink(missing_ok=True)
 
     def switch_over(self, name: str) -> None:
-        """Hand over the primary in an orderly way, as `patronictl switchover` does."""
+        """Let the primary `name` hand over to a standby, as `patronictl switchover` does."""
         url = f"http://{self.host(name).address}:8008/switchover"
         httpx.post(url, json={"leader": name}, timeout=30)
 
     # --- state -----------------------------------------------------------------------------------------
 
     def cluster(self) -> list[dict[str, Any]]:
-        """Return the members according to the primary, because a node that was disconnected may have an old list."""
+        """Return the primary's list of members, because the list of a node that was disconnected may be out of date."""
         leader = self.leader()
         for name in [leader] if leader else DATABASES:
             with suppress(httpx.HTTPError, ValueError, KeyError):
@@ -286,7 +286,7 @@ class HighAvailability:
         return None
 
     def is_redundant(self) -> bool:
-        """Return True if there are a primary, a synchronous standby, and a third node that follows."""
+        """Return True if there are a primary, a synchronous standby and a replica, and neither lags behind."""
         members = self.cluster()
         roles = sorted(member["role"] for member in members)
         followers = [member for member in members if member["role"] != "leader"]
@@ -296,7 +296,7 @@ class HighAvailability:
         )
 
     def copy_again(self) -> list[str]:
-        """Copy the nodes that cannot follow from the primary, as `patronictl reinit` does. Return their names."""
+        """Copy the primary to the nodes that cannot follow it, as `patronictl reinit` does. Return their names."""
         leader = self.leader()
         broken = [
             member["name"]
@@ -413,7 +413,7 @@ class HighAvailability:
             return list(connection.execute(sql.encode()).fetchall())
 
     def write_on(self, name: str) -> str:
-        """Try to commit on a host from the host itself. Return "acknowledged" or the error."""
+        """Connect to a host's database from the host itself, and commit a row. Return "acknowledged" or the error."""
         script = (
             "import psycopg, sys\n"
             f"c = psycopg.connect({self.superuser_url(name, 'opsportal')!r}, autocommit=True)\n"

@@ -1,4 +1,4 @@
-"""Simulate hosts on one machine: network namespaces on a bridge for root, otherwise several loopback addresses."""
+"""Simulate hosts on one machine, as network namespaces on a bridge if run by root, and else as loopback addresses."""
 
 import os
 import secrets
@@ -17,7 +17,7 @@ class Host:
 
 
 class Network:
-    """A network for a with statement: `with Network(["db", "web1"]) as network`. `kind` names its implementation."""
+    """A network of hosts: `with Network(["db", "web1"]) as network`. `kind` says how the hosts are simulated."""
 
     def __init__(self, names: list[str]) -> None:
         self._tag = f"ops{secrets.token_hex(2)}"
@@ -52,14 +52,14 @@ class Network:
             self._remove_namespaces()
 
     def disconnect(self, name: str) -> None:
-        """Take a host's link down. Works with namespaces only."""
+        """Take a host's link down. This works only if the hosts are network namespaces."""
         _ip("link", "set", self._cable(name), "down")
 
     def reconnect(self, name: str) -> None:
         _ip("link", "set", self._cable(name), "up")
 
     def block_ports(self, name: str, ports: str) -> None:
-        """Drop TCP between a host and all others if it is from or to these ports, e.g. "2379-2380"."""
+        """Drop TCP packets between a host and all others if they are from or to `ports`, for example "2379-2380"."""
         for direction in ("sport", "dport"):
             _ip(*self._rule("add", name, direction, ports))
 
@@ -68,7 +68,8 @@ class Network:
             _ip(*self._rule("del", name, direction, ports))
 
     def _rule(self, action: str, name: str, direction: str, ports: str) -> list[str]:
-        # Routes to the host itself have a higher priority (0), so that its own services remain reachable for it.
+        # The rule that routes packets to the host itself has a higher priority (0), so the host can still reach its own
+        # services.
         space = self.hosts[name].prefix[-1]
         match = ["pref", "10", "ipproto", "tcp", direction, ports]
         return ["-n", space, "rule", action, *match, "blackhole"]

@@ -1,4 +1,4 @@
-"""Simulate apps that keep posting while hosts fail. Acknowledged ids are recorded and compared with the database."""
+"""Simulate apps that keep posting while hosts fail, and record the acknowledged ids for a comparison afterwards."""
 
 import threading
 import time
@@ -10,11 +10,11 @@ from itertools import pairwise
 
 import httpx
 
-Posted = tuple[str, object, dict[str, str]]  # A request has an address, a body and headers.
+Posted = tuple[str, object, dict[str, str]]  # A request has a path, a body and headers.
 
 
 class Load:
-    """Threads that post one item after another, repeating each with the same id until it is acknowledged."""
+    """Threads that post one item after another, and repeat each with the same id until it is acknowledged."""
 
     def __init__(
         self,
@@ -30,7 +30,7 @@ class Load:
         self.acknowledged: dict[str, list[str]] = defaultdict(list)
         # The times are values of time.monotonic().
         self.acknowledged_at: dict[str, list[float]] = defaultdict(list)
-        # An outage of the database does not explain the responses in this list.
+        # Responses in this list are failures, because no outage of the database explains them.
         self.refused: list[str] = []
         self._ending = threading.Event()
         kinds = [self.error, self.error, self.reservation, self.signals]
@@ -50,7 +50,7 @@ class Load:
             thread.join(15)
 
     def longest_gap(self, since: float) -> float:
-        """Return the longest time without an acknowledgment of a kind of request, since that time."""
+        """Return the longest time since `since`, in seconds, in which no request of some kind was acknowledged."""
         return max(
             max(
                 later - earlier
@@ -112,7 +112,7 @@ class Load:
     def _post(
         self, client: httpx.Client, key: str, path: str, body: object, headers: dict[str, str]
     ) -> "Answer":
-        """Post once; return whether this id needs a further attempt."""
+        """Post the item once. Return DONE, or BUSY or RETRY if it must be sent again."""
         try:
             response = client.post(path, json=body, headers=headers)
         except httpx.HTTPError:

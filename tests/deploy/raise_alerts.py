@@ -1,11 +1,11 @@
-"""Raise ALERT_COUNT alerts one after another and print each key once it is stored. Runs on one of the hosts."""
+"""Raise ALERT_COUNT alerts one after another on one of the hosts, and print the key of each once it is stored."""
 
 import os
 import time
 
 import django
 
-ALERT_COUNT = 12  # With 20 alerts within five minutes, the portal would send one storm message.
+ALERT_COUNT = 12  # From 20 alerts in five minutes on, the portal would send a storm message.
 INTERVAL_SECONDS = 4
 
 
@@ -19,7 +19,7 @@ def main() -> None:
         while True:
             try:
                 raise_alert(number)
-            except (Error, OSError):  # The database is unavailable.
+            except (Error, OSError):  # Retry while the database is unavailable.
                 connections.close_all()
                 time.sleep(0.3)
             else:

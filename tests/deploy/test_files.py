@@ -25,12 +25,12 @@ SETTINGS = set(
     re.findall(r"env\.\w+\(\s*\"(\w+)\"", (ROOT / "opsportal" / "settings.py").read_text())
 )
 KUBERNETES_VERSION = "1.31"
-# Python and Kubernetes, not the portal, read these variables.
+# Python and Kubernetes read these variables, so they are not settings of the portal.
 OTHER_VARIABLES = {"PYTHONUNBUFFERED", "POD_IP"}
 
 
 def parse_options(arguments: list[str]) -> dict[str, Any]:
-    """Parse a manage.py command line and return its options; raise SystemExit if it is invalid."""
+    """Parse the arguments of manage.py and return the options. Raise SystemExit if an argument is invalid."""
     name, *options = arguments
     command = load_command_class(get_commands()[name], name)
     return vars(command.create_parser("manage.py", name).parse_args(options))
@@ -48,7 +48,7 @@ def test_compose_files_name_existing_files_settings_and_options(file: str) -> No
     for name, service in services.items():
         for volume in service.get("volumes", []):
             source = volume.partition(":")[0]
-            # Owners of a portal create the folder ./tls.
+            # The folder ./tls is not in the repository: owners create it for their certificate.
             in_repository = source.startswith("./") and source != "./tls"
             assert not in_repository or (folder / source).exists(), (name, source)
             assert source.startswith("./") or source in composed["volumes"], (name, source)
@@ -208,14 +208,14 @@ def test_nginx_accepts_its_configuration(tmp_path: Path) -> None:
         "/etc/nginx/opsportal-proxy.conf": DEPLOY / "nginx" / "opsportal-proxy.conf",
         "web1:": "127.0.0.1:",
         "web2:": "127.0.0.2:",
-        # The command nginx -t binds the port.
+        # `nginx -t` binds the ports, so they must be free ones.
         "listen 80;": f"listen 127.0.0.1:{process.free_port()};",
         "listen 443 ssl;": f"listen 127.0.0.1:{process.free_port()} ssl;",
     }.items():
         assert original in site
         site = site.replace(original, str(replacement))
     config = tmp_path / "nginx.conf"
-    # The default folders for temporary files belong to root.
+    # Only root may write to the default folders for temporary files.
     kinds = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
     folders = " ".join(f"{kind}_temp_path {tmp_path / kind};" for kind in kinds)
     config.write_text(

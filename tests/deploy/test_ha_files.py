@@ -24,7 +24,7 @@ def test_a_commit_is_acknowledged_by_two_nodes_and_only_they_may_take_over() -> 
 
     assert dcs["synchronous_mode"]
     assert dcs["synchronous_mode_strict"]
-    assert dcs["maximum_lag_on_failover"] > 0  # Writes that are not acknowledged may be missing.
+    assert dcs["maximum_lag_on_failover"] > 0  # A standby lacks unacknowledged writes at most.
     assert dcs["postgresql"]["parameters"]["synchronous_commit"] == "on"
 
 
@@ -42,9 +42,9 @@ def test_the_outage_is_shorter_than_30_seconds_by_its_settings() -> None:
     # An election of etcd may take twice its timeout. The new leader then adds the timeout to the lifetime of the key.
     key_seconds = 3 * election_seconds + dcs["ttl"]
 
-    # The standby is promoted, HAProxy notices, and the pool tries to connect every second.
+    # Then the standby is promoted, HAProxy detects it, and the pool, which tries once per second, connects to it.
     assert key_seconds + 2 + 1 + 2 < 30
-    # A standby that does not find the new primary at once would add its own pause.
+    # A standby that does not find the new primary waits this long before its next attempt.
     assert dcs["postgresql"]["parameters"]["wal_retrieve_retry_interval"] == "500ms"
 
 
@@ -89,7 +89,7 @@ def guard() -> Any:
 
 
 def config_of(tmp_path: Path) -> dict[str, Any]:
-    """Return Patroni's configuration with a pg_ctl that writes its arguments down."""
+    """Return a Patroni configuration whose pg_ctl only writes its arguments to the file `called`."""
     pg_ctl = tmp_path / "pg_ctl"
     pg_ctl.write_text(f"#!/bin/sh\necho $@ > {tmp_path}/called\n")
     pg_ctl.chmod(0o755)

@@ -1,4 +1,4 @@
-"""Test a whole cluster under load: each part is killed in turn, an upgrade is rolled out, and nothing is lost."""
+"""Test that a cluster under load loses no data while each of its parts is killed, and while it is upgraded."""
 
 import json
 import shutil
@@ -59,7 +59,7 @@ def test_nothing_is_lost_when_any_part_is_killed_or_upgraded_under_load(cluster:
     wait_for_acknowledgments(cluster, load, "at the start")
 
     upgrade = with_migration(cluster)
-    # The first node to start runs the migration while the others run the old code.
+    # The first upgraded node runs the migration while the other nodes still run the old code.
     for name in (*WEB, *WORKERS):
         cluster.kill(name)
         wait_for_acknowledgments(cluster, load, f"without {name}")
@@ -143,7 +143,7 @@ def wait_for_acknowledgments(cluster: Cluster, load: Load, when: str, seconds: f
 
 
 def assert_limit_is_shared(cluster: Cluster) -> None:
-    """Check that the web nodes share the limit of 20 sign-ins per minute per address, despite spoofed addresses."""
+    """Check that the web nodes share the limit of 20 sign-ins per minute and address, even if clients spoof it."""
 
     def attempt(number: int) -> int:
         claimed = {"X-Forwarded-For": f"203.0.113.{number}"}
@@ -199,7 +199,7 @@ def assert_notifications_were_sent_once(cluster: Cluster) -> None:
 
 
 def assert_schedules_ran_once(cluster: Cluster, began_at: float) -> None:
-    """Check that each job that is due every minute ran at most once per minute, whatever was killed."""
+    """Check that each job that is due every minute ran at most once per minute, although nodes were killed."""
     runs = cluster.rows(
         "SELECT j.name, date_trunc('minute', r.started_at), count(*) FROM jobs_jobrun r "
         "JOIN jobs_job j ON j.id = r.job_id WHERE j.cron = '* * * * *' AND r.outcome <> 'lost' "
@@ -216,6 +216,6 @@ def assert_schedules_ran_once(cluster: Cluster, began_at: float) -> None:
 
 
 def errors_in_the_logs(cluster: Cluster) -> str:
-    """Return the log lines of the web nodes about requests that failed."""
+    """Return the lines in the logs of the web nodes that report errors."""
     lines = [line for name in WEB for line in cluster.log(name).read_text().splitlines()]
     return "\n".join(line for line in lines if '"level":"error"' in line)

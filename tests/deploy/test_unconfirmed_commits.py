@@ -50,7 +50,7 @@ def own_portal(
     portal_template: Template,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Portal]:
-    """Start a portal whose database is alone on its server, so that its replication can be set."""
+    """Start a portal whose PostgreSQL server has no other database, so that the test can change the replication."""
     with psycopg.connect(server.url(), autocommit=True) as admin:
         admin.execute("CREATE DATABASE template")
     copy_database(
@@ -63,7 +63,7 @@ def own_portal(
         replace(portal_template, postgres_url=server.url("template")),
         tmp_path_factory.mktemp("portal"),
         environment={
-            "SELF_MONITORING": "false",  # Self-monitoring would store events, too.
+            "SELF_MONITORING": "false",  # It would store further events.
             "STRIPE_API_BASE": stripe.base,
             "STRIPE_SECRET_KEY": "sk_test_double",
             "STRIPE_WEBHOOK_SECRETS": stripe.secret,
@@ -104,7 +104,7 @@ def test_only_what_a_standby_has_is_acknowledged(
     after = [post(item) for item in [*items, paid]]
 
     assert first == [503] * 4
-    # The primary has the rows, so each repeated request finds the rows that the first request wrote.
+    # The primary has the rows although no standby confirmed them, so each repeated request finds them.
     assert on_primary == dict.fromkeys(STORED, 1) | {"/api/v1/payments/": 2}
     assert repeated == [503] * 4
     assert [status // 100 for status in after] == [2] * 4
