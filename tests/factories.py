@@ -1,4 +1,4 @@
-"""Create rows for tests: one typed function per model, with visible values where they matter."""
+"""Create rows for tests. Each model has a typed function, to which tests pass the values that matter to them."""
 
 import itertools
 from datetime import timedelta
@@ -43,14 +43,14 @@ def make_ticket_type(
 
 
 def wanted(*items: tuple[TicketType, int], key: str = "", **fields: Any) -> Wanted:
-    """Return an order of a buyer: `wanted((standing, 2), (seated, 1), customer="c-1")`."""
+    """Return the tickets that a buyer wants: `wanted((standing, 2), (seated, 1), customer="c-1")`."""
     quantities = tuple(sorted((type_.pk, quantity) for type_, quantity in items))
     given = {"customer": "", "order_id": "", "digest": str(quantities), **fields}
     return Wanted(items=quantities, key=key or f"key-{next(_numbers)}", **given)
 
 
 def make_payment(reservation_id: str = "", **fields: Any) -> Payment:
-    """Create a payment of its reservation's price, which has succeeded unless `status` says otherwise."""
+    """Create a payment over the price of its reservation. It has succeeded unless `status` says otherwise."""
     number = next(_numbers)
     now = fields.pop("now", None) or timezone.now()
     price = 0
@@ -80,7 +80,7 @@ def make_payment(reservation_id: str = "", **fields: Any) -> Payment:
 
 
 def make_alert(**fields: Any) -> SystemAlert:
-    """Report a problem and return its open alert; `state` and other fields are set on the row afterwards."""
+    """Report a problem and return its alert. It is open unless `state` is given, which is then set on the row."""
     number = next(_numbers)
     reported = {
         "key": f"problem-{number}",
@@ -119,7 +119,7 @@ def make_monitor(url: str, **fields: Any) -> Monitor:
 
 
 def make_webhook_event(**fields: Any) -> WebhookEvent:
-    """Create a webhook event received at `received_at` or now; it is unprocessed unless `state` says otherwise."""
+    """Create a webhook event. By default, it is received now and not yet processed."""
     at = fields.get("received_at") or timezone.now()
     given = {
         "event_id": f"evt_{next(_numbers)}",

@@ -94,7 +94,7 @@ class Drill:
         self.ha.wait_until(are_back, "acknowledgments", 90)
 
     def lost_and_doubled(self) -> dict[str, tuple[int, int, int]]:
-        """Return how many requests of each kind were acknowledged, how many are missing, and how many are duplicated."""
+        """Return how many requests of each kind were acknowledged, how many are missing, and how many are doubled."""
         self.ha.wait_until(self.ha.is_redundant, "two standbys", 120)
         result = {}
         for path, sql in STORED.items():

@@ -1,4 +1,4 @@
-"""Create events with stacks, and compare their acceptance with the frame cache and without it."""
+"""Create events with stacks, and compare how they are accepted with the frame cache and without it."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -100,7 +100,7 @@ EVENTS = st.fixed_dictionaries(
 def accepted(
     payload: bytes, scrubber: Scrubber = PLAIN, context: IngestContext = CONTEXT
 ) -> dict[str, Any]:
-    """Accept an event without a cache, with an empty and with a filled cache. Assert that the results are equal."""
+    """Return the event built without a cache. Assert that an empty and a filled frame cache give the same result."""
     given: dict[str, Any] = {"app_id": 1, "scrubber": scrubber, "context": context}
     without_cache = build_event(json_codec.decode(payload), **given, size=len(payload))
     for _ in range(2):
@@ -127,7 +127,7 @@ def frames_of(document: Any) -> Any:
 
 
 def sdk_event() -> bytes:
-    """Return an event as sentry-sdk sends it: two exceptions with stacks and locals, breadcrumbs, modules, contexts."""
+    """Return an event as sentry-sdk sends it, with stacks, local variables, breadcrumbs, modules and contexts."""
     sent: list[Any] = []
 
     class Recorder(Transport):

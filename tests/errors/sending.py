@@ -23,7 +23,8 @@ def url_of(portal: Portal) -> str:
 def post(portal: Portal, timeout: float = 10, **more: Any) -> tuple[str, httpx.Response]:
     event_id = uuid.uuid4().hex
     body = envelope(raised(event_id=event_id, **more))
-    # The server closes a connection after a slow response; the client would notice only at the next request.
+    # Use a connection of its own, because the server closes a connection after a slow response, which the client would
+    # notice only at its next request.
     alone = {"Connection": "close"}
     return event_id, portal.client.post(
         url_of(portal), content=body, headers=alone, timeout=timeout
@@ -36,7 +37,7 @@ def stored(portal: Portal) -> set[str]:
 
 
 def assert_stored_exactly(portal: Portal, acknowledged: set[str]) -> None:
-    """Assert that all acknowledged events are stored, and that the counts match the stored events."""
+    """Assert that all acknowledged events are stored, and that all counts match the number of stored events."""
     kept = stored(portal)
     assert not acknowledged - kept
     assert portal.value("SELECT sum(event_count) FROM errors_errorgroup") == len(kept)

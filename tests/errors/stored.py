@@ -48,9 +48,9 @@ PAYLOAD: dict[str, Any] = {
 def new_error(
     app: ClientApp, *, group: str = "", payload: dict[str, Any] | None = None, **fields: Any
 ) -> NewEvent:
-    """Return an unstored error of the app.
+    """Return an error of the app, which is not stored.
 
-    Errors with the same `group` belong to one group; `fields` are those of NewEvent.
+    Errors with the same `group` belong to one group. `fields` set further attributes of NewEvent.
     """
     number = next(_numbers)
     given: dict[str, Any] = {
@@ -71,7 +71,7 @@ def new_error(
 def make_error(
     app: ClientApp, *, group: str = "", payload: dict[str, Any] | None = None, **fields: Any
 ) -> ErrorEvent:
-    """Store an error that `new_error` creates and return it."""
+    """Create an error like `new_error`, store it, and return it."""
     event = new_error(app, group=group, payload=payload, **fields)
     record_events([event])
     return ErrorEvent.objects.select_related("group").get(event_id=event.event_id)
@@ -82,5 +82,5 @@ def group_of(event: ErrorEvent) -> ErrorGroup:
 
 
 def record_group(app: ClientApp, **fields: Any) -> ErrorGroup:
-    """Store an error of a group of its own, and return the group."""
+    """Store an error that belongs to a new group, and return the group."""
     return group_of(make_error(app, group=uuid.uuid4().hex, **fields))

@@ -11,7 +11,7 @@ from tests.factories import make_app
 
 
 class Sender:
-    """An app that reports errors through Django's test client, as SDKs do."""
+    """An app that reports errors as SDKs do, through Django's test client."""
 
     def __init__(self, app: ClientApp | None = None) -> None:
         key_cache.clear()

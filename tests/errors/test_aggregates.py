@@ -1,4 +1,4 @@
-"""Test the counts of a batch of events."""
+"""Test the counts that are computed from a batch of events."""
 
 from datetime import timedelta
 from typing import Any

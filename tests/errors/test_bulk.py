@@ -1,4 +1,4 @@
-"""Test bulk actions on errors: all matching errors, undo, and completion and unknown keys of the search line."""
+"""Test bulk actions on all matching errors, their undo, and the completion and unknown keys of the search line."""
 
 import itertools
 import json

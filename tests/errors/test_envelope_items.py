@@ -94,7 +94,7 @@ def spans(*listed: Any) -> bytes:
 def test_a_segment_span_is_measured_like_a_transaction(
     sender: Sender,
 ) -> None:
-    """Test the spans that version 11 of the JavaScript SDKs sends in place of transactions."""
+    """Test the spans that version 11 of the JavaScript SDKs sends instead of transactions."""
     answer = sender.post(
         spans(
             span("GET /pay", sentry__op="http.server", sentry__sample_rate=0.5),

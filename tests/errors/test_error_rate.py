@@ -1,4 +1,4 @@
-"""Test the error rate: failed and all requests of the same app and environment."""
+"""Test the error rate, which is the share of failed requests among all requests of an app and environment."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -30,7 +30,7 @@ def serve(app: ClientApp, *, ok: int = 0, failed: int = 0, environment: str = ""
 
 
 def serve_sample(app: ClientApp, *, ok: int, failed: int, weight: int) -> None:
-    """Record the requests that an SDK measured with the sample rate 1 / weight."""
+    """Record `ok` and `failed` requests that an SDK measured with the sample rate 1 / `weight`."""
     record_measurements(
         [
             *[Performance("GET /", 20, "request", True, weight=weight)] * ok,

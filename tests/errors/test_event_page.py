@@ -1,4 +1,4 @@
-"""Test the event page's description of payloads with any content."""
+"""Test that the event page can describe payloads with any content."""
 
 from datetime import UTC, datetime
 from typing import Any

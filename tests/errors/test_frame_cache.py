@@ -1,4 +1,4 @@
-"""Test that the frame cache changes nothing: an event is the same with the cache, from the cache, and without it."""
+"""Test that an event is the same whether its frames are not cached, are added to the cache, or come from the cache."""
 
 import json
 from typing import Any
@@ -80,7 +80,7 @@ DEEP = b"[" * 40 + b'"jane@example.com"' + b"]" * 40
 @pytest.mark.parametrize(
     "rest",
     [
-        b',"function":"jane@example.com"}',  # The member "function" is there twice.
+        b',"function":"jane@example.com"}',  # The frame then has "function" twice.
         b',"vars":{"a":1},"vars":{"card":"4111 1111 1111 1111"}}',
         b',"vars":[1,"4111 1111 1111 1111"]}',
         b',"vars":null}',

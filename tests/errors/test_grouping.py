@@ -26,7 +26,7 @@ def hash_of(event: Event) -> str:
 
 
 def script(*functions: str, value: str = "x") -> Event:
-    """Return an error of a browser, the innermost function last."""
+    """Return an error in a browser, with a stack of `functions`, of which the last one is the innermost."""
     frames = [
         {"function": name, "filename": "https://shop.example/static/app.js", "in_app": True}
         for name in functions
@@ -51,7 +51,7 @@ frames = st.lists(
     min_size=1,
     max_size=5,
 )
-# Two occurrences of one bug may differ in these ways.
+# Two occurrences of one bug may differ in these members, which must not change the group.
 circumstances = st.fixed_dictionaries(
     {},
     optional={
@@ -167,7 +167,7 @@ def test_messages_that_differ_only_in_values_belong_to_one_group(one: str, other
 
 
 def test_browsers_different_names_of_a_function_are_equal() -> None:
-    """Compare the names that Chrome, Edge, Firefox and Safari use. tests/sdks has real stack traces."""
+    """Compare the names that Chrome, Edge, Firefox and Safari use. Real stack traces are compared in tests/sdks."""
     assert len({hash_of(script("setup", name)) for name in (
         "Cart.total", "Object.total", "total", "new total", "get total", "Cart.get total [as total]", "setup/total",
     )}) == 1  # fmt: skip
@@ -202,7 +202,7 @@ def test_frames_before_an_await_do_not_count() -> None:
 
 @pytest.fixture
 def newer_algorithm(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Simulate a new version of the algorithm, with the current one as an earlier version."""
+    """Simulate a new version of the fingerprint algorithm, of which the current one is the earlier version."""
     monkeypatch.setattr(fingerprint, "EARLIER", (fingerprint.fingerprint,))
     monkeypatch.setattr(fingerprint, "VERSION", fingerprint.VERSION + 1)
     group_cache.clear()

@@ -19,7 +19,7 @@ def raised(platform: str, *frames: Event, type: str = "E", **exception: Any) -> 
 
 
 def is_same(platform: str, one: Event, other: Event) -> bool:
-    """Return True if events with these innermost frames belong to one group."""
+    """Return True if two events whose innermost frames are `one` and `other` belong to the same group."""
     caller = frame(module="shop.views", function="handle")
     return fingerprint(raised(platform, caller, one)) == fingerprint(
         raised(platform, caller, other)
@@ -282,5 +282,5 @@ def test_text_with_lone_surrogates_can_be_grouped() -> None:
     ],
 )
 def test_hashes_of_this_version_never_change(event: Event, expected: str) -> None:
-    """Test that stored hashes stay valid. A changed algorithm needs a new VERSION and an entry in EARLIER."""
+    """Test that stored hashes stay valid. A changed algorithm requires a new VERSION and an entry in EARLIER."""
     assert fingerprint(event) == expected

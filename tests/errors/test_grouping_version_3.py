@@ -50,7 +50,7 @@ def test_browsers_names_of_a_function_are_one(platform: str, name: str) -> None:
 
 
 def test_one_error_in_four_browsers_is_one_group() -> None:
-    """Compare stacks of one page in four browsers, with an `eval` and a callback of an array's `map`."""
+    """Compare the stacks of one error in four browsers. They contain `eval` and a callback of `Array.map`."""
     stacks = {
         "Chrome": [
             script(None), script("Foo.testMethod"), script("aha"), script("eval"), script("test"),

@@ -1,4 +1,4 @@
-"""Test that hourly roll-ups return the same counts as the minutes."""
+"""Test that counts are the same whether they are read from hourly roll-ups or from minutes."""
 
 from datetime import UTC, datetime, timedelta
 

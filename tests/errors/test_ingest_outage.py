@@ -1,4 +1,4 @@
-"""Test that events with keys that were accepted before are received while the database is unavailable."""
+"""Test that the portal accepts events while the database is unavailable if it has accepted their keys before."""
 
 import asyncio
 import json
@@ -21,7 +21,7 @@ ERROR = json.dumps({"message": "boom"}).encode()
 
 @pytest.fixture
 def sender() -> Sender:
-    """Return the sender of an app whose key was accepted, at an address of Sentry and at the portal's own."""
+    """Return a sender whose key was accepted before, by a Sentry endpoint and by the portal's own endpoint."""
     sender = Sender()
     assert key_cache.authenticate(sender.app.pk, sender.key)
     assert key_cache.authenticate(None, sender.key)
@@ -30,7 +30,7 @@ def sender() -> Sender:
 
 @pytest.fixture
 def outage(sender: Sender, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Make every lookup of a key fail with the error of a lost database, and in the event loop with another one."""
+    """Make each query for a key fail with a database error. A query in the event loop fails with an AssertionError."""
 
     def query(*_: object) -> None:
         assert not in_event_loop(), "a query in the event loop blocks all clients"
@@ -54,7 +54,7 @@ def in_event_loop() -> bool:
 
 
 def post(path: str, body: bytes, **headers: str) -> int:
-    """Post in an event loop, and return the status."""
+    """Post `body` to `path` in an event loop, and return the status of the response."""
     address = handler.match(path)
     assert address is not None
 
@@ -70,7 +70,7 @@ def test_plain_errors_are_received(sender: Sender, outage: None) -> None:
 
 
 @pytest.mark.parametrize("endpoint", ["envelope", "store"])
-@pytest.mark.parametrize("size_bytes", [10, 100_000])  # A large body is parsed in a thread.
+@pytest.mark.parametrize("size_bytes", [10, 100_000])  # Large bodies are parsed in threads.
 def test_events_of_sdks_are_received(
     sender: Sender, outage: None, endpoint: str, size_bytes: int
 ) -> None:

@@ -1,4 +1,4 @@
-"""Test how the Sentry endpoints refuse invalid requests, and those over a quota, for SDKs and for browsers."""
+"""Test how the Sentry endpoints refuse requests from SDKs and browsers that are invalid or exceed a quota."""
 
 import gzip
 import zlib

@@ -1,4 +1,4 @@
-"""Test that hosts in the locations of an event are kept, even IP addresses, because they are servers of the app."""
+"""Test that locations in events keep their host, even if it is an IP address, because it is a server of the app."""
 
 import json
 from datetime import UTC, datetime
@@ -17,7 +17,7 @@ SCRIPT = "http://10.0.0.5:8302/static/b.js"
 
 
 def stored(event: dict[str, Any], *, decoded: bool = False) -> Any:
-    """Return the payload that is stored, with or without the frame cache."""
+    """Return the payload that is stored. If `decoded` is set, build it without the frame cache."""
     context = IngestContext(received_at=NOON)
     if decoded:
         built = build_event(

@@ -31,7 +31,7 @@ pytestmark = pytest.mark.servers
 
 
 class Load:
-    """Eight senders that continue after every response, until they are stopped."""
+    """Eight threads, each of which sends the next event after every response until `stop()` is called."""
 
     def __init__(self, portal: Portal) -> None:
         self.portal = portal
@@ -50,7 +50,7 @@ class Load:
                 body = envelope(raised(event_id=event_id, function=f"f{hash(event_id) % 5}"))
                 try:
                     answer = client.post(url_of(self.portal), content=body)
-                except httpx.HTTPError:  # The web process has ended.
+                except httpx.HTTPError:  # The web process was killed.
                     self._over.wait(0.05)
                     continue
                 with self._lock:
@@ -117,7 +117,7 @@ def stores_process(portal: Portal) -> int:
 
 @pytest.fixture(scope="module")
 def own_postgres() -> Iterator[PostgresServer]:
-    """Start a separate PostgreSQL server that tests may kill. It syncs to disk as in production."""
+    """Start a separate PostgreSQL server, which tests may kill, and which writes to disk as in production."""
     server = PostgresServer(options={"fsync": "on", "full_page_writes": "on"})
     yield server
     server.stop()
@@ -138,7 +138,7 @@ def on_postgresql(
     portal.start()
     yield portal
     if own_postgres.process.poll() is not None:
-        own_postgres.start()  # To stop the portal, the fixture drops its database.
+        own_postgres.start()  # Stopping the portal drops its database, which needs a server.
     portal.stop()
 
 
@@ -146,7 +146,7 @@ def on_postgresql(
 def test_acknowledged_events_survive_a_kill_of_postgresql(
     on_postgresql: Portal, own_postgres: PostgresServer
 ) -> None:
-    """Kill all processes of PostgreSQL under load, while the portal keeps running."""
+    """Kill all processes of PostgreSQL while the portal is running under load."""
     load = Load(on_postgresql)
     try:
         load.wait_for_more()
@@ -184,10 +184,10 @@ MIB = 1024 * 1024
 
 
 def limit_files(parent: int, size: str, user: str = "") -> None:
-    """Limit the file size of these processes, which has the effect of a full disk without being root."""
+    """Limit the file size of a process and its descendants. The effect is that of a full disk, but needs no root user."""
     group = pwd.getpwnam(user).pw_gid if user else None
     waiting = [parent]
-    while waiting:  # The parent comes first, so that new children inherit the limit.
+    while waiting:  # The parent is limited first, so that new children inherit the limit.
         pid = waiting.pop()
         command = ["prlimit", "--pid", str(pid), f"--fsize={size}:"]
         subprocess.run(command, user=user or None, group=group, check=True, capture_output=True)
@@ -256,7 +256,7 @@ def test_a_database_that_cannot_grow_causes_503_until_it_can(portal: Portal) -> 
 def test_a_postgresql_that_cannot_grow_causes_503_until_it_can(
     on_postgresql: Portal, own_postgres: PostgresServer
 ) -> None:
-    # PostgreSQL's WAL segments have 16 MiB.
+    # The limit must exceed the 16 MiB of a WAL segment.
     limit_files(own_postgres.process.pid, str(17 * MIB), own_postgres.user)
     acknowledged = fill(on_postgresql)
     assert_stored_exactly(on_postgresql, acknowledged)
@@ -270,7 +270,7 @@ def test_a_postgresql_that_cannot_grow_causes_503_until_it_can(
 
 @pytest.fixture
 def small_disk(own_postgres: PostgresServer) -> Iterator[Path]:
-    """Put PostgreSQL's data on a disk with room for some hundred events, and a file `ballast` that can be removed."""
+    """Move PostgreSQL's data to a disk with room for a few hundred events. Removing its file `ballast` frees space."""
     usual = own_postgres.data
     disk = own_postgres.folder / "disk"
     disk.mkdir()
@@ -296,7 +296,7 @@ def small_disk(own_postgres: PostgresServer) -> Iterator[Path]:
 def test_a_full_disk_of_postgresql_causes_503_and_loses_no_acknowledged_event(
     on_postgresql: Portal, own_postgres: PostgresServer, small_disk: Path
 ) -> None:
-    """Fill the disk until PostgreSQL shuts down without room for its WAL, then start it again as a supervisor does."""
+    """Fill the disk until PostgreSQL stops because its WAL has no room, then start it again as a supervisor does."""
     acknowledged = fill(on_postgresql)
 
     (small_disk / "ballast").unlink()

@@ -155,7 +155,7 @@ def test_resolving_twice_is_recorded_once(browse: Client, shop: ClientApp) -> No
 
 
 def make_colleague(name: str, *apps: ClientApp) -> User:
-    """Create a user who may view errors, and whose team is limited to these apps if there are any."""
+    """Create a user who may view errors, and whose team may see only `apps`, or every app if none are given."""
     user = User.objects.create_user(name, is_staff=True)
     user.user_permissions.set(Permission.objects.filter(codename="view_errorgroup"))
     team = Team.objects.create(name=f"Team of {name}")
@@ -338,7 +338,7 @@ def test_pages_need_a_limited_number_of_queries(
     for number in range(15):
         event = make_error(shop, group="g", user_key=f"u-{number}", order_ref=f"o-{number}")
 
-    # Each request for the page first applies waiting changes to the orders.
+    # The first request applies changes to the orders that are waiting, so that the counted requests need not do so.
     browse.get(group_url(event))
 
     with django_assert_max_num_queries(34):  # type: ignore[attr-defined]
@@ -385,7 +385,7 @@ def test_all_tags_and_values_are_on_a_page_of_their_own(browse: Client, shop: Cl
         event = make_error(shop, group="same", tags=tags)
 
     page = browse.get(f"/admin/errors/{event.group_id}/").content.decode()
-    assert "Firefox 8" not in page or "Firefox 0" not in page  # Only six values are shown.
+    assert "Firefox 8" not in page or "Firefox 0" not in page  # The page shows only six values.
     everything = browse.get(f"/admin/errors/{event.group_id}/tags/").content.decode()
 
     assert f'href="/admin/errors/{event.group_id}/tags/"' in page

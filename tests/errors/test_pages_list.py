@@ -116,7 +116,7 @@ def test_each_filter_finds_the_group_and_not_the_other(
 def test_a_merged_group_is_found_as_the_kept_group(
     browse: Client, shop: ClientApp, query: str
 ) -> None:
-    """Test that filters and words that matched a group before its merge find the kept group."""
+    """Test that each filter or word that found a group before it was merged now finds the group that was kept."""
     make_error(make_app("gate"), title="other", culprit="", type="")
     kept = make_error(shop, title="kept", culprit="", type="")
     merged = make_error(
@@ -174,7 +174,8 @@ def test_an_invalid_filter_is_named(browse: Client, shop: ClientApp) -> None:
 
     assert "Unknown severity" in page
     assert "is not a time" in page
-    assert "still here" not in page  # A bulk action must not change more errors than requested.
+    # The page must list no errors, because a bulk action could change errors that the filter was to exclude.
+    assert "still here" not in page
 
 
 def test_a_nul_in_a_query_is_refused(browse: Client) -> None:
@@ -223,7 +224,8 @@ def test_the_number_of_queries_does_not_grow_with_the_list(
 ) -> None:
     for _ in range(30):
         make_error(shop)
-    titles(browse)  # Each request for the page first applies waiting changes to the orders.
+    # The first request applies changes to the orders that are waiting, so that the counted request need not do so.
+    titles(browse)
 
     with django_assert_max_num_queries(13):  # type: ignore[attr-defined]
         assert len(titles(browse)) == 30

@@ -1,4 +1,4 @@
-"""Test ingestion on a real server: granian, chunked bodies, official SDKs. test_loss covers crashes."""
+"""Test ingestion on a real server, with chunked bodies and official SDKs. test_loss.py tests crashes."""
 
 import gzip
 import json
@@ -196,7 +196,7 @@ def test_the_python_sdk_obeys_rate_limits(portal: Portal) -> None:
         what="the refusal",
     )
     assert len(stored(portal)) == 1
-    # One request was refused; the SDK dropped the other three.
+    # One request was refused. After that response, the SDK did not send the other three.
     assert portal.value("SELECT count FROM errors_discarded WHERE source = 'quota'") == 1
 
 

@@ -1,4 +1,4 @@
-"""Test that the endpoints beside the envelope refuse requests that are too large, empty or of the wrong form."""
+"""Test that endpoints other than the envelope refuse requests that are too large, empty or in a wrong format."""
 
 import json
 from typing import Any

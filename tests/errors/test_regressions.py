@@ -1,4 +1,4 @@
-"""Test new events of resolved and muted groups: regressions, and the end of mutes."""
+"""Test that new events reopen resolved groups as regressions, and when they end the mute of a group."""
 
 from datetime import timedelta
 
@@ -19,7 +19,7 @@ LATER = NOON + 10 * MINUTE
 def resolved(
     shop: ClientApp, owner: User, *, release: str = "", seen_in: str = "shop@1.2.0"
 ) -> ErrorEvent:
-    """Return an event whose group was resolved at noon, optionally in a release."""
+    """Return an event whose group was resolved at noon, in the release `release` if that is set."""
     event = make_error(shop, group="g", received_at=NOON - MINUTE, release=seen_in)
     group = ErrorGroup.objects.filter(pk=event.group_id)
     triage.resolve_groups(group, user=owner, now=NOON, release=release)

@@ -138,14 +138,14 @@ def test_deleting_a_day_continues_where_it_stopped(monkeypatch: pytest.MonkeyPat
     connection.vendor != "postgresql", reason="part of the PostgreSQL run: SQLite has no partitions"
 )
 def test_a_long_backup_delays_dropping_a_day_but_does_not_block_ingestion() -> None:
-    """Check that pruning does not wait for an exclusive lock, because a waiting lock would block ingestion."""
+    """Test that pruning does not wait for an exclusive lock, because ingestion would have to wait behind it."""
     make_error(make_app(), **days_ago(35))
     backup = connection.copy()
     with backup.cursor() as cursor:
         cursor.execute("BEGIN")
         cursor.execute("LOCK TABLE errors_errorevent, errors_eventpayload IN ACCESS SHARE MODE")
         assert retention.prune(now=NOON)["days"] == 0
-        make_error(make_app(), **days_ago(36))  # Storing an error creates the partition of its day.
+        make_error(make_app(), **days_ago(36))  # This creates the day's partition.
     backup.close()
 
     assert retention.prune(now=NOON)["days"] == 2

@@ -1,4 +1,4 @@
-"""Test the button on an app's page that reports a test error of the app."""
+"""Test the button on an app's page that reports a test error for the app."""
 
 import pytest
 from django.test import Client

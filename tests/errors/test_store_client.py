@@ -17,7 +17,7 @@ from errors.store.write import BatchResult
 
 
 class StoreProcess:
-    """A store process on a socket, which answers each batch or closes the connection instead."""
+    """A store process on a socket, which answers each batch with `answer`, or closes the connection if that is None."""
 
     def __init__(self, address: Path) -> None:
         self.address = address
@@ -67,7 +67,7 @@ async def connected(address: Path) -> AsyncIterator[StoreClient]:
 
 @pytest.fixture
 def committed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Replace the commit of this process by a list of the sizes of its batches."""
+    """Record the sizes of the batches that this process commits, instead of committing them."""
     sizes: list[int] = []
 
     def commit(requests: Sequence[Events]) -> list[Outcome]:

@@ -1,4 +1,4 @@
-"""Test the store when the database rejects a batch, rows disappear in the meantime, or a cache is full."""
+"""Test the store when the database rejects a batch, when rows are deleted during a commit, and when a cache is full."""
 
 from datetime import timedelta
 from types import SimpleNamespace

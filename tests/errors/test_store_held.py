@@ -1,6 +1,6 @@
-"""Test requests while another process locks the database: those with events wait or get a 503, others are answered.
+"""Test that requests with events wait or get a 503 while another process locks the database, and that others do not.
 
-The file test_loss.py tests an unavailable PostgreSQL.
+test_loss.py tests an unavailable PostgreSQL.
 """
 
 import select
@@ -51,7 +51,7 @@ def test_a_locked_database_causes_503_and_afterwards_200(portal: Portal) -> None
 
 
 def test_requests_that_wait_for_the_store_occupy_no_thread(portal: Portal) -> None:
-    """Request pages, which need one of the 16 threads, while 40 errors wait."""
+    """Request pages, each of which needs one of the 16 threads, while 40 requests with errors wait."""
     assert post(portal)[1].status_code == 200
     with ExitStack() as open_ones:
         with held(portal):
@@ -66,7 +66,7 @@ def test_requests_that_wait_for_the_store_occupy_no_thread(portal: Portal) -> No
 
 
 def sender(portal: Portal) -> socket.socket:
-    """Return a connection on which an event has been sent; its response has not been read."""
+    """Return a connection on which an event has been sent and no response has been read."""
     body = envelope(raised(event_id=uuid.uuid4().hex))
     head = (
         f"POST {url_of(portal)} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: {len(body)}\r\n\r\n"

@@ -1,4 +1,4 @@
-"""Test that a pseudonym replaces an erased person in stored errors, and that orders, messages and counts stay."""
+"""Test that a pseudonym replaces the id of an erased person in stored errors, and that all other data is kept."""
 
 from datetime import timedelta
 from typing import Any

@@ -1,4 +1,4 @@
-"""Test the writer in the event loop: batches, limits, timeouts, and an answer for every request."""
+"""Test the batches, limits and timeouts of the writer in the event loop, and that it answers every request."""
 
 import asyncio
 import uuid
@@ -17,7 +17,7 @@ from tests.errors.stored import NOON
 
 
 class SlowStore:
-    """A store that commits only when it is allowed to, and records the batches."""
+    """A store that records the size of each batch, and commits batches only while `may_commit` is set."""
 
     def __init__(self) -> None:
         self.batches: list[int] = []

@@ -14,7 +14,7 @@ SetChecks = Callable[..., None]
 def set_checks(monkeypatch: pytest.MonkeyPatch) -> Iterator[SetChecks]:
     """Return a function that replaces all registered checks: `set_checks(name=function)`.
 
-    A tuple of a function and a dict sets further fields of the Check.
+    To set further fields of a Check, pass a tuple of the function and a dict of these fields.
     """
 
     def replace(**functions: CheckFunction | tuple[CheckFunction, dict[str, object]]) -> None:
@@ -43,7 +43,7 @@ def closed_port() -> Iterator[int]:
 
 @pytest.fixture
 def patient_status_cache(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Start without a status, and let readers wait for the first one, however slow the machine is."""
+    """Remove the cached status, and let readers wait up to a minute for a new one, because the machine may be slow."""
     monkeypatch.setattr(status, "READ_TIMEOUT_SECONDS", 60)
     status.status_cache.clear()
     status.snapshot_path().unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""Test the alert rules of health: a value below the threshold raises no alert, and a value above it raises one."""
+"""Test that each alert rule of health opens no alert below its threshold, and one alert above it."""
 
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
@@ -128,7 +128,7 @@ def test_sms_failure_rate_is_undefined_without_messages() -> None:
 def test_sms_failure_rate_is_judged_for_each_app() -> None:
     attempts = [Delivery("sms", "sent", 1_000), Delivery("sms", "delivered", 1_000)]
     record_measurements(attempts, app=make_app("crm"), now=NOON)
-    # The second app reports only outcomes. Over both apps together, 3 % of the messages failed.
+    # The second app reports only outcomes. Of the messages of both apps together, 3 % failed.
     outcomes = [Delivery("sms", "delivered", 70), Delivery("sms", "failed", 30)]
     record_measurements(outcomes, app=make_app("shop"), now=NOON)
 
@@ -220,7 +220,7 @@ def test_maintenance_does_not_burn_error_budget() -> None:
 
 
 def _record_sequence(component: Component, statuses: list[Status], *, now: datetime = NOON) -> None:
-    """Record one result per minute, the last one at `now`."""
+    """Record one result per minute. The last one is recorded at `now`."""
     for ago, status in zip(range(len(statuses) - 1, -1, -1), statuses, strict=True):
         at = now - timedelta(minutes=ago)
         record_results([(component, [Result(status, at)])], now=at)

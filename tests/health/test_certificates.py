@@ -1,4 +1,4 @@
-"""Test the components of the certificates of https monitors, each with its own status and alert."""
+"""Test that the certificate of each https monitor is a component with its own status and alert."""
 
 from collections.abc import Callable, Iterator
 from datetime import timedelta

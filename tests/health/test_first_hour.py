@@ -30,7 +30,7 @@ def loopback(settings: Settings, set_checks: SetChecks) -> None:
     settings.ALLOW_PRIVATE_URLS = ["127.0.0.1"]
     settings.NETWORK_PROBES = []
     breaker.reset_all()
-    set_checks()  # The checks of this machine must not affect the story.
+    set_checks()  # The state of this machine must not affect the results.
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ def slack(fake_http: Callable[[], FakeHTTP]) -> FakeHTTP:
 
 
 def pass_time(since: datetime, length: timedelta) -> datetime:
-    """Run the jobs that the worker runs every minute."""
+    """Run the worker's regular jobs at each STEP until `length` has passed. Return the new time."""
     now = since
     while now < since + length:
         now += STEP
@@ -73,7 +73,7 @@ def report_errors(app: ClientApp, count: int, *, now: datetime) -> None:
 
 
 def headlines(slack: FakeHTTP) -> list[str]:
-    """Return the titles of the messages, without the escalations of alerts that no person acknowledges."""
+    """Return the titles of the messages in Slack, except escalations, which are sent because no user acts on alerts."""
     titles = [str(request.json()["text"]) for request in slack.requests]
     return [title for title in titles if "Escalated: " not in title]
 
@@ -91,7 +91,7 @@ def test_the_first_hour_has_no_false_alarm_and_reports_every_fault(
     portal = make_app(ClientApp.PORTAL_SLUG)
     shop = make_app("shop")
 
-    # A newcomer looks around, sends some test errors, a test SMS that fails, and two failing requests.
+    # A new user opens pages, and reports test errors, an SMS that failed, and two requests that failed.
     now = pass_time(START, 4 * MINUTE)
     serve(portal, ok=63, failed=1, now=now)
     report_errors(shop, 4, now=now)
@@ -107,16 +107,16 @@ def test_the_first_hour_has_no_false_alarm_and_reports_every_fault(
     assert list(SystemAlert.objects.values_list("title", "state")) == []
     assert headlines(slack) == []
 
-    # The story breaks the site, the shop and the job.
+    # The site, the shop and the job fail.
     site.default.status = 503
     report_errors(shop, 6, now=now)
     serve(shop, ok=100, failed=100, now=now)
     record_measurements([Performance("pay", 20_000)], app=shop, now=now)
     broken = now
-    # The job no longer checks in, and has five minutes of margin.
+    # The job no longer checks in. Its margin is five minutes.
     now = pass_time(now, 20 * MINUTE)
 
-    # The very slow response of the shop's function pay is part of the message about the shop's error rate.
+    # The alert about the slow function `pay` is part of the message about the shop's error rate.
     assert sorted(headlines(slack)) == sorted(
         [
             "⛔ Shop site down",
@@ -127,7 +127,7 @@ def test_the_first_hour_has_no_false_alarm_and_reports_every_fault(
     )
     assert set(SystemAlert.objects.values_list("state", flat=True)) == {"open"}
 
-    # Every fault is repaired, and each resolution arrives once.
+    # After all faults are repaired, each resolution must be sent once.
     site.default.status = 200
     check_in(shop, now=now)
     slack.requests.clear()
@@ -135,7 +135,7 @@ def test_the_first_hour_has_no_false_alarm_and_reports_every_fault(
     check_in(shop, now=now)
     now = pass_time(now, broken + timedelta(hours=1) + 4 * MINUTE - now)
 
-    # The effect of an outage of twenty minutes on the budget of three days lasts longer than the outage.
+    # The alert about the error budget may stay open, because an outage of twenty minutes affects it for longer.
     lasting = SystemAlert.objects.exclude(state="resolved").values_list("alert_type", flat=True)
     assert set(lasting) <= {"uptime-budget"}
     resolved = [text for text in headlines(slack) if text.startswith("✅ Resolved: ")]

@@ -1,4 +1,4 @@
-"""Test that the checklist of a new portal derives its steps from the data, and disappears when all are done."""
+"""Test that a new portal's checklist shows from the data which steps are done, and disappears when all are done."""
 
 import re
 from datetime import UTC, datetime

@@ -1,4 +1,4 @@
-"""Test the forecasts of the portal: error budgets, disk, plan limits and backlogs, and their widget."""
+"""Test the portal's forecasts of error budgets, disk space, plan limits and backlogs, and their widget."""
 
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
@@ -28,7 +28,7 @@ GB = 10**9
 def record(
     kind: SeriesKind, name: str, tier: Tier, values: Iterable[float], *, until: datetime = NOON
 ) -> None:
-    """Store a gauge or counter of the last minutes or hours, oldest first."""
+    """Store the values of a gauge or counter, oldest first. The last one is for the `tier` interval before `until`."""
     series, _ = Series.objects.get_or_create(app=None, kind=kind, name=name)
     levels = list(values)
     Value.objects.bulk_create(
@@ -52,7 +52,7 @@ def found(source: Iterable[Forecast], title: str) -> Forecast:
 
 
 def measured(name: str, *, failed: dict[int, int], days: int = 30) -> None:
-    """Store a result a minute; `failed` has the failures by the number of hours ago."""
+    """Store one result per minute for `days` days. `failed` has the number of failures, by how many hours ago."""
     component = make_component(name, title=name.title(), status="healthy")
     for tier, count in ((Tier.HOUR, days * 24), (Tier.DAY, days)):
         Uptime.objects.bulk_create(
@@ -76,7 +76,7 @@ def measured(name: str, *, failed: dict[int, int], days: int = 30) -> None:
 
 
 def test_an_outage_that_goes_on_uses_the_budget_up_within_minutes() -> None:
-    measured("gate", failed={0: 20})  # The 20 failures are a part of the 43 allowed ones.
+    measured("gate", failed={0: 20})  # In 30 days, 43 failures are allowed.
 
     [budget] = error_budgets(NOON)
 
@@ -104,7 +104,7 @@ def test_single_failures_give_no_date() -> None:
 
 
 def test_a_component_that_fails_a_little_every_hour_uses_its_budget_up_in_days() -> None:
-    # There are 4 failures a day, and 26 are used.
+    # There are 4 failures a day, and 26 of the budget are used.
     measured("gate", failed={hour: hour % 6 // 5 for hour in range(3, 160)})
 
     [budget] = error_budgets(NOON)
@@ -122,7 +122,7 @@ def test_the_disk_is_full_when_the_database_has_used_what_is_free(
 ) -> None:
     monkeypatch.setattr("health.hooks.forecasts.free_disk_bytes", lambda: 10 * GB)
     monkeypatch.setattr("health.hooks.forecasts.database_size_bytes", lambda: 4 * GB)
-    # The database has 4 GB and grows by 1 GB a day. The disk has 10 GB free, which are used up in ten days.
+    # The database has a size of 4 GB and grows by 1 GB a day. It uses up the free 10 GB of the disk in ten days.
     record(
         SeriesKind.GAUGE,
         database_size.SIZE_GAUGE,
@@ -151,7 +151,7 @@ def test_the_disk_of_another_machine_has_no_forecast(monkeypatch: pytest.MonkeyP
 def test_function_calls_reach_the_plan_limit_when_their_daily_number_grows() -> None:
     series = Series.objects.create(app=None, kind=SeriesKind.FUNCTION, name="")
     Latency.objects.bulk_create(
-        # Each day has 20,000 calls more than the day before. The last one has about 260,000 of 500,000.
+        # Each day has 20,000 calls more than the day before. The last day has about 260,000; the plan allows 500,000.
         Latency(
             series=series, tier=Tier.HOUR, start=NOON - (14 * 24 - hour) * HOUR,
             count=round(hour / 24 * 20_000 / 24),

@@ -139,7 +139,7 @@ def test_stored_results_spare_running_the_checks_again(
 
     assert body["checks"]["stripe"]["status"] == "healthy"
     assert len(runs) == 1
-    assert CheckResult.objects.count() == 2  # Checks that are not configured have no results.
+    assert CheckResult.objects.count() == 2  # Unconfigured checks have no results.
     assert Uptime.objects.filter(component__name="stripe", healthy=1).count() == 2
     assert Component.objects.get(name="twilio").status == "not_configured"
 
@@ -155,10 +155,10 @@ def test_failed_check_is_repeated_before_the_status_changes(set_checks: SetCheck
     set_checks(stripe=scripted)
 
     assert run_checks(now=timezone.now(), pause=0) == {"stripe": "healthy"}
-    # The check has failed once.
+    # The first failure does not change the status.
     assert run_checks(now=timezone.now(), pause=0) == {"stripe": "healthy"}
-    # The check has failed twice.
+    # The second failure in succession does.
     assert run_checks(now=timezone.now(), pause=0) == {"stripe": "unhealthy"}
-    # The check has succeeded twice.
+    # The second success in succession ends the failure.
     assert run_checks(now=timezone.now(), pause=0) == {"stripe": "healthy"}
     assert list(answers) == []

@@ -1,4 +1,4 @@
-"""Test the form of a heartbeat, which sends a check-in when staff ask for it."""
+"""Test the form of a heartbeat, with which staff can also send a check-in."""
 
 import pytest
 from django.contrib.auth.models import Group, User

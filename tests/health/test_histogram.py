@@ -32,7 +32,7 @@ def test_usual_thresholds_are_bucket_bounds(threshold: float) -> None:
 
 
 def test_the_bounds_are_those_by_which_stored_rows_were_counted() -> None:
-    """Test that the bounds stay the same, because other bounds would change the meaning of the stored counts."""
+    """Test that the bounds of the buckets stay the same, because other bounds would change what stored counts mean."""
     assert list(histogram.BOUNDS_MS) == [
         *(1, 2, 3, 5, 7.5, 10, 15, 20, 30, 50, 75),
         *(100, 150, 200, 300, 500, 750, 1_000, 1_500, 2_000, 3_000, 5_000, 7_500),

@@ -1,4 +1,4 @@
-"""Test `manage.py import healthchecks`, which turns checks of healthchecks into heartbeats."""
+"""Test `manage.py import healthchecks`, which creates a heartbeat for each check in an export from healthchecks."""
 
 import json
 import uuid
@@ -16,7 +16,7 @@ CODE = uuid.UUID("f618072a-7bde-4eee-af63-71a77c5723bc")
 
 
 def check(version: int, **more: Any) -> dict[str, Any]:
-    """Return a check in the form that the given version of the API of healthchecks has."""
+    """Return a check as version `version` of the healthchecks API returns it."""
     found: dict[str, Any] = {
         "name": "Nightly backup",
         "tags": "prod db",

@@ -1,4 +1,4 @@
-"""Test `manage.py import uptime-kuma`, which turns monitors of Uptime Kuma into monitors and heartbeats."""
+"""Test `manage.py import uptime-kuma`, which creates monitors and heartbeats from the monitors of Uptime Kuma."""
 
 import base64
 import json
@@ -17,7 +17,7 @@ from tests.health.importing import run
 from tests.health.kuma_database import KumaDatabase
 
 pytestmark = pytest.mark.django_db
-HOST = "93.184.215.14"  # With an IP address, no name server is called.
+HOST = "93.184.215.14"  # An IP address needs no name server.
 SITE = f"https://{HOST}"
 
 
@@ -35,7 +35,7 @@ def basic(user: str, password: str) -> str:
     return f"Basic {base64.b64encode(f'{user}:{password}'.encode()).decode()}"
 
 
-# Each type has its columns in Uptime Kuma, and the members of the monitor here.
+# Each type has the columns of a row in Uptime Kuma, and the fields of the monitor that the import creates from it.
 MONITORS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "http": (
         {

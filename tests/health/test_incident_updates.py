@@ -1,4 +1,4 @@
-"""Test updates of incidents: written from templates, and published at a later time."""
+"""Test that updates of incidents can be written from templates and published at a later time."""
 
 from datetime import datetime, timedelta
 from typing import Any
@@ -135,7 +135,7 @@ def test_incident_and_update_start_from_a_template(admin_client: Client) -> None
     assert "Our payment provider has an outage.</textarea>" in page
     assert '<option value="identified" selected>' in page
 
-    # The text of the template is saved although staff did not edit it.
+    # The update must be saved, although its text is that of the template and was not edited.
     given = form(
         timezone.now(),
         **{"updates-0-text": template.text, "updates-0-state": template.state},

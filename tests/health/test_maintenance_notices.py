@@ -31,12 +31,12 @@ def make_window(**fields: Any) -> MaintenanceWindow:
 def make_subscriber(address: str = "ada@shop.example", at: datetime = NOON) -> None:
     subscribers.subscribe(address, now=at)
     Subscriber.objects.filter(confirmed_at=None).update(confirmed_at=at)
-    # The e-mail that asks for a confirmation is not part of the test.
+    # Delete the e-mail that asks for a confirmation, because tests count only notices.
     StatusMail.objects.all().delete()
 
 
 def run(*hours: float) -> list[tuple[str, bool]]:
-    """Run the job at these hours after noon and return the phases of the notices."""
+    """Run the job at each of `hours` after noon. Return the phase of each notice, and True if its time is new."""
     for hour in hours:
         maintenance.record_notices(now=NOON + hour * HOUR)
     return list(MaintenanceNotice.objects.order_by("pk").values_list("phase", "is_new_time"))
@@ -55,7 +55,7 @@ def test_each_phase_is_reported_once() -> None:
     [
         ((2.5, 4), ["in_progress", "completed"]),  # The window is created after it has begun.
         ((4, 5), []),  # The window is created after it has ended.
-        # The portal is off from the beginning to the end of the window.
+        # The portal does not run between the announcement and the end of the window.
         ((0, 4), ["scheduled", "completed"]),
         ((2,), ["in_progress"]),  # The job runs at the first instant of the window.
         ((3,), []),  # The job runs at the end of the window.
@@ -148,7 +148,7 @@ def test_subscribers_get_each_notice_once_by_email() -> None:
         "[Maintenance scheduled] Database move",
         *begun_and_ended,
     ]
-    # The last address subscribed after the announcement.
+    # This address subscribed after the announcement.
     assert subjects["late@shop.example"] == begun_and_ended
     text = str(mail.outbox[0].body)
     assert (
@@ -203,4 +203,5 @@ def test_the_jobs_record_send_and_delete_notices(monkeypatch: pytest.MonkeyPatch
     maintenance.record_notices(now=NOON + 4 * HOUR)
     maintenance.prune_notices(now=NOON + timedelta(days=31))
     assert not MaintenanceNotice.objects.exists()
-    assert run(24 * 31) == []  # The window is stored, and is not reported again.
+    # The window is still stored, but must not be reported again.
+    assert run(24 * 31) == []

@@ -1,4 +1,4 @@
-"""Test that pages about components need the same number of queries for any number of components."""
+"""Test that the number of queries of pages about components does not depend on the number of components."""
 
 from datetime import timedelta
 from typing import Any
@@ -35,7 +35,7 @@ PAGES = (
 
 
 def add(count: int, *, down: int) -> None:
-    """Add monitors and heartbeats of an app, of which some are down, with their alerts and incidents."""
+    """Add `count` monitors and as many heartbeats. Of each, `down` are down and have alerts and incidents."""
     app, now = make_app(), timezone.now()
     for number in range(count):
         monitor = make_monitor("https://93.184.215.14/", app=app, is_public=True, group="Shop")
@@ -50,9 +50,9 @@ def add(count: int, *, down: int) -> None:
 
 
 def count_queries(client: Client, path: str) -> int:
-    """Return the number of queries about components and alerts while the caches are warm.
+    """Return the number of queries about components and alerts when the page's data is cached.
 
-    A cache may expire during a request, so the smaller number of two requests counts.
+    A cache entry may expire during a request, so return the smaller number of two requests.
     """
     client.get(path)
     return min(_count_queries(client, path), _count_queries(client, path))
@@ -68,7 +68,7 @@ def _count_queries(client: Client, path: str) -> int:
 def test_pages_with_5_and_with_50_monitors_need_the_same_number_of_queries(
     admin_client: Client,
 ) -> None:
-    add(5, down=4)  # Eight failing components fill the lists of problems and of uptime.
+    add(5, down=4)  # The eight failing components fill all lists.
     few = {path: count_queries(admin_client, path) for path in PAGES}
     add(45, down=9)
     many = {path: count_queries(admin_client, path) for path in PAGES}
@@ -127,7 +127,7 @@ def test_a_window_for_one_of_many_components_is_saved_and_shown(admin_client: Cl
 
 
 def test_long_lists_of_choices_are_rendered_like_short_ones() -> None:
-    """Compare the HTML with Django's own rendering, ignoring whitespace."""
+    """Compare the HTML with that of Django's own template, ignoring whitespace."""
     choices = [(n, f"Entry <{n}> & more") for n in range(MANY_CHOICES + 1)]
 
     def squeeze(html: Any) -> str:

@@ -1,4 +1,4 @@
-"""Test /metrics alone, and with real Prometheus tools and Grafana dashboards."""
+"""Test the output of /metrics, and its use by real Prometheus tools and Grafana dashboards."""
 
 import json
 import shutil
@@ -163,7 +163,7 @@ def test_dashboards_match_the_output_of_their_builder() -> None:
 
 
 def fill() -> ClientApp:
-    """Write rows to every table that a dashboard reads."""
+    """Write rows to every table from which a dashboard shows data."""
     app, now = ClientApp.objects.filter(slug="shop").first() or make_app("shop"), timezone.now()
     record_measurements(
         [
@@ -182,7 +182,7 @@ def fill() -> ClientApp:
         app=app,
         now=now,
     )
-    # The per-app metrics cover full minutes only.
+    # Metrics by app cover only complete minutes, so record measurements of the previous minute, too.
     record_measurements(
         [Performance("/", 900, kind="page"), Performance("GET /", 4, kind="request")],
         app=app,
@@ -256,4 +256,4 @@ def test_every_query_of_every_dashboard_returns_data(prometheus: str, settings: 
             continue  # Prometheus is still starting.
     assert sorted(missing) == []
     for query in queries:
-        run_query(prometheus, query[2])  # Queries without data must be valid too.
+        run_query(prometheus, query[2])  # Queries that return no data must be valid, too.

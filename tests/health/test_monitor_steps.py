@@ -1,4 +1,4 @@
-"""Test web monitors that send several requests, with variables from one response in the next request."""
+"""Test web monitors that send several requests, and use variables from one response in the next request."""
 
 from collections.abc import Callable
 
@@ -40,7 +40,7 @@ def probe(monitor: Monitor) -> str:
 
 
 def shop(received: Received) -> Answer:
-    """Run a shop whose orders can be read with a token and a session."""
+    """Answer as a shop whose orders can be read only with a token and a session."""
     match received.method, received.path:
         case "POST", "/login" if received.json() == {"user": "ann", "password": "secret"}:
             return Answer(

@@ -1,4 +1,4 @@
-"""Test monitors of names and hosts against real servers on loopback, and the rules that all types share."""
+"""Test monitors of DNS names and of hosts against real servers on loopback, and rules that apply to all types."""
 
 import os
 import shutil
@@ -210,7 +210,7 @@ def test_ports_of_other_protocols_are_denied() -> None:
     for url in ("redis://127.0.0.1:25", "tcp://127.0.0.1:25", "postgresql://127.0.0.1:22/x"):
         with pytest.raises(outbound.ForbiddenAddress, match="another protocol"):
             probes.probe(make_monitor(url))
-    # The port of the monitor's own protocol is allowed, and nothing listens there.
+    # The port of the monitor's own protocol is allowed, so the probe fails only because no server listens there.
     with pytest.raises(OSError):
         probes.probe(make_monitor("smtp://127.0.0.1:25", timeout_seconds=1))
 

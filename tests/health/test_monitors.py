@@ -112,7 +112,7 @@ def test_fifty_monitors_are_probed_in_parallel(fake: FakeHTTP) -> None:
 
     assert datetime.now(UTC) - started_at < timedelta(
         seconds=15
-    )  # One after the other, the checks would take over 25 s.
+    )  # If run one after another, the checks would take over 25 s.
     assert {status_of(monitor) for monitor in monitors} == {"healthy"}
 
 

@@ -1,4 +1,4 @@
-"""Test the addresses of healthchecks.io."""
+"""Test the check-in URLs, which have the same format as those of healthchecks.io."""
 
 import uuid
 
@@ -92,7 +92,7 @@ def test_a_long_output_is_cut_and_a_form_body_is_kept_as_it_is(
     assert (answer.status_code, answer["Ping-Body-Limit"]) == (200, "10000")
     assert last_run().output == "x" * 10_000
 
-    form = "application/x-www-form-urlencoded"  # The command `curl --data` sends this type.
+    form = "application/x-www-form-urlencoded"  # `curl --data` sends this type.
     client.post(address(heartbeat), b"rows=5", content_type=form)
     assert last_run().output == "rows=5"
 

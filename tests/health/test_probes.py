@@ -1,4 +1,4 @@
-"""Test that a monitor is up if its address responds as the monitor expects."""
+"""Test that a monitor is up if the server at its URL responds as the monitor expects."""
 
 from collections.abc import Callable
 
@@ -85,7 +85,7 @@ def test_headers_body_and_method_are_sent(fake: FakeHTTP) -> None:
 
 
 def redirecting(fake: FakeHTTP, *steps: tuple[str, int, str]) -> str:
-    """Answer each path with a status and a Location. Return the URL of the first one."""
+    """Let the server redirect each path with a status to a target. Return the URL of the first path."""
     for path, status, target in steps:
         fake.answer(status, headers={"Location": target}, path=path, times=None)
     return fake.url + steps[0][0]

@@ -1,4 +1,4 @@
-"""Test which problems the health page names, in which order, and when it says that all is well."""
+"""Test which problems the health page lists, in which order, and when it says that there are none."""
 
 from datetime import timedelta
 from typing import Any

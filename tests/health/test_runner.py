@@ -79,7 +79,7 @@ def test_checks_run_in_parallel() -> None:
     results = list(runner.run([check(f"c{n}", slow) for n in range(50)], now=NOON))
 
     assert len(results) == 50
-    assert time.monotonic() - started_at < 4  # One after the other, the checks would take 5 s.
+    assert time.monotonic() - started_at < 4  # In sequence, the checks would take 5 s.
 
 
 @pytest.mark.parametrize("limit", [0.1])

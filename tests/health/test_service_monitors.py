@@ -85,7 +85,7 @@ def test_the_portals_own_database_password_is_never_sent(monkeypatch: pytest.Mon
                     if len(data) == 8:  # A message of 8 bytes is a request for TLS.
                         client.sendall(b"N")
                         data = client.recv(1000)
-                    # The server's message asks for a password in clear text.
+                    # The server asks for a password in clear text, which the probe must refuse to send.
                     client.sendall(b"R\0\0\0\x08\0\0\0\x03")
                     received.append(client.recv(1000))
 

@@ -187,7 +187,7 @@ def test_two_hundred_components_are_a_small_page_in_natural_order(client: Client
     assert len(packed.content) < 20_000
     assert gzip.decompress(packed.content) == plain.content
     assert "Accept-Encoding" in packed["Vary"]
-    # The component with a problem is not collapsed.
+    # The component with a problem is listed before the collapsed part.
     assert page.index(">Shop 7b<") < page.index("<details")
     assert "200 operational components" in page
     assert page.index(">Shop 2<") < page.index(">Shop 10<") < page.index(">Shop 100<")
@@ -235,7 +235,7 @@ def test_new_component_has_no_percentage_but_the_time_since_it_is_monitored(clie
 
     page = client.get("/status/").content.decode()
 
-    # Only the bar of today shows this figure.
+    # The title of today's bar may contain 0.00 %, but the uptime of the component must not.
     assert "0.00 %" not in page.replace(": 0.00 % up", "")
     assert "monitored since" in page
     [shop] = client.get("/status/status.json").json()["data"]["components"]
@@ -262,7 +262,7 @@ def test_feed_changes_only_with_its_incidents(client: Client) -> None:
         incident=incident, at=then + timedelta(days=3), state=IncidentState.RESOLVED, text="Fixed."
     )
     sync_with_updates(incident, now=timezone.now())
-    # The incident is no longer listed.
+    # The resolved incident is too old to be listed, but the time of its last update still counts.
     assert updated()[:10] == f"{then + timedelta(days=3):%Y-%m-%d}"
     Incident.objects.create(title="Internal", started_at=timezone.now())
     assert updated()[:10] == f"{then + timedelta(days=3):%Y-%m-%d}"

@@ -1,4 +1,4 @@
-"""Test the name, logo and colors of the status page, and its own domain."""
+"""Test the name, logo, colors and own domain of the status page."""
 
 from typing import Any
 
@@ -94,7 +94,7 @@ def test_logo_is_shown_and_can_be_removed(
     assert '<img src="/status/logo?v=' in page
     logo = Client().get("/status/logo")
     assert (logo.content, logo["Content-Type"]) == (content, media_type)
-    assert "sandbox" in logo["Content-Security-Policy"]  # Scripts of an SVG do not run.
+    assert "sandbox" in logo["Content-Security-Policy"]  # Scripts in an SVG must not run.
     assert logo["X-Content-Type-Options"] == "nosniff"
 
     save(admin_client, CHANGE)  # Saving without a new file keeps the logo.

@@ -34,7 +34,8 @@ def test_subscriber_confirms_receives_each_update_once_and_unsubscribes(client: 
     send_all()
     assert mail.outbox[-1].to == ["Ada@example.com"]
     confirm = link("confirm")
-    assert client.get(confirm).status_code == 200  # An e-mail scanner opens the link.
+    # An e-mail scanner may open the link, so opening it must not confirm the subscription.
+    assert client.get(confirm).status_code == 200
     assert not Subscriber.objects.confirmed().exists()
     assert client.post(confirm).status_code == 200
 
@@ -59,7 +60,7 @@ def test_subscriber_confirms_receives_each_update_once_and_unsubscribes(client: 
 
 @pytest.fixture
 def three_mails(mail_server: MailServer, settings: Settings) -> MailServer:
-    """Let three subscribers wait for the same update, and return the mail server that will get the e-mails."""
+    """Queue an update for three subscribers, and return the mail server to which the e-mails will be sent."""
     settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
     settings.EMAIL_HOST, settings.EMAIL_PORT = "127.0.0.1", mail_server.port
     incident = Incident.objects.create(title="Outage", started_at=NOON, is_public=True)

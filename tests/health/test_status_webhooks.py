@@ -1,4 +1,4 @@
-"""Test webhooks that subscribe on the status page: confirmed by their owner, signed, called again when they fail."""
+"""Test webhooks that subscribe to the status page: they are confirmed, signed, and called again after failures."""
 
 import hashlib
 import hmac
@@ -133,7 +133,7 @@ def test_webhook_that_becomes_private_is_not_called(
 
 @pytest.fixture
 def confirmed(fake: FakeHTTP) -> FakeHTTP:
-    """Let a confirmed webhook wait for one update of NOON."""
+    """Subscribe and confirm a webhook, and create an update at NOON that has not been sent to it."""
     subscribers.subscribe_webhook(fake.url, now=NOON)
     Subscriber.objects.update(confirmed_at=NOON)
     StatusMail.objects.all().delete()

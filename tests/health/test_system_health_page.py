@@ -131,7 +131,8 @@ def test_wall_mode_has_one_slide_for_each_problem(staff: Client, query: str) -> 
 
     assert page.count("data-slide") == 2
     assert "1 of 2" in page
-    assert "&amp;wall=1" in page  # A card that refreshes stays a card of the wall.
+    # The refresh of a card must request the card in the layout of the wall.
+    assert "&amp;wall=1" in page
 
 
 @pytest.mark.parametrize("name", ["health.response_times", "health.users"])

@@ -13,13 +13,13 @@ Get = Callable[..., Any]
 
 @pytest.fixture
 def reader(shop: ClientApp) -> Client:
-    """Return a client with a key that has the scope to read."""
+    """Return a client whose API key may read errors."""
     return client_of(shop, Scope.ERRORS_READ)
 
 
 @pytest.fixture
 def writer(shop: ClientApp) -> Client:
-    """Return a client with a key that has the scope to change errors."""
+    """Return a client whose API key may change errors."""
     return client_of(shop, Scope.ERRORS_WRITE)
 
 

@@ -1,4 +1,4 @@
-"""Test changing and deleting errors with the API, and deleting them on the pages."""
+"""Test that errors can be changed and deleted with the API, and deleted on their pages."""
 
 import json
 import uuid

@@ -1,4 +1,4 @@
-"""Test reading errors with the API: lists, searches, details, counts, releases and the export."""
+"""Test that the API returns lists, search results, details, counts, releases and exports of errors."""
 
 import json
 import uuid
@@ -195,7 +195,7 @@ def test_the_export_streams_every_matching_event(shop: ClientApp, reader: Client
 
 
 def record_events_of(shop: ClientApp, *counts: int) -> list[ErrorGroup]:
-    """Record events of several errors in turn, a minute apart, as many of each as given."""
+    """Record `counts[n]` events of the n-th error, one event per minute, with the errors taking turns."""
     groups: dict[int, ErrorGroup] = {}
     minute = 0
     for turn in range(max(counts, default=0)):

@@ -35,7 +35,8 @@ def test_every_filter_is_on_the_page(sender: Sender, browse: Client) -> None:
 def test_a_preview_counts_stored_events_and_shows_some(sender: Sender, browse: Client) -> None:
     for number in range(7):
         sender.send(raised(NOISE if number < 6 else "the card was declined"))
-    Sender().send(raised(NOISE))  # Another app sends the same error.
+    # Another app sends the same error, which the preview must not count.
+    Sender().send(raised(NOISE))
 
     page = browse.post(
         page_url(sender, "messages"), {"action": "preview", "patterns": "*ResizeObserver*"}

@@ -1,8 +1,8 @@
-"""Generate arbitrary client input: JSON of any shape, biased towards the names of an event's members.
+"""Generate arbitrary client input: JSON of any shape, in which names of an event's members are frequent.
 
 Hypothesis chooses a seed and a size, from which `Maker` generates the value. This is a hundred times as fast as nested
-strategies, and a failing example still shrinks in size. `FUZZ_EXAMPLES` sets the number of examples per property: few in
-the normal suite, many in a long run.
+strategies, and a failing example still shrinks in size. `FUZZ_EXAMPLES` sets the number of examples per test, which is
+small in the normal suite.
 """
 
 import json
@@ -85,7 +85,7 @@ class Maker:
         }  # fmt: skip
 
     def either(self, proper: Any) -> Any:
-        """Return a value that is usually valid."""
+        """Return `proper` in four of five cases, and otherwise an arbitrary value."""
         return proper if self.random.random() < 0.8 else self.value()
 
     def frame(self) -> Any:
@@ -119,20 +119,20 @@ texts = st.builds(lambda seed: Maker(seed, 1).text(), _seeds)
 
 
 def some_of(*names: str) -> st.SearchStrategy[dict[str, Any]]:
-    """Return a strategy for objects with a few of these members."""
+    """Return a strategy for objects with a few members, whose names are from `names`."""
     return st.builds(
         lambda seed, size: Maker(seed, size).members(names, 1 + size % 6), _seeds, _sizes
     )
 
 
 def written(value: Any) -> bytes:
-    """Encode as JSON, with NaN, Infinity and lone surrogates as clients send them."""
+    """Encode `value` as JSON, including NaN, Infinity and lone surrogates, which some clients send."""
     return json.dumps(value).encode()
 
 
 @st.composite
 def broken(draw: st.DrawFn, bodies: st.SearchStrategy[bytes]) -> bytes:
-    """Return a body with a few parts removed, doubled or overwritten."""
+    """Return a strategy for bodies from `bodies`, of which a few parts are removed, repeated or overwritten."""
     body = draw(bodies)
     chance = random.Random(draw(_seeds))
     for _ in range(chance.randrange(4)):

@@ -154,7 +154,7 @@ def test_any_check_in(
     shop: tuple[ClientApp, str], slug: str, text: str, payload: Any, method: str
 ) -> None:
     app, key = shop
-    if "\n" in slug:  # A text with a line break is not a valid URL.
+    if "\n" in slug:  # A URL cannot contain a line break.
         return
     query = f"status=ok&environment={text}&duration={text}".encode("utf-8", "replace").decode()
 
@@ -181,7 +181,7 @@ _filters = (
 @given(terms=st.lists(st.tuples(st.sampled_from(_filters), texts, st.sampled_from(("", "-"))), max_size=4))  # fmt: skip
 def test_any_search(db: None, terms: list[tuple[str, str, str]]) -> None:
     line = " ".join(f"{minus}{key}:{value}" for key, value, minus in terms)
-    line = line.encode("utf-8", "replace").decode()  # A URL contains no lone surrogates.
+    line = line.encode("utf-8", "replace").decode()  # A URL cannot contain lone surrogates.
 
     found = search(line, groups=ErrorGroup.objects.visible(), user=AnonymousUser(), now=NOON)
 

@@ -1,4 +1,4 @@
-"""Test that any event is accepted and scrubbed, fits its columns, and is the same with and without the frame cache."""
+"""Test that any event is accepted and scrubbed, fits its columns, and does not depend on the frame cache."""
 
 import gzip
 import json
@@ -55,7 +55,7 @@ def taken(payload: bytes) -> NewEvent:
 
 
 def is_storable(event: NewEvent) -> None:
-    """Return True if each database accepts the value and every page can show it."""
+    """Assert that both databases can store the event and that its page can show it."""
     document = json_codec.decode(event.payload)
     assert isinstance(document, dict)
     json.loads(event.payload, parse_constant=pytest.fail)
@@ -81,7 +81,7 @@ def test_every_event_is_kept_and_storable(event: dict[str, Any]) -> None:
     kept = taken(written(event))
 
     is_storable(kept)
-    # An earlier or later version of the fingerprint can be computed from the stored event.
+    # The stored payload must suffice to compute the fingerprint, because other versions are computed from it.
     assert fingerprint.fingerprint(json_codec.decode(kept.payload)) == kept.group_hash
 
 
@@ -257,7 +257,7 @@ def test_gzip_comes_back_whole_from_however_many_members(
     members: list[bytes], padding: bytes
 ) -> None:
     packed = b"".join(map(gzip.compress, members))
-    padding = padding.removeprefix(b"\x1f")  # The padding must not begin a further member.
+    padding = padding.removeprefix(b"\x1f")  # It must not begin a gzip member.
 
     assert body.decompress(packed + padding, "gzip") == b"".join(members)
 

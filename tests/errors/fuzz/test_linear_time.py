@@ -1,4 +1,4 @@
-"""Test that every pattern takes linear time: four times the text takes about four times as long."""
+"""Test that every pattern takes linear time, that is, four times the text takes about four times as long."""
 
 from collections.abc import Callable
 
@@ -21,7 +21,7 @@ SCRUBBER = Scrubber()
 
 
 def as_event(text: str) -> object:
-    """Build an event with the text in every member that can contain it."""
+    """Build an event that has the text in every member that can contain text."""
     stack = {
         "frames": [
             {

@@ -1,4 +1,4 @@
-"""Test that events, users and sessions are counted by release, and that a release's first event is a derived deploy."""
+"""Test that events, users and sessions are counted by release, and that the first event of a release is a deploy."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any

@@ -1,4 +1,4 @@
-"""Create small builds: a minified script with its source map, an upload as sentry-cli makes it, and an event."""
+"""Create small builds, each with a minified script, its source map, an upload as sentry-cli makes it, and an event."""
 
 import hashlib
 import io
@@ -36,11 +36,11 @@ def _vlq(number: int) -> str:
 
 Token = tuple[
     int, int, int, int, str
-]  # A segment has its column; the number, line and column of the source, all from 0; and the name.
+]  # The column; the number of the source, its line and column, all from 0; and the name.
 
 
 def source_map(tokens: list[Token], sources: dict[str, str]) -> bytes:
-    """Return a map of a one-line script. Its encoding: https://tc39.es/ecma426/"""
+    """Return the source map of a one-line script, encoded as https://tc39.es/ecma426/ specifies."""
     segments, names = [], sorted({token[4] for token in tokens if token[4]})
     before, name_before = (0, 0, 0, 0), 0
     for token in sorted(tokens):
@@ -63,7 +63,7 @@ def source_map(tokens: list[Token], sources: dict[str, str]) -> bytes:
 
 @dataclass(frozen=True)
 class Build:
-    """A script in which addToCart and checkout have short names, which differ from build to build."""
+    """A minified script in which addToCart and checkout have the short names `names`, which differ between builds."""
 
     names: str = "tn"
     source: str = SOURCE
@@ -98,7 +98,7 @@ class Build:
         return source_map(tokens, {self.path: self.source})
 
     def files(self, prefix: str = "~/static") -> dict[str, tuple[dict[str, Any], bytes]]:
-        """Return the files of the upload: path in the archive -> manifest entry, content."""
+        """Return the manifest entry and the content of each file of the upload, by its path in the archive."""
         own = {"debug-id": self.debug_id} if self.debug_id else {}
         return {
             "files/_/_/app.js": (
@@ -121,7 +121,7 @@ class Build:
     def event(
         self, *, release: str = "", function: str = "addToCart", **more: Any
     ) -> dict[str, Any]:
-        """Return a browser's event of the error in addToCart, as the SDK sends it."""
+        """Return the event that the browser SDK sends for the error in addToCart."""
         add, check = self.names[0], self.names[1]
         url = "https://shop.example/static/app.js"
         frames = [
@@ -159,7 +159,7 @@ def _frame(url: str, function: str, column: int) -> dict[str, Any]:
 
 
 def archive(files: dict[str, tuple[dict[str, Any], bytes]], **attributes: str) -> bytes:
-    """Return an archive as sentry-cli builds it: eight bytes of magic and version, then a zip file."""
+    """Return an archive as sentry-cli builds it. A zip file follows eight bytes with a signature and a version."""
     manifest = {"files": {path: entry for path, (entry, _) in files.items()}, **attributes}
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as zipped:
@@ -170,13 +170,13 @@ def archive(files: dict[str, tuple[dict[str, Any], bytes]], **attributes: str) -
 
 
 def _write(zipped: zipfile.ZipFile, path: str, content: bytes) -> None:
-    """Add a file with a fixed time, so that the same files make the same archive."""
+    """Add a file with a fixed modification time, so that equal files result in equal archives."""
     info = zipfile.ZipInfo(path, (2026, 1, 1, 0, 0, 0))
     zipped.writestr(info, content, zipfile.ZIP_DEFLATED)
 
 
 class Cli:
-    """A client that uploads like sentry-cli, with a key of the app."""
+    """A client that uploads files as sentry-cli does, with an API key of the app."""
 
     def __init__(self, app: ClientApp) -> None:
         _, self.token = services.issue_api_key(app=app, scopes=[Scope.RELEASES])

@@ -18,7 +18,7 @@ DATABASE = "errors.source_maps.storage.DatabaseStorage"
 
 @pytest.fixture(params=["folder", "database", "s3"])
 def storage(request: pytest.FixtureRequest, settings: Settings, no_cached_apps: None) -> str:
-    """Keep uploads in a folder, then in the database, then in a bucket."""
+    """Run the test three times, with uploads stored in a folder, in the database, and in a bucket."""
     if request.param == "database":
         settings.STORAGES = {**settings.STORAGES, "source_maps": {"BACKEND": DATABASE}}
     if request.param == "s3":
@@ -29,7 +29,7 @@ def storage(request: pytest.FixtureRequest, settings: Settings, no_cached_apps: 
 @pytest.fixture(scope="session")
 def s3_server() -> Iterator[str]:
     """Start an S3 server on loopback, and return its URL."""
-    from moto.server import ThreadedMotoServer  # Importing moto takes a second.
+    from moto.server import ThreadedMotoServer  # The import takes a second.
 
     server = ThreadedMotoServer("127.0.0.1", port=0)
     server.start()
@@ -42,7 +42,7 @@ def s3_server() -> Iterator[str]:
 def bucket(
     s3_server: str, settings: Settings, monkeypatch: pytest.MonkeyPatch, no_cached_apps: None
 ) -> Any:
-    """Keep uploads in a new bucket, with the settings that `SOURCE_MAP_STORAGE=s3://maps/uploads` makes."""
+    """Store uploads in a new bucket, with the settings that result from `SOURCE_MAP_STORAGE=s3://maps/uploads`."""
     import boto3  # type: ignore[import-untyped]
 
     monkeypatch.setenv("AWS_ENDPOINT_URL", s3_server)

@@ -1,4 +1,4 @@
-"""Send events of minified scripts, upload source maps, and read the resolved frames."""
+"""Send events from minified scripts, upload source maps, and read the resolved frames."""
 
 from typing import Any
 

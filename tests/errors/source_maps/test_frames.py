@@ -1,4 +1,4 @@
-"""Test that paths of sources are shown as developers know them, and that code of libraries is recognized."""
+"""Test that paths of sources are shown as developers know them, and that code from libraries is recognized."""
 
 import pytest
 

@@ -55,7 +55,7 @@ def test_events_that_a_process_stored_unmarked_are_found_by_a_second_pass(
 ) -> None:
     now = timezone.now()
     to_resolve.clear()
-    send(browser, NEW.event())  # From now on, this process caches that no app has source maps.
+    send(browser, NEW.event())  # This process now caches the fact that no app has source maps.
     assert cli.upload(OLD.archive())["state"] == "ok"
     event = send(browser, OLD.event())
     assert not EventToResolve.objects.exists()

@@ -1,4 +1,4 @@
-"""Test that sentry-cli uploads artifacts in chunks, which become a bundle, and that broken uploads harm nothing."""
+"""Test that chunks uploaded by sentry-cli become a bundle, and that broken uploads have no effect."""
 
 import gzip
 import io
