@@ -184,7 +184,7 @@ MIB = 1024 * 1024
 
 
 def limit_files(parent: int, size: str, user: str = "") -> None:
-    """Limit the file size of a process and its descendants. The effect is that of a full disk, but needs no root user."""
+    """Limit the file size of a process and its descendants, which has the effect of a full disk but needs no root."""
     group = pwd.getpwnam(user).pw_gid if user else None
     waiting = [parent]
     while waiting:  # The parent is limited first, so that new children inherit the limit.

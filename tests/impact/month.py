@@ -1,7 +1,8 @@
-"""Generate a month of a shop with five problems of known effect, and its own books.
+"""Simulate a month of a shop with five problems whose effects are known, and keep the shop's own books.
 
-The month runs through the portal's services, and payments exist at the Stripe double. The books are kept beside both
-by plain arithmetic, so that all of them can be compared at any time. `MONTH_ORDERS=20000` sets the size of the test.
+Orders go through the portal's services, and payments exist at the Stripe double. The books are kept separately by plain
+arithmetic, so that they can be compared with the portal and with Stripe at any time. `MONTH_ORDERS=20000` sets the
+number of orders.
 """
 
 import random
@@ -25,13 +26,14 @@ START = datetime(2026, 10, 5, tzinfo=UTC)  # The month starts on a Monday.
 DAYS = 28
 PRICES = {"EUR": 4500, "USD": 5000, "GBP": 3900, "JPY": 6000}
 HOLD = timedelta(minutes=15)
-# The payment provider does not respond in this time. Holds that run into it are extended by ten minutes, repeatedly.
+# The payment provider does not respond during this time. Holds that would expire in it are extended by ten minutes,
+# as often as necessary.
 OUTAGE = (datetime(2026, 10, 15, 12, 35, tzinfo=UTC), datetime(2026, 10, 15, 13, 25, tzinfo=UTC))
 EXTENSION, EXTENDED_BEFORE = timedelta(minutes=10), timedelta(minutes=5)
 NOTICED_AFTER = timedelta(
     minutes=2
 )  # An outage is assumed to have begun this long before the first failed check.
-# Each problem has its name, its start as a part of the month, its length, and the share of orders that name it.
+# Each problem has a name, a start as a fraction of the month, a length, and the share of the orders that it affects.
 PROBLEMS = (
     ("bad release", 0.15, timedelta(hours=24), 0.9),
     ("provider", 0.35, timedelta(hours=30), 0.8),
@@ -43,16 +45,16 @@ PROBLEMS = (
 
 @dataclass
 class Booked:
-    """One order in the books, with its amount, its last state, and the problems that it named."""
+    """One order in the books, with its amount, its last state, and the problems whose errors named it."""
 
     order_id: str
     currency: str
     amount: int
     seats: int
-    ends_at: datetime  # The hold ends at this time.
+    ends_at: datetime  # The hold expires at this time.
     paid_at: datetime | None = None
     returned: int = 0
-    is_in_flight: bool = False  # The bank has not yet decided on its payment.
+    is_in_flight: bool = False  # The bank has not decided on the payment yet.
     is_released: bool = False
     ended_at: datetime | None = None
     named_at: dict[str, datetime] = field(default_factory=dict)
@@ -74,7 +76,7 @@ class Booked:
         return self.amount - self.returned if is_kept else self.amount
 
 
-# An action has its time, a number that keeps the sequence, its name, and the order.
+# An action has a time, a number that keeps actions of the same time in sequence, a name, and an order number.
 Action = tuple[datetime, int, str, int]
 
 
@@ -110,11 +112,11 @@ class Month:
         length = timedelta(days=DAYS)
         for order in range(orders):
             begins = START + length * self.random.random()
-            if order % 20 == 0:  # Every twentieth order begins in the outage or shortly before it.
+            if order % 20 == 0:  # Every twentieth order begins near the outage.
                 begins = OUTAGE[0] - HOLD + (OUTAGE[1] - OUTAGE[0]) * self.random.random()
             draw = self.random.random
             yield at(begins, "reserve", order)
-            # The buyer abandons up to two tries.
+            # The buyer abandons up to two attempts.
             for _ in range(self.random.choice([0, 0, 0, 1, 2])):
                 yield at(begins + timedelta(minutes=1 + 2 * draw()), "try", order)
             is_hit = False
@@ -146,7 +148,7 @@ class Month:
             yield at(OUTAGE[0] + timedelta(minutes=minute), "check provider", -1)
 
     def run(self, steps: int) -> Iterator[datetime]:
-        """Run the month, and yield the current time at `steps` equally spaced points."""
+        """Run the month. Yield the current time `steps` times, each time after the same number of actions."""
         size = max(1, len(self._actions) // steps)
         for place, (now, _, what, order) in enumerate(self._actions, 1):
             self._act(what, order, now)
@@ -273,12 +275,12 @@ class Month:
             booked.is_released |= booked.ends_at <= now
 
     def _check_provider(self, now: datetime) -> None:
-        """Run the job of this minute, and extend the holds in the books by the same rule."""
+        """Run the job that extends holds during an outage, and extend the holds in the books by the same rule."""
         is_down = now < OUTAGE[1]
         self.double.faults = (
             [Fault("status", 503, path="/v1/", writes=False, times=10_000)] if is_down else []
         )
-        breaker.reset_all()  # The breaker's pauses are in real time.
+        breaker.reset_all()  # The breaker measures pauses in real time.
         services.extend_during_outage(now=now)
         for booked in self.books.values():
             is_held = not (booked.paid_at or booked.ended_at or booked.is_released)
@@ -292,7 +294,7 @@ class Month:
     def _report(self, problem: str, order: int, now: datetime) -> None:
         event = self._error(problem, order, now)
         record_events([event])
-        # The time comes from the event's id, which has a resolution of a millisecond.
+        # The portal reads the time from the event's id, which has a resolution of one millisecond.
         received_at = now.replace(microsecond=now.microsecond // 1000 * 1000)
         self.books[order].named_at.setdefault(problem, received_at)
 
@@ -314,7 +316,7 @@ class Month:
         )
 
     def expected(self, problem: str, now: datetime) -> dict[str, tuple[int, dict[str, int]]]:
-        """Return orders and amounts by state according to the books."""
+        """Return the number and the amounts of the orders in each state, as computed from the books."""
         found: dict[str, tuple[int, dict[str, int]]] = {}
         for booked in self.books.values():
             if problem not in booked.named_at:
@@ -328,7 +330,7 @@ class Month:
         return found
 
     def kept_by_stripe(self, problem: str) -> dict[str, int]:
-        """Return the money that Stripe holds for the orders that the problem named, by currency."""
+        """Return the money that Stripe holds for the orders that errors of the problem named, by currency."""
         named = {one.order_id for one in self.books.values() if problem in one.named_at}
         kept: dict[str, int] = {}
         for charge in self.account.charges.values():

@@ -37,7 +37,7 @@ def reserve(type_: TicketType, quantity: int = 1, *, now: datetime, **fields: An
 
 
 def pay(reservation: Reservation, *, now: datetime, **fields: Any) -> Payment:
-    """Pay for the reservation at once."""
+    """Pay the full price of the reservation."""
     amount = sum(line.amount for line in reservation.lines.all())
     payment = make_payment(
         str(reservation.uuid),
@@ -53,7 +53,7 @@ def pay(reservation: Reservation, *, now: datetime, **fields: Any) -> Payment:
 
 @transaction.atomic
 def refund(payment: Payment, amount: int, *, now: datetime) -> None:
-    """Report a refund of a part of the payment like Stripe."""
+    """Record a refund of a part of the payment, as if Stripe had reported it."""
     Refund.objects.create(
         payment=payment, amount=amount, state=Refund.State.SUCCEEDED, asked_at=now, settled_at=now
     )
@@ -69,7 +69,7 @@ def alert_figures(alert: SystemAlert, now: datetime | None = None) -> Figures:
 
 
 def amounts(figures: Figures) -> dict[str, dict[str, int]]:
-    """Return the amounts by the name of the state, without states that have no amount."""
+    """Return the amounts by the name of the state. States without an amount are left out."""
     return {state.value: dict(found) for state, found in figures.amounts.items() if found}
 
 
@@ -88,9 +88,9 @@ def record_calls(
     counts: Sequence[int] = (),
     failed_from: int | None = None,
 ) -> None:
-    """Store the calls of the minutes before `until`: the mean duration of each minute, and how many calls it had.
+    """Store calls for each of the minutes before `until`, with the mean durations and the numbers of calls given.
 
-    All calls fail from the minute with the number `failed_from` on.
+    All calls fail from the minute with the index `failed_from` on.
     """
     series, _ = Series.objects.get_or_create(app=app, kind=kind, name=name, environment=environment)
     first = Tier.MINUTE.floor(until) - len(durations_ms) * MINUTE
@@ -113,7 +113,7 @@ __all__ = ["MINUTE", "NOON", "State", "amounts", "catch_up", "pay", "refund", "r
 
 
 def buy_everything(customer: str, now: datetime) -> None:
-    """Let a customer buy, hold, wait, and lose an order to an error that staff have listed."""
+    """Let a customer buy, hold and wait for tickets, and lose an order to an error that staff have listed."""
     type_ = make_ticket_type(1, price=4500, has_waiting_list=True)
     paid = reserve(type_, now=now, order_id="o-paid", customer=customer)
     pay(paid, now=now, customer=customer)
@@ -123,7 +123,7 @@ def buy_everything(customer: str, now: datetime) -> None:
     reserve(make_ticket_type(), now=now, order_id="o-held", customer=customer)
     user = pseudonym(customer) if customer.startswith(PREFIX) else customer
     make_error(shop(), group="g", order_ref="o-lost", user_key=user, received_at=now)
-    # Only an error that names no order links the other orders of its user.
+    # An error that names no order is linked to the orders of its user.
     make_error(shop(), group="u", user_key=user, received_at=now)
     lost = reserve(make_ticket_type(), now=now - MINUTE, order_id="o-lost", customer=customer)
     services.cancel(reservation=lost, now=now + MINUTE)

@@ -1,4 +1,4 @@
-"""Test when a problem began, and its possible causes on pages and in the API."""
+"""Test the time at which a problem began, and its possible causes on pages and in the API."""
 
 from collections.abc import Callable
 from datetime import timedelta

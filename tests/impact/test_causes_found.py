@@ -1,8 +1,8 @@
-"""Test generated problems with an injected cause among noise: the list names the injected cause first.
+"""Test that the list of possible causes names the injected cause of a generated problem first.
 
-Every problem has its own days, apps in two environments, and noise: deploys of other apps and of staging, older deploys
-of the same app, edited settings, outages elsewhere, new errors, noisy calls and traffic. `CAUSES_SEED=2` generates
-others; with `-s`, the test prints the problems whose cause is not named first.
+Every problem has its own days, apps in two environments, and other changes as noise: deploys of other apps and in
+staging, older deploys of the same app, edited settings, other outages, new errors, noisy calls and traffic.
+`CAUSES_SEED=2` generates other problems. With `-s`, the test prints the problems whose cause is not named first.
 """
 
 import os
@@ -35,7 +35,7 @@ SEED = int(os.environ.get("CAUSES_SEED", "1"))
 
 @dataclass
 class World:
-    """The apps, components and rules, in which problems happen."""
+    """The apps, components and rules with which problems are generated."""
 
     drawn: random.Random
     user: User
@@ -73,11 +73,11 @@ class World:
         return incident.title
 
     def calls(self, app: ClientApp, at: datetime, *, slow: str = "", since: int = 0) -> None:
-        """Record calls up to the problem and a few minutes on; `slow` has been slow for `since` minutes before it."""
+        """Record calls until a few minutes after `at`. Those to `slow` are slow from `since` minutes before it."""
         for name in ("db.query", "seats.find", "pdf.render"):
             usual = self.drawn.uniform(30, 400)
             values = [usual * self.drawn.uniform(0.75, 1.3) for _ in range(78)]
-            if self.drawn.random() < 0.3:  # Some series get a short peak as noise.
+            if self.drawn.random() < 0.3:  # A short peak in some series is noise.
                 values[self.drawn.randrange(78)] *= 3
             if name == slow:
                 factor = self.drawn.uniform(3, 12)
@@ -92,7 +92,7 @@ class World:
         )
 
     def noise(self, app: ClientApp, at: datetime) -> None:
-        """Create other changes before the problem."""
+        """Create changes before the problem that did not cause it."""
         others = [one for one in self.apps if one != app]
         for _ in range(self.drawn.randint(0, 2)):
             self.deploy(self.drawn.choice(others), "production", self.before(at, 1, 180))

@@ -1,4 +1,4 @@
-"""Test that a person is erased from every record, for good, and that amounts, times and seats stay."""
+"""Test that a person is permanently erased from all records, and that amounts, times and seats are kept."""
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -50,7 +50,7 @@ def browse() -> Client:
 
 
 def find(*texts: str) -> list[str]:
-    """Return the tables that contain one of the texts."""
+    """Return the names of the tables that contain any of the texts."""
     return [
         model._meta.db_table
         for app in APPS

@@ -1,4 +1,4 @@
-"""Test estimates by time: against the same time of earlier weeks, with a range that contains the truth."""
+"""Test estimates of lost orders, which are compared with earlier weeks, and whose range contains the true number."""
 
 import random
 from datetime import UTC, datetime, timedelta
@@ -106,7 +106,7 @@ def test_each_currency_is_estimated_on_its_own() -> None:
 
 
 def test_the_range_contains_the_true_loss_in_nine_of_ten_problems() -> None:
-    """Generate independent buyers at a rate that changes with the hour, and problems that keep a known number away."""
+    """Generate independent buyers at a rate that changes with the hour, and problems that stop some of them."""
     drawn = random.Random(20261129)
     weeks, contained, problems = 5, 0, 40
     sales: list[datetime] = []

@@ -48,7 +48,7 @@ def browse() -> Client:
 
 @pytest.fixture
 def event() -> ErrorEvent:
-    """Create an error that named one order at risk and one that was lost afterwards."""
+    """Create an error that named two orders, of which one is at risk and the other one is lost."""
     now = timezone.now()
     type_ = make_ticket_type(price=4500)
     make_error(shop(), group="g", order_ref="o-risk", received_at=now - timedelta(minutes=2))
@@ -129,11 +129,11 @@ def test_every_channel_shows_the_orders() -> None:
         "pagerduty": lambda: pagerduty.build_event(message, "key"),
     }
 
-    assert set(build) == set(TRANSPORTS) - {"voice"}  # A voice call says only what has happened.
+    assert set(build) == set(TRANSPORTS) - {"voice"}  # A voice call does not mention the impact.
     assert SENTENCE in str(mail.alternatives)
     for kind, message_of in build.items():
         assert SENTENCE in str(message_of()), kind
-        # A text message has no room for a guess.
+        # A text message is too short for the estimate.
         assert (ESTIMATE in str(message_of())) == (kind != "sms"), kind
 
 

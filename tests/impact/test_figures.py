@@ -1,4 +1,4 @@
-"""Test that exact figures contain the orders that a problem affected, with their states at each step."""
+"""Test that exact figures count the orders that a problem affected, by their state at each step."""
 
 import uuid
 from datetime import timedelta
@@ -197,7 +197,7 @@ def test_the_states_of_an_order_follow_what_happens_to_it() -> None:
 
     payment = pay(paid, now=NOON + MINUTE)
     services.cancel(reservation=cancelled, now=NOON + 2 * MINUTE)
-    # The hold has expired, although the clean-up has not released it yet.
+    # The hold has expired and counts as lost, although the clean-up has not released it yet.
     during = group_figures(event, NOON + 16 * MINUTE)
     assert amounts(during) == {
         "lost": {"EUR": 9000}, "recovered": {"EUR": 4500}, "safe": {"EUR": 4500},

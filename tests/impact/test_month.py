@@ -1,6 +1,6 @@
 """Test that every exact figure of a generated month equals the shop's own books, Stripe's and direct SQL at every step.
 
-The suite runs a small month. The full one, on both databases:
+The suite runs a month with few orders. To run the full month on both databases:
 `MONTH_ORDERS=20000 .venv/bin/python -m tests.run -s -n 0 tests/impact/test_month.py`.
 """
 
@@ -36,7 +36,7 @@ def in_books_form(found: Figures) -> dict[str, tuple[int, dict[str, int]]]:
 
 
 def paid_by_sql(group: ErrorGroup) -> dict[str, int]:
-    """Return the remaining money of all orders that the group's events named, by currency."""
+    """Return the money that was received and not refunded for the orders that the group's events named, by currency."""
     return _sums(
         f"""
         SELECT p.currency, sum(p.amount_received - p.amount_refunded) FROM payment_intents_log p
@@ -49,7 +49,7 @@ def paid_by_sql(group: ErrorGroup) -> dict[str, int]:
 
 
 def open_by_sql(group: ErrorGroup, now: datetime) -> dict[str, int]:
-    """Return the prices of the live holds, and of those whose payment is in flight, that the group's events named."""
+    """Return the prices, by currency, of the holds that the group's events named and that are live or being paid."""
     return _sums(
         f"""
         SELECT l.currency, sum(l.price * l.quantity) FROM reservations_line l
@@ -63,7 +63,7 @@ def open_by_sql(group: ErrorGroup, now: datetime) -> dict[str, int]:
 
 
 def _named() -> str:
-    """Return SQL for the reservations that a group's events named, one SELECT for each kind of reference."""
+    """Return SQL for the ids of the reservations that a group's events named, with one SELECT per kind of reference."""
     uuid = (
         "CAST(NULLIF(e.reservation_ref, '') AS uuid)"
         if connection.vendor == "postgresql"

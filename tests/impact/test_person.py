@@ -55,7 +55,7 @@ def log(body: str, **attributes: str) -> None:
 
 
 def leave_traces(customer: str, now: datetime) -> None:
-    """Let a customer leave a record of every kind."""
+    """Create one or more records of every kind about a customer."""
     buy_everything(customer, now)
     event = ErrorEvent.objects.latest("pk")
     UserReport.objects.create(
@@ -65,7 +65,7 @@ def leave_traces(customer: str, now: datetime) -> None:
 
 
 def kinds(given: str) -> dict[str, int]:
-    """Return the number of records of each kind."""
+    """Return the number of records of each kind about the person."""
     found: dict[str, int] = {}
     for kind, _ in all_records(find_person(given)):
         found[kind] = found.get(kind, 0) + 1
@@ -237,7 +237,7 @@ def test_erasures_are_repeated_after_a_restore(
     text = erasures_file().read_text()
     assert not any(one in text for one in (reference, ADDRESS, "buyer-17"))
     assert erasures_file().stat().st_mode & 0o777 == 0o600
-    # The restored database is older than the erasures. Meanwhile, SECRET_KEY was rotated.
+    # Simulate the restore of a database that is older than the erasures, after a rotation of SECRET_KEY.
     Erasure.objects.all().delete()
     leave_traces(reference, now)
     leave_traces("buyer-18", now)

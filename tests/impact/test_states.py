@@ -168,7 +168,7 @@ def test_a_payment_without_order_and_reservation_is_an_order() -> None:
 
 
 def test_an_order_whose_money_was_returned_ends_with_the_return() -> None:
-    """Test an order with an error between its payment and its refund: the order ends later, so it counts as lost."""
+    """Test that an order counts as lost if an error came between its payment and its refund, with which it ended."""
     returned_at = NOON + timedelta(days=1)
 
     found = decide(

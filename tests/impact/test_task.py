@@ -1,4 +1,4 @@
-"""Test the continuous task that adds up which orders problems touched."""
+"""Test the continuous task that adds up the orders that problems affected."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Define tasks that workers run in tests. They write to files that the tests read."""
+"""Define tasks that workers run in tests. The tasks write to files, which the tests read."""
 
 import os
 import time
@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def note(*, path: str, text: str, seconds: float = 0) -> str:
-    """Append a line to a file. The append mode keeps lines of concurrent tasks intact."""
+    """Append `text` to a file as a line after `seconds`. The append mode keeps lines of concurrent tasks intact."""
     time.sleep(seconds)
     with Path(path).open("a") as file:
         file.write(f"{text}\n")
@@ -14,7 +14,7 @@ def note(*, path: str, text: str, seconds: float = 0) -> str:
 
 
 def start_then_wait(*, path: str, seconds: float) -> None:
-    """Write the pid to a file, then sleep."""
+    """Write the process id to a file, sleep, then write "finished"."""
     note(path=path, text=f"started {os.getpid()}")
     time.sleep(seconds)
     note(path=path, text="finished")

@@ -254,7 +254,7 @@ def test_jobs_of_a_killed_cluster_can_start_again_immediately(
 
 @pytest.mark.django_db(transaction=True)
 def test_only_one_of_many_workers_runs_a_due_job(add_job: AddJob) -> None:
-    """Let twelve workers try to run a job at the same time in each of ten minutes: there are ten runs."""
+    """Test that a job runs ten times in ten minutes, although twelve workers try to run it at the same time."""
     add_job(HELLO)
     services.sync_jobs(NOON - MINUTE)
     barrier = threading.Barrier(12)
@@ -281,7 +281,7 @@ def test_only_one_of_many_workers_runs_a_due_job(add_job: AddJob) -> None:
 @pytest.mark.django_db
 def test_the_queue_state_contains_backlog_age_and_nodes() -> None:
     OrmQ.objects.create(key="opsportal", payload="", lock=NOON - timedelta(seconds=40))
-    # A worker has taken this task.
+    # A worker is already running this task, so it must not count.
     OrmQ.objects.create(key="opsportal", payload="", lock=NOON + timedelta(seconds=200))
     services.report_node(NOON - timedelta(seconds=70), has_ticked=True)
 
@@ -306,7 +306,7 @@ def test_without_a_node_or_a_tick_the_queue_is_not_alive() -> None:
 
 @pytest.mark.django_db
 def test_a_node_that_has_just_started_is_alive_before_its_first_tick() -> None:
-    # The node reports for the last time before its shutdown.
+    # This is the last report before the node was shut down.
     services.report_node(NOON - timedelta(hours=2), has_ticked=True)
     services.report_node(NOON - timedelta(seconds=20), pid=4711, has_started=True)
 
@@ -318,12 +318,12 @@ def test_a_node_that_has_just_started_is_alive_before_its_first_tick() -> None:
 def test_a_cluster_is_hung_if_tasks_are_queued_and_none_is_started() -> None:
     start = NOON - timedelta(hours=1)
     services.report_node(NOON - timedelta(seconds=160), has_progressed=True)
-    assert not services.is_hung(NOON, since=start)  # The queue is empty.
+    assert not services.is_hung(NOON, since=start)  # No task is waiting.
 
     OrmQ.objects.create(key="opsportal", payload="", lock=NOON - timedelta(seconds=40))
 
     assert services.is_hung(NOON, since=start)
-    # A cluster that has just started is not hung.
+    # A cluster that has started recently does not count as hung.
     assert not services.is_hung(NOON, since=NOON - timedelta(seconds=100))
     services.report_node(NOON - timedelta(seconds=100), has_progressed=True)
     assert not services.is_hung(NOON, since=start)

@@ -43,7 +43,7 @@ def test_times_of_day_are_in_the_time_zone_of_the_portal(settings: Settings) -> 
         ("Europe/Berlin", datetime(2026, 10, 25, tzinfo=UTC)),  # On this day, 02:00 occurs twice.
         ("America/New_York", datetime(2026, 3, 8, tzinfo=UTC)),
         ("America/New_York", datetime(2026, 11, 1, tzinfo=UTC)),
-        # The clock moves by half an hour.
+        # The clock changes by half an hour.
         ("Australia/Lord_Howe", datetime(2026, 4, 4, tzinfo=UTC)),
         ("Australia/Lord_Howe", datetime(2026, 10, 3, tzinfo=UTC)),
         ("America/Santiago", datetime(2026, 9, 6, tzinfo=UTC)),  # The clock changes at midnight.

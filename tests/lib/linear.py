@@ -1,9 +1,9 @@
-"""Check that a function of a text takes linear time, by a ratio of CPU times, which is independent of the load."""
+"""Check that a function takes linear time, by comparing CPU times, whose ratio does not depend on the load."""
 
 import time
 from collections.abc import Callable
 
-# On these inputs, patterns for names, addresses, keys, times and code could backtrack.
+# Repetitions of these texts could cause backtracking in patterns for names, addresses, keys, times and code.
 UNITS = (
     "a", "@", "a@", "1 ", "1.", ":", "a:", "password=", "://a:", "-----BEGIN PRIVATE KEY-----", "bearer ", "a.b@",
     "password", "eyJ", "eyJaaaaaaaa.", "eyJ4-", "ops_-", "ghp_-", "xoxb-", "AIza-", "4", "4 ", "4-", "0:", "password\\", "a%40", "1.1.1.", "cookie: ", "cookie'",
@@ -21,16 +21,16 @@ def cost(read: Callable[[str], object], text: str) -> float:
 
 
 def is_linear(read: Callable[[str], object], unit: str, tail: str, length: int) -> bool:
-    """Return True if four times the text takes clearly less than sixteen times the time.
+    """Return True if reading four times as much text takes clearly less than sixteen times as long.
 
-    The text consists of repetitions of `unit`, then `tail`.
+    The text consists of repetitions of `unit`, followed by `tail`.
     """
     short, long = (unit * (size // len(unit)) + tail for size in (length, 4 * length))
     least_short = least_long = float("inf")
     for _ in range(6):
         least_short = min(least_short, cost(read, short))
         least_long = min(least_long, cost(read, long))
-        # Below a millisecond, the resolution of the clock dominates.
+        # Allow one more millisecond, because the resolution of the clock matters for shorter times.
         if least_long < 9 * least_short + 0.001:
             return True
     return False

@@ -82,7 +82,7 @@ def answer(status: int = 200, body: bytes = b"ok", **headers: str) -> Behavior:
 
 
 def answers(*behaviors: Behavior) -> Behavior:
-    """Use one behavior after the other, and the last one for all further requests."""
+    """Use one behavior after another for the first requests, and the last one for all further requests."""
     left = list(behaviors)
 
     def behave(connection: socket.socket, request: bytes) -> None:

@@ -1,4 +1,4 @@
-"""Test the rule by which a person sees apps, and the limit of queries."""
+"""Test which apps a person may see, and that their queries return only rows of these apps."""
 
 from collections.abc import Iterable
 
@@ -39,7 +39,7 @@ EVERY, TEAM_ONLY = "see_every_app", "see_team_apps_only"
 @pytest.mark.parametrize(
     ("permissions", "teams", "seen"),
     [
-        ([], [], None),  # A person without a team sees every app, as before teams had apps.
+        ([], [], None),  # A person without a team sees every app.
         ([], [[]], None),  # A team without apps limits no one.
         ([], [["shop"]], {"shop"}),
         ([], [["shop"], ["bank"]], {"shop", "bank"}),
@@ -65,7 +65,7 @@ def test_a_person_sees_the_apps_of_all_teams_unless_the_role_says_otherwise(
     if seen is None:
         assert apps is None
     else:
-        assert apps is not None  # The value None would stand for every app.
+        assert apps is not None  # None would mean every app.
         assert set(ClientApp.objects.filter(pk__in=apps).values_list("slug", flat=True)) == seen
 
 

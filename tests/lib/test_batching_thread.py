@@ -10,7 +10,7 @@ Batch = list[PendingRequest[int, int]]
 
 
 class Doubler:
-    """A worker that doubles numbers once it may proceed. It rejects 13, crashes at 0, and does not answer -1."""
+    """A worker that doubles numbers while `may_proceed` is set. It rejects 13, crashes at 0, and does not answer -1."""
 
     def __init__(self) -> None:
         self.may_proceed = threading.Event()

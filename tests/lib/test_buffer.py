@@ -13,7 +13,7 @@ Written = list[dict[str, int]]
 
 
 class Store:
-    """A store that remembers what was written, or fails."""
+    """A store that records the written values, or raises `failure` if it is set."""
 
     def __init__(self) -> None:
         self.written: Written = []
@@ -140,7 +140,7 @@ def test_the_background_thread_is_woken_once_when_enough_is_in_memory(
 def test_a_forked_child_does_not_write_what_its_parent_writes(store: Store) -> None:
     buffer = make(store)
     buffer.add("a", 1)
-    with buffer._lock:  # The lock is held at the time of the fork, as by another thread.
+    with buffer._lock:  # Another thread could hold the lock at the time of the fork.
         pid = os.fork()
         if pid == 0:
             is_empty = not buffer and buffer._lock.acquire(timeout=10)
@@ -155,7 +155,7 @@ def test_values_are_written_when_the_process_exits(
 ) -> None:
     make(store).add("a", 1)
     background.run_last_chores()
-    assert store.written == []  # The test process runs no chores, so it has not written the values.
+    assert store.written == []  # The test process runs no chores, so nothing was written.
 
     buffer = make(store)
     buffer.add("a", 1)

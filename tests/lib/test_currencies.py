@@ -46,7 +46,7 @@ def test_every_acceptable_amount_survives_being_entered_again(code: str) -> None
         (5124, "KWD", "a multiple of 10, which is 0.010 KWD"),
         (1000, "ISK", ""),
         (5120, "KWD", ""),
-        (1045, "HUF", ""),  # Only payouts in HUF and TWD are whole.
+        (1045, "HUF", ""),  # Only payouts in HUF and TWD must be whole.
         (1045, "TWD", ""),
         (1045, "EUR", ""),
     ],

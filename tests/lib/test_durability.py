@@ -17,7 +17,7 @@ def commit_setting() -> str:
 
 @pytest.fixture(autouse=True)
 def durable(transactional_db: None) -> None:
-    """Use the portal's setting. Other tests do not wait for the disk."""
+    """Let SQLite wait for the disk as in production, which the settings for tests turn off."""
     if connection.vendor == "sqlite":
         with connection.cursor() as cursor:
             cursor.execute("PRAGMA synchronous=FULL")

@@ -1,4 +1,4 @@
-"""Test forecasts of known series: rising, flat, falling, noisy, too short, in steps, with a rush at the end."""
+"""Test the forecasts of series that rise, fall, stay flat, are noisy or short, have steps, or rise fast at the end."""
 
 import random
 from collections.abc import Callable
@@ -29,7 +29,7 @@ WEEK = 7 * DAY
 def course(
     value: Callable[[float], float], *, days: float = 7, every: timedelta = HOUR
 ) -> list[tuple[datetime, float]]:
-    """Return a course up to noon; `value` takes the days since its start."""
+    """Return a series of times and values until noon. `value` computes each value from the days since the start."""
     count = int(days * DAY / every)
     return [
         (NOON - (count - place) * every, value(place * every / DAY)) for place in range(count + 1)
@@ -117,7 +117,7 @@ def test_a_noisy_rise_gives_a_wider_range_than_a_steady_one() -> None:
         [],
         [(NOON, 5.0)],
         [(NOON - HOUR, 5.0), (NOON, 6.0)],
-        course(lambda day: day, days=0.2),  # The course covers only five hours.
+        course(lambda day: day, days=0.2),  # The series covers only five hours.
         [(at - 2 * DAY, value) for at, value in course(lambda day: day)],
     ],
     ids=["none", "one", "two", "short", "old"],

@@ -1,4 +1,4 @@
-"""Test that forms of the admin are checked while they are filled in, by the rules that apply when they are saved."""
+"""Test that the admin checks forms while users fill them in, by the same rules as when the forms are saved."""
 
 import pytest
 from django.contrib import admin
@@ -140,7 +140,7 @@ def test_each_constraint_that_staff_can_break_has_a_message_at_its_field() -> No
         if not isinstance(model_admin, PortalAdmin) or isinstance(model_admin, LogAdmin):
             continue
         if not model_admin.has_add_permission(request) or model._meta.label == "alerts.Channel":
-            continue  # The form of a channel depends on its kind; its table has no such constraint.
+            continue  # A channel's form depends on its kind. Its table has no such constraint.
         forms = [(model, model_admin, model_admin.get_form(request))]
         forms += [
             (formset.model, inline, formset.form)
@@ -162,7 +162,7 @@ def test_each_constraint_that_staff_can_break_has_a_message_at_its_field() -> No
 
 
 def _fields_of(condition: object) -> set[str]:
-    """Return the names of the fields that the condition of a constraint reads."""
+    """Return the names of the fields that the condition of a constraint refers to."""
     found: set[str] = set()
     for child in getattr(condition, "children", ()):
         if isinstance(child, tuple):

@@ -28,7 +28,7 @@ def proxy() -> Iterator[ForwardProxy]:
 
 
 def connect(proxy: ForwardProxy, url: str) -> socket.socket:
-    """Send the head of a request, of which the body follows."""
+    """Connect to the proxy and send the headers of a request without its body."""
     parts = urlsplit(proxy.url)
     key = base64.b64encode(f"{parts.username}:{parts.password}".encode()).decode()
     client = socket.create_connection(("127.0.0.1", proxy.port), timeout=10)
@@ -51,7 +51,7 @@ def test_a_body_that_arrives_after_its_head_is_passed_on(
     with connect(proxy, fake.url) as client:
         client.settimeout(0.2)
         with pytest.raises(TimeoutError):
-            client.recv(1)  # The server waits for the body.
+            client.recv(1)  # The server responds only after the body.
         client.settimeout(10)
         client.sendall(b"body")
         received = read_all(client)

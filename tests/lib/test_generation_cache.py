@@ -1,4 +1,4 @@
-"""Test that a cache of two generations keeps entries in use, and never exceeds its limit."""
+"""Test that a cache with two generations keeps the entries that are in use, and never exceeds its limit."""
 
 from hypothesis import given
 from hypothesis import strategies as st

@@ -38,7 +38,7 @@ class Maker:
 
 
 def ask_for(group: GroupCommit[int, int], numbers: Sequence[int]) -> list[object]:
-    """Run one thread per number and return their results or exceptions."""
+    """Request each number in a thread of its own. Return the results or exceptions."""
 
     def ask(number: int) -> object:
         try:

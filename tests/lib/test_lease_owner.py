@@ -6,7 +6,7 @@ from core.lib import lease_owner
 
 
 def owner_of_another_process() -> str:
-    """Return an owner made by a process that has ended."""
+    """Return a lease owner that was created by a process that has ended."""
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         owner: str = pool.apply(lease_owner.new_owner)
     return owner

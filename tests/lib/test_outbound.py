@@ -169,7 +169,7 @@ class TestTrouble:
         ):
             outbound.Client("shop", timeout=0.5).request("GET", server.url)
 
-        assert time.monotonic() - began < 3  # The response takes 10 s.
+        assert time.monotonic() - began < 3  # The whole response would take 10 s.
 
     def test_a_hanging_name_lookup_is_given_up(self, monkeypatch: pytest.MonkeyPatch) -> None:
         over = threading.Event()

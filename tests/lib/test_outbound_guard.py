@@ -1,4 +1,4 @@
-"""Test the guard against requests to private addresses and ports of other protocols."""
+"""Test the guard, which refuses requests to private addresses and to ports of other protocols."""
 
 from collections.abc import Iterator
 

@@ -230,7 +230,7 @@ class TestRedisUnavailable:
         ratelimit.probe_redis()
 
         assert ratelimit.acquire("k", 10, 60).remaining == 2
-        ratelimit.memory.clear()  # Without its memory, the limiter behaves as in another process.
+        ratelimit.memory.clear()  # This simulates another process, which has no memory.
         assert [ratelimit.acquire("k", 10, 60).allowed for _ in range(4)] == [
             True,
             True,
@@ -278,7 +278,7 @@ class TestRedisUnavailable:
             for _ in range(20):
                 ratelimit.acquire("k", 100, 60)
 
-            assert black_hole.connections == 4  # Three calls and one probe have connected.
+            assert black_hole.connections == 4  # Only three calls and one probe connected.
 
 
 HAMMER = """

@@ -88,7 +88,7 @@ class TestFields:
 
 
 def stored(row: Model) -> str:
-    """Return the row as the database has it."""
+    """Return the row as text, with the values that the database stores."""
     with connection.cursor() as cursor:
         table, key = row._meta.db_table, row._meta.pk.column
         cursor.execute(f'SELECT * FROM "{table}" WHERE "{key}" = %s', [row.pk])

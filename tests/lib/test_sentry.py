@@ -1,4 +1,4 @@
-"""Test that errors are reported to Sentry without personal data, with region, instance, and their own request."""
+"""Test that errors are reported to Sentry with the region, the instance and their request, but no personal data."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Test steps in series of numbers: found at the right place, and not found in noise, trends and single peaks."""
+"""Test that steps in series of numbers are found at the right place, but not in noise, trends and single peaks."""
 
 import random
 

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.servers
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[PostgresServer]:
-    """Start a primary whose standby never answers, and an operator who cancels what waits for it."""
+    """Start a primary without a standby, and cancel all commits that wait for one, as an operator might."""
     server = PostgresServer(options={"synchronous_standby_names": "nobody"})
     with psycopg.connect(server.url(), autocommit=True) as admin:
         admin.execute("SET synchronous_commit = local")
@@ -34,7 +34,7 @@ def own(
     django_db_blocker: DjangoDbBlocker,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[Any]:
-    """Return a connection of the portal's database backend to the primary without a working standby."""
+    """Return a connection to the primary without a standby, made by the portal's database backend."""
     database = {
         "ENGINE": "core.lib.postgresql",
         "NAME": "postgres",
@@ -44,7 +44,7 @@ def own(
         "OPTIONS": {"pool": request.param and {**request.param}, "prepare_threshold": None},
     }
     with django_db_blocker.unblock():
-        # Django shares pools by alias, so this connection must not have the alias of the suite's.
+        # Connections with the same alias share a pool, so this connection must not have the alias "default".
         wrapper: Any = ConnectionHandler({"default": {}, "own": database})["own"]
         monkeypatch.setattr(durability, "connection", wrapper)
         with wrapper.cursor() as cursor:
@@ -72,7 +72,7 @@ def test_the_commit_of_a_transaction_raises(own: Any) -> None:
 
     own.rollback()
     own.set_autocommit(True)
-    # The row is there, so a repeated request finds it although its commit was unconfirmed.
+    # The row is stored although its commit was not confirmed, so a repeated request finds it.
     assert ids(own) == [1]
 
 

@@ -1,4 +1,4 @@
-"""Test that rate limits apply per tier and client, are stated in every response, and cannot be evaded."""
+"""Test that rate limits apply to each tier and client, that every response states them, and that none can be evaded."""
 
 import time
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Test the `log` items of Sentry envelopes: stored before the answer, scrubbed, bounded, under a quota."""
+"""Test that `log` items of Sentry envelopes are stored before the response, scrubbed, and limited in size and rate."""
 
 import json
 from datetime import timedelta

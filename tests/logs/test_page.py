@@ -25,7 +25,7 @@ TRACE = "0af7651916cd43dd8448eb211c80319c"
 
 
 def found(client: Client, query: str = "", **more: str) -> list[str]:
-    """Return the messages on the page, newest first."""
+    """Return the messages that the page shows for the query, newest first."""
     answer = client.get(URL, {"q": query, **more})
     assert answer.status_code == 200
     return [row["entry"].body for row in answer.context["rows"]]
@@ -166,7 +166,7 @@ def test_pages_continue_after_the_last_entry(browse: Client, shop: ClientApp, ad
 
 def test_the_number_of_queries_does_not_grow_with_the_entries(browse: Client, add: Add) -> None:
     add("one", order_id="1")
-    browse.get(URL)  # The first request fills the caches of the session's user.
+    browse.get(URL)  # This fills the caches of the session's user.
     with CaptureQueriesContext(connection) as few:
         browse.get(URL)
     for number in range(20):

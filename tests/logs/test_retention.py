@@ -1,4 +1,4 @@
-"""Test that logs are deleted after LOG_DAYS, with their words in the search index."""
+"""Test that logs and their words in the search index are deleted after LOG_DAYS."""
 
 from datetime import timedelta
 

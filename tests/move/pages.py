@@ -1,7 +1,6 @@
 """Print the text of a portal's staff pages as one line of JSON: `python -m tests.move.pages <session> <timestamp>`.
 
-The pages are those that can be reached by links, at a fixed time. Parts that
-differ between two databases by their nature are left out.
+The program follows links, at a fixed time, and leaves out the parts that always differ between two databases.
 """
 
 import json
@@ -17,7 +16,7 @@ import time_machine
 
 START = ["/admin/system-health/?all=1", "/admin/", "/status/"]
 MAX_PAGES = 60
-# Of addresses that differ only in numbers, the program reads at most this many.
+# The program reads at most this many pages whose URLs differ only in numbers.
 MAX_PAGES_OF_A_KIND = 3
 # These pages are about the process and its database server, show a random secret, or change something.
 LEFT_OUT = re.compile(

@@ -1,4 +1,4 @@
-"""Test that a portal moves from SQLite to PostgreSQL, even after a killed move, and then shows the same numbers."""
+"""Test that a portal moves from SQLite to PostgreSQL, even if a move is killed, and then shows the same numbers."""
 
 import hashlib
 import json
@@ -26,7 +26,7 @@ from tests.servers.postgres import PostgresServer
 from tests.two_runs import in_the_sqlite_run
 
 pytestmark = in_the_sqlite_run
-# The trigger blocks the move when it records the first piece of a table, until the lock is released.
+# This trigger blocks the move when it records the first part of a table, until the test releases the lock.
 BLOCK = f"""
     {CREATE_RECORDS};
     CREATE OR REPLACE FUNCTION block() RETURNS trigger LANGUAGE plpgsql AS
@@ -40,7 +40,7 @@ IS_BLOCKED = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT 
 
 @pytest.fixture
 def database(postgres: PostgresServer) -> Iterator[psycopg.Connection[Any]]:
-    """Create an empty database and return a connection to it."""
+    """Create an empty PostgreSQL database and return a connection to it."""
     with psycopg.connect(postgres.url(), autocommit=True) as maintenance:
         maintenance.execute("DROP DATABASE IF EXISTS moved WITH (FORCE)")
         maintenance.execute("CREATE DATABASE moved")
@@ -68,9 +68,9 @@ def test_a_portal_is_moved_although_the_move_differs_once_and_is_killed_once(
     assert "auth_user: SQLite has 1 rows" in output
     assert "the row with id 1 differs" in output
     assert "must not be used" in output
-    assert report(portal) == 200  # The portal also accepts writes.
+    assert report(portal) == 200  # After the failed move, the portal accepts writes again.
 
-    # The move is killed in the middle of a piece.
+    # The next move is killed while it copies a part of a table.
     with blocked_at(database, "errors_eventpayload", portal, url) as move:
         assert report(portal) == 503
         shown = portal.client.get("/admin/system-health/", headers=portal.staff)
@@ -85,7 +85,7 @@ def test_a_portal_is_moved_although_the_move_differs_once_and_is_killed_once(
     assert "Continuing the interrupted copy." in output
     assert digest(portal) == untouched
     portal.restart()
-    assert report(portal) == 503  # The old database refuses writes that are sent to it by mistake.
+    assert report(portal) == 503  # The old database must stay read-only.
     assert "has already been moved to" in portal.manage("move_to_postgresql", url).stderr
 
     at = datetime.now(UTC).isoformat()
@@ -102,7 +102,7 @@ def test_a_portal_is_moved_although_the_move_differs_once_and_is_killed_once(
 
 
 def fill(portal: Portal) -> None:
-    """Store events of several days by the seed of the benchmarks, and one request of each kind."""
+    """Store events of several days with the seed program of the benchmarks, and send one request of each kind."""
     for module, *options in (("bench.seed_errors", "--events", "300", "--groups", "20"),):
         run(portal, module, *options)
     seed = "from reservations.models import *; e = Event.objects.create(name='Concert', slug='concert');"
@@ -151,7 +151,7 @@ def pages(portal: Portal, at: str) -> dict[str, str]:
 
 
 def differences(before: dict[str, str], after: dict[str, str]) -> dict[str, list[str]]:
-    """Return the words that differ, by the address of the page."""
+    """Return the words that differ, by the path of the page."""
     return {
         path: [
             word
@@ -164,7 +164,7 @@ def differences(before: dict[str, str], after: dict[str, str]) -> dict[str, list
 
 
 def copy_of_the_database(portal: Portal) -> Path:
-    """Return a copy of the SQLite file, which is not read-only, because the file beside it is missing."""
+    """Return a copy of the SQLite file. It is writable, because the file that marks it as read-only is not copied."""
     folder = portal.data_dir / "copy"
     folder.mkdir()
     copied = folder / "opsportal.sqlite3"
@@ -198,7 +198,7 @@ def start_move(portal: Portal, url: str) -> subprocess.Popen[bytes]:
 def blocked_at(
     database: psycopg.Connection[Any], table: str, portal: Portal, url: str
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """Start a move and stop it before it commits a piece of a table. It continues after the block."""
+    """Start a move and block it before it commits the first part of a table. It continues after the `with` block."""
     database.execute((BLOCK % table).encode())
     database.execute("SELECT pg_advisory_lock(1)")
     move = start_move(portal, url)

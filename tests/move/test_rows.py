@@ -1,4 +1,4 @@
-"""Test that every value of SQLite arrives in PostgreSQL, and that both databases write it as the same line."""
+"""Test that every value is copied from SQLite to PostgreSQL, and that both databases give it the same text."""
 
 import sqlite3
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ from opsportal.move.target import CREATE_RECORDS, Target
 from tests.servers.postgres import PostgresServer
 from tests.two_runs import in_the_postgresql_run, in_the_sqlite_run
 
-# Each case has the type in PostgreSQL, the value in SQLite, and the value that PostgreSQL returns.
+# Each case has the column's type in PostgreSQL, the value in SQLite, and the value that PostgreSQL returns.
 VALUES = [
     ("boolean", 1, True),
     ("boolean", 0, False),

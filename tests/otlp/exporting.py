@@ -35,7 +35,7 @@ PROTOBUF = "application/x-protobuf"
 
 
 class Exporter:
-    """An exporter that sends messages with an app's key and decodes the response's message."""
+    """An exporter that sends messages with an app's key, and decodes the messages in responses."""
 
     def __init__(self, key: str) -> None:
         self.key = key
@@ -48,7 +48,7 @@ class Exporter:
         return self.client.post(url, body, content_type, headers=sent)  # type: ignore[return-value]
 
     def json(self, signal: str, message: dict[str, Any]) -> dict[str, Any]:
-        """Send a message as JSON. Return the response's message."""
+        """Send a message as JSON, and return the message in the response."""
         answer = self.post(signal, json.dumps(message).encode(), "application/json")
         assert answer.status_code == 200, answer.content
         assert answer["Content-Type"] == "application/json"
@@ -56,7 +56,7 @@ class Exporter:
         return found
 
     def protobuf(self, signal: str, message: dict[str, Any]) -> dict[str, Any]:
-        """Send a message as compressed protobuf. Return the response's message."""
+        """Send a message as compressed protobuf, and return the message in the response."""
         body = gzip.compress(to_protobuf(signal, message))
         answer = self.post(signal, body, PROTOBUF, **{"Content-Encoding": "gzip"})
         assert answer.status_code == 200, answer.content
@@ -68,7 +68,7 @@ class Exporter:
 
 
 def status_of(answer: HttpResponse) -> Status:
-    """Return the Status of a refusal."""
+    """Return the Status message in a response that refuses a request."""
     found = Status()
     if answer["Content-Type"] == PROTOBUF:
         found.ParseFromString(answer.content)
@@ -78,7 +78,7 @@ def status_of(answer: HttpResponse) -> Status:
 
 
 def to_protobuf(signal: str, message: dict[str, Any]) -> bytes:
-    """Return a message in protobuf, with its ids as bytes."""
+    """Encode a message as protobuf, in which ids are bytes."""
 
     def with_bytes(value: Any) -> Any:
         if isinstance(value, dict):
@@ -149,7 +149,7 @@ def metrics(*items: Any, resource: dict[str, Any] | None = None) -> dict[str, An
 
 
 def span(name: str = "POST /pay/{id}", **more: Any) -> dict[str, Any]:
-    """Return a server span of 250 ms that has just ended."""
+    """Return a server span that took 250 ms and ends now."""
     end = now_ns()
     named = more.pop(
         "attributes", {"http.request.method": "POST", "http.response.status_code": 200}
@@ -182,7 +182,7 @@ def exception(
     stack: str = PYTHON_STACK,
     **more: Any,
 ) -> dict[str, Any]:
-    """Return an exception event of a span."""
+    """Return an event of a span that describes an exception."""
     named = {"exception.type": kind, "exception.message": message, "exception.stacktrace": stack}
     return {
         "name": "exception",
@@ -213,7 +213,7 @@ def gauge(name: str, *points: Any) -> dict[str, Any]:
 def total(
     name: str, *points: Any, is_monotonic: bool = True, temporality: int = 2
 ) -> dict[str, Any]:
-    """Return a sum; `temporality` is 2 for totals since a start and 1 for increases."""
+    """Return a sum metric. Its values are totals since the start if `temporality` is 2, and increases if it is 1."""
     listed = {"dataPoints": list(points), "isMonotonic": is_monotonic}
     return {"name": name, "sum": {**listed, "aggregationTemporality": temporality}}
 

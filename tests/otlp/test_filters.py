@@ -1,4 +1,4 @@
-"""Test that inbound filters apply to the exceptions of OpenTelemetry as to those of SDKs."""
+"""Test that inbound filters apply to exceptions from OpenTelemetry as they do to those from SDKs."""
 
 import pytest
 

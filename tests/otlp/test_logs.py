@@ -1,4 +1,4 @@
-"""Log records become entries, and those with an exception errors, too."""
+"""Test that log records become log entries, and that those with an exception become errors, too."""
 
 import json
 from datetime import timedelta

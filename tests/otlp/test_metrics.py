@@ -23,7 +23,7 @@ HOUR_NS = 3_600 * 10**9
 
 
 def totals(kind: SeriesKind) -> dict[str, float]:
-    """Return the sum of each series of this kind."""
+    """Return the total of each series of this kind, by its name."""
     rows = Value.objects.filter(series__kind=kind, tier=Tier.DAY).values_list(
         "series__name", "total"
     )
@@ -74,9 +74,9 @@ def test_of_totals_the_increase_is_counted(exporter: Exporter) -> None:
     report(5, 1)
     report(8, 1)
     assert totals(SeriesKind.COUNTER) == {"orders": 9}
-    report(2, started_ns=now + 10**9)  # The app has started again.
+    report(2, started_ns=now + 10**9)  # The app was restarted.
     assert totals(SeriesKind.COUNTER) == {"orders": 11}
-    report(8, 1)  # A report of the process before the restart arrives late.
+    report(8, 1)  # This report was sent before the restart and arrives late.
     assert totals(SeriesKind.COUNTER) == {"orders": 11}
 
 

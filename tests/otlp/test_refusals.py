@@ -1,4 +1,4 @@
-"""Test that rejected requests get the status that OTLP names, and a Status in the request's content type."""
+"""Test that rejected requests get the HTTP status that OTLP specifies, and a Status message in their own format."""
 
 import gzip
 import json

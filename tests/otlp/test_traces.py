@@ -123,7 +123,8 @@ def test_the_same_exception_of_a_trace_is_one_event(exporter: Exporter) -> None:
     message = spans(child, span(events=[exception()]))
 
     exporter.json("traces", message)
-    exporter.json("traces", message)  # Exporters repeat requests that were not answered in time.
+    # Exporters repeat requests that were not answered in time, which must not store the error twice.
+    exporter.json("traces", message)
     exporter.json("traces", spans(span(traceId="1" * 32, events=[exception()])))
 
     assert ErrorEvent.objects.count() == 2
