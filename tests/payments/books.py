@@ -1,4 +1,4 @@
-"""Check the invariants of the money and the seats of a shop, for any events in any order."""
+"""Check the invariants of a shop's money and seats, which must hold after any events in any order."""
 
 from collections import Counter
 
@@ -11,12 +11,12 @@ from tests.payments.stripe_account import StripeAccount
 
 # While a dispute has one of these statuses, Stripe has withdrawn its amount from the account.
 WITHDRAWN = ("needs_response", "under_review", "lost")
-# Alerts with these keys are about the portal or about measurements over time, and not about a case.
+# Alerts of these types are about the portal or about measurements over time, and not about a case.
 NO_CASES = ("webhooks-missing", "debit-failed", "stripe-key-refused")
 
 
 def check_books(account: StripeAccount) -> None:
-    """Check that the portal's amounts are Stripe's, and that the ticket counters are right."""
+    """Check that the amounts in the portal equal those at Stripe, and that the ticket counters are right."""
     assert find_drift() == []
     for payment in Payment.objects.exclude(intent_id=None):
         intent = account.intents[payment.intent_id or ""]
@@ -29,13 +29,13 @@ def check_books(account: StripeAccount) -> None:
         books = (payment.status, payment.amount_received, payment.amount_refunded)
         assert books == (intent["status"], intent["amount_received"], effective)
         assert payment.amount_disputed == taken
-        # Refunds that Stripe refused have no id of Stripe.
+        # Refunds that Stripe refused have no id at Stripe.
         known = payment.refunds.exclude(stripe_id=None)
         assert {one.stripe_id for one in known} == {one["id"] for one in refunds}
 
 
 def check_cases() -> None:
-    """Check that no money is without seats or a case, and no seats are without money, a case or a decision."""
+    """Check that all money has seats or a case, and that all seats have money, a case, or a decision by staff."""
     for payment in Payment.objects.filter(status=PaymentStatus.SUCCEEDED):
         if payment.amount_net > 0 and not _has_case(payment) and not _was_decided(payment):
             reservation = Reservation.objects.filter(payment=payment).first()
@@ -59,7 +59,7 @@ def check_cases() -> None:
 
 
 def check_alerts() -> None:
-    """Check that each open case has one active alert, and each active alert one open case."""
+    """Check that there are as many active alerts as open cases and disputes that await evidence."""
     cases = Mismatch.objects.open().count() + Discrepancy.objects.open().count()
     disputes = Dispute.objects.awaiting_evidence().count()
     active = SystemAlert.objects.active().exclude(alert_type__in=NO_CASES)
@@ -76,7 +76,7 @@ def _has_case(payment: Payment) -> bool:
 
 
 def _was_decided(payment: Payment) -> bool:
-    """Return True if staff decided about the money or the seats of this payment."""
+    """Return True if staff have decided about the money or the seats of the payment."""
     return (
         payment.refunds.effective().exclude(seats=Refund.Seats.UNDECIDED).exists()
         or Discrepancy.objects.filter(payment=payment, settled_by__isnull=False).exists()

@@ -59,6 +59,6 @@ def staff() -> Client:
 
 @pytest.fixture(autouse=True)
 def fresh_process() -> None:
-    """Reset the state of this process: circuit breakers are closed and no rejected call is counted."""
+    """Reset the state of the test process: close its circuit breakers, and set its count of rejected calls to zero."""
     breaker.reset_all()
     rejected.reset()

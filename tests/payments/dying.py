@@ -1,6 +1,6 @@
 """Run a process that is killed while it creates a payment: `python -m tests.payments.dying INSTANT APP_ID KEY`.
 
-It sends itself SIGKILL at the named instant, so that nothing is cleaned up, as in a power failure.
+The process sends itself SIGKILL at the given instant, so that nothing is cleaned up, as in a power failure.
 """
 
 import os
@@ -33,7 +33,7 @@ def after_the_answer(**arguments: Any) -> Any:
 
 
 class DyingTransaction(Atomic):
-    """A transaction that kills the process before its second commit. The first commit is that of the insert."""
+    """A transaction that kills the process before its second commit. The first commit stores the new payment."""
 
     used = 0
 

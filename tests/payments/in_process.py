@@ -15,7 +15,7 @@ from tests.payments.stripe_account import StripeAccount
 
 
 class InProcessClient(stripe.HTTPClient):
-    """stripe-python's transport to an account, with idempotency keys."""
+    """A transport of stripe-python that calls an account directly and respects idempotency keys."""
 
     name = "in process"
 
@@ -55,7 +55,7 @@ class InProcessClient(stripe.HTTPClient):
 
 @contextmanager
 def connected(account: StripeAccount) -> Iterator[InProcessClient]:
-    """Connect the portal to the account for the duration of the block."""
+    """Connect the portal to the account until the end of the `with` block."""
     transport = InProcessClient(account)
     client = stripe.StripeClient("sk_test_double", http_client=transport)
     with pytest.MonkeyPatch.context() as patch:

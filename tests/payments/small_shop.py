@@ -1,7 +1,7 @@
-"""Run a small shop with its buyers, staff and bank, whose steps can be taken in any order, and check its invariants.
+"""Run a small shop whose buyers, staff and bank can take steps in any order, and check its invariants.
 
-`SmallShop` takes the steps that need a check of their own. `check()` brings in all events, compares the books, puts
-every case right and checks that none is left.
+`SmallShop` has the steps that check their own result. `check()` delivers all events, compares the books, resolves every
+case, and checks that none is left.
 """
 
 import contextlib
@@ -30,7 +30,7 @@ from tests.payments.stripe_account import StripeAccount
 
 NOON = datetime(2026, 6, 1, 12, 0, tzinfo=UTC)
 PRICE = 2500
-# When the random steps begin, one of these has happened to a payment.
+# Before the random steps begin, one of these sequences of steps is taken with each payment.
 FIRST_STEPS = [
     "",
     "pay",
@@ -52,12 +52,12 @@ FIRST_STEPS = [
 
 
 class SmallShop:
-    """One ticket type, three buyers who asked for a payment, and buyers on the waiting list if it is sold out."""
+    """A shop with one ticket type, three buyers who requested a payment, and a waiting list for sold-out tickets."""
 
     def open_shop(self, capacity: int, first_steps: list[str], waiting: list[int]) -> None:
-        """Open the shop; the first steps happen to the first, second and third payment.
+        """Open the shop, and take the steps in `first_steps` with the first, second and third payment.
 
-        `waiting` are the quantities that customers wait for.
+        Each number in `waiting` is the quantity for which a customer on the waiting list waits.
         """
         self.resources = contextlib.ExitStack()
         self.resources.enter_context(transaction.atomic())
@@ -72,14 +72,14 @@ class SmallShop:
             self.reserve_and_ask_for_payment(quantity)
         for quantity in waiting:
             self.join_waiting_list(quantity)
-        # A random sequence alone seldom comes as far as a dispute.
+        # Take the first steps here, because a random sequence alone seldom reaches a dispute.
         for intent, steps in zip(list(self.account.intents.values()), first_steps, strict=False):
             for step in steps.split():
                 self.now += timedelta(seconds=1)
                 self.take_first_step(intent["id"], step)
 
     def close_shop(self) -> None:
-        """Check everything, and undo what happened in the shop."""
+        """Check all invariants, and roll the shop's transaction back."""
         try:
             self.check()
         finally:
@@ -159,13 +159,13 @@ class SmallShop:
             )
 
     def offer_tickets(self) -> list[Reservation]:
-        """Offer the tickets that came back, check that no one was passed over, and return the offers."""
+        """Offer returned tickets to the waiting list, check that no customer was skipped, and return the offers."""
         lined_up = list(WaitingEntry.objects.waiting().values_list("pk", flat=True))
         reservations.offer_tickets(now=self.now)
         entries = WaitingEntry.objects.filter(pk__in=lined_up).select_related("reservation")
         free = self.standing.count_free()
         offers = []
-        # Go from the last entry to the first, so that `free` is the number that was left at the entry's turn.
+        # Go from the last entry to the first, so that `free` is the number of tickets that were left for the entry.
         for entry in sorted(entries, key=lambda entry: entry.pk, reverse=True):
             if entry.reservation is not None:
                 free += entry.quantity
@@ -181,7 +181,7 @@ class SmallShop:
         return sold.select_related("reservation__payment")
 
     def refund_one_ticket(self, line: Line) -> None:
-        """Refund one ticket of the line; its other tickets stay sold."""
+        """Refund one ticket of the line, and check that its other tickets stay sold."""
         payment = line.reservation.payment
         if payment is None or payment.refundable <= PRICE:
             return
@@ -214,7 +214,7 @@ class SmallShop:
             self.deliver(event)
 
     def deliver(self, event: dict[str, Any]) -> None:
-        """Deliver an event. A newer report replaces the stored status, an older one never does, nor a success."""
+        """Deliver an event. Check that only a newer event changes the status, and that none changes a success."""
         intent_id = event["data"]["object"]["id"]
         before = Payment.objects.filter(intent_id=intent_id).first()
         received = record_event(event, endpoint="default", livemode=False, now=self.now)
@@ -257,7 +257,7 @@ class SmallShop:
             return None
 
     def release_holds(self) -> None:
-        """Release expired holds, but none for which money is on its way."""
+        """Release expired holds. Check that no hold is released while its payment is processing."""
         since = self.now - timedelta(days=settings.PROCESSING_HOLD_DAYS)
         processing = Payment.objects.filter(status="processing", status_at__gt=since)
         ids = list(processing.values_list("reservation_id", flat=True))
@@ -269,7 +269,7 @@ class SmallShop:
     # --- the invariants ----------------------------------------------------------------------------------------
 
     def check(self) -> None:
-        """Check the books after all events have arrived, then resolve every case and check that none is left."""
+        """Deliver all events, check the books, and resolve all cases. Then check that no case is left."""
         self.catch_up()
         check_books(self.account)
         check_cases()
@@ -283,7 +283,7 @@ class SmallShop:
         assert not Discrepancy.objects.open().exists()
 
     def check_waiting_list(self) -> None:
-        """Check that an offer is what the customer requested, and that no customer waits for tickets that are free."""
+        """Check that each offer is what its customer requested, and that no customer waits for tickets that are free."""
         self.offer_tickets()
         free = self.standing.count_free()
         assert all(entry.quantity > free for entry in WaitingEntry.objects.waiting())
@@ -307,7 +307,7 @@ class SmallShop:
             for mismatch in Mismatch.objects.open().select_related("payment"):
                 if mismatch.payment and mismatch.payment.refundable:
                     self.refund(mismatch.payment, mismatch.payment.refundable, Refund.Seats.RELEASE)
-                else:  # A dispute has the money, so staff settle with the buyer.
+                else:  # The money is withdrawn for a dispute, so staff settle the case.
                     services.settle_mismatch(
                         mismatch=mismatch, settlement="settled", user=self.staff, now=self.now
                     )

@@ -1,4 +1,4 @@
-"""Sign in as staff, and create payments and events to look at."""
+"""Sign in as staff, and create payments and events for the staff pages."""
 
 from datetime import timedelta
 from typing import Any

@@ -1,4 +1,4 @@
-"""Run a worker for test_storm: `python -m tests.payments.storm`. It runs until it is killed or reads a line."""
+"""Run a worker for test_storm.py: `python -m tests.payments.storm`. It ends when it is killed or reads a line."""
 
 import sys
 import threading
@@ -23,10 +23,10 @@ def listen() -> None:
 def main() -> None:
     threading.Thread(target=listen, daemon=True).start()
     print("ready", flush=True)
-    ahead = timedelta(seconds=61)  # Events are due a minute after they arrive.
+    ahead = timedelta(seconds=61)  # Events are processed a minute after they arrive.
     while not ended.is_set():
         if not services.process_waiting(now=timezone.now() + ahead):
-            # If no event is due, move the clock forward, so that the leases of killed workers expire.
+            # If no event is due, advance the time, so that the leases of killed workers expire.
             ahead += timedelta(seconds=5)
             ended.wait(0.05)
 

@@ -1,8 +1,8 @@
-"""Simulate a Stripe account, with features that localstripe lacks: failing refunds, disputes, captures, bank debits.
+"""Simulate a Stripe account with failing refunds, disputes, captures and bank debits, which localstripe lacks.
 
-`serve` answers the API calls that the portal makes. The other methods are what buyers, banks and the shop's staff do at
-Stripe; each of them records the events that Stripe would send, in Stripe's order, and returns them. The clock is the
-caller's, so that a month passes in seconds. StripeDouble puts the account behind HTTP.
+`serve` answers the API calls that the portal makes. The other methods do what buyers, banks and the shop's staff do at
+Stripe. Each of them records the events that Stripe would send, in Stripe's order, and returns them. The caller passes
+a clock, so that a month can pass in seconds. StripeDouble makes the account available by HTTP.
 """
 
 import copy
@@ -20,7 +20,7 @@ CLOSED = ("warning_closed", "won", "lost")
 
 
 class Refused(Exception):
-    """A call that the API rejects, with the status and the body of the response."""
+    """The API rejects a call. The exception has the status and the body of the response."""
 
     def __init__(self, status: int, message: str, *, code: str = "", kind: str = "") -> None:
         super().__init__(message)
@@ -36,7 +36,7 @@ class StripeAccount:
     charges: dict[str, Object] = field(default_factory=dict)
     refunds: dict[str, Object] = field(default_factory=dict)
     disputes: dict[str, Object] = field(default_factory=dict)
-    events: list[Object] = field(default_factory=list)  # The oldest comes first.
+    events: list[Object] = field(default_factory=list)  # The oldest event is first.
     next_refund_status: str = "succeeded"
     _numbers: Any = field(default_factory=lambda: count(1))
 
@@ -45,7 +45,7 @@ class StripeAccount:
         return int(self.clock())
 
     def clear(self) -> None:
-        """Empty the account and set its clock to the real time again."""
+        """Remove all objects from the account, and make it use the real time again."""
         for kept in (self.intents, self.charges, self.refunds, self.disputes, self.events):
             kept.clear()
         self.next_refund_status = "succeeded"
@@ -54,7 +54,7 @@ class StripeAccount:
     # --- the API ------------------------------------------------------------------------------------------
 
     def serve(self, method: str, path: str, query: str) -> tuple[int, Object]:
-        """Answer a call; `query` holds the parameters, from the URL or the body."""
+        """Return the status and body of the response to a call. `query` has its parameters from the URL or body."""
         parts = path.strip("/").split("/")[1:]
         given = parse_qsl(query, keep_blank_values=True)
         try:
@@ -118,14 +118,14 @@ class StripeAccount:
         limit = int(form.get("limit", 10))
         if not 1 <= limit <= 100:
             raise Refused(400, "Invalid limit")
-        objects = reversed(stores[kind])  # The newest comes first.
+        objects = reversed(stores[kind])  # The newest object is listed first.
         after = form.get("starting_after", "")
         if after and not any(one["id"] == after for one in objects):
             raise Refused(400, f"No such {kind[:-1]}: {after!r}")
         found = []
         for one in objects:
             if one["created"] < int(form.get("created[gte]", 0)):
-                break  # Objects are created in the order of time.
+                break  # All further objects are older.
             if (
                 one["created"] <= int(form.get("created[lte]", 2**40))
                 and (
@@ -171,19 +171,19 @@ class StripeAccount:
     def create(
         self, amount: int = 2500, currency: str = "eur", metadata: dict[str, str] | None = None
     ) -> Object:
-        """Create an intent, as another program with the same account would."""
+        """Create an intent, as another program that uses the account would."""
         form = {f"metadata[{name}]": value for name, value in (metadata or {}).items()}
         return self._create_intent({"amount": str(amount), "currency": currency, **form})
 
     def pay(self, intent_id: str, *, amount: int | None = None) -> Object:
-        """Pay the intent, with a partial capture if an amount is given, and return the event of its success."""
+        """Pay the intent, and return the event of its success. If `amount` is given, capture only that amount."""
         intent = self._get("payment_intents", intent_id)
         assert intent["status"] not in ("succeeded", "canceled"), intent["status"]
         self._charge(intent, amount or intent["amount"])
         return self.latest("payment_intent.succeeded", intent_id)
 
     def authorize(self, intent_id: str) -> Object:
-        """Reserve the money on the card; `capture` takes it."""
+        """Reserve the money on the card. `capture()` takes it later."""
         intent = self._get("payment_intents", intent_id)
         intent |= {"status": "requires_capture", "amount_capturable": intent["amount"]}
         return self._event("payment_intent.amount_capturable_updated", intent)
@@ -207,7 +207,7 @@ class StripeAccount:
         return self._event("payment_intent.processing", intent)
 
     def decline(self, intent_id: str) -> Object:
-        """Decline the card, or let a bank debit fail. The buyer can try again."""
+        """Decline the card, or let a bank debit fail. The buyer can pay again."""
         intent = self._get("payment_intents", intent_id)
         intent |= {
             "status": "requires_payment_method",
@@ -250,7 +250,7 @@ class StripeAccount:
         self._event("payment_intent.succeeded", intent)
 
     def refund(self, intent_id: str, amount: int | None = None) -> list[Object]:
-        """Refund in Stripe's dashboard and return the events."""
+        """Refund the payment as staff do in Stripe's dashboard, and return the events."""
         start = len(self.events)
         self._refund(self._get("payment_intents", intent_id), amount, {})
         return self.events[start:]
@@ -288,7 +288,7 @@ class StripeAccount:
         return self._event("refund.updated", refund)
 
     def fail_refund(self, refund_id: str, reason: str = "expired_or_canceled_card") -> list[Object]:
-        """Let the buyer's bank return a refund that is pending or had succeeded, and return the events."""
+        """Let the buyer's bank return a refund that is pending or has succeeded, and return the events."""
         start = len(self.events)
         refund = self._get("refunds", refund_id)
         refund |= {"status": "failed", "failure_reason": reason}
@@ -307,7 +307,7 @@ class StripeAccount:
         charge["refunded"] = charge["amount_refunded"] == charge["amount_captured"]
 
     def dispute(self, intent_id: str, *, is_inquiry: bool = False) -> list[Object]:
-        """Let the buyer complain to the bank, and return the events."""
+        """Let the buyer dispute the payment at the bank, or open an inquiry about it, and return the events."""
         start = len(self.events)
         charge = self.charges[self._get("payment_intents", intent_id)["latest_charge"]]
         charge["disputed"] = True
@@ -334,7 +334,7 @@ class StripeAccount:
         return self.events[start:]
 
     def escalate(self, dispute_id: str) -> list[Object]:
-        """Turn an inquiry into a dispute."""
+        """Turn an inquiry into a dispute, and return the events."""
         start = len(self.events)
         dispute = self._get("disputes", dispute_id)
         dispute |= {"status": "needs_response", "is_charge_refundable": False}
@@ -350,7 +350,7 @@ class StripeAccount:
         return self._event("charge.dispute.updated", dispute)
 
     def close_dispute(self, dispute_id: str, status: str) -> list[Object]:
-        """Close the dispute as won, lost or warning_closed, and return the events."""
+        """Close the dispute with `status`, which is won, lost or warning_closed, and return the events."""
         start = len(self.events)
         dispute = self._get("disputes", dispute_id)
         dispute["status"] = status
@@ -397,7 +397,7 @@ class StripeAccount:
 
 
 def thin(event: Object, *, object_type: str) -> Object:
-    """Return the thin event (API v2) that Stripe would send in place of this one."""
+    """Return the thin event (API v2) that Stripe would send instead of `event`."""
     object_ = event["data"]["object"]
     created = time.strftime("%Y-%m-%dT%H:%M:%S.000Z", time.gmtime(event["created"]))
     return {
@@ -415,6 +415,6 @@ def thin(event: Object, *, object_type: str) -> Object:
 
 
 def _nested(form: dict[str, str], name: str) -> dict[str, str]:
-    """Return the entries `name[key]` of the form."""
+    """Return the values of the parameters `name[key]` in the form, by their key."""
     start = f"{name}["
     return {key[len(start) : -1]: value for key, value in form.items() if key.startswith(start)}

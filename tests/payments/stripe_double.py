@@ -1,9 +1,9 @@
 """Simulate Stripe: localstripe in its own process, or a StripeAccount, behind a proxy with further features.
 
-localstripe keeps the state (intents, charges, refunds, events); tests of refunds, disputes and long periods give a
-StripeAccount instead. The proxy adds idempotency (stored responses,
-`Idempotent-Replayed`, conflicts, 409 while a key is in use), faults on demand, and lists filtered by `created`, newest
-first. To run it by hand: `python -m tests.payments.stripe_double PORT [--in-memory]` and
+localstripe keeps the state (intents, charges, refunds, events). Tests of refunds, disputes and long periods pass a
+StripeAccount instead. The proxy adds idempotency (stored responses, `Idempotent-Replayed`, conflicts, 409 while a key
+is in use), faults on demand, and lists that can be filtered by `created` and begin with the newest object. To run it by
+hand: `python -m tests.payments.stripe_double PORT [--in-memory]` and
 `STRIPE_API_BASE=http://127.0.0.1:PORT STRIPE_SECRET_KEY=sk_test_double`.
 """
 
@@ -27,8 +27,8 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 from tests.payments.stripe_account import StripeAccount
 from tests.servers import process
 
-# The localstripe command listens on every interface; this one listens on loopback only. It also writes no state to
-# disk: localstripe uses one file for every process and user of the machine.
+# Unlike the localstripe command, this program listens on loopback only. It also writes no state to disk, because
+# localstripe would use the same file for all processes and users of the machine.
 _BACKEND = """
 import sys
 from aiohttp import web
@@ -41,7 +41,7 @@ LISTED = ("/v1/payment_intents", "/v1/events", "/v1/refunds")
 
 @dataclass
 class Fault:
-    """A fault for the next `times` calls whose path begins with `path`; only for writes if `writes` is set."""
+    """A fault of the next `times` calls whose path begins with `path`. If `writes` is set, it affects only writes."""
 
     kind: str  # The kind is "drop_before", "drop_after", "delay", "status" or "status_after".
     # The value is the number of seconds of a delay, or the status of any other fault.
@@ -54,7 +54,7 @@ class Fault:
 
 @dataclass
 class Stored:
-    """The request and response that are stored for an idempotency key."""
+    """The request and the response that are stored for an idempotency key."""
 
     asked: str
     status: int = 0  # The status is 0 while the request is being processed.
@@ -99,7 +99,7 @@ class StripeDouble:
                 for name, value in headers.items():
                     self.send_header(name, value)
                 self.send_header("Content-Length", str(len(answer)))
-                with suppress(ConnectionError):  # The client has timed out.
+                with suppress(ConnectionError):  # The client may have timed out.
                     self.end_headers()
                     self.wfile.write(answer)
 
@@ -144,7 +144,7 @@ class StripeDouble:
         process.remove(self.folder)
 
     def reset(self) -> None:
-        """Remove all intents, keys and faults."""
+        """Remove all objects, idempotency keys and faults, and set the counts of calls to zero."""
         self.faults.clear()
         self.calls.clear()
         self.keys.clear()
@@ -254,7 +254,7 @@ class StripeDouble:
                 return items
 
     def _ask(self, method: str, target: str, body: bytes) -> Reply:
-        """Call the account, or localstripe over this thread's connection."""
+        """Send a request to the account, or to localstripe through the connection of the current thread."""
         if self.account is not None:
             parts = urlsplit(target)
             with self._lock:
@@ -282,7 +282,7 @@ class StripeDouble:
         raise AssertionError
 
     def hang_up(self) -> None:
-        """Close this thread's connection to localstripe."""
+        """Close the connection of the current thread to localstripe."""
         connection = getattr(self._connections, "value", None)
         if connection is not None:
             connection.close()
@@ -317,7 +317,7 @@ class StripeDouble:
 
 
 def event(type_: str, object_: dict[str, Any], **fields: Any) -> dict[str, Any]:
-    """Return an invented event in Stripe's format."""
+    """Return an event in Stripe's format that exists only in the test."""
     return {
         "id": f"evt_{secrets.token_hex(8)}",
         "object": "event",

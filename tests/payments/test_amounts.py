@@ -1,4 +1,4 @@
-"""Test that a payment of an unexpected amount gets no seats, and opens one case, which staff or a refund closes."""
+"""Test that a payment with an unexpected amount gets no seats, and opens a case, which staff or a refund close."""
 
 import uuid
 from datetime import UTC, datetime, timedelta
@@ -30,7 +30,7 @@ def seats() -> TicketType:
 
 @pytest.fixture
 def reservation(seats: TicketType) -> Reservation:
-    """Reserve two tickets of 45.00 EUR."""
+    """Reserve two tickets for 45.00 EUR each."""
     return services.reserve(app=make_app(), wanted=wanted((seats, 2)), now=NOW).reservation
 
 
@@ -40,7 +40,7 @@ def payment(reservation: Reservation) -> Payment:
 
 
 def refund(payment: Payment) -> None:
-    """Refund the payment in full, as Stripe reports it."""
+    """Record a full refund of the payment, as if Stripe had reported it."""
     Refund.objects.create(
         payment=payment,
         amount=payment.amount_received,
@@ -307,7 +307,7 @@ def test_an_amount_is_accepted_once(
 ) -> None:
     succeed(payment, amount=50)
     case = Discrepancy.objects.get()
-    also_open = Discrepancy.objects.get()  # A second person has the case open on a page.
+    also_open = Discrepancy.objects.get()  # A second user has the page of the case open.
 
     assert accept(case) is True
     assert accept(also_open) is False

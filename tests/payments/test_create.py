@@ -141,7 +141,7 @@ def test_a_repeat_gets_the_intent_of_a_late_response(
     stripe: StripeDouble, app: ClientApp, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(stripe_api, "READ_TIMEOUT_SECONDS", 0.2)
-    # A new key causes a new client, which has the short timeout.
+    # With a new key, the portal creates a new client, which has the short timeout.
     settings.STRIPE_SECRET_KEY = "sk_test_impatient"
     stripe.faults.append(Fault("delay", 1.5))
 
@@ -168,7 +168,7 @@ def test_after_a_lost_response_a_repeat_need_not_wait(stripe: StripeDouble, app:
 def test_a_stored_500_without_an_intent_leads_to_a_new_idempotency_key(
     stripe: StripeDouble, app: ClientApp
 ) -> None:
-    # The call is not executed, but its response is stored for the key.
+    # Stripe does not execute the call, but stores the response for the idempotency key.
     stripe.faults.append(Fault("status", 500))
 
     with pytest.raises(services.StripeUnavailable):

@@ -1,4 +1,4 @@
-"""Test disputes: their deadline, their amount in the books, and their alert, which ends."""
+"""Test the deadline of disputes, their amount in the books, and that their alert is resolved when they end."""
 
 from datetime import UTC, datetime, timedelta
 from itertools import permutations

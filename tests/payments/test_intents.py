@@ -1,4 +1,4 @@
-"""Test updates of an intent from Stripe, and which of two updates counts."""
+"""Test how updates of an intent from Stripe are read, and which of two updates is newer."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -12,7 +12,7 @@ SECOND = timedelta(seconds=1)
 
 
 def payload(**changes: Any) -> dict[str, Any]:
-    """Return a payment intent in the form of Stripe's API and webhooks."""
+    """Return a payment intent as Stripe's API and webhooks represent it."""
     return {
         "id": "pi_1",
         "object": "payment_intent",

@@ -1,4 +1,4 @@
-"""Test steps that find that another process was faster: it keeps its result, and nothing is done twice."""
+"""Test that a step that another process has done first keeps the result of that process and does nothing twice."""
 
 from datetime import UTC, datetime, timedelta
 from importlib import import_module

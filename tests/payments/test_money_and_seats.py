@@ -1,4 +1,4 @@
-"""Test that payments, refunds, disputes, waiting buyers and reports in any order end with correct accounts."""
+"""Test that accounts are correct after payments, refunds, disputes, waiting-list offers and events in any order."""
 
 import contextlib
 from collections.abc import Callable
@@ -32,7 +32,7 @@ MAX_RESERVATIONS, MAX_PAYMENTS, MAX_WAITING = 5, 7, 3
 
 
 def has_intent(*statuses: str) -> Callable[[Step], Step]:
-    """Return a precondition: a step is only taken if Stripe has an intent in one of these statuses."""
+    """Return a precondition, with which a step is taken only if Stripe has an intent in one of `statuses`."""
 
     def check(shop: "Shop") -> bool:
         return any(one["status"] in statuses for one in shop.account.intents.values())
@@ -41,7 +41,7 @@ def has_intent(*statuses: str) -> Callable[[Step], Step]:
 
 
 class Shop(RuleBasedStateMachine, SmallShop):
-    """Buyers, staff and the bank of a small shop. Stripe's events arrive in any order, twice, or never."""
+    """The steps of a small shop's buyers, staff and bank. Events from Stripe arrive in any order, twice, or never."""
 
     @initialize(
         capacity=st.integers(1, 4),
@@ -180,7 +180,7 @@ class Shop(RuleBasedStateMachine, SmallShop):
     @precondition(lambda self: self.account.events)
     @rule(number=st.integers(0, 8))
     def an_event_is_delivered(self, number: int) -> None:
-        """Deliver one of the newest events, also one that was delivered before."""
+        """Deliver one of the nine newest events, even if it was delivered before."""
         self.deliver(self.account.events[-1 - number % len(self.account.events)])
 
     @rule()

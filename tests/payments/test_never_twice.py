@@ -70,7 +70,7 @@ def test_50_simultaneous_requests_with_one_key_create_one_intent(
 def test_50_repeats_after_the_lease_still_create_one_intent(
     stripe: StripeDouble, app: ClientApp
 ) -> None:
-    """Let each thread see the lease of the previous thread as expired, and take over the payment."""
+    """Test that only one intent is created although each thread takes the payment over from the previous one."""
     stripe.faults.append(Fault("delay", 0.2, times=3))
     late: Iterator[int] = iter(range(0, 50 * 31, 31))
     lock = threading.Lock()
@@ -123,7 +123,7 @@ def test_a_repeat_takes_over_at_once_from_a_killed_process_of_this_machine(
     victim.communicate(timeout=60)
     payment = Payment.objects.get()
 
-    # The portal cannot see whether a process of another machine still runs, so it waits until the lease expires.
+    # The portal cannot tell if a process on another machine is still running, so it waits until the lease expires.
     Payment.objects.update(owner="another-machine")
     with pytest.raises(services.InProgress):
         create(app, after=10)

@@ -34,9 +34,9 @@ def fail(double: StripeDouble) -> None:
 
 
 def run_minutes(first: int, last: int) -> None:
-    """Run the jobs of each minute, as the worker does, and the clean-up every five minutes."""
+    """Run the outage job every minute and the clean-up every five minutes, as the worker does."""
     for minute in range(first, last):
-        breaker.reset_all()  # The breaker's pauses are in real time.
+        breaker.reset_all()  # The breaker measures pauses in real time.
         services.extend_during_outage(now=NOON + minute * MINUTE)
         if minute % 5 == 0:
             services.release_expired(now=NOON + minute * MINUTE)
@@ -44,7 +44,7 @@ def run_minutes(first: int, last: int) -> None:
 
 def test_no_hold_of_an_event_that_opted_in_expires_during_an_outage(stripe: StripeDouble) -> None:
     kept_type, other_type = opted_in(), make_ticket_type(10, event=make_event(hold_minutes=15))
-    # The first one ends between two runs of the job, just before the outage is noticed.
+    # The first hold expires between two runs of the job, just before the outage is detected.
     kept = [hold(kept_type, now=NOON - age * MINUTE) for age in (15, 14, 10, 1)]
     Reservation.objects.filter(pk=kept[0].pk).update(expires_at=NOON + timedelta(seconds=20))
     other = hold(other_type, now=NOON - 10 * MINUTE)

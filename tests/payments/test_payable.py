@@ -1,4 +1,4 @@
-"""Test that a payment is created only for a reservation that can be paid, and only over its price."""
+"""Test that a payment can be created only for a reservation that can be paid, and only for its price."""
 
 import uuid
 from datetime import timedelta
@@ -31,7 +31,7 @@ def shop(app: ClientApp, stripe: StripeDouble) -> Client:
 
 @pytest.fixture
 def reservation(app: ClientApp) -> Reservation:
-    """Reserve two tickets of 45.00 EUR."""
+    """Reserve two tickets for 45.00 EUR each."""
     return reserved(app)
 
 
@@ -51,7 +51,7 @@ def pay(shop: Client, reservation: Reservation | str, amount: int = 9000, **fiel
 
 
 def succeed(answer: Any, reservation: Reservation) -> Payment:
-    """Let the payment succeed as Stripe's event would."""
+    """Let the payment succeed, as the event from Stripe would."""
     payment = Payment.objects.get(uuid=answer.json()["id"])
     payment.status, payment.amount_received = "succeeded", payment.amount
     payment.save()
@@ -201,7 +201,7 @@ def test_partial_payments_add_up_to_the_price_and_not_beyond(
     assert reservation.status == "active"
     too_much = pay(shop, reservation, 4600, split=part)
     assert (too_much.status_code, too_much.json()["expected_amount"]) == (422, 4500)
-    # Without an idempotency key, this is a new payment.
+    # The request has no idempotency key, so it creates a new payment.
     second = pay(shop, reservation, 4500, split=part)
     assert second.status_code == 201
     succeed(second, reservation)

@@ -141,7 +141,7 @@ def test_a_phone_number_is_stored_as_a_keyed_hash(given: str) -> None:
 
     assert reference == customer_reference("+491512345678")
     assert "2345678" not in reference
-    # Versions that did not recognize phone numbers stored them as they are.
+    # Earlier versions stored unrecognized phone numbers unchanged, so these must be found, too.
     assert customer_references(given)[-1] == given.strip()
 
 

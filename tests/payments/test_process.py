@@ -1,4 +1,4 @@
-"""Test that webhook events change payments once and in order, and none is lost."""
+"""Test that each webhook event changes its payment once and in order, and that none is lost."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.django_db
 def news(
     payment: Payment, status: str, *, at: int = 100, intent_id: str = "", **fields: Any
 ) -> dict[str, Any]:
-    """Return an event with timestamp `at` that reports this status of the payment's intent."""
+    """Return an event with the timestamp `at` that reports `status` for the payment's intent."""
     object_ = {
         "id": intent_id or payment.intent_id,
         "object": "payment_intent",

@@ -23,7 +23,7 @@ pytestmark = pytest.mark.django_db
 
 
 def held(type_: TicketType) -> tuple[Reservation, Payment]:
-    """Reserve one ticket at noon, and return it with a payment that has not been confirmed."""
+    """Reserve one ticket at noon. Return the reservation and its payment, which the buyer has not confirmed."""
     made = services.reserve(app=make_app(), wanted=wanted((type_, 1)), now=NOON)
     payment = make_payment(
         str(made.reservation.uuid),
@@ -35,7 +35,7 @@ def held(type_: TicketType) -> tuple[Reservation, Payment]:
 
 
 def report(payment: Payment, status: str, at: datetime) -> None:
-    """Process Stripe's event that reports this status at this time."""
+    """Process an event from Stripe that reports the status `status` at the time `at`."""
     take_in(news(payment, status, at=int(at.timestamp())), now=at)
 
 
@@ -61,7 +61,7 @@ def test_the_seat_is_not_resold_while_a_bank_debit_is_processing() -> None:
     "money", [{"amount_received": 1000}, {"purpose": "part", "amount": 1000}, {"purpose": "fee"}]
 )
 def test_the_hold_ends_when_the_money_does_not_book_it(money: dict[str, object]) -> None:
-    """Check that the hold does not stay "payment processing", because apps cannot cancel a hold in that state."""
+    """Test that the hold does not stay "payment processing", because apps cannot cancel a hold in that state."""
     reservation, payment = held(make_ticket_type(1, price=2500))
     report(payment, "requires_capture", NOON + MINUTE)
 
@@ -145,7 +145,7 @@ def test_the_hold_ends_at_the_limit_with_an_alert(settings: Settings) -> None:
     assert [alert.alert_type for alert in SystemAlert.objects.active()] == ["processing-too-long"]
 
     reserve_again(seat, late + DAY)
-    report(payment, "succeeded", late + DAY)  # Money without a seat is a case of its own.
+    report(payment, "succeeded", late + DAY)  # This opens a case of its own.
     assert [case.kind for case in Discrepancy.objects.open()] == ["sold_out"]
     for minute in range(6):
         now = late + DAY + minute * MINUTE

@@ -41,7 +41,7 @@ def test_only_settled_events_of_long_ago_are_deleted() -> None:
 
 
 def test_an_event_that_stripe_still_has_is_kept() -> None:
-    """Check that an event stays while Stripe lists it, because the reconciliation would process it again."""
+    """Test that an event is kept while Stripe lists it, because the reconciliation would process it again."""
     stays = make_event("processed", age=timedelta(days=400), told=timedelta(days=2))
 
     services.prune_events(now=NOON)

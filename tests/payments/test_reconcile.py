@@ -30,7 +30,7 @@ def status_of(payment: Payment) -> str:
 
 
 def created(stripe: StripeDouble, **fields: Any) -> Payment:
-    """Create a payment and its intent at the double."""
+    """Create a payment, and its intent at the Stripe double."""
     payment = waiting_payment(**{"now": timezone.now(), **fields})
     intent = stripe.post(
         "/v1/payment_intents",
@@ -167,7 +167,7 @@ def test_an_intent_missing_from_a_list_is_requested_by_its_id_before_it_counts_a
 ) -> None:
     hours_ago = timezone.now() - timedelta(hours=2)
     payment = make_intent(account, now=hours_ago)
-    # With this time, the intent is older than every list of this month.
+    # This time makes the intent older than any that the run lists.
     account.intents[payment.intent_id or ""]["created"] = 1
 
     services.reconcile(now=timezone.now(), is_full=True)
@@ -231,7 +231,7 @@ def test_events_are_filtered_by_type_at_stripe(
     double: StripeDouble, account: StripeAccount
 ) -> None:
     for _ in range(3):
-        # The account sends payment_intent.created, which changes nothing in the portal.
+        # This causes the event payment_intent.created, which the reconciliation must not fetch.
         account.create()
 
     assert services.reconcile(now=timezone.now()).event_count == 0
@@ -265,7 +265,7 @@ def test_a_failure_of_an_older_refund_whose_events_are_gone_is_found_by_the_full
     process(made, charged)
     refund = account.refunds[made["data"]["object"]["id"]]
     account.fail_refund(refund["id"])
-    refund["created"] = 1  # With this time, the refund is older than the list that the run reads.
+    refund["created"] = 1  # This makes the refund older than any that the run lists.
     account.events.clear()
 
     services.reconcile(now=timezone.now(), is_full=True)

@@ -1,4 +1,4 @@
-"""Test that each run checks the open mismatches again, resolves corrected ones, and keeps all others."""
+"""Test that each reconciliation checks open mismatches again, resolves corrected ones, and keeps all others."""
 
 from datetime import timedelta
 from typing import Any

@@ -1,4 +1,4 @@
-"""Test refunds requested by staff, made at Stripe, failed later, and reported in any order."""
+"""Test refunds that staff request in the portal or at Stripe, that fail later, or whose events arrive in any order."""
 
 import uuid
 from datetime import UTC, datetime, timedelta
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.django_db
 
 
 def make_intent(account: StripeAccount, reservation_id: str = "", **fields: Any) -> Payment:
-    """Create a payment that waits for its buyer, with its intent at the double."""
+    """Create a payment that its buyer has not confirmed, and its intent at the Stripe double."""
     payment = make_payment(reservation_id, status="requires_payment_method", **fields)
     intent = account.create(payment.amount, metadata={PAYMENT_METADATA_KEY: str(payment.uuid)})
     Payment.objects.filter(pk=payment.pk).update(intent_id=intent["id"])
@@ -65,7 +65,7 @@ def refunded(payment: Payment) -> int:
 
 
 def open_cases() -> list[str]:
-    """Return the open cases of payments and reservations, each of which has exactly one active alert."""
+    """Return the kinds of all open cases. Check that there are as many active alerts."""
     cases = [*Mismatch.objects.open().values_list("kind", flat=True)]
     cases += Discrepancy.objects.open().values_list("kind", flat=True)
     assert SystemAlert.objects.active().count() == len(cases)
@@ -143,7 +143,7 @@ def test_a_refund_unanswered_for_23_hours_is_adopted_if_stripe_has_it(
 
     asked = Refund.objects.get()
     assert (asked.state, bool(asked.stripe_id), refunded(paid)) == ("succeeded", True, 1000)
-    assert double.calls["POST /v1/refunds"] == 2  # The client stripe-python makes two attempts.
+    assert double.calls["POST /v1/refunds"] == 2  # stripe-python makes two attempts.
     assert open_cases() == []
 
 

@@ -24,11 +24,11 @@ NOON = datetime(2026, 6, 1, 12, 0, tzinfo=UTC)
 
 
 class Crash(BaseException):
-    """A crash of the process: later code does not run, and committed changes stay."""
+    """A crash of the process: code after it does not run, and committed changes remain."""
 
 
 class FakeStripe:
-    """A Stripe in memory that has the same guarantees. test_never_twice uses the real client and a server."""
+    """A double in memory with the same guarantees as Stripe. test_never_twice.py uses the real client and a server."""
 
     def __init__(self) -> None:
         self.by_key: dict[str, tuple[object, Intent | None]] = {}
@@ -156,7 +156,7 @@ class Shop(RuleBasedStateMachine):
             if worker == "works":
                 services.process_event(event_pk=received.event.pk, now=self.now)
             elif worker == "dies" and received.event.tries < 5:
-                # The effect is rolled back with its transaction, but the claim was committed.
+                # The worker's transaction is rolled back, but its claim was committed before.
                 until = self.now + LEASE
                 claimed = WebhookEvent.objects.all()
                 claimed.claim(received.event.pk, owner="dead", now=self.now, until=until)
@@ -166,7 +166,7 @@ class Shop(RuleBasedStateMachine):
         return self.stripe.now
 
     def check(self) -> None:
-        """Check that, after all retries, each key has one intent and every status matches Stripe's."""
+        """Check that each key has one intent after all retries, and that every status is that at Stripe."""
         for _ in range(8):
             self.stripe.now += timedelta(minutes=20)
             services.sweep(now=self.now)

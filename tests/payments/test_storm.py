@@ -1,6 +1,6 @@
-"""Test many events: duplicated, shuffled, unreadable, and processed by workers that are killed.
+"""Test that many duplicated, shuffled and unreadable events are processed by workers that are killed.
 
-`STORM_EVENTS=10000` runs the full size.
+The suite uses few events. `STORM_EVENTS=10000` sets the full number.
 """
 
 import os
@@ -28,7 +28,7 @@ PIECES = max(2, EVENTS // 500)
 
 
 class Crowd:
-    """Concurrent workers, of which one is occasionally killed and replaced."""
+    """Concurrent workers. Tests kill one of them from time to time, and a new one replaces it."""
 
     def __init__(self) -> None:
         self.workers = [self._start() for _ in range(WORKERS)]
@@ -90,7 +90,7 @@ def test_each_event_takes_effect_once_and_unreadable_ones_are_dead(stripe: Strip
 
     crowd = Crowd()
     pieces = [deliveries[start::PIECES] for start in range(PIECES)]
-    for piece in pieces:  # Events keep arriving while workers process them and are killed.
+    for piece in pieces:  # Events arrive while workers process earlier events and are killed.
         for delivery in piece:
             record_event(delivery, endpoint="default", livemode=False, now=timezone.now())
         crowd.kill_one_at_work()

@@ -168,7 +168,7 @@ def test_rejected_calls_are_counted_without_a_row_each() -> None:
     assert (counted.reason, counted.count) == (
         "no signature",
         1,
-    )  # The next flush writes the other 19.
+    )  # The next flush will write the other 19.
 
 
 def test_the_count_of_rejected_calls_catches_up(monkeypatch: pytest.MonkeyPatch) -> None:

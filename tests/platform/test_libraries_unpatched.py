@@ -30,7 +30,7 @@ FIRST_PARTY = (
     "payments",
     "reservations",
 )
-# Code may set attributes of these two objects, which are public and made for that.
+# Code may set attributes of these objects, because their libraries allow it.
 ALLOWED = {"settings", "connection"}
 # These names are documented although they begin with an underscore.
 DOCUMENTED = {"_meta", "_default_manager", "_state", "_replace", "_asdict", "_fields", "_exit"}
@@ -39,7 +39,7 @@ ALLOWED_READS = {"core/lib/env.py: super()._get_value"}
 
 
 def patches(source: str) -> Iterator[str]:
-    """Yield each assignment in the source to an attribute of something imported, or to a private one of another object."""
+    """Yield each assignment in the source to an attribute of an imported object or a private attribute of any object."""
     tree = ast.parse(source)
     imported = {
         (alias.asname or alias.name).partition(".")[0]
@@ -66,7 +66,7 @@ def patches(source: str) -> Iterator[str]:
 
 
 def private_reads(source: str) -> Iterator[str]:
-    """Yield each use of a private attribute of something other than `self`, a class of its own, or `super()`."""
+    """Yield each use of a private attribute of an object other than `self` or `cls` in the source."""
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Attribute):
             owner, name = ast.unparse(node.value), node.attr

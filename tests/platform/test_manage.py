@@ -21,12 +21,12 @@ DOCUMENTS = [
     *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md")),
     *sorted((ROOT / "docs").rglob("*.md")),
 ]
-# The Python runs without the packages and the virtual environment, like the Python of an operating system.
+# With -S, Python finds no installed packages, like the Python of an operating system.
 BARE_PYTHON = [sys.executable, "-S"]
 MANAGE = re.compile(r"""([^\s`]*)manage\.py ([a-z_0-9]+)((?:"[^"\n]*"|[^`"\n#;|&)])*)""")
 MAKE = re.compile(r"(?:`|^)make ((?:[A-Z]+=\S+ )*)([a-z-]+)([^`\n#]*)", re.MULTILINE)
 MODULE = re.compile(r"python3? -m ([\w.]+)")
-# These commands from the documents end without user input and change only the data folder.
+# These documented commands need no user input and change only the data folder.
 QUICK = ["prepare", "resetlogin", "backup", "verify_backup"]
 
 
@@ -43,7 +43,7 @@ def run(command: list[str], *, cwd: Path, **environment: str) -> subprocess.Comp
 
 
 def code_of(document: Path) -> str:
-    """Return the code of a document: its blocks and what is between backquotes."""
+    """Return the code in a document, which is in code blocks and between backquotes."""
     text = document.read_text()
     blocks = re.findall(r"^```(?:sh|bash)?\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
     prose = re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL)
@@ -51,7 +51,7 @@ def code_of(document: Path) -> str:
 
 
 def commands_of_documents() -> list[tuple[str, str, str, str]]:
-    """Return tuples of the document, the printed path of `manage.py`, the command and its arguments."""
+    """Return the document, the printed path of `manage.py`, the name and the arguments of each documented command."""
     return [
         (document.name, *found)
         for document in DOCUMENTS

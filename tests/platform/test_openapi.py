@@ -63,7 +63,7 @@ def test_exactly_the_allowed_methods_are_described(document: dict[str, Any]) -> 
         address = address.replace("/api/1/", f"/api/{app.pk}/")
         for method in METHODS:
             key_cache.clear()
-            client = Client(REMOTE_ADDR=str(next(hosts)))  # The rate limit is per address.
+            client = Client(REMOTE_ADDR=str(next(hosts)))  # Each address has its own rate limit.
             answer = client.generic(method, address, b"{}", "application/json")
             if (answer.status_code != 405) != (method.lower() in operations):
                 wrong.append(f"{method} {path}: {answer.status_code}")
@@ -121,12 +121,15 @@ def test_the_document_is_valid_and_consistent(document: dict[str, Any]) -> None:
             assert {p["name"] for p in given} == named, path
 
 
-# openapi-python-client can send only these types. openapi-typescript and schemathesis accept them as well.
+# openapi-python-client can send only these media types, so the document may use no other ones.
 MEDIA_TYPES = {"application/json", "application/octet-stream", "multipart/form-data"}
 
 
 def test_client_generators_find_everything_that_they_need(document: dict[str, Any]) -> None:
-    """Check what openapi-python-client warned about: other media types, arrays without items, enums of booleans."""
+    """Test that the document has no other media types, no arrays without items, and no enums of booleans.
+
+    openapi-python-client warns about these.
+    """
 
     def visit(schema: Any, where: str) -> None:
         if isinstance(schema, dict):

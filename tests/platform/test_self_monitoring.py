@@ -104,7 +104,7 @@ def test_the_number_of_keys_in_memory_is_bounded(monkeypatch: pytest.MonkeyPatch
 
 
 def own_events() -> list[dict[str, Any]]:
-    """Write the collected errors and return the payloads of all stored events, newest first."""
+    """Store the collected errors, and return the payloads of all stored events, newest first."""
     own_errors.flush()
     return [payloads.payload_of(event) for event in ErrorEvent.objects.order_by("-id")]
 

@@ -1,4 +1,4 @@
-"""Define the portal's URLs, and views that fail on purpose."""
+"""Add URLs of views that fail on purpose to the URLs of the portal."""
 
 from django.core.exceptions import PermissionDenied, SuspiciousOperation
 from django.db import OperationalError

@@ -1,4 +1,4 @@
-"""Test that deploys are reported by the API or derived from a release's first event, and are read by time range."""
+"""Test that the API and the first event of a release record deploys, and that deploys can be read by time range."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any

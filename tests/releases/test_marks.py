@@ -27,7 +27,7 @@ MINUTE = timedelta(minutes=1)
 
 @pytest.fixture
 def app() -> ClientApp:
-    """Create two apps that were deployed ten minutes ago, and return the first."""
+    """Create two apps that were deployed ten minutes ago, and return the first one."""
     app = make_app("shop", name="Shop")
     for one in (app, make_app("gate", name="Gate")):
         record_deploy(
@@ -45,7 +45,7 @@ def browse() -> Client:
 
 
 def marks_of(page: str) -> list[list[str]]:
-    """Return the labels of the marks of each chart of the page."""
+    """Return the labels of the marks in each chart on the page."""
     payloads = [part.partition('"')[0] for part in page.split('data-chart="')[1:]]
     return [
         [mark["label"] for mark in json.loads(unescape(payload))["marks"]] for payload in payloads

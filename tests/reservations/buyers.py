@@ -1,7 +1,7 @@
 """Run a process of concurrent buyers: `python -m tests.reservations.buyers TYPE_ID THREADS NAME`.
 
-Each thread buys one ticket after the other, and completes every second one, until the type is sold out. Prints a JSON
-object with the number of each outcome, including every unexpected exception.
+Each thread reserves one ticket after another, and completes every second reservation, until the type is sold out. The
+program prints a JSON object with the number of each outcome, including unexpected exceptions.
 """
 
 import json

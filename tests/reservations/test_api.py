@@ -104,7 +104,7 @@ def test_a_limit_response_contains_the_limit(shop: Client) -> None:
 
 
 def test_a_limit_per_customer_requires_a_customer(shop: Client) -> None:
-    """Check that a customer is required, because anonymous customers would share one limit or have none."""
+    """Test that a customer is required, because anonymous customers would share one limit or have none."""
     limited = make_ticket_type(10, per_customer_limit=2)
 
     body = {"items": [{"ticket_type": limited.pk, "quantity": 1}]}

@@ -1,4 +1,4 @@
-"""Test that the cancellation of an event releases all reservations and refunds all payments, even if interrupted."""
+"""Test that canceling an event releases all reservations and refunds all payments, even if it is interrupted."""
 
 import uuid
 from datetime import UTC, datetime
@@ -98,7 +98,7 @@ def test_holds_bookings_and_tickets_paid_elsewhere_are_released_and_payments_ref
 
 
 def test_large_amounts_of_a_currency_with_small_units_fit(event: Event) -> None:
-    # The currency is IDR, so this is about 1,600 EUR. It does not fit into a 32-bit integer.
+    # This price in IDR is about 1,600 EUR, but in minor units, it does not fit into a 32-bit integer.
     price = 30_000_000_00
     premium = make_ticket_type(10, event=event, price=price, currency="IDR")
     held = services.reserve(app=make_app(), wanted=wanted((premium, 2)), now=NOW).reservation

@@ -28,7 +28,7 @@ def rotate(settings: Settings) -> Callable[[], None]:
 
 
 class Shop:
-    """The API as an app sees it. Keys of apps do not depend on SECRET_KEY."""
+    """An app that calls the API. Its API key does not depend on SECRET_KEY."""
 
     def __init__(self) -> None:
         _, secret = ApiKey.issue(app=make_app(), scopes=[Scope.RESERVATIONS])

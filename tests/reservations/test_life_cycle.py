@@ -1,4 +1,4 @@
-"""Test that reservations are extended, cancelled or completed, or that they expire."""
+"""Test that reservations can be extended, cancelled and completed, and that they expire."""
 
 from datetime import UTC, datetime, timedelta
 

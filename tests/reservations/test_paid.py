@@ -124,7 +124,7 @@ def test_a_payment_whose_seats_are_gone_needs_a_refund() -> None:
 def test_payment_expiry_and_next_buyer_in_any_order_end_with_a_seat_or_a_refund(
     order: tuple[str, ...],
 ) -> None:
-    """Let the payment, the clean-up and the next buyer arrive in each order when the hold expires."""
+    """Let the payment, the clean-up and the next buyer follow the end of a hold in every possible order."""
     ends = NOON + timedelta(minutes=15)
     standing, got = make_ticket_type(1), []
     reservation = reserved(standing)

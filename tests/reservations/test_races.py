@@ -23,7 +23,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 def at_once(*calls: Callable[[], object]) -> list[object]:
-    """Run all calls at the same time, each in its own thread, and return what each returned or raised."""
+    """Run all calls at the same time, each in its own thread. Return the result or exception of each."""
     barrier = threading.Barrier(len(calls))
 
     def run(call: Callable[[], object]) -> object:
@@ -151,7 +151,7 @@ def test_200_threads_in_4_processes_sell_exactly_100_tickets() -> None:
 
     total = sum((Counter(one) for one in said), Counter[str]())
     total.pop("busy", None)
-    # There is no deadlock and no "database is locked".
+    # There was no other outcome, such as a deadlock or "database is locked".
     assert set(total) == {"reserved", "completed"}
     assert total["reserved"] == 100
     standing.refresh_from_db()

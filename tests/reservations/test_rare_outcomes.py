@@ -1,4 +1,4 @@
-"""Test outcomes that need a failing database, a change in the same moment, or an id that no reservation has."""
+"""Test outcomes that need a failing database, a concurrent change, or the id of a reservation that does not exist."""
 
 from datetime import UTC, datetime, timedelta
 from importlib import import_module
@@ -15,7 +15,7 @@ from reservations.models import Line, Reservation, Status, TicketType
 from reservations.services import hold, paid, waiting
 from tests.factories import make_app, make_payment, make_ticket_type, wanted
 
-# The package has a function with the name of this module.
+# An `import` statement would import the function of the same name from the package.
 reserving = import_module("reservations.services.reserve")
 NOON = datetime(2026, 6, 1, 12, 0, tzinfo=UTC)
 LATER = NOON + timedelta(hours=1)

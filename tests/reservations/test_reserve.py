@@ -150,7 +150,7 @@ def test_outside_its_sale_window_nothing_is_sold(window: dict[str, Any]) -> None
         (timedelta(seconds=1), None, True),
         (timedelta(0), None, False),
         (timedelta(days=-2), None, False),
-        # The event has begun, but its sale goes on, for example for the remaining days of a festival.
+        # The event has begun, but its tickets stay on sale, for example for the remaining days of a festival.
         (timedelta(days=-2), timedelta(seconds=1), True),
         (timedelta(days=-2), timedelta(0), False),
         (timedelta(days=2), timedelta(0), False),
@@ -173,7 +173,7 @@ def test_the_sale_ends_with_the_start_of_the_event_unless_an_end_is_set(
     listed = availability_json(event.slug, now=NOON)
     assert stock.is_on_sale == is_sold
     assert (b'"on_sale":true' in listed) == is_sold
-    assert bool(listed) == is_sold  # None of these sales begins later.
+    assert bool(listed) == is_sold  # Sales that have ended are not listed.
 
 
 def test_an_event_whose_sale_begins_later_is_listed_but_not_on_sale() -> None:

@@ -88,7 +88,7 @@ def test_the_default_low_inventory_threshold_is_a_tenth_of_the_capacity() -> Non
 def sold_over(
     type_: TicketType, quantity: int, *, since: timedelta, until: timedelta = timedelta(0)
 ) -> None:
-    """Sell tickets one by one, evenly over a past time."""
+    """Sell `quantity` tickets one by one, evenly distributed between `since` ago and `until` ago."""
     now = timezone.now()
     for number in range(quantity):
         sold(type_, 1)

@@ -38,7 +38,7 @@ class Crash(Exception):
 
 @contextmanager
 def perhaps(crashes: bool) -> Iterator[None]:
-    """Run the block in a transaction, and roll it back if the process is to crash before the commit."""
+    """Run the block in a transaction. If `crashes` is set, crash before the commit, so that it is rolled back."""
     try:
         with transaction.atomic():
             yield
@@ -66,7 +66,7 @@ class Shop(RuleBasedStateMachine):
         ]
         self.paid: list[Payment] = []
         self.staff = User.objects.create_user("ann")
-        # A random sequence alone seldom reaches two customers who wait for one ticket.
+        # Let two customers wait for one ticket here, because a random sequence alone seldom gets so far.
         held = [
             services.reserve(app=self.app, wanted=wanted((self.types[1], 1)), now=self.now)
             for _ in range(capacities[1])
@@ -146,7 +146,7 @@ class Shop(RuleBasedStateMachine):
         if crashes:
             return (
                 multiple()
-            )  # The payment is rolled back with its seats; Stripe will send the event again.
+            )  # The payment and its seats are rolled back. Stripe will send the event again.
         self.paid.append(payment)
         return payment
 
@@ -253,7 +253,7 @@ class Shop(RuleBasedStateMachine):
         return multiple(*made.values())
 
     def _first_in_line(self, type_: TicketType) -> list[WaitingEntry]:
-        """Return the entries that get an offer now: in their order, without those who want more than is left."""
+        """Return the entries that must get an offer now, in their order, without those that want too many tickets."""
         live = Reservation.objects.live(self.now).filter(lines__ticket_type=type_)
         held = sum(live.values_list("lines__quantity", flat=True))
         type_.refresh_from_db()
@@ -342,7 +342,7 @@ class Shop(RuleBasedStateMachine):
 
 @pytest.mark.django_db
 def test_accepting_one_of_two_wrong_amounts_keeps_the_case_of_the_other() -> None:
-    """Repeat a sequence that the test below found: the second payment ended without a seat and without a case."""
+    """Repeat a sequence found by the test below, after which the second payment had neither a seat nor a case."""
     shop = Shop()
     shop.open(capacities=(0, 1))
     try:

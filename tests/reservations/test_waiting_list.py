@@ -26,7 +26,7 @@ def app() -> ClientApp:
 
 
 def sold_out(capacity: int = 2, **fields: Any) -> tuple[TicketType, list[Reservation]]:
-    """Return a ticket type with a waiting list and the reservations of one ticket each that took all of it."""
+    """Return a ticket type with a waiting list, and reservations of one ticket each that take its whole capacity."""
     type_ = make_ticket_type(capacity, has_waiting_list=True, **fields)
     return type_, [reserve(type_) for _ in range(capacity)]
 

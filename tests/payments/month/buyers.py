@@ -43,7 +43,7 @@ class Buyers:
         self.orders: list[Order] = []
 
     def find(self, intent_id: str) -> Order | None:
-        """Return the order that the intent is for."""
+        """Return the order to which the intent belongs, or None."""
         return next((one for one in self.orders if intent_id in one.intent_ids), None)
 
     def take_order(self, fault: str) -> None:
@@ -65,7 +65,7 @@ class Buyers:
         self.clock.at(timedelta(0), lambda: self.create(order, key))
 
     def create(self, order: Order, key: str) -> None:
-        """Request the payment. A request whose response is lost is repeated with the same key."""
+        """Request the payment. If the response is lost, repeat the request with the same key."""
         new_payment = services.NewPayment(
             amount=PRICE, currency="EUR", reservation_id=str(order.reservation.uuid)
         )
@@ -117,14 +117,14 @@ class Buyers:
                 pay()
                 assert order.payment is not None
                 order.payment.timeline.all().delete()
-                # The payment is lost, as after the restore of an older backup.
+                # Lose the payment, as happens when an older backup is restored.
                 order.payment.delete()
             case _:
                 pay()
                 self.clock.at(HOUR, lambda: self.go_on(order, intent_id))
 
     def _snatch(self, order: Order) -> None:
-        """Let another buyer take the seat of an expired hold, if there is only one."""
+        """Let another buyer take the seat of an expired hold, if its ticket type has only one."""
         line = order.reservation.lines.get()
         if line.ticket_type_id == self.standing.pk:
             return
@@ -139,7 +139,7 @@ class Buyers:
         reservations.complete(reservation=other, paid_elsewhere="desk", now=self.clock.now)
 
     def go_on(self, order: Order, intent_id: str) -> None:
-        """Apply the events that happen to some orders after they are paid."""
+        """Inject the faults that happen to some orders after they are paid."""
         payment = Payment.objects.get(intent_id=intent_id)
         match order.fault:
             case "refunded by staff":
@@ -152,7 +152,7 @@ class Buyers:
             case "refund request lost":
                 self._lose("drop_before")
                 asked = self.refund(payment, Refund.Seats.RELEASE)
-                # All requests are lost for a day, including those of the sweeper.
+                # Set the request back by a day, as if those of the sweeper had been lost, too.
                 Refund.objects.filter(pk=asked.pk).update(asked_at=self.clock.now - DAY)
             case "refund response lost":
                 self._lose("drop_after")

@@ -1,4 +1,4 @@
-"""Provide the compressed time of the shop, and the actions that are planned for later."""
+"""Provide the shop's compressed time, and run the actions that are planned for later."""
 
 import heapq
 import itertools
@@ -20,11 +20,11 @@ class Clock:
         return self.now.timestamp()
 
     def at(self, delay: timedelta, action: Callable[[], object]) -> None:
-        """Plan an action, which run_tick() takes when the delay has passed."""
+        """Plan an action, which `run_tick()` runs once the delay has passed."""
         heapq.heappush(self._agenda, (self.now + delay, next(self._tie), action))
 
     def run_tick(self) -> Iterator[None]:
-        """Take the actions that are planned for the next tick, yield after each of them, and end at the tick."""
+        """Run the actions that are planned until the next tick, yield after each, and set the time to that tick."""
         ends = self.now + self.tick
         while self._agenda and self._agenda[0][0] <= ends:
             self.now, _, action = heapq.heappop(self._agenda)

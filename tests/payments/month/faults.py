@@ -5,7 +5,7 @@ import random
 from payments.models import Mismatch
 from reservations.models import Discrepancy
 
-# A fault with "" causes no case.
+# Each fault has the kind of case that it must open, or "" if it must open none.
 FAULTS: dict[str, str] = {
     "response lost": "",
     "killed while creating": "",
@@ -29,7 +29,7 @@ FAULTS: dict[str, str] = {
     "inquiry": "",
     "unknown here": Mismatch.Kind.MISSING,
 }
-# A fault explains these alerts about its order. All other alerts are false.
+# Each fault explains these types of alerts about its order. All other alerts about orders are false.
 ALERTS: dict[str, set[str]] = {
     "paid late, sold out": {"money-without-seat"},
     "paid twice": {"money-without-seat"},
@@ -43,14 +43,14 @@ ALERTS: dict[str, set[str]] = {
     "inquiry": {"payment-dispute"},
     "unknown here": {"payment-mismatch"},
 }
-# These alerts are about the connection to Stripe and not about one order. A fault explains each of them.
+# These types of alerts are about the connection to Stripe and not about one order. Each has the fault that explains it.
 CONNECTION_ALERTS = {"webhooks-missing": "events lost", "dead-webhook": "unreadable event"}
 OUTAGE_ALERTS = {"payments-stuck", "webhooks-late", "webhooks-missing"}
 GAVE_UP = "gave up during the outage"
 
 
 def plan_faults(count: int, share: float, random_: random.Random) -> list[str]:
-    """Return the fault of each order: `share` of the orders, at least one, has each kind of fault."""
+    """Return the fault of each order, or "". Each kind of fault hits the given share of the orders, at least one."""
     each = max(1, round(count * share))
     plan = [fault for fault in FAULTS for _ in range(each)]
     plan += [""] * (count - len(plan))

@@ -21,7 +21,7 @@ from tests.payments.month.faults import (
 from tests.payments.month.shop import OUTAGE, Shop
 from tests.payments.stripe_double import StripeDouble
 
-AFTERMATH_DAYS = 7  # There are no new orders on these days, within which everything must end.
+AFTERMATH_DAYS = 7  # On these days, there are no new orders, and all cases must end.
 
 
 @dataclass(frozen=True)
@@ -30,9 +30,9 @@ class Report:
     faults: Counter[str]
     cases: Counter[str]
     alerts: Counter[str]
-    # The list names cases without a fault, faults without their case, and unexplained alerts.
+    # These lines name cases without a fault, faults without a case, and alerts that no fault explains.
     wrong: list[str]
-    open: list[str]  # The list names cases and alerts that have not ended.
+    open: list[str]  # These lines name cases and alerts that have not ended.
 
 
 def run_shop(
@@ -46,7 +46,7 @@ def run_shop(
     outage_after: timedelta | None = None,
     seed: int = 1,
 ) -> Report:
-    """Run the shop for some days, then a week without new orders, in which everything must end."""
+    """Run the shop for `days` days, and then for a week without new orders, in which all cases must end."""
     shop = Shop(double, start=start, tick=tick, seed=seed)
     plan = plan_faults(days * orders_per_day, fault_share, shop.random)
     for number, fault in enumerate(plan):
@@ -58,7 +58,7 @@ def run_shop(
 
 
 def make_report(shop: Shop) -> Report:
-    """Compare the cases with the injected faults."""
+    """Compare the cases and alerts with the injected faults, and return a report."""
     cases: dict[int, list[str]] = {}
     by_intent = {id_: one for one in shop.buyers.orders for id_ in one.intent_ids}
     found = [
