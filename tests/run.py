@@ -1,7 +1,7 @@
 """Run the suite on SQLite, then on a real PostgreSQL and a real Redis: `python -m tests.run [pytest arguments]`.
 
-Each run sets the expected services (EXPECT_DB, EXPECT_REDIS), and pytest refuses to start with other ones.
-`--only sqlite` or `--only postgresql` does one of the two.
+Each run sets the services that it expects (EXPECT_DB, EXPECT_REDIS), and pytest refuses to start with other ones.
+`--only sqlite` or `--only postgresql` starts only one of the two runs.
 
 Failed tests are not repeated. A test whose result depends on the load of the machine must be fixed.
 """
@@ -51,7 +51,7 @@ def on_real_servers(arguments: list[str]) -> int:
                 "EXPECT_REDIS": "1",
                 "DATABASE_URL": postgres.url("opsportal"),
                 "REDIS_URL": redis.url(0),
-                "PG_BIN": str(postgres.binaries),  # pg_dump refuses a server newer than itself.
+                "PG_BIN": str(postgres.binaries),  # pg_dump refuses newer servers.
             }
             if "-m" not in arguments:
                 # Browser tests run only once, because pages do not depend on the database.

@@ -1,7 +1,7 @@
-"""Define the portal's settings for tests: a separate folder, no configured services, fast hashes, plain static names.
+"""Define the portal's settings for tests, with a separate data folder, no external services, and fast hashes.
 
 DATABASE_URL and REDIS_URL are kept: `make test` sets them to run the same tests on PostgreSQL and Redis.
-Processes started by tests run with `opsportal.settings` and the environment the fixtures give them.
+Processes that tests start use `opsportal.settings` with the environment that the fixtures pass to them.
 """
 
 import os
@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 TEST_DIR = Path(tempfile.mkdtemp(prefix="opsportal-test-"))
 # The library whitenoise warns if the folder is missing, and warnings are errors.
 (TEST_DIR / "static").mkdir()
-# The workers of xdist share one Redis server; each worker has a database of its own.
+# The workers of xdist share one Redis server, in which each worker uses its own databases.
 WORKER_NUMBER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
 
 # A developer's own settings must not reach the tests.
@@ -31,7 +31,8 @@ for name in (
     os.environ.pop(name, None)
 os.environ["DATA_DIR"] = str(TEST_DIR)
 os.environ["SECRET_KEY"] = "tests-only-tests-only-tests-only-tests-only-tests-only"
-# Under live_server nothing is collected, so hashed names would answer 404 and pages would be unstyled.
+# live_server does not collect static files, so requests for hashed names would return 404, and pages would have no
+# styles.
 os.environ["STATICFILES_STORAGE"] = "django.contrib.staticfiles.storage.StaticFilesStorage"
 os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = (
     "1"  # Playwright's synchronous API runs an event loop in the test's thread.
@@ -43,10 +44,10 @@ if os.environ.get("REDIS_URL"):
 from opsportal.settings import *  # noqa: E402, F403
 
 if IS_SQLITE:  # noqa: F405
-    # Waiting for the disk at each commit would take most of a run's time, and no test cuts the power.
+    # Do not wait for the disk at each commit, which would take most of the time of a run. No test cuts the power.
     options = DATABASES["default"]["OPTIONS"]  # noqa: F405
     options["init_command"] = options["init_command"].replace("FULL", "OFF")
 
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
-# Tests have no background writes; tests of self-monitoring enable it.
+# Self-monitoring writes in the background, so only its own tests enable it.
 SELF_MONITORING = False

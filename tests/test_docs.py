@@ -1,4 +1,4 @@
-"""Test that the documents match the code: settings, dependencies, links."""
+"""Test that the settings, dependencies and links in the documents match the code."""
 
 import re
 from pathlib import Path
@@ -10,7 +10,7 @@ DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
 def table_names(document: str) -> set[str]:
-    """Return the first cells of all table rows."""
+    """Return the texts in the first column of all tables in a document."""
     text = (ROOT / "docs" / document).read_text()
     return {m[1].strip("` ") for m in re.finditer(r"^\| ([^|]+) \|", text, re.MULTILINE)}
 

@@ -96,10 +96,10 @@ UPPER_APPS = {
     "health": "payments|errors|reservations",
     "payments": "errors|reservations",
 }
-# These modules may name upper apps: roles and counted tables are easier to review in one list for all apps.
+# These modules may name upper apps, because roles and counted tables are easier to review in one list for all apps.
 MAY_NAME_UPPER_APPS = (
     "core/accounts/services/roles.py",
-    "core/lib/customers.py",  # The name is the salt of stored references, which cannot change.
+    "core/lib/customers.py",  # Stored references depend on this name.
     "health/backups/creation.py",
 )
 

@@ -1,4 +1,7 @@
-"""Check the list of all hooks, because the portal never imports a misspelled module. Add new hooks to the list."""
+"""Compare the registered hooks with a list, because the portal never imports a misspelled module.
+
+Add new hooks to the list.
+"""
 
 import inspect
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Define marks for tests that run once, although the suite runs on SQLite and again on PostgreSQL with Redis.
+"""Define marks for tests that run only once, although the suite runs on SQLite and then on PostgreSQL with Redis.
 
 Such tests start their own servers or use no database. Mark a whole file with `pytestmark = in_the_postgresql_run`.
 """

@@ -283,7 +283,7 @@ class SmallShop:
         assert not Discrepancy.objects.open().exists()
 
     def check_waiting_list(self) -> None:
-        """Check that each offer is what its customer requested, and that no customer waits for tickets that are free."""
+        """Check that each offer is what its customer requested, and that no customer waits while tickets are free."""
         self.offer_tickets()
         free = self.standing.count_free()
         assert all(entry.quantity > free for entry in WaitingEntry.objects.waiting())

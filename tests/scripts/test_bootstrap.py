@@ -58,11 +58,11 @@ def test_uv_uses_the_mirror_that_pip_is_configured_with(monkeypatch: pytest.Monk
 
     assert settings["UV_DEFAULT_INDEX"] == "https://mirror.example/simple"
     assert settings["UV_FIND_LINKS"] == "/one,/two"
-    assert "UV_INDEX" not in settings  # Variables already set are kept.
+    assert "UV_INDEX" not in settings  # Variables that are already set are not overwritten.
 
 
 def test_a_python_too_old_for_the_portal_can_parse_it() -> None:
-    """Check that an old Python can parse the script, so that it prints one clear line instead of a syntax error."""
+    """Test that an old Python can parse the script, so that users see one clear line instead of a syntax error."""
     source = (bootstrap.ROOT / "scripts" / "bootstrap.py").read_text()
 
     compile(source, "bootstrap.py", "exec", flags=0, dont_inherit=True)

@@ -1,4 +1,4 @@
-"""Test that the check of the templates' indentation finds new deviations, and that its list can only shrink."""
+"""Test that the check of indentation in templates finds new deviations, and that its list can only get shorter."""
 
 from pathlib import Path
 

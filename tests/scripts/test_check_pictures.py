@@ -12,7 +12,7 @@ README = (check_pictures.ROOT / "README.md").read_text()
 
 @pytest.fixture
 def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return a project whose only source is a template, with pictures that are current."""
+    """Return the only template of a project whose pictures are up to date."""
     monkeypatch.setattr(sys, "argv", ["check_pictures.py"])
     template = tmp_path / "templates" / "health" / "page.html"
     template.parent.mkdir(parents=True)
@@ -34,7 +34,7 @@ def test_pictures_are_current_until_a_page_changes(
 
     made.write_text("<h1>Nothing is well</h1>")
 
-    assert check_pictures.main() == 0  # On a contributor's machine this is only a note.
+    assert check_pictures.main() == 0  # On a contributor's machine, the check only prints a note.
     assert (
         "templates/health/page.html. Make them again with `make pictures`"
         in capsys.readouterr().out

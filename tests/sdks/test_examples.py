@@ -22,7 +22,7 @@ def portal(module_portal: Portal) -> Portal:
 
 
 def example(language: str, text: str, portal: Portal) -> str:
-    """Return the only block in the language that contains the text, with the portal's URL and key."""
+    """Return the only code block in `language` that contains `text`, with the portal's URL and key inserted."""
     (code,) = [code for name, code in BLOCKS if name == language and text in code]
     code = code.replace("https://KEY@portal.example/1", portal.dsn)
     return str(code.replace("https://portal.example", portal.base_url))
@@ -52,7 +52,7 @@ def stored(portal: Portal, title: str) -> dict[str, str]:
 
 
 def test_the_examples_are_those_that_the_tests_below_run() -> None:
-    """Check that each example has a test, except the one of PHP's SDK, which requires Composer."""
+    """Test that there are no further examples. All have a test, except that of the PHP SDK, which requires Composer."""
     assert sorted(name for name, _ in BLOCKS) == ["js", "js", "php", "php", "python", "sh"]
 
 

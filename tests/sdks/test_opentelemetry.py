@@ -1,4 +1,4 @@
-"""Test that OpenTelemetry apps report when only endpoint and headers are set, and that Sentry SDKs send logs."""
+"""Test that apps with OpenTelemetry need only an endpoint and headers to report, and that Sentry SDKs send logs."""
 
 import os
 import shutil
@@ -18,7 +18,7 @@ Run = Callable[..., dict[str, str]]
 
 @pytest.fixture
 def portal(module_portal: Portal) -> Portal:
-    """Share one portal, because each test looks only for its own data."""
+    """Share one portal between the tests, because each test looks only for its own data."""
     return module_portal
 
 
@@ -42,7 +42,7 @@ def run(command: list[str], environment: dict[str, str]) -> None:
 
 
 def trace_of(portal: Portal, title: str) -> str:
-    """Return the trace of the error with this title, after it has been stored."""
+    """Wait until the error with this title is stored, and return the id of its trace."""
     [(group, event)] = portal.wait_for(
         lambda: portal.rows(
             "SELECT g.id, e.id FROM errors_errorgroup g JOIN errors_errorevent e ON e.group_id = g.id"
@@ -57,7 +57,7 @@ def trace_of(portal: Portal, title: str) -> str:
 
 
 def entries(portal: Portal, trace_id: str) -> dict[str, str]:
-    """Return the kinds of the trace's log entries by their texts."""
+    """Return the kind of each log entry of the trace, by the text of the entry."""
     query = "SELECT body, kind FROM logs_logentry WHERE trace_id = %s"
     return dict(portal.rows(query, (trace_id,)))
 

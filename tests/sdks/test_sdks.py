@@ -23,7 +23,7 @@ Run = Callable[..., dict[str, str]]
 
 @pytest.fixture
 def portal(module_portal: Portal) -> Portal:
-    """Share one portal, because each test looks only for its own events."""
+    """Share one portal between the tests, because each test looks only for its own events."""
     return module_portal
 
 
@@ -123,7 +123,7 @@ def test_the_node_sdk_reports_with_chunked_bodies(portal: Portal, run_node: Run)
 
 
 def visit(page: Page, url: str) -> str:
-    """Open a page of the shop, wait until the SDK has sent everything, and return the id of its event."""
+    """Open a page of the shop, wait until its SDK has sent all data, and return the id of the event that it sent."""
     page.goto(url)
     page.wait_for_function("window.sent !== undefined")
     assert page.evaluate("window.sent") is True
@@ -158,7 +158,7 @@ def test_the_browser_sdk_reports_through_a_tunnel(
 def test_the_react_sdk_reports_a_failing_component(
     portal: Portal, page: Page, shop_site: FakeHTTP, watch: Any
 ) -> None:
-    watch.allow("seat map has no rows")  # React logs errors that its boundary catches.
+    watch.allow("seat map has no rows")  # React logs errors that an error boundary catches.
 
     event_id = visit(page, f"{shop_site.url}/react_sdk.html?dsn={quote(portal.dsn)}")
 
@@ -168,7 +168,7 @@ def test_the_react_sdk_reports_a_failing_component(
 def test_a_page_visit_counts_as_user_activity(
     portal: Portal, page: Page, shop_site: FakeHTTP
 ) -> None:
-    """Count the sessions that the browser SDK sends with every visit."""
+    """Test that each visit counts, for which the browser SDK sends a session."""
     portal.rows("DELETE FROM health_activeuser")
 
     visit(page, f"{shop_site.url}/browser_sdk.html?dsn={quote(portal.dsn)}")
@@ -224,7 +224,7 @@ MESSAGES = {
 @pytest.mark.slow
 @pytest.mark.parametrize("bug", STACKS)
 def test_one_bug_in_four_browsers_is_one_group(bug: str, npm_folder: Path) -> None:
-    """Parse the stack trace of each browser with the SDK's own parser, and compare the groups."""
+    """Parse the stack trace of each browser with the SDK's parser, and check that all belong to one group."""
     done = subprocess.run(
         ["node", str(PROGRAMS / "stacks.cjs")],
         input=json.dumps(STACKS[bug]),

@@ -26,7 +26,7 @@ def portal(module_portal: Portal) -> Portal:
 
 @pytest.fixture
 def project(tmp_path: Path, npm_folder: Path) -> Path:
-    """Copy the page's project, with the bundlers and plugins installed."""
+    """Return a copy of the project of a page, with the bundlers and plugins installed."""
     folder = tmp_path / "project"
     shutil.copytree(PROGRAMS / "source_maps", folder)
     (folder / "node_modules").symlink_to(npm_folder / "node_modules")
@@ -59,7 +59,7 @@ def visit(fake_http: Callable[[], FakeHTTP], project: Path, page: Page) -> Calla
 
 
 def run(command: list[str], folder: Path, portal: Portal, *, token: str) -> str:
-    """Run a program with the settings that a CI job has, and return its output."""
+    """Run a program in the environment that a CI job has, and return its output."""
     done = subprocess.run(
         command,
         cwd=folder,
@@ -85,7 +85,7 @@ def cli_of(npm_folder: Path) -> str:
 
 
 def wait_until_resolved(portal: Portal, event_id: str) -> str:
-    """Return the path of the event's page once its frames are resolved."""
+    """Wait until the frames of the event are resolved, and return the path of its page."""
     [(group_id, pk)] = portal.wait_for(
         lambda: portal.rows(
             "SELECT e.group_id, e.id FROM errors_errorevent e JOIN errors_resolvedevent r ON r.event_id = e.id"

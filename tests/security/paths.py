@@ -1,4 +1,4 @@
-"""List every URL of the portal, with arguments of objects that do not exist."""
+"""List every URL of the portal, with ids of objects that do not exist."""
 
 from collections.abc import Iterator
 
@@ -14,7 +14,7 @@ ARGUMENTS = {
 
 
 def all_paths() -> list[str]:
-    """Return all paths, such as "/admin/errors/987654/", sorted, without those defined by regular expressions."""
+    """Return all paths in order, such as "/admin/errors/987654/", except those defined by regular expressions."""
     return sorted(set(_walk(get_resolver().url_patterns, "/")))
 
 

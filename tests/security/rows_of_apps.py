@@ -1,4 +1,4 @@
-"""Create one row of every model whose rows belong to an app, with a mark in its texts by which pages are searched."""
+"""Create one row of every model whose rows belong to an app, with a mark in their texts that tests find in pages."""
 
 import uuid
 from datetime import timedelta
@@ -35,7 +35,7 @@ Rows = dict[str, Any]
 
 
 def make_rows(mark: str) -> Rows:
-    """Create an app with such rows, and return one row of each model by the label of the model."""
+    """Create an app with rows that contain `mark`, and return one row of each model, by the label of the model."""
     now = timezone.now()
     soon = now + timedelta(hours=1)
     app = make_app(mark, name=f"{mark} app")

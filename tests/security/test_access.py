@@ -1,4 +1,4 @@
-"""Request every URL without permission. New URLs are included automatically."""
+"""Test that every URL is refused without permission. New URLs are included automatically."""
 
 import os
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ def batched(names: tuple[str, ...], size: int) -> Iterator[tuple[str, ...]]:
 pytestmark = pytest.mark.django_db
 
 TABLE = Path(__file__).with_name("access_by_role.txt")
-# Anyone may read the pages for signing in, and their JavaScript catalog.
+# These pages are public, because users need them to sign in.
 OPEN_PAGES = (
     "/admin/login/",
     "/admin/password_reset/",
@@ -30,7 +30,7 @@ OPEN_PAGES = (
     "/admin/logout/",
     "/admin/jsi18n/",
 )
-# The reference is public; ingestion and heartbeats have their key in the URL or body; Stripe signs its requests.
+# The API description is public, Stripe signs its requests, and ingestion and heartbeats have a key in the URL or body.
 OPEN_API = ("/api/v1/openapi.json", "/api/v1/webhooks/", "/api/v1/heartbeats/", "/api/987654/")
 
 
@@ -89,9 +89,9 @@ def test_staff_without_permissions_cannot_change_anything(client: Client) -> Non
 
 @pytest.mark.slow
 def test_each_role_reaches_the_addresses_in_the_table() -> None:
-    """Compare what each role may read and do with access_by_role.txt, line by line.
+    """Compare the pages that each role may read and post to with access_by_role.txt, line by line.
 
-    Run `UPDATE_ACCESS_TABLE=1 pytest …` after adding an address, and read the new lines before you commit them.
+    After adding a URL, run `UPDATE_ACCESS_TABLE=1 pytest …`, and read the new lines before you commit them.
     """
     found = "".join(f"{line}\n" for line in _access_by_role())
     if os.environ.get("UPDATE_ACCESS_TABLE"):
@@ -100,7 +100,7 @@ def test_each_role_reaches_the_addresses_in_the_table() -> None:
 
 
 def _access_by_role() -> list[str]:
-    """Return a line for each page: the roles that may read it, those that may post to it, and its address."""
+    """Return a line for each page, with the roles that may read it, the roles that may post to it, and its path."""
     ensure_roles()
     clients = {}
     for role in Role:
@@ -124,7 +124,7 @@ def _access_by_role() -> list[str]:
 
 
 def _is_allowed(response: Any) -> bool:
-    """Return False if the role or the method is refused. An allowed request may still fail for want of an object."""
+    """Return False if the role or the method is refused. An allowed request may still fail because no object exists."""
     assert response.status_code != 500, response.request["PATH_INFO"]
     leads_to_sign_in = response.status_code == 302 and "/admin/login/" in response["Location"]
     return response.status_code not in (401, 403, 405) and not leads_to_sign_in
@@ -179,7 +179,7 @@ def test_every_response_has_the_security_headers(client: Client, admin_user: Use
 
 @pytest.mark.slow
 def test_no_page_fails_on_arbitrary_parameters(client: Client, admin_user: User) -> None:
-    """Test that arbitrary searches, filters, page numbers and orders return an error or an empty list, never a 500."""
+    """Test that no search, filter, page number or order with an arbitrary value causes a 500."""
     client.force_login(admin_user)
     values = [
         "' OR 1=1 --",
@@ -209,7 +209,7 @@ def test_no_page_fails_on_arbitrary_parameters(client: Client, admin_user: User)
             if response.status_code >= 500:
                 failed[path] = value
                 break
-        # Small groups of parameters are tried as well, because a refused parameter hides the effects of all others.
+        # Also try small groups of parameters, because one refused parameter hides the effects of all others.
         for few in batched(names, 8):
             response = client.get(path, dict.fromkeys(few, values[0]))
             if response.status_code >= 500:

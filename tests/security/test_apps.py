@@ -1,7 +1,7 @@
-"""Test that a person limited to the apps of a team sees and changes nothing of other apps, on any page.
+"""Test that a user who is limited to the apps of a team sees and changes no data of other apps, on any page.
 
-Two apps have the same rows, each with its mark in all texts. The test requests every page as the limited person, with
-the rows of the other app in the address, and the page must not contain the mark of the other app.
+Two apps have equal rows, but each app has its own mark in all texts. The test requests every page as the limited user,
+with ids of the other app's rows in the URL, and the page must not contain the mark of the other app.
 """
 
 from collections.abc import Iterator
@@ -29,7 +29,7 @@ def rows() -> dict[str, Rows]:
 
 @pytest.fixture
 def limited(rows: dict[str, Rows]) -> User:
-    """Return a person with all permissions but one, whose team has one of the two apps."""
+    """Return a user with all permissions except `see_every_app`, whose team has one of the two apps."""
     user = member_of_team("limited", rows[OWN]["clients.ClientApp"])
     user.user_permissions.set(Permission.objects.exclude(codename="see_every_app"))
     return user
@@ -91,13 +91,13 @@ def arguments_of(name: str, names: tuple[str, ...], rows: Rows) -> dict[str, obj
 
 
 def pages(rows: Rows) -> Iterator[str]:
-    """Yield the address of every page, with these rows as its arguments."""
+    """Yield the path of every page, with ids from `rows` as its arguments."""
     for name, names in named_paths():
         if name in ("admin:logout", "admin:login"):
             continue
         try:
             yield reverse(name, kwargs=arguments_of(name, names, rows))
-        except NoReverseMatch:  # The address is that of a row that belongs to no app.
+        except NoReverseMatch:  # The view is about a row that belongs to no app.
             continue
     for query in ("", "?tab=business", "?tab=platform", "?all=1", "?wall=1"):
         yield f"/admin/system-health/{query}"
@@ -130,7 +130,7 @@ SHARED = {
     "django_q": "Failure OrmQ Schedule Success Task",
     "errors": "ReleaseCursor ResolvedStack StoredContent",
     "health": "Backup MaintenanceNotice MaintenanceWindow StatusPage Subscriber",
-    # The pages of a problem show its orders, and the problem belongs to an app.
+    # Orders are shown only on the pages of problems, which belong to an app.
     "impact": "Change Erasure FurtherAmount Order OrderReference ProblemReference Touch WinBackEntry WinBackList",
     "jobs": "Job JobRun Node",
     "otp_totp": "TOTPDevice",
@@ -163,7 +163,7 @@ def test_a_limited_person_sees_nothing_of_other_apps(limited: User, rows: dict[s
 
 
 def test_the_same_pages_show_the_rows_to_others(rows: dict[str, Rows]) -> None:
-    """Test that another user sees the rows on these pages, without which the test above would prove nothing."""
+    """Test that an unlimited user sees the rows on these pages. Otherwise, the test above would prove nothing."""
     client = browser(User.objects.create_superuser("owner"))
 
     shown = [path for path in pages(rows[OTHER]) if OTHER in text_of(client.get(path))]
@@ -188,7 +188,7 @@ def test_a_limited_person_changes_nothing_of_other_apps(
 
     seen = []
     for path in pages(others):
-        # The action runs the checks of the whole portal, which belong to no app.
+        # This action runs the checks of the whole portal, which belong to no app.
         if path == reverse("alerts:check-run-now"):
             continue
         selected = next(

@@ -46,7 +46,7 @@ def owner(admin_user: User) -> Client:
 
 @pytest.fixture
 def internal() -> Iterator[Loopback]:
-    """Start a service in the internal network that must not be reachable through the portal."""
+    """Start a service in the internal network, which attackers must not reach through the portal."""
     with serving(answer(200, b"internal secrets")) as server:
         yield server
 

@@ -193,7 +193,7 @@ def test_an_address_in_the_internal_network_is_refused(
 
 
 def memory_mb(portal: Portal) -> float:
-    """Return the memory of the web process."""
+    """Return the resident memory of the web process in MB."""
     assert portal.web
     status = Path(f"/proc/{portal.web.pid}/status").read_text()
     return int(re.search(r"VmRSS:\s+(\d+)", status)[1]) / 1024  # type: ignore[index]
@@ -234,7 +234,7 @@ def test_clients_that_send_nothing_do_not_keep_others_out(portal: Portal) -> Non
         answers = [portal.client.get("/livez", timeout=5).status_code for _ in range(20)]
         assert answers == [200] * 20
         still_open = [connection for connection in slow if is_open(connection)]
-        assert len(still_open) > 200  # The other requests were answered while these still waited.
+        assert len(still_open) > 200  # These still waited when the others were answered.
     finally:
         for connection in slow:
             connection.close()

@@ -19,7 +19,7 @@ class Connection:
     async def request(
         self, method: str, path: str, body: Any = None, **headers: str
     ) -> tuple[int, bytes]:
-        """Return the status and the body of the response."""
+        """Send a request, and return the status and the body of the response."""
         content = body if isinstance(body, bytes) else json.dumps(body).encode() if body else b""
         lines = [f"{method} {path} HTTP/1.1", "Host: 127.0.0.1", f"Content-Length: {len(content)}"]
         lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
@@ -49,7 +49,7 @@ def close(connections: Iterable[Connection]) -> None:
 
 
 async def probe_liveness(port: int, stop: asyncio.Event) -> list[float]:
-    """Request /livez on a new connection ten times a second; return how long each answer took, in seconds."""
+    """Request /livez on a new connection ten times a second. Return the duration of each request in seconds."""
     loop, times = asyncio.get_running_loop(), []
     while not stop.is_set():
         began = loop.time()

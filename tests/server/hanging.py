@@ -1,7 +1,7 @@
-"""Run manage.py with a web process that can be made to hang and short timeouts in the supervisor.
+"""Run manage.py with short timeouts in the supervisor and a web process that tests can make hang.
 
-`/hang/loop` blocks the event loop, `/hang/thread` one request thread. `/slow/write` takes 5 s in a thread and creates
-a file when it begins and another when it is done.
+`/hang/loop` blocks the event loop, and `/hang/thread` blocks one request thread. `/slow/write` occupies a thread for
+5 s. It creates a file when it begins and another one when it is done.
 """
 
 import os

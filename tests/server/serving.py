@@ -18,7 +18,7 @@ from tests.servers.portal import ROOT, Portal
 
 
 def parents() -> dict[int, int]:
-    """Return the parent of every running process, without zombies."""
+    """Return the parent's process id of every running process that is not a zombie."""
     found = {}
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
@@ -43,7 +43,7 @@ def name(pid: int) -> str:
 
 
 def memory_mb(pid: int, kind: str) -> float:
-    """Return the memory of a process: "Rss" in full, "Pss" with shared pages divided among the processes."""
+    """Return the memory of a process in MB. "Rss" counts shared pages in full, "Pss" divides them among processes."""
     [line] = re.findall(rf"\n{kind}: +([0-9]+) kB", Path(f"/proc/{pid}/smaps_rollup").read_text())
     return int(line) / 1024
 
@@ -75,11 +75,11 @@ class Serving:
         )
 
     def child(self, named: str) -> int:
-        """Return the process id of the supervisor's child with this name, or 0."""
+        """Return the process id of the supervisor's child process with this name, or 0 if it is not running."""
         return next((c for c in children(self.process.pid) if name(c) == named), 0)
 
     def cluster(self) -> Cluster | None:
-        """Return the worker cluster's processes once all of them are running."""
+        """Return the worker cluster's processes, or None while any of them is not running."""
         sentinel = self.child("opsportal tasks")
         workers = [c for c in children(sentinel) if name(c) == "opsportal work"]
         return Cluster(sentinel, workers) if len(workers) == 2 else None
@@ -100,7 +100,7 @@ class Serving:
         return found
 
     def enqueue(self, task: str, **arguments: object) -> None:
-        """Queue a task like `queue.enqueue` does in a web process; the tests' settings have the same signing key."""
+        """Queue a task as `queue.enqueue` does in a web process. Tests can sign it, because they use the same key."""
         package = SignedPackage.dumps(
             {
                 "id": uuid.uuid4().hex,

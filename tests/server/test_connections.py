@@ -32,7 +32,7 @@ def file_limit() -> Iterator[None]:
 
 @contextlib.contextmanager
 def served(portal: Portal) -> Iterator[Serving]:
-    """Run the portal under `serve` and check that its web process was not replaced."""
+    """Run the portal under `serve`. After the `with` block, check that its web process was not replaced."""
     serving = Serving(portal, "--no-worker")
     try:
         serving.wait_until_up()

@@ -18,7 +18,7 @@ def portal(module_portal: Portal) -> Portal:
 
 
 def raw(portal: Portal, request: bytes) -> bytes:
-    """Return everything that the portal answers to these bytes until it closes the connection."""
+    """Send `request`, and return all bytes that the portal sends until it closes the connection."""
     with socket.create_connection(("127.0.0.1", portal.port), timeout=10) as connection:
         connection.sendall(request)
         return b"".join(iter(lambda: connection.recv(65536), b""))

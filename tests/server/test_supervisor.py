@@ -28,7 +28,7 @@ def serving(portal_template: object, tmp_path_factory: pytest.TempPathFactory) -
 
 
 def run_task(serving: Serving, tmp_path: Path, text: str, seconds: float = 30) -> float:
-    """Let a worker run a task; return the seconds until it was done."""
+    """Let a worker run a task, and return the seconds until the task was done."""
     began_at = time.monotonic()
     notes = tmp_path / "notes"
     serving.enqueue("tests.jobs.probe.note", path=str(notes), text=text)
@@ -146,7 +146,7 @@ def test_a_killed_store_process_is_started_again_and_used(serving: Serving) -> N
     def is_used() -> bool:
         assert post_error(serving).status_code == 200
         store = serving.child("opsportal store")
-        # The first socket listens, and the second one is a connection of the web process.
+        # One socket listens for connections, and any further one is a connection from the web process.
         return store != 0 and connections_of(store) > 1
 
     serving.portal.wait_for(is_used, 10, "the connection of the web process to the store process")
@@ -186,7 +186,7 @@ def impatient(
 
 @pytest.fixture
 def hanging(impatient: Serving) -> Serving:
-    """Return the portal with an empty log, once the web process that an earlier test blocked is replaced."""
+    """Wait until a web process that an earlier test blocked is replaced. Return the portal, with an empty log."""
     impatient.portal.wait_for(lambda: web_answers(impatient), 60, "the web process")
     impatient.log.write_text("")
     return impatient
@@ -241,7 +241,7 @@ def test_a_slow_request_is_not_a_hang_while_other_threads_are_idle(hanging: Serv
 
 
 def test_threads_of_a_hung_web_process_finish_their_requests(hanging: Serving) -> None:
-    """Test that a thread completes its write while the event loop is blocked, before the process ends."""
+    """Test that a thread can complete its write before the process, whose event loop is blocked, ends."""
     portal = hanging.portal
     with ThreadPoolExecutor(1) as pool:
         slow = pool.submit(httpx.get, f"{portal.base_url}/slow/write", timeout=30)

@@ -14,7 +14,7 @@ HOW_TO_GET_ONE = (
 
 
 def find() -> Path | None:
-    """Return the browser's path, or None if there is none and npm cannot install one."""
+    """Return the path of Chromium, or None if it is not installed and npm cannot install it."""
     if os.environ.get("CHROMIUM"):
         return Path(os.environ["CHROMIUM"])
     for name in ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable"):
@@ -25,7 +25,7 @@ def find() -> Path | None:
 
 
 def _from_npm() -> Path | None:
-    """Unpack the browser of @sparticuz/chromium into our cache; a failed installation is not tried again."""
+    """Unpack the browser of @sparticuz/chromium into a cache folder. A failed installation is not attempted again."""
     unpacked = CACHE / "bin" / "chromium"
     if unpacked.exists():
         return unpacked

@@ -1,7 +1,7 @@
 """Run a small HTTP server that replaces an external service: it records requests and answers from a script.
 
 slack = FakeHTTP()
-slack.answer(500, times=2)                # for the next two requests, then the default again
+slack.answer(500, times=2)                # answer the next two requests with 500
 slack.answer(200, json={"ok": True}, path="/api/x", delay=0.5)
 slack.drop()                              # read the next request, then close the connection
 ...
@@ -23,9 +23,9 @@ class Received:
     method: str
     path: str  # The path does not include the query.
     query: str
-    headers: Mapping[str, str]  # The names of headers are in lower case.
+    headers: Mapping[str, str]  # The names are in lower case.
     body: bytes
-    at: float  # The arrival is a value of time.monotonic().
+    at: float  # This is the value of time.monotonic() at the arrival.
 
     def json(self) -> Any:
         return json_module.loads(self.body)
@@ -39,19 +39,19 @@ class Answer:
     status: int = 200
     body: bytes = b""
     headers: dict[str, str] = field(default_factory=dict)
-    delay: float = 0.0  # The server waits this number of seconds before the answer.
-    # The server closes the connection "before" or "after" it reads the request, or never ("").
+    delay: float = 0.0  # The server waits this number of seconds before it answers.
+    # The server closes the connection "before" or "after" it reads the request, or it answers ("").
     hang_up: str = ""
     path: str = ""  # The answer applies to paths with this prefix.
     method: str = ""
-    times: int | None = 1  # None means that the answer applies without limit.
+    times: int | None = 1  # None means that there is no limit.
 
 
 Handler = Callable[[Received], Answer | None]
 
 
 class FakeHTTP:
-    """A thread-safe server that listens on loopback from construction until `close()`."""
+    """A thread-safe server that listens on loopback from its construction until `close()` is called."""
 
     def __init__(self, host: str = "127.0.0.1") -> None:
         self._host = host
@@ -81,7 +81,7 @@ class FakeHTTP:
         method: str = "",
         times: int | None = 1,
     ) -> None:
-        """Add an answer to the script; the first one that matches a request answers it, up to `times` times."""
+        """Add an answer to the script. A request gets the first answer that matches it, each up to `times` times."""
         all_headers = dict(headers or {})
         if json is not None:
             body = json_module.dumps(json)
@@ -95,13 +95,13 @@ class FakeHTTP:
             )
 
     def drop(self, *, times: int | None = 1, path: str = "", before_reading: bool = False) -> None:
-        """Close the connection without an answer."""
+        """Close the connection of matching requests without an answer, up to `times` times."""
         with self._changed:
             hang_up = "before" if before_reading else "after"
             self._script.append(Answer(hang_up=hang_up, path=path, times=times))
 
     def respond_with(self, handler: Handler | None) -> None:
-        """Let a function answer requests; if it returns None, the script answers."""
+        """Let the function `handler` answer requests. If it returns None, the script is used."""
         self.handler = handler
 
     def reset(self) -> None:
@@ -112,14 +112,14 @@ class FakeHTTP:
             self.default = Answer(times=None)
 
     def wait_for(self, count: int, seconds: float = 5.0) -> list[Received]:
-        """Wait for at least `count` requests and return all of them; fail when the time is up."""
+        """Wait until at least `count` requests have arrived, and return all of them. Fail after `seconds`."""
         with self._changed:
             arrived = self._changed.wait_for(lambda: len(self.requests) >= count, seconds)
             assert arrived, f"{len(self.requests)} requests arrived, {count} were expected"
             return list(self.requests)
 
     def start(self) -> None:
-        """Start to listen; after `refuse()`, listen again on the same port."""
+        """Start to listen. After `refuse()`, the server listens on the same port again."""
         self._server = _Server(self, self._host, self._port)
         self._port = self._server.server_address[1]
         threading.Thread(
@@ -130,7 +130,7 @@ class FakeHTTP:
         ).start()
 
     def refuse(self) -> None:
-        """Stop listening: connections are refused until `start()`."""
+        """Stop listening, so that connections are refused until `start()` is called."""
         if self._server:
             self._server.shutdown()
             self._server.server_close()

@@ -15,7 +15,7 @@ CLIENT_ID = "opsportal"
 
 @dataclass
 class Person:
-    """The claims of the provider about the person who signs in next."""
+    """The claims that the provider makes about the person who signs in next."""
 
     sub: str = "subject-1"
     email: str = "anna@shop.example"
@@ -37,7 +37,7 @@ _KEY = new_key()
 
 
 class IdentityProviderDouble:
-    """A provider with discovery, keys, tokens and userinfo. Tests change its attributes to get invalid answers."""
+    """A provider with discovery, keys, tokens and userinfo. Tests change its attributes to simulate invalid answers."""
 
     def __init__(self) -> None:
         self.key = _KEY

@@ -11,24 +11,24 @@ from aiosmtpd.controller import Controller
 
 from tests.servers.process import free_port
 
-# Without this level, aiosmtpd logs every command.
+# At lower levels, aiosmtpd logs every command.
 logging.getLogger("mail.log").setLevel(logging.WARNING)
 
 
 class MailServer:
     """A server that collects e-mails in `mails`.
 
-    After `refuse_with("451 later")` it answers each message with that text, until it is set to "".
-    `refuse_sender_with` does the same for the sender.
+    After `refuse_with("451 later")`, the server refuses each message with that text, until the text is set to "".
+    `refuse_sender_with` does the same for the sender of each message.
     """
 
     def __init__(self) -> None:
         self.mails: list[EmailMessage] = []
-        self.arrived_at: list[float] = []  # The list has a value of time.time() for each e-mail.
+        self.arrived_at: list[float] = []  # The values are from time.time(), one per e-mail.
         self._refusal = ""
         self._sender_refusal = ""
         self._lock = threading.Lock()
-        self.port = free_port()  # The controller does not support port 0.
+        self.port = free_port()  # aiosmtpd does not support port 0.
         self._controller = Controller(self, hostname="127.0.0.1", port=self.port)
         self._controller.start()
 

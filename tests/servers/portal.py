@@ -1,4 +1,4 @@
-"""Run the portal with real processes: web, store and optionally a worker, on its own database."""
+"""Run the portal with a real web process, store process and, optionally, worker cluster, on its own database."""
 
 import json
 import os
@@ -71,7 +71,8 @@ def make_template(folder: Path, postgres_url: str = "") -> Template:
         with psycopg.connect(postgres_url, autocommit=True) as connection:
             connection.execute(f'CREATE DATABASE "{name}"'.encode())
         template_url = postgres_url.rsplit("/", 1)[0] + f"/{name}"
-    # With an address in the settings, the first start creates a channel. Portals replace it by their own setting.
+    # The first start creates the channels that the settings contain. Each portal replaces their addresses by its own
+    # settings.
     environment = base_environment(folder, template_url) | {
         "DATABASE_POOL": "0",
         "SLACK_WEBHOOK_URL": "https://hooks.slack.example/seed",
@@ -87,7 +88,7 @@ def make_template(folder: Path, postgres_url: str = "") -> Template:
     )
     if seeding.returncode:
         raise process.DidNotStart(f"creating the template failed\n{seeding.stderr[-4000:]}")
-    if not template_url:  # The WAL must be empty, because only the file is copied.
+    if not template_url:  # Empty the WAL, because only the database file is copied.
         with sqlite3.connect(folder / "opsportal.sqlite3") as database:
             database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         database.close()
@@ -112,7 +113,7 @@ class Portal:
         self.base_url = f"http://127.0.0.1:{self.port}"
         self.database_url = self._copy_database()
         (data_dir / "static").symlink_to(template.folder / "static")
-        # The stamp prevents collecting the static files again, which would delete files that other portals use.
+        # With this stamp, the portal does not collect static files again. That would delete files of other portals.
         shutil.copy(template.folder / "static.stamp", data_dir)
         self.environment = {
             **base_environment(data_dir, self.database_url),
@@ -192,7 +193,7 @@ class Portal:
             process.kill_group(self.worker)
 
     def find_workers(self, role: str) -> list[int]:
-        """Return the ids of the worker cluster's processes with this role, such as "loops" or "work"."""
+        """Return the process ids of the worker cluster's processes with this role, such as "loops" or "work"."""
         assert self.worker
         name = f"opsportal {role}"[:15]
         found = []
@@ -223,7 +224,7 @@ class Portal:
             self._on_server(f'DROP DATABASE IF EXISTS "{self._database_name}" WITH (FORCE)')
 
     def manage(self, *arguments: str, timeout: float = 60) -> subprocess.CompletedProcess[str]:
-        """Run a management command while the portal runs; return the completed process with its output."""
+        """Run a management command in the portal's environment, and return the completed process with its output."""
         return subprocess.run(
             [sys.executable, "manage.py", *arguments],
             env=self.environment,
@@ -244,7 +245,7 @@ class Portal:
         return self.data_dir / "worker.log"
 
     def rows(self, sql: str, parameters: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
-        """Run and commit one statement on the portal's database; `%s` is the placeholder on both databases."""
+        """Run and commit one statement in the portal's database, and return its rows. Placeholders are always `%s`."""
         if self.template.postgres_url:
             with psycopg.connect(self.database_url, autocommit=True) as connection:
                 cursor = connection.execute(sql.encode(), parameters)
@@ -264,7 +265,7 @@ class Portal:
     def wait_for(
         self, condition: Callable[[], Any], seconds: float = 60, what: str = "the condition"
     ) -> Any:
-        """Wait until `condition()` is true and return its result. After the timeout, fail with the ends of the logs."""
+        """Wait until `condition()` is true and return its result. After `seconds`, fail with the ends of the logs."""
         deadline = time.monotonic() + seconds
         while not (outcome := condition()):
             assert time.monotonic() < deadline, (

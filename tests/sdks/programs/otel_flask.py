@@ -1,4 +1,4 @@
-"""Run a Flask app without code for OpenTelemetry, started with `opentelemetry-instrument`. It calls itself."""
+"""Run a Flask app that has no code for OpenTelemetry with `opentelemetry-instrument`. The app calls itself."""
 
 import logging
 import threading
