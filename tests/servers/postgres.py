@@ -62,7 +62,7 @@ def copy_database(source: str, target: str, *, binaries: Path, owner: str) -> No
 
 
 class PostgresServer:
-    """A server that runs from its construction on. Tests can kill it and start it again. `url("x")` is a DATABASE_URL."""
+    """A server that runs once it is constructed. Tests can kill and restart it. `url("name")` is a DATABASE_URL."""
 
     def __init__(
         self,

@@ -26,7 +26,7 @@ def find_binary() -> Path | None:
 
 
 class RedisServer:
-    """A server that runs from its construction on. Tests can kill it and start it again. `url(n)` selects database n."""
+    """A server that runs once it is constructed. Tests can kill and restart it. `url(n)` selects its database n."""
 
     def __init__(self, host: str = "127.0.0.1", prefix: Sequence[str] = ()) -> None:
         self.host, self.prefix = host, prefix

@@ -1,5 +1,6 @@
-// Run an Express app without code for OpenTelemetry; `--require @opentelemetry/auto-instrumentations-node/register`
-// instruments it. The app calls itself once, and ends when its telemetry is sent.
+// Run an Express app that has no code for OpenTelemetry. The option
+// `--require @opentelemetry/auto-instrumentations-node/register` instruments it. The app calls itself once, and ends
+// when its telemetry has been sent.
 const http = require("http");
 const express = require("express");
 

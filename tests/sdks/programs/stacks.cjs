@@ -1,4 +1,4 @@
-// Parse stack traces with the browser SDK: reads JSON {name: text} from stdin and writes JSON {name: frames}.
+// Parse stack traces with the browser SDK. The program reads JSON {name: text} and writes JSON {name: frames}.
 const { defaultStackParser } = require("@sentry/browser");
 
 const texts = JSON.parse(require("fs").readFileSync(0, "utf8"));

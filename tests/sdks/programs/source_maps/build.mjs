@@ -1,4 +1,4 @@
-// Build src/main.js with a bundler, and with the Sentry plugin if the environment has a token: node build.mjs vite out
+// Build src/main.js with a bundler: `node build.mjs vite out`. If the environment has a token, use the Sentry plugin.
 import path from "node:path";
 
 const [bundler, out] = process.argv.slice(2);

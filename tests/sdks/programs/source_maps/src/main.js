@@ -1,4 +1,4 @@
-// A page whose error is in cart.js. The URL contains the DSN.
+// Run a page that fails in cart.js. The URL contains the DSN.
 import * as Sentry from "@sentry/browser";
 import { checkout } from "./cart.js";
 
