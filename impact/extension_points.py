@@ -194,8 +194,9 @@ record_sources: Registry[RecordSource] = Registry("person_records")
 def person_records(
     name: str, *, label: str, references: ListReferences = tuple
 ) -> Callable[[ReadRecords], ReadRecords]:
-    """Register a function that yields the records about a person. The function must read the
-    records in chunks, because there may be many.
+    """Register a function that yields the records about a person.
+
+    The function must read the records in chunks, because there may be many.
 
     `references` returns the references to all persons in these records, so that erasures can be repeated after a
     restore.

@@ -155,7 +155,7 @@ class LineQuerySet(models.QuerySet["Line"]):
 
 
 class Line(models.Model):
-    """A number of tickets of one type in a reservation. The price is the type's price when the tickets were reserved."""
+    """A number of tickets of one type in a reservation, with the price at the time of the reservation."""
 
     reservation = models.ForeignKey(Reservation, models.CASCADE, related_name="lines")
     ticket_type = models.ForeignKey(TicketType, models.PROTECT, related_name="lines")
