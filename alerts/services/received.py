@@ -76,7 +76,7 @@ def receive(
             )
             counts.firing += 1
         elif clear_problem(
-            key=key, now=now, text=f"{SOURCE_NAMES[source]} reported that the problem is resolved"
+            key=key, now=now, text=f"{source} reported that the problem is resolved"
         ):
             counts.resolved += 1
         else:
