@@ -15,7 +15,7 @@ from core.lib.first_steps import first_step
     order=20,
 )
 def has_working_channel() -> bool:
-    """Return True if an enabled channel has delivered a message, or a test with the same kind and name succeeded."""
+    """Return True if an enabled channel has delivered a message, or if a test with the name of one was delivered."""
     tested = ChannelTest.objects.filter(
         state=ChannelTest.State.DELIVERED, kind=OuterRef("kind"), name=OuterRef("name")
     )

@@ -38,7 +38,7 @@ def combine_excess(
     alerts_by_key: Mapping[str, SystemAlert],
     limits: Limits,
 ) -> dict[str, Reading]:
-    """Return the readings. If more than MAX_ALERTS_PER_RULE series breach, the rest are combined into one reading.
+    """Return the readings with all breaching series that exceed MAX_ALERTS_PER_RULE combined into one reading.
 
     A series with an unresolved alert is never combined. The worst of the other series get separate alerts, too.
     """

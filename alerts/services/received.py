@@ -23,7 +23,6 @@ SEVERITIES = {
     **dict.fromkeys(("medium", "minor", "low", "p4"), Severity.MEDIUM),
     **dict.fromkeys(("info", "informational", "information", "none", "debug", "p5"), Severity.INFO),
 }
-SOURCE_NAMES = {"alertmanager": "Alertmanager", "grafana": "Grafana", "generic": "The other system"}
 # The portal uses labels with these names for other purposes, so such a received label gets a prefix.
 _RESERVED_LABELS = {"group", "name"}
 MAX_LABELS = 50
