@@ -2,7 +2,7 @@
 
 The wiki lists the services and their URLs: https://github.com/caronc/apprise/wiki
 
-apprise runs in a process of its own, which can connect only to a guarded proxy in this process. Its plugins make their
+apprise runs in a separate process, which can connect only to a guarded proxy in this process. Its plugins make their
 requests themselves. Without the proxy, redirects or changed DNS records could lead them to private addresses.
 """
 

@@ -1,6 +1,6 @@
 """Define the interface of a channel.
 
-Each service has a file, which sends messages and reports the provider's answers.
+Each service has a module that sends messages and reports the provider's answers.
 """
 
 from abc import ABC, abstractmethod

@@ -135,7 +135,7 @@ def _requeue(pks: list[int], *, attempts: int, now: datetime) -> None:
 
 
 def _report_through_another_channel(channel: Channel, text: str, *, now: datetime) -> None:
-    """Report that this channel was disabled.
+    """Report that `channel` was disabled.
 
     The report goes to another configured channel, preferably a working one.
     """

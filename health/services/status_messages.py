@@ -130,7 +130,7 @@ def _send_mail(mail: StatusMail, address: str, now: datetime) -> bool:
 
 
 def _is_refused(error: Exception) -> bool:
-    """Return True if the mail server permanently refused this e-mail, but may accept others."""
+    """Return True if the mail server permanently refused this e-mail, but may accept other e-mails."""
     match error:
         case DeliveryFailed():
             return error.is_permanent

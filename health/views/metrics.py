@@ -79,7 +79,7 @@ def clear_cache() -> None:
 
 
 class _PortalCollector(Collector):
-    """A collector of the metrics from every source. A failing source is logged and does not affect the others."""
+    """A collector of the metrics from every source. A failing source is logged and does not affect other sources."""
 
     def collect(self) -> Iterable[Metric]:
         # While the database is down, no source is called, because each one would wait for a connection timeout.

@@ -1,12 +1,12 @@
 """Serve `/ping/…`, the URLs of healthchecks.io, so that its crontab lines and client libraries work with another host.
 
     /ping/<heartbeat's key>                    the job succeeded
-    /ping/<heartbeat's key>/start, /fail       it started, it failed
-    /ping/<heartbeat's key>/<exit status>      0: it succeeded; 1 to 255: it failed
+    /ping/<heartbeat's key>/start, /fail       the job started, or it failed
+    /ping/<heartbeat's key>/<exit status>      0 means success, 1 to 255 mean failure
     /ping/<key of an app's DSN>/<slug>[/…]     the same, for the heartbeat of this app with this slug
 
-A body is kept as the run's output. `?rid=<UUID>` identifies parallel runs, `?create=1` creates a missing heartbeat.
-See https://healthchecks.io/docs/http_api/.
+The body is stored as the output of the run. `?rid=<UUID>` identifies parallel runs, and `?create=1` creates a missing
+heartbeat. See https://healthchecks.io/docs/http_api/.
 """
 
 import re
