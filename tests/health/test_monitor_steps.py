@@ -182,7 +182,7 @@ def test_form_checks_and_saves_steps(admin_client: Client, fake: FakeHTTP) -> No
             "The request uses session, which no earlier step sets.",
         ),
         ({"steps-0-extract": "token"}, "not of the form"),
-        ({"steps-0-url": "tcp://127.0.0.1:80"}, "A step takes an address"),
+        ({"steps-0-url": "tcp://127.0.0.1:80"}, "Enter an address that starts with https"),
         ({"steps-0-url": "http://10.0.0.1/"}, "not a public address"),
         ({"steps-0-body": "{{other}}"}, "The step Sign in uses other, which no earlier step sets."),
     ],
