@@ -69,7 +69,9 @@ def for_unannounced_resolution(message: Message) -> Message:
     """Return the message about a problem that was resolved before its alert could be delivered."""
     lasted = formats.span(message.at - message.started_at) if message.started_at else "a while"
     title = f"Resolved after {lasted}: {message.bare_title}"
-    text = f"The alert opened and was resolved before this message could be delivered.\n{message.text}"
+    text = (
+        f"The alert opened and was resolved before this message could be delivered.\n{message.text}"
+    )
     return msgspec.structs.replace(message, title=title, text=text, is_announced=False)
 
 
