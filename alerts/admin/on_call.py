@@ -13,7 +13,7 @@ from core.lib.admin import PortalAdmin, PortalInline, Section, SettingLink
 @admin.register(Schedule)
 class ScheduleAdmin(PortalAdmin):
     section = Section.ALERTING
-    setting_purpose = "Roles, such as Primary, that people take in turns. Escalation steps notify the person who is on call."
+    setting_purpose = "Roles that people take in turns, such as Primary. Escalation steps notify the person on call."
     more_links = (
         SettingLink(
             "On call", "The people who are on call now.", "alerts:on-call", "alerts.view_schedule"

@@ -23,6 +23,7 @@ SEVERITIES = {
     **dict.fromkeys(("medium", "minor", "low", "p4"), Severity.MEDIUM),
     **dict.fromkeys(("info", "informational", "information", "none", "debug", "p5"), Severity.INFO),
 }
+SOURCE_NAMES = {"alertmanager": "Alertmanager", "grafana": "Grafana", "generic": "The other system"}
 # The portal uses labels with these names for other purposes, so such a received label gets a prefix.
 _RESERVED_LABELS = {"group", "name"}
 MAX_LABELS = 50
@@ -75,7 +76,7 @@ def receive(
             )
             counts.firing += 1
         elif clear_problem(
-            key=key, now=now, text=f"{source} reported that the problem is resolved"
+            key=key, now=now, text=f"{SOURCE_NAMES[source]} reported that the problem is resolved"
         ):
             counts.resolved += 1
         else:

@@ -32,7 +32,8 @@ def start(request: HttpRequest, slug: str) -> HttpResponse:
     if provider is None:
         raise Http404("There is no such identity provider.")
     if provider.kind == IdentityProvider.Kind.SAML:
-        response = get_adapter().get_provider(request, slug).redirect_from_request(request)
+        saml = get_adapter().get_provider(request, slug)
+        response: HttpResponse = saml.redirect_from_request(request)
     else:
         response = _answer(OAuth2LoginView, request, provider.kind, slug)
     location = response.headers.get("Location")
