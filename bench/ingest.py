@@ -269,7 +269,7 @@ def write_memory(lines: list[str]) -> None:
 
 
 def stores(chosen: str, folder: str) -> Iterator[tuple[str, dict[str, str]]]:
-    """Yield the name of each chosen store and the environment of a portal on it."""
+    """Yield the name of each chosen store, and the environment of a portal that uses the store."""
     environment = {
         "DJANGO_SETTINGS_MODULE": "opsportal.settings",
         "LOG_LEVEL": "ERROR",

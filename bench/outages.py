@@ -1,6 +1,6 @@
 """Run an outage drill: stop dependencies of a portal under `manage.py serve` while a client polls /health.
 
-    python -m bench.outages          about nine minutes
+    python -m bench.outages          run the drill, which takes about nine minutes
 
 First, Stripe stops accepting connections while one function takes 30 s, one URL flaps and one certificate is expired.
 Then Redis stops, and then PostgreSQL. For each outage, the drill reports the time until the verdict, the system-health

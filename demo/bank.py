@@ -72,7 +72,7 @@ class Bank:
         }
 
     def send_event(self, portal_url: str, event: dict[str, Any]) -> bool:
-        """Send a signed event to the portal's webhook and return True if it was accepted."""
+        """Send a signed event to the portal's webhook and return True if the portal accepted it."""
         return _send_event(portal_url, event, self._double.secret)
 
 

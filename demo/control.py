@@ -1,4 +1,4 @@
-"""Serve the control page of the demo, which starts the story and explains it. It listens on loopback only."""
+"""Serve the control page of the demo, which starts the story and explains it. The server listens on loopback only."""
 
 import threading
 from html import escape

@@ -216,7 +216,7 @@ def _release(change: Change, onset: Onset) -> tuple[float, str]:
 
 
 def _size(change: Change) -> tuple[float, str]:
-    """Return the weight of a step by its size: 0.7 if the level doubled, and 1.5 from eight times the level on."""
+    """Return the weight of a step by its size: 0.7 for twice the level, and 1.5 for eight times the level or more."""
     if change.factor <= 0:
         return 1.0, ""
     times = max(change.factor, 1 / change.factor)

@@ -15,7 +15,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / ".cache" / "coverage"
-# A wrong branch in these files loses money or errors, so each branch that no test takes is listed.
+# A mistake in these files could lose money or errors, so the output lists each branch that no test takes.
 CRITICAL = ("payments/services", "reservations/services", "errors/ingest", "errors/store")
 
 

@@ -57,9 +57,9 @@ def refund(
 ) -> Refund:
     """Return the refund for this confirmed form. If it has not been requested from Stripe yet, request it first.
 
-    `is_watched` means that a user sees the outcome immediately, so a refusal by Stripe needs no case. If
-    Stripe does not respond, the refund stays `asked`, and the sweeper sends the request again. Raises CannotRefund if
-    the refund is not possible.
+    `is_watched` means that a user sees the outcome immediately, so a refusal by Stripe needs no case. If Stripe does
+    not respond, the refund stays `asked`, and the sweeper sends the request again. Raises CannotRefund if the refund is
+    not possible.
     """
     requested = _record_request(payment, new_refund, form, user, now)
     if requested.state == State.ASKED:

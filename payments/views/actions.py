@@ -1,4 +1,4 @@
-"""Handle staff actions on payments. Each action is a POST request that the admin log records with time and user."""
+"""Handle staff actions on payments. Each is a POST request, which the admin log records with its time and user."""
 
 import uuid
 from decimal import Decimal

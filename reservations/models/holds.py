@@ -155,7 +155,7 @@ class LineQuerySet(models.QuerySet["Line"]):
 
 
 class Line(models.Model):
-    """A number of tickets of one type in a reservation, with the price at the time of the reservation."""
+    """A number of tickets of one type in a reservation. `price` is the price at the time of the reservation."""
 
     reservation = models.ForeignKey(Reservation, models.CASCADE, related_name="lines")
     ticket_type = models.ForeignKey(TicketType, models.PROTECT, related_name="lines")

@@ -16,7 +16,7 @@ CHUNK_SIZE = 200
 
 
 def extend_during_outage(*, now: datetime) -> int:
-    """Extend the holds of events that opted in while the provider is unavailable, and return their number."""
+    """While the provider is unavailable, extend the holds of events that opted in, and return the number of holds."""
     opted_in = Event.objects.filter(extends_holds_in_outages=True)
     if not opted_in.exists():
         return 0

@@ -227,7 +227,7 @@ def handle_refund(*, payment: Payment, refund: Refund | None = None, now: dateti
 
 
 def handle_failed_refund(*, payment: Payment, now: datetime) -> None:
-    """Handle a failed refund: booked seats count as paid again, and a reservation without seats needs a refund.
+    """Handle a failed refund. Seats that are still booked are paid, and a reservation without seats needs a refund.
 
     The payments app opens a mismatch for the failed refund itself.
     """
