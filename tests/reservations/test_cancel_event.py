@@ -197,10 +197,10 @@ def test_the_name_of_the_event_confirms_the_cancellation(
 
     page = reverse("reservations:cancellation", args=["night"])
     shown = " ".join(owner.get(page).content.decode().split())
-    assert "0 of 1 reservation finished" in shown
+    assert "0 of 1 reservation is finished" in shown
     services.continue_cancellations(now=NOW)
     part = " ".join(owner.get(page, headers={"HX-Request": "true"}).content.decode().split())
-    assert ("1 of 1 reservation finished" in part, "hx-get" in part) == (True, False)
+    assert ("1 of 1 reservation is finished" in part, "hx-get" in part) == (True, False)
     assert (
         "Cancellation report"
         in owner.get(reverse("reservations:event-page", args=["night"])).content.decode()
