@@ -1,6 +1,7 @@
 """Pin the images in the Dockerfile, the compose files and the Kubernetes file by their digests (`make pin-images`).
 
-The digest of a tag comes from its registry, by `skopeo`. With `--check`, list the images without one and fail.
+`skopeo` gets the digest of a tag from the registry. With `--check`, the script lists the images without a digest, and
+fails if there are any.
 """
 
 import re
@@ -12,7 +13,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 FILES = ("Dockerfile", "deploy/compose.yaml", "deploy/kubernetes/opsportal.yaml")
-OWN = "opsportal"  # This image is built from the repository and has no digest before that.
+OWN = "opsportal"  # This image has no digest until it is built from the repository.
 DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _IMAGE = re.compile(
     r"^(?P<before>\s*(?:-\s*)?image:\s*|ARG \w*IMAGE=)(?P<quote>[\"']?)(?P<name>[^\s\"'@]+)(?P<digest>@[^\s\"']+)?",
@@ -21,11 +22,11 @@ _IMAGE = re.compile(
 
 
 class Unpinned(Exception):
-    """The digest of an image could not be found. The message says why."""
+    """The digest of an image could not be found, for the reason in the text."""
 
 
 def images_in(text: str) -> dict[str, str]:
-    """Return the digest of each image with a tag that the text names, or "" for an image without digest."""
+    """Return the digest of each image with a tag that the text names, or "" for an image without a digest."""
     found: dict[str, str] = {}
     for image in _IMAGE.finditer(text):
         if not _is_own(image["name"]):
@@ -34,7 +35,7 @@ def images_in(text: str) -> dict[str, str]:
 
 
 def pin(text: str, digest_of: Callable[[str], str]) -> str:
-    """Return the text with the digests that `digest_of` gives for the images. Raises Unpinned."""
+    """Return the text with the digests that `digest_of` returns. Raises Unpinned if one of them is not a digest."""
 
     def replace(image: re.Match[str]) -> str:
         if _is_own(image["name"]):
@@ -52,7 +53,7 @@ def _is_own(name: str) -> bool:
 
 
 def full_name(name: str) -> str:
-    """Return the name with its registry, as Docker completes a short one."""
+    """Return the name of the image with its registry, as Docker completes short names."""
     host, slash, _ = name.partition("/")
     if not slash:
         return f"docker.io/library/{name}"
@@ -60,9 +61,12 @@ def full_name(name: str) -> str:
 
 
 def digest_from_registry(name: str) -> str:
-    """Return the digest of the list of images of all platforms. Raises Unpinned."""
+    """Return the digest of the manifest list, which names the images for all platforms.
+
+    Raises Unpinned if skopeo is missing or fails.
+    """
     if not shutil.which("skopeo"):
-        raise Unpinned("install skopeo, which asks the registries (Debian: apt install skopeo)")
+        raise Unpinned("install skopeo, which queries the registries (on Debian: apt install skopeo)")
     command = ["skopeo", "inspect", "--raw", f"docker://{full_name(name)}"]
     raw = subprocess.run(command, capture_output=True, check=False)
     if raw.returncode:

@@ -1,6 +1,7 @@
 """Write and sign the notes of a release (`make release-notes KEY=…`): what changed, and the checksums of its files.
 
-The signature is one of OpenSSH, which every machine can verify: https://man.openbsd.org/ssh-keygen#Y~5
+The script signs with OpenSSH, so that any machine with OpenSSH can verify the signature:
+https://man.openbsd.org/ssh-keygen#Y~5
 """
 
 import argparse
@@ -20,7 +21,7 @@ NAMESPACE = (
 
 
 def section_of(changelog: str, version: str) -> str:
-    """Return the text about a version. Raises ValueError if there is none."""
+    """Return the text about a version. Raises ValueError if the changelog has no text about it."""
     found = re.search(
         rf"^## \[?v?{re.escape(version)}\b[^\n]*\n(.*?)(?=^## |\Z)",
         changelog,
@@ -64,7 +65,7 @@ def verify(path: Path, signature: Path, allowed_signers: Path, identity: str) ->
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--key", type=Path, required=True, help="private key of OpenSSH")
+    parser.add_argument("--key", type=Path, required=True, help="path of a private OpenSSH key")
     parser.add_argument("files", nargs="*", type=Path, help="files whose checksums are listed")
     given = parser.parse_args()
     version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]

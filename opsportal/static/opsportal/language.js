@@ -1,5 +1,5 @@
-// Chromium that starts without a locale, such as on a wall screen, reports the language "en-US@posix". It is no valid
-// language tag, and uPlot, which is loaded next, would fail with it and draw no chart.
+// If Chromium starts without a locale, for example on a wall screen, it reports the language "en-US@posix", which is
+// not a valid language tag. uPlot, which is loaded after this script, would fail with this tag and draw no chart.
 "use strict";
 (() => {
   try {
