@@ -66,7 +66,9 @@ def digest_from_registry(name: str) -> str:
     Raises Unpinned if skopeo is missing or fails.
     """
     if not shutil.which("skopeo"):
-        raise Unpinned("install skopeo, which queries the registries (on Debian: apt install skopeo)")
+        raise Unpinned(
+            "install skopeo, which queries the registries (on Debian: apt install skopeo)"
+        )
     command = ["skopeo", "inspect", "--raw", f"docker://{full_name(name)}"]
     raw = subprocess.run(command, capture_output=True, check=False)
     if raw.returncode:
