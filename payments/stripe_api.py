@@ -149,7 +149,7 @@ def find_intent(payment: UUID, *, since: datetime) -> Intent | None:
 
 
 def intents_since(since: datetime) -> Iterator[Intent]:
-    """Yield every intent created since a time, with the newest first."""
+    """Yield every intent created since `since`, with the newest first."""
     for data in _pages("payment_intents", created={"gte": int(since.timestamp())}):
         yield Intent.from_stripe(data)
 
@@ -280,7 +280,7 @@ def _call() -> Iterator[None]:
         failed = False
     except stripe.StripeError as error:
         failure = _translate(error)
-        # A declined card or a rate limit is a response; a timeout or 5xx is a failure.
+        # The circuit breaker counts a timeout or a 5xx as a failure, but not a declined card or a rate limit.
         failed = isinstance(failure, NoResponse) and error.http_status != 429
         raise failure from None  # The error of stripe-python contains the request with its headers.
     finally:

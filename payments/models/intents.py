@@ -252,7 +252,10 @@ class Payment(models.Model):
             self.request_body = sealed.seal(json.dumps(request))
 
     def read_request(self) -> tuple[str, dict[str, str]]:
-        """Return the description and metadata of the request. Raises sealed.CannotOpen."""
+        """Return the description and metadata of the request.
+
+        Raises sealed.CannotOpen if they were encrypted with another SECRET_KEY.
+        """
         if not self.request_body:
             return "", {}
         request = json.loads(sealed.unseal(self.request_body))

@@ -1,4 +1,4 @@
-"""Contribute reservations, and payments whose money must be returned, as orders."""
+"""Contribute reservations, and payments whose money must be returned, as attempts to complete an order."""
 
 from collections.abc import Iterator
 from datetime import datetime

@@ -197,7 +197,7 @@ class TicketType(models.Model):
         return f"{self.event}: {self.name}"
 
     def count_free(self) -> int:
-        """Return the tickets that are neither held nor sold, read from the database."""
+        """Return the number of tickets that are neither held nor sold, read from the database."""
         self.refresh_from_db(fields=["capacity", "held", "sold"])
         return self.capacity - self.held - self.sold
 

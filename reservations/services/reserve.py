@@ -180,7 +180,11 @@ def _find_repeat(draft: Reservation, wanted: Wanted) -> Reserved | None:
 
 
 def _load_types_on_sale(wanted: Wanted, now: datetime) -> list[TicketType]:
-    """Return the wanted types in ascending order of id. Raises UnknownTicketType and NotOnSale."""
+    """Return the wanted types in ascending order of id.
+
+    Raises UnknownTicketType if a type does not exist. Raises NotOnSale if a type is not on sale, or if the types have
+    different currencies.
+    """
     ids = {type_id for type_id, _ in wanted.items}
     wanted_types = TicketType.objects.filter(pk__in=ids).select_related("event").order_by("pk")
     types = list(wanted_types.on_sale(now))
@@ -198,7 +202,10 @@ def _load_types_on_sale(wanted: Wanted, now: datetime) -> list[TicketType]:
 def hold_for_waiting_buyer(
     draft: Reservation, wanted: Wanted, type_: TicketType, *, length: timedelta
 ) -> Reserved:
-    """Hold tickets that are offered to a customer on the waiting list. Raises SoldOut and LimitReached."""
+    """Hold tickets that are offered to a customer on the waiting list.
+
+    Raises SoldOut if too few tickets are left, and LimitReached if the customer would have too many tickets.
+    """
     return _hold(draft, wanted, [type_], draft.created_at, length=length)
 
 

@@ -32,7 +32,10 @@ def compare_events(run: ReconciliationRun, now: datetime) -> str:
 
 
 def fetch_missing_event(*, event_id: str, now: datetime) -> WebhookEvent:
-    """Fetch one event from Stripe, store and process it. Raises NotAnEvent and the errors of stripe_api."""
+    """Fetch one event from Stripe, store the event, and process it.
+
+    Raises the errors of stripe_api, and NotAnEvent if Stripe returns anything other than an event.
+    """
     received = record_event(
         stripe_api.retrieve_event(event_id),
         endpoint="staff",

@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 LEASE = timedelta(seconds=60)
 MAX_TRIES = 8
 FIRST_RETRY_DELAY, MAX_RETRY_DELAY = timedelta(seconds=30), timedelta(hours=1)
-SWEEP_MIN_AGE = timedelta(seconds=60)  # The queued tasks process younger events.
+SWEEP_MIN_AGE = timedelta(seconds=60)  # Queued tasks normally process younger events.
 MAX_SWEEP_SECONDS = 40.0
 
 State = WebhookEvent.State
@@ -96,7 +96,7 @@ def process_waiting(*, now: datetime) -> int:
     WebhookEvent.objects.all().release_dead_leases(now)
     waiting = WebhookEvent.objects.due(now).filter(received_at__lte=now - SWEEP_MIN_AGE)
     done = 0
-    # Events that fail become due later and leave the set, so each round starts at the front.
+    # A processed or failed event is no longer due, so each round reads the first events that are due.
     while chunk := list(waiting.order_by("created_at", "pk").values_list("pk", flat=True)[:200]):
         for pk in chunk:
             elapsed = time.monotonic() - started

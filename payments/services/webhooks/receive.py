@@ -72,7 +72,10 @@ class Received:
 def record_event(
     data: Mapping[str, Any], *, endpoint: str, livemode: bool, now: datetime
 ) -> Received:
-    """Store the event and queue it. If it is already stored, only count the delivery. Raises NotAnEvent."""
+    """Store the event and queue it. If it is already stored, only count the delivery.
+
+    Raises NotAnEvent if the body lacks a field that every Stripe event has.
+    """
     event = _parse_event(data, endpoint, livemode, now)
     try:
         with transaction.atomic():

@@ -44,7 +44,7 @@ def secrets_for(endpoint: str) -> list[SigningSecret]:
 
 
 def verify(body: bytes, signature: str, secrets: Sequence[SigningSecret]) -> dict[str, Any]:
-    """Return the body of a genuine, recent call. Raises RejectedCall."""
+    """Return the body of a genuine, recent call. Raises RejectedCall for any other call."""
     if not signature:
         raise RejectedCall("no signature")
     try:
