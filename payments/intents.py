@@ -36,7 +36,7 @@ class Intent:
 
     @classmethod
     def from_stripe(cls, data: Mapping[str, Any]) -> "Intent":
-        """Return the intent in a payload from Stripe. Raises NotAnIntent if the payload lacks a field."""
+        """Return the intent in a payload from Stripe. Raises NotAnIntent if a field is missing or invalid."""
         try:
             status = str(data["status"])
             amount = int(data["amount"])

@@ -26,7 +26,7 @@ class StripeRefund:
 
     @classmethod
     def from_stripe(cls, data: Mapping[str, Any]) -> "StripeRefund":
-        """Return the refund in a payload from Stripe. Raises NotAReversal if the payload lacks a field."""
+        """Return the refund in a payload from Stripe. Raises NotAReversal if a field is missing or invalid."""
         try:
             return cls(
                 id=str(data["id"]),
@@ -59,7 +59,7 @@ class StripeDispute:
 
     @classmethod
     def from_stripe(cls, data: Mapping[str, Any]) -> "StripeDispute":
-        """Return the dispute in a payload from Stripe. Raises NotAReversal if the payload lacks a field."""
+        """Return the dispute in a payload from Stripe. Raises NotAReversal if a field is missing or invalid."""
         try:
             due = (data.get("evidence_details") or {}).get("due_by")
             return cls(

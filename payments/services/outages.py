@@ -13,7 +13,7 @@ RECENT = timedelta(minutes=5)
 
 
 def check_provider(*, now: datetime) -> ProviderOutage | None:
-    """Call Stripe, record the start or the end of an outage, and return the current outage, or None if there is none."""
+    """Call Stripe, record the start or the end of an outage, and return the current outage, or None without one."""
     reason = _find_failure(now)
     with transaction.atomic():
         outage = ProviderOutage.objects.open().select_for_update().order_by("pk").first()
