@@ -65,7 +65,7 @@ def retry_failed(cancellation: Cancellation) -> int:
 
 
 def _add_items(cancellation: Cancellation) -> None:
-    """Add an item for each new reservation with tickets for the event, and reopen items that received a late payment."""
+    """Add an item for each new reservation with tickets for the event. Reopen items that received a late payment."""
     touched = Reservation.objects.filter(
         lines__ticket_type__event=cancellation.event_id,
         status__in=[Status.ACTIVE, Status.COMPLETED, Status.REFUND_NEEDED],
