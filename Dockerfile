@@ -1,5 +1,6 @@
-# Built with buildah, without a daemon (deploy/README.md). The base can be any image of Debian 13 with Python 3.11. In
-# production, name it by its digest: --build-arg PYTHON_IMAGE=docker.io/library/python:3.11-slim-trixie@sha256:…
+# buildah builds this image without a daemon (deploy/README.md). The base image can be any image of Debian 13 with
+# Python 3.11. In production, name it by its digest:
+# --build-arg PYTHON_IMAGE=docker.io/library/python:3.11-slim-trixie@sha256:…
 ARG PYTHON_IMAGE=docker.io/library/python:3.11-slim-trixie
 FROM ${PYTHON_IMAGE} AS build
 WORKDIR /app

@@ -1,19 +1,19 @@
-# make run        the portal on http://127.0.0.1:8000, one machine, no other service   (PORT=9000 for another port)
-# make demo       the same, with a simulated shop that sends live traffic
-# make test       the whole suite, on SQLite and again on PostgreSQL and Redis   (ARGS="tests/errors -x" for a part)
-# make test-fast  the tests that start no server and no browser, on SQLite: under a minute on two cores
-# make coverage   the suite on SQLite, the share of code that it reaches, untested code of payments and ingestion
+# make run        start the portal on http://127.0.0.1:8000, without any other service   (PORT=9000 for another port)
+# make demo       start the portal with a simulated shop that sends live traffic
+# make test       run all tests on SQLite, and again on PostgreSQL and Redis   (ARGS="tests/errors -x" for a part)
+# make test-fast  run the tests that start no server and no browser, on SQLite
+# make coverage   run all tests on SQLite, and list the code of payments and ingestion that no test reaches
 # make pictures   take the pictures of README.md and docs/screenshots again, from the demo; needs Chromium
-# make check      format, lint, spelling, templates, types, floors, migrations, deployment settings, commit subjects
-# make format     format code, indent templates
-# make lock       the requirements, locked again after a change to requirements/*.in
-# make audit      known weaknesses of the locked packages (asks a service outside)
-# make sbom       a software bill of materials of the locked packages (CycloneDX), in .cache/opsportal.cdx.json
-# make image      the container image, built without a daemon; needs buildah   (PYTHON_IMAGE=… for another base)
-# make pin-images     pins the images of deploy/ by digests; needs skopeo and the registries
-# make release-notes  writes and signs the notes of this version (KEY=path of a private key of OpenSSH)
-# make bench      how fast it is, measured here
-# Checks before each commit: `pre-commit install`; the hooks run from .venv and fetch nothing (.pre-commit-config.yaml).
+# make check      check format, lint, spelling, templates, types, layers, migrations, settings and commit subjects
+# make format     format code and indent templates
+# make lock       lock the requirements again after a change to requirements/*.in
+# make audit      list known vulnerabilities of the locked packages; needs the internet
+# make sbom       write a software bill of materials (CycloneDX) to .cache/opsportal.cdx.json
+# make image      build the container image without a daemon; needs buildah   (PYTHON_IMAGE=… for another base)
+# make pin-images     pin the images of deploy/ by digests; needs skopeo and the registries
+# make release-notes  write and sign the notes of this version (KEY=path of a private key of OpenSSH)
+# make bench      measure the speed on this machine
+# To check before each commit, run `pre-commit install`. The hooks run from .venv and fetch nothing.
 
 PYTHON ?= python3
 BIN := .venv/bin

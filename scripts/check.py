@@ -23,7 +23,7 @@ STEPS: dict[str, list[str]] = {
     "columns": [sys.executable, "scripts/check_columns.py"],
     "pictures": [sys.executable, "scripts/check_pictures.py"],
     "commits": [sys.executable, "scripts/check_commits.py"],
-    "floors": [str(BIN / "lint-imports"), "--no-cache"],
+    "layers": [str(BIN / "lint-imports"), "--no-cache"],
     "migrations": [*MANAGE, "makemigrations", "--check", "--dry-run"],
     "deployment settings": [*MANAGE, "check", "--deploy", "--fail-level", "WARNING"],
     "types": [str(BIN / "mypy"), "."],
