@@ -55,14 +55,9 @@ class Mouse:
         self.press(target)
 
     def fill(self, target: Locator, text: str) -> None:
-        """Replace the text of a field. A field that has the focus and whose text is selected needs no click."""
-        expect(target).to_be_visible()
-        has_focus_at_first = target.get_attribute("autofocus") is not None
-        if has_focus_at_first and self.page.evaluate("document.activeElement === document.body"):
-            expect(target).to_be_focused()
-        if not target.evaluate(IS_READY):
-            self.effort.clicks += 1
-            target.click(click_count=3)  # A triple click selects the current text.
+        """Replace the text of a field."""
+        self.effort.clicks += 1
+        target.click(click_count=3)  # A triple click selects the current text.
         self._type(text)
 
     def save(self, button: str = "Save") -> None:
