@@ -12,7 +12,7 @@ AddJob = Callable[..., str]
 
 @pytest.fixture
 def add_job(monkeypatch: pytest.MonkeyPatch) -> AddJob:
-    """Replace the registry of jobs by an empty one, and return a function that adds a job for a dotted task name."""
+    """Replace the registry of jobs by an empty one, and return a function that adds a job: `add_job("tests.x.task")`."""
     registry: Registry[Scheduled] = Registry("tasks")
     monkeypatch.setattr(schedules, "registry", registry)
 
