@@ -73,7 +73,7 @@ def check(method: str, path: str, status: int, content_type: str, body: bytes) -
 
 
 def watch_test_client() -> None:
-    """Check every API response that the test client receives from now on."""
+    """Check every API response that the test client receives after this call."""
     original = Client.request
 
     def request(self: Client, **environ: Any) -> HttpResponseBase:

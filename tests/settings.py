@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 from urllib.parse import urlsplit
 
-# The folder is removed by conftest when pytest ends.
+# tests/conftest.py removes this folder when pytest ends.
 TEST_DIR = Path(tempfile.mkdtemp(prefix="opsportal-test-"))
 # The library whitenoise warns if the folder is missing, and warnings are errors.
 (TEST_DIR / "static").mkdir()

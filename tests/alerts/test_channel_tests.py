@@ -1,4 +1,4 @@
-"""Test the button that tests channels in the admin, before and after they are saved."""
+"""Test the button in the admin that tests a channel, both before and after the channel is saved."""
 
 from datetime import timedelta
 

@@ -1,4 +1,4 @@
-"""Test the delivery after a worker process was killed during a request to the provider."""
+"""Test that a message is delivered after its worker process was killed during the request to the provider."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""Test that alerts with the same cause become one message, and that critical alerts are sent without waiting for it."""
+"""Test that alerts with the same cause are merged into one message, and that critical alerts do not wait for others."""
 
 from datetime import timedelta
 

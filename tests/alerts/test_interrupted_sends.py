@@ -25,7 +25,7 @@ def test_a_restarted_node_sends_what_its_predecessor_had_claimed_at_once(
 ) -> None:
     gauge.evaluate(6, now=NOON)
     (notification,) = Notification.objects.all()
-    # A failing provider gets three attempts; five failures of the portal must not use them up.
+    # A message gets three attempts at a failing provider, which five crashes of the portal must not use up.
     for _ in range(5):
         assert Notification.objects.claim(notification.pk, now=NOON, owner=f"node:{DEAD_PID}")
         Dispatcher(dispatch.InlineExecutor(), f"node:{os.getpid()}").release_own(now=NOON)

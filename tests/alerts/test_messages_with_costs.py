@@ -1,4 +1,4 @@
-"""Test that messages contain the cost of their alert at the time when they are first sent."""
+"""Test that a message contains the cost of its alert at the time of the first attempt to send it."""
 
 import pytest
 from django.utils import timezone

@@ -1,4 +1,4 @@
-"""Test the table of routes in the admin, and the channels and types that exist from the start."""
+"""Test the table of routes in the admin, and the channels and alert types of a new portal."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Test rules that staff create on recorded metrics, and the preview in the form of a rule."""
+"""Test rules that staff create for recorded metrics, and the preview in the form of a rule."""
 
 from datetime import timedelta
 

@@ -1,4 +1,4 @@
-"""Test the cost of many alerts at once, and the limits on messages."""
+"""Test that many alerts at once need few queries, and that the number of messages is limited."""
 
 import time
 from datetime import timedelta

@@ -1,4 +1,4 @@
-"""Install tools that read the OpenAPI document: client generators and a fuzzer, each in its own environment."""
+"""Install client generators and a fuzzer, which read the OpenAPI document, each in its own environment."""
 
 import shutil
 from collections.abc import Callable, Iterator
@@ -62,7 +62,7 @@ def portal(make_portal: Callable[..., Portal], stripe_server: StripeDouble) -> P
 
 @pytest.fixture
 def document(client: Client, db: None, tmp_path: Path) -> Path:
-    """Return the document as the portal serves it."""
+    """Return the OpenAPI document that the portal serves."""
     path = tmp_path / "openapi.json"
     path.write_bytes(client.get("/api/v1/openapi.json").content)
     return path

@@ -22,7 +22,7 @@ class Effort:
     # Both people must type these letters, for example in a password.
     letters: int = 0
     steps: int = 0
-    changes: int = 0  # A hand moves between the mouse and the keyboard this often.
+    changes: int = 0  # A hand changes between mouse and keyboard this often.
 
     @property
     def seconds(self) -> float:
@@ -105,7 +105,8 @@ class Keyboard:
             self._key("Space")
             return
         group = self.page.locator(f"input[type=radio][name={target.get_attribute('name')}]")
-        self._reach(group.first)  # Tab enters a group of radio buttons, and arrows move within it.
+        # Tab moves the focus to a group of radio buttons, and arrow keys move it within the group.
+        self._reach(group.first)
         while not target.is_checked():
             self._key("ArrowDown")
 

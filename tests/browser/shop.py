@@ -1,4 +1,4 @@
-"""Act as a shop's app and as Stripe in browser tests: reserve, start a payment, pay."""
+"""Act as a shop's app and as Stripe in browser tests, to reserve tickets, start payments and pay."""
 
 import json
 import time

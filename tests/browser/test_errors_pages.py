@@ -1,4 +1,4 @@
-"""Test the error pages in a real browser: with the mouse, with the keyboard, and without JavaScript."""
+"""Test the pages of errors in a real browser, with the mouse, with the keyboard, and without JavaScript."""
 
 from collections.abc import Callable
 

@@ -67,7 +67,8 @@ def test_a_field_shows_its_message_when_it_is_left_and_loses_it_while_it_is_corr
     expect(message).to_have_text("Amounts in EUR can have at most 2 decimals.")
     expect(price).to_have_attribute("aria-invalid", "true")
     expect(price).to_have_accessible_description(re.compile("Amounts in EUR can have at most 2"))
-    expect(page.locator("#id_name_error")).to_have_count(0)  # The user has not changed the name.
+    # The user has not changed the name, so it is not checked yet.
+    expect(page.locator("#id_name_error")).to_have_count(0)
     watch.verify()
     assert serious_faults(page) == []
     watch.faults.clear()

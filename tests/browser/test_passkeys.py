@@ -1,4 +1,4 @@
-"""Test adding and using a passkey in a real browser, whose authenticator is Chromium's virtual one."""
+"""Test adding and using a passkey in a real browser, with Chromium's virtual authenticator."""
 
 from collections.abc import Callable
 

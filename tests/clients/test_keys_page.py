@@ -1,4 +1,4 @@
-"""Test the page of an app's keys: creating, rotating and revoking them, with the permissions for it."""
+"""Test that users with the right permissions can create, rotate and revoke an app's keys on a page."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""Test `/api/v1/config/<kind>/`: every kind of object is created, read, changed and deleted in the same way."""
+"""Test that `/api/v1/config/<kind>/` creates, reads, changes and deletes every kind of object in the same way."""
 
 import base64
 from typing import Any

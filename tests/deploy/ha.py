@@ -32,7 +32,7 @@ PROGRAMS = ("etcd", "haproxy", "pgbouncer", "ip")
 FIRST_SAFE_PATRONI = (3, 0, 3)  # deploy/ha/README.md explains why.
 DISK_MB = 640
 PORT = 8000
-PASSWORD = "change-me"  # The password is that of deploy/ha/patroni.yml.
+PASSWORD = "change-me"  # deploy/ha/patroni.yml has the same password.
 ETCD_PORTS = "2379-2380"
 
 
@@ -132,11 +132,11 @@ class HighAvailability:
             shutil.chown(disk / part, self.user)
 
     def _own_addresses(self, text: str) -> str:
-        """Replace the hosts' names by their addresses."""
+        """Return the text with the names of the database hosts replaced by their addresses."""
         return re.sub(r"(db\d)\.internal", lambda found: self.host(found[1]).address, text)
 
     def start(self, name: str) -> None:
-        """Start the services of a database host."""
+        """Start all services of the database host `name`."""
         host = self.host(name)
         self._start_etcd(name, host)
         self._start_patroni(name, host)
@@ -273,7 +273,7 @@ class HighAvailability:
         return []
 
     def leader(self) -> str | None:
-        """Return the name of the node that Patroni says is the primary and that says so itself."""
+        """Return the name of the node whose Patroni reports that the node is the primary, or None if there is none."""
         for name in DATABASES:
             with suppress(httpx.HTTPError):
                 if (

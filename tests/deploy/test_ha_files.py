@@ -39,7 +39,8 @@ def test_the_outage_is_shorter_than_30_seconds_by_its_settings() -> None:
         yaml.safe_load((FILES / "etcd.conf.yml").read_text())["election-timeout"] / 1000
     )
     dcs = patroni()["bootstrap"]["dcs"]
-    # An election of etcd may take twice its timeout. The new leader then adds the timeout to the lifetime of the key.
+    # An etcd election may take twice its timeout. The new leader then adds the timeout to the lifetime of the key by
+    # which Patroni knows its primary.
     key_seconds = 3 * election_seconds + dcs["ttl"]
 
     # Then the standby is promoted, HAProxy detects it, and the pool, which tries once per second, connects to it.

@@ -17,7 +17,7 @@ ID = "0123456789abcdef0123456789abcdef"
 CONTEXT = IngestContext(received_at=AT, event_id=ID)
 WITH_WRONG_CLOCK = IngestContext(received_at=AT, event_id=ID, sent_at=AT - timedelta(hours=2))
 PLAIN = Scrubber()
-# The scrubbers match the containers of a frame, members of a frame, and other members of an event.
+# The names to scrub are those of objects that contain frames, of members of frames, and of other members of events.
 SCRUBBERS = [
     PLAIN,
     Scrubber(["message", "vars", "order_id", "module", "django"], ["password"]),

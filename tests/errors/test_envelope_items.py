@@ -1,4 +1,4 @@
-"""Test envelope items other than events."""
+"""Test the items of an envelope that are not events."""
 
 import json
 import uuid

@@ -1,4 +1,4 @@
-"""Test version 3 of the fingerprint: one function in all browsers, and native crashes by package and symbol."""
+"""Test version 3 of the fingerprint, with equal function names in all browsers, and with symbols in native code."""
 
 from datetime import timedelta
 from typing import Any

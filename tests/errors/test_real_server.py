@@ -27,7 +27,7 @@ def post(portal: Portal, body: bytes, **headers: str) -> httpx.Response:
 
 
 def test_a_chunked_body_without_length_or_type_is_stored(portal: Portal) -> None:
-    """Send a body as the Node SDK sends it, which Django's test client cannot do."""
+    """Send a chunked body as the Node SDK does. Django's test client cannot send one."""
     event_id = uuid.uuid4().hex
     body = gzip.compress(envelope(raised(event_id=event_id)))
     head = (

@@ -1,4 +1,4 @@
-"""Test that new events reopen resolved groups as regressions, and when they end the mute of a group."""
+"""Test how new events reopen resolved groups as regressions, and how they end the mutes of groups."""
 
 from datetime import timedelta
 

@@ -1,4 +1,4 @@
-"""Test creating, rotating and verifying backups, on the database that the suite runs with."""
+"""Test creating, rotating and verifying backups of the database on which the suite runs."""
 
 import gzip
 from datetime import timedelta

@@ -1,4 +1,4 @@
-"""Test the portal's own health checks against dependencies in each state."""
+"""Test the portal's own health checks with dependencies in each state."""
 
 from datetime import datetime, timedelta
 

@@ -1,4 +1,4 @@
-"""Test the served portal while a real PostgreSQL or Redis server is down."""
+"""Test the running portal while a real PostgreSQL or Redis server is down."""
 
 import time
 from collections.abc import Callable, Iterator

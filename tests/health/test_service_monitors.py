@@ -1,4 +1,4 @@
-"""Test monitors of databases and mail servers against real servers on loopback."""
+"""Test monitors of databases and mail servers with real servers on loopback."""
 
 import ipaddress
 import socket

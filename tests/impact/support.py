@@ -1,4 +1,4 @@
-"""Help the tests of impact: create orders through the services, and read the figures of a group or an alert."""
+"""Create orders through the services, and read the figures of a group or an alert, in the tests of impact."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta

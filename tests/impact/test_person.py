@@ -171,7 +171,7 @@ def test_an_order_of_several_customers_offers_them(now: datetime, browse: Client
     page = browse.post(reverse("impact:person"), {"customer": "1001", "by": "order"})
     nobody = browse.post(reverse("impact:person"), {"customer": "3003", "by": "order"})
 
-    # The customer 1001 is another person than the customer of order 1001.
+    # The search is for an order, so it must not find the customer whose id is 1001.
     assert page.context["customer"] == "buyer-1"
     assert "No person found" in nobody.content.decode()
 

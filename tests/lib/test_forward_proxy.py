@@ -1,4 +1,4 @@
-"""Test that the guarded proxy passes requests on as they arrive, and connects only to allowed addresses."""
+"""Test that the guarded proxy forwards data as it arrives, and connects only to allowed addresses."""
 
 import base64
 import socket

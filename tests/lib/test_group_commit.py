@@ -19,7 +19,7 @@ pytestmark = [
 
 
 class Maker:
-    """A writer that creates an app per number, rejects every third one, and stores its batches in `batches`."""
+    """A writer that creates an app for each number, rejects every third number, and adds its batches to `batches`."""
 
     def __init__(self) -> None:
         self.batches: list[list[int]] = []

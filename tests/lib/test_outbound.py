@@ -1,4 +1,4 @@
-"""Test outbound calls to loopback servers that are slow, faulty, unavailable, or in a private network."""
+"""Test outbound calls to loopback servers that are slow, faulty or unavailable, and to private addresses."""
 
 import base64
 import socket

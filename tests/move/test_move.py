@@ -97,7 +97,7 @@ def test_a_portal_is_moved_although_the_move_differs_once_and_is_killed_once(
     assert differences(before, after) == {}
     portal.restart()
     assert report(portal) == 200
-    assert reserve(portal) == 201  # The sequences are set.
+    assert reserve(portal) == 201  # The move has set the sequences, so new ids do not collide.
     assert not database.execute(f"SELECT to_regclass('{RECORDS}')").fetchall()[0][0]
 
 

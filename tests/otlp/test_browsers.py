@@ -1,4 +1,4 @@
-"""Test browser exporters on other origins: preflight requests, headers, and the origins that an app allows."""
+"""Test the preflight requests, headers and allowed origins of exporters in browsers, which are on other origins."""
 
 import json
 

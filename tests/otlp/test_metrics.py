@@ -1,4 +1,4 @@
-"""Test that gauges and sums of OpenTelemetry become signals."""
+"""Test that gauges and sums from OpenTelemetry become signals."""
 
 import time
 from datetime import timedelta

@@ -1,4 +1,4 @@
-"""Test spans: exceptions become errors, requests become measurements, and a trace connects them with the logs."""
+"""Test that exceptions in spans become errors, that requests become measurements, and that a trace connects both."""
 
 import json
 from collections.abc import Callable

@@ -47,7 +47,7 @@ def double(account_server: StripeDouble, settings: Settings) -> StripeDouble:
 
 @pytest.fixture
 def account(double: StripeDouble) -> StripeAccount:
-    """Return the empty account of the double."""
+    """Return the empty account of the Stripe double."""
     assert double.account is not None
     return double.account
 

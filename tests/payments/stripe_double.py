@@ -91,7 +91,7 @@ class StripeDouble:
                 body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
                 key = self.headers.get("Idempotency-Key", "")
                 reply = double.serve(self.command, self.path, body, key)
-                if reply is None:  # Without a reply, the connection is closed without a response.
+                if reply is None:  # A fault drops this response.
                     self.close_connection = True
                     return
                 status, headers, answer = reply

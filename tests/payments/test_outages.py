@@ -1,4 +1,4 @@
-"""Test that holds of events that opted in do not expire while buyers cannot pay."""
+"""Test that holds do not expire while buyers cannot pay, if their event extends holds during outages."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any

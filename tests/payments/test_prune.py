@@ -1,4 +1,4 @@
-"""Test that old events are deleted, except those that still need work."""
+"""Test that old events are deleted, except those that are not finished."""
 
 from datetime import UTC, datetime, timedelta
 

@@ -1,4 +1,4 @@
-"""Test that any sequence of requests, crashes, sweeps and webhooks charges once and loses no charge."""
+"""Test that a buyer is charged once, and no charge is lost, in any sequence of requests, crashes, sweeps and webhooks."""
 
 import json
 import uuid

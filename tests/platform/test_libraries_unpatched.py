@@ -32,7 +32,7 @@ FIRST_PARTY = (
 )
 # Code may set attributes of these objects, because their libraries allow it.
 ALLOWED = {"settings", "connection"}
-# These names are documented although they begin with an underscore.
+# Code may use these names, which begin with an underscore but are documented.
 DOCUMENTED = {"_meta", "_default_manager", "_state", "_replace", "_asdict", "_fields", "_exit"}
 # environs has no other way to treat an empty variable as unset.
 ALLOWED_READS = {"core/lib/env.py: super()._get_value"}

@@ -138,7 +138,7 @@ def test_the_targets_and_modules_of_the_documents_exist() -> None:
 
 @pytest.mark.slow
 def test_the_quick_commands_of_the_documents_run_as_printed(tmp_path: Path) -> None:
-    """Run the documented commands in a shell, after replacing the placeholders in them."""
+    """Run the documented commands in a shell, with values in place of their placeholders."""
     environment = {"DATA_DIR": str(tmp_path), "DJANGO_SETTINGS_MODULE": "opsportal.settings"}
     environment |= {"DATABASE_URL": "", "REDIS_URL": ""}
     printed = {

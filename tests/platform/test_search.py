@@ -1,4 +1,4 @@
-"""Test the search of the whole portal: a page, and the API behind the command palette."""
+"""Test the page that searches the whole portal, and the API that the command palette uses."""
 
 import html
 import uuid

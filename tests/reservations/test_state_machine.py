@@ -1,4 +1,4 @@
-"""Test that counters stay right and no payment is lost in any sequence of reservations, payments and crashes."""
+"""Test that counters are right and no payment is lost after any sequence of reservations, payments and crashes."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

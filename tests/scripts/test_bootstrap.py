@@ -1,4 +1,4 @@
-"""Test the parts of the installation that can be tested without installing anything."""
+"""Test the parts of the installation that can be tested without an installation."""
 
 import os
 import subprocess

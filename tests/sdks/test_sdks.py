@@ -168,7 +168,7 @@ def test_the_react_sdk_reports_a_failing_component(
 def test_a_page_visit_counts_as_user_activity(
     portal: Portal, page: Page, shop_site: FakeHTTP
 ) -> None:
-    """Test that each visit counts, for which the browser SDK sends a session."""
+    """Test that the session that the browser SDK sends with each visit counts as activity of its user."""
     portal.rows("DELETE FROM health_activeuser")
 
     visit(page, f"{shop_site.url}/browser_sdk.html?dsn={quote(portal.dsn)}")

@@ -50,7 +50,7 @@ def browser(user: User) -> Client:
 
 
 def arguments_of(name: str, names: tuple[str, ...], rows: Rows) -> dict[str, object]:
-    """Return the arguments of a view outside Django's admin, chosen by the name of the view or of the argument."""
+    """Return the arguments for a view, with ids from `rows`. The names of the view and of the argument decide which."""
     label = {
         "clients:api-key-rotate": "clients.ApiKey",
         "clients:api-key-revoke": "clients.ApiKey",

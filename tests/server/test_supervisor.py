@@ -174,7 +174,7 @@ def connections_of(pid: int) -> int:
 def impatient(
     portal_template: object, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Serving]:
-    """Run a portal whose web process can be made to hang, with short timeouts in its supervisor."""
+    """Run a portal whose web process tests can make hang, and whose supervisor has short timeouts."""
     portal = Portal(portal_template, tmp_path_factory.mktemp("hanging"))  # type: ignore[arg-type]
     manage = ["-m", "tests.server.hanging"]
     serving = Serving(portal, "--no-worker", "--threads", "4", manage=manage)

@@ -1,4 +1,4 @@
-"""Run a real SMTP server that keeps the e-mails it receives."""
+"""Run a real SMTP server that stores the e-mails that it receives."""
 
 import logging
 import threading

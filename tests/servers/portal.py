@@ -32,10 +32,10 @@ class Seeded:
 
 @dataclass(frozen=True)
 class Template:
-    """A migrated, seeded database and the collected static files, created once and copied for every portal."""
+    """A migrated, seeded database and the collected static files. They are created once and copied for every portal."""
 
     folder: Path
-    postgres_url: str  # For SQLite, the URL of the template database is "".
+    postgres_url: str  # This is "" if the template is a SQLite file.
     seeded: Seeded
 
 

@@ -59,7 +59,8 @@ def spawn(
 ) -> subprocess.Popen[bytes]:
     """Start a program in its own session and write its output to `log`.
 
-    With `user`, drop root's privileges first. `prefix` is a command that runs others, such as `ip netns exec name`.
+    If `user` is set, run the program as that user. `prefix` is a command that runs the program, such as
+    `ip netns exec name`.
     """
     launcher = [sys.executable, "-I", "-S", "-c", _LAUNCH, str(os.getpid()), str(int(death_signal))]
     with log.open("ab") as output:
@@ -122,7 +123,7 @@ def answers(port: int, host: str = "127.0.0.1") -> bool:
 
 
 def unprivileged_user() -> str:
-    """Return a user for servers that refuse to run as root, or "" if this process is not root."""
+    """Return the name of a user for servers that refuse to run as root, or "" if this process does not run as root."""
     if os.geteuid() != 0:
         return ""
     names = {entry.pw_name for entry in pwd.getpwall()}

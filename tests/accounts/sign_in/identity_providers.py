@@ -1,4 +1,4 @@
-"""Sign in through an identity provider like a browser."""
+"""Sign in through an identity provider as a browser does."""
 
 import html
 import re

@@ -1,4 +1,4 @@
-"""Sign in like a browser, and enroll devices for the second factor."""
+"""Sign in as a browser does, and enroll devices for the second factor."""
 
 import time
 
@@ -34,7 +34,7 @@ def shown_codes(page: str) -> list[str]:
 
 
 def sign_in(client: Client, password: str = PASSWORD, name: str = "anna", **extra: str) -> int:
-    ratelimit.memory.clear()  # The rate limit per address is tested elsewhere.
+    ratelimit.memory.clear()  # Other tests cover the rate limit per address.
     return client.post(LOGIN, {"username": name, "password": password}, **extra).status_code  # type: ignore[arg-type]
 
 

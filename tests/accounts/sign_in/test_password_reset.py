@@ -1,4 +1,4 @@
-"""Test that a forgotten password is replaced through a link that is e-mailed."""
+"""Test that users who forgot their password can set a new one through a link in an e-mail."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""Test that the right name and password sign staff in."""
+"""Test that staff can sign in only with the right name and password."""
 
 import pytest
 from django.contrib.auth.models import User

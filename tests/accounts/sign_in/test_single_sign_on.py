@@ -1,4 +1,4 @@
-"""Test who may sign in through an identity provider, as whom, and with which roles."""
+"""Test which people may sign in through an identity provider, and which account and roles they get."""
 
 import html
 import re

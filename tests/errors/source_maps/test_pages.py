@@ -1,4 +1,4 @@
-"""Test that the event page shows the original and the minified frames, and names missing source maps."""
+"""Test that the event page shows original and minified frames, and says which source maps are missing."""
 
 import pytest
 from django.test import Client

@@ -1,4 +1,4 @@
-"""Test that stored events are resolved with source maps: their frames show the original code."""
+"""Test that stored events are resolved with source maps, so that their frames show the original code."""
 
 import base64
 from unittest.mock import Mock

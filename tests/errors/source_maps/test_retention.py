@@ -1,4 +1,4 @@
-"""Test that the storage of source maps is limited by age, by use and per app."""
+"""Test that uploads are deleted if they were not used for long, or if an app exceeds its limit."""
 
 from datetime import timedelta
 
