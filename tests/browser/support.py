@@ -50,7 +50,7 @@ class Watch:
             self.faults.append(f"{response.status} {response.request.method} {response.url}")
 
     def _request(self, request: Request) -> None:
-        """Report a request to a host other than loopback, which `chromium.arguments` does not let the browser resolve."""
+        """Report a request to a host outside loopback, which `chromium.arguments` does not let the browser resolve."""
         parts = urlsplit(request.url)
         if parts.scheme not in ("data", "blob", "about") and parts.hostname not in LOOPBACK:
             self.faults.append(f"outside request: {request.url}")

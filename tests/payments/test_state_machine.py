@@ -1,4 +1,4 @@
-"""Test that a buyer is charged once, and no charge is lost, in any sequence of requests, crashes, sweeps and webhooks."""
+"""Test that any sequence of requests, crashes, sweeps and webhooks charges the buyer once and loses no charge."""
 
 import json
 import uuid
