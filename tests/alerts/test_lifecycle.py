@@ -215,7 +215,7 @@ def test_an_immediate_evaluation_without_changes_writes_nothing(
 ) -> None:
     gauge.evaluate(6, now=NOON)
 
-    # Two queries read the rule and its alerts. Two more set and release a savepoint, because the test runs in one.
+    # Two queries read the rule and its alerts. Two more are for the savepoint that a test in a transaction needs.
     with django_assert_num_queries(4):  # type: ignore[operator]
         gauge.evaluate(7, now=NOON + timedelta(seconds=1))
 

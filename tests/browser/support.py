@@ -80,7 +80,7 @@ def look(page: Page, name: str) -> Iterator[None]:
 
 
 def screenshots(page: Page, name: str, *, full_page: bool = True) -> list[Path]:
-    """Save a screenshot of each look in the folder $SCREENSHOTS, for example as `name-light.png`, if that is set."""
+    """If $SCREENSHOTS is set, save a screenshot of each look in that folder, for example as `name-light.png`."""
     folder = os.environ.get("SCREENSHOTS")
     if not folder:
         return []

@@ -58,7 +58,7 @@ def test_an_export_restores_everything_in_an_empty_portal(
     applied: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     nobody = EscalationStep.objects.filter(schedules=None, people=None, teams=None, channels=None)
-    nobody.delete()  # An import would refuse steps without a target.
+    nobody.delete()  # `config apply` would refuse a step without a target.
     exported = run("export")
     for resource in reversed(resources_in_order()):
         for row in resource.rows():

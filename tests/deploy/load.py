@@ -106,7 +106,7 @@ class Load:
                     waiting = [item for item in waiting if item[0] != key]
                     if answer is Answer.BUSY:
                         waiting.append((key, posted))
-                # With a pause of 0.2 s, a thread sends at most 300 requests per minute. An app may send 600.
+                # This pause allows 300 requests per minute, and the limit of an app is 600.
                 time.sleep(0.2)
 
     def _post(

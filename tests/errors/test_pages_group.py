@@ -338,7 +338,7 @@ def test_pages_need_a_limited_number_of_queries(
     for number in range(15):
         event = make_error(shop, group="g", user_key=f"u-{number}", order_ref=f"o-{number}")
 
-    # The first request applies changes to the orders that are waiting, so that the counted requests need not do so.
+    # The first request applies the waiting changes to orders, so that the counted requests need no queries for them.
     browse.get(group_url(event))
 
     with django_assert_max_num_queries(34):  # type: ignore[attr-defined]

@@ -174,7 +174,7 @@ def test_an_invalid_filter_is_named(browse: Client, shop: ClientApp) -> None:
 
     assert "Unknown severity" in page
     assert "is not a time" in page
-    # The page must list no errors, because a bulk action could change errors that the filter was to exclude.
+    # The page must list no errors, because a bulk action could change errors that the user meant to exclude.
     assert "still here" not in page
 
 
@@ -224,7 +224,7 @@ def test_the_number_of_queries_does_not_grow_with_the_list(
 ) -> None:
     for _ in range(30):
         make_error(shop)
-    # The first request applies changes to the orders that are waiting, so that the counted request need not do so.
+    # The first request applies the waiting changes to orders, so that the counted request needs no queries for them.
     titles(browse)
 
     with django_assert_max_num_queries(13):  # type: ignore[attr-defined]

@@ -157,7 +157,7 @@ def test_failed_check_is_repeated_before_the_status_changes(set_checks: SetCheck
     assert run_checks(now=timezone.now(), pause=0) == {"stripe": "healthy"}
     # The first failure does not change the status.
     assert run_checks(now=timezone.now(), pause=0) == {"stripe": "healthy"}
-    # The second failure in succession does.
+    # The second failure in succession changes the status.
     assert run_checks(now=timezone.now(), pause=0) == {"stripe": "unhealthy"}
     # The second success in succession ends the failure.
     assert run_checks(now=timezone.now(), pause=0) == {"stripe": "healthy"}

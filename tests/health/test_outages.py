@@ -93,7 +93,7 @@ def test_portal_survives_outages_of_redis_and_postgresql(
     slowest.append(poll_health(portal, has_status("database", "unhealthy", 503), 30))
     assert portal.client.get("/livez").status_code == 200
     assert portal.client.get("/readyz").json()["failing"] == ["database"]
-    for _ in range(3):  # Not each request may wait for the database.
+    for _ in range(3):  # Repeated requests must not each wait for the database.
         response = portal.client.get("/admin/system-health/", headers=portal.staff)
         assert (response.status_code, response.elapsed.total_seconds() < 6) == (503, True)
     page = portal.client.get("/status/")

@@ -85,7 +85,7 @@ def test_headers_body_and_method_are_sent(fake: FakeHTTP) -> None:
 
 
 def redirecting(fake: FakeHTTP, *steps: tuple[str, int, str]) -> str:
-    """Let the server redirect each path with a status to a target. Return the URL of the first path."""
+    """Let the server redirect each path to a target with the given status. Return the URL of the first path."""
     for path, status, target in steps:
         fake.answer(status, headers={"Location": target}, path=path, times=None)
     return fake.url + steps[0][0]

@@ -1,4 +1,4 @@
-"""Test the name, logo, colors and own domain of the status page."""
+"""Test the name, the logo, the colors and the domain of the status page."""
 
 from typing import Any
 

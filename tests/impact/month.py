@@ -112,7 +112,7 @@ class Month:
         length = timedelta(days=DAYS)
         for order in range(orders):
             begins = START + length * self.random.random()
-            if order % 20 == 0:  # Every twentieth order begins near the outage.
+            if order % 20 == 0:  # Every twentieth order begins during or just before the outage.
                 begins = OUTAGE[0] - HOLD + (OUTAGE[1] - OUTAGE[0]) * self.random.random()
             draw = self.random.random
             yield at(begins, "reserve", order)

@@ -88,7 +88,7 @@ def record_calls(
     counts: Sequence[int] = (),
     failed_from: int | None = None,
 ) -> None:
-    """Store calls for each of the minutes before `until`, with the mean durations and the numbers of calls given.
+    """Store calls for each minute before `until`, with mean durations from `durations_ms` and numbers from `counts`.
 
     All calls fail from the minute with the index `failed_from` on.
     """

@@ -1,4 +1,4 @@
-"""Test that every exact figure of a generated month equals the shop's own books, Stripe's and direct SQL at every step.
+"""Test that every exact figure of a simulated month equals the shop's books, Stripe's records and direct SQL.
 
 The suite runs a month with few orders. To run the full month on both databases:
 `MONTH_ORDERS=20000 .venv/bin/python -m tests.run -s -n 0 tests/impact/test_month.py`.

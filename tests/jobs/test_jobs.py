@@ -281,7 +281,7 @@ def test_only_one_of_many_workers_runs_a_due_job(add_job: AddJob) -> None:
 @pytest.mark.django_db
 def test_the_queue_state_contains_backlog_age_and_nodes() -> None:
     OrmQ.objects.create(key="opsportal", payload="", lock=NOON - timedelta(seconds=40))
-    # A worker is already running this task, so it must not count.
+    # A worker is already running this task, so it must not count as waiting.
     OrmQ.objects.create(key="opsportal", payload="", lock=NOON + timedelta(seconds=200))
     services.report_node(NOON - timedelta(seconds=70), has_ticked=True)
 

@@ -17,7 +17,7 @@ def commit_setting() -> str:
 
 @pytest.fixture(autouse=True)
 def durable(transactional_db: None) -> None:
-    """Let SQLite wait for the disk as in production, which the settings for tests turn off."""
+    """Let SQLite wait for the disk as in production, because the settings for tests disable that."""
     if connection.vendor == "sqlite":
         with connection.cursor() as cursor:
             cursor.execute("PRAGMA synchronous=FULL")

@@ -1,4 +1,4 @@
-"""Test that old events are deleted, except those that are not finished."""
+"""Test that old events are deleted, except those that must still be processed."""
 
 from datetime import UTC, datetime, timedelta
 

@@ -1,4 +1,4 @@
-"""Test that users who have a second factor sign in in two steps."""
+"""Test that sign-in takes two steps for users who have a second factor."""
 
 import pytest
 import time_machine

@@ -257,7 +257,7 @@ def test_gzip_comes_back_whole_from_however_many_members(
     members: list[bytes], padding: bytes
 ) -> None:
     packed = b"".join(map(gzip.compress, members))
-    padding = padding.removeprefix(b"\x1f")  # It must not begin a gzip member.
+    padding = padding.removeprefix(b"\x1f")  # The padding must not begin another member.
 
     assert body.decompress(packed + padding, "gzip") == b"".join(members)
 

@@ -36,7 +36,7 @@ def _vlq(number: int) -> str:
 
 Token = tuple[
     int, int, int, int, str
-]  # The column; the number of the source, its line and column, all from 0; and the name.
+]  # A segment's column, then the source's number, line and column (all count from 0), then a name.
 
 
 def source_map(tokens: list[Token], sources: dict[str, str]) -> bytes:
