@@ -138,7 +138,7 @@ def test_deleting_a_day_continues_where_it_stopped(monkeypatch: pytest.MonkeyPat
     connection.vendor != "postgresql", reason="part of the PostgreSQL run: SQLite has no partitions"
 )
 def test_a_long_backup_delays_dropping_a_day_but_does_not_block_ingestion() -> None:
-    """Test that pruning does not wait for an exclusive lock, because a request for a lock that waits blocks ingestion."""
+    """Test that pruning does not wait for an exclusive lock, because a waiting lock request blocks ingestion."""
     make_error(make_app(), **days_ago(35))
     backup = connection.copy()
     with backup.cursor() as cursor:

@@ -60,7 +60,7 @@ def test_a_portal_is_moved_although_the_move_differs_once_and_is_killed_once(
     fill(portal)
     url = postgres.url("moved")
 
-    # A row is changed in PostgreSQL during the move.
+    # If a row is changed in PostgreSQL during the move, the comparison at its end must fail.
     with blocked_at(database, "errors_eventpayload", portal, url) as move:
         database.execute("UPDATE auth_user SET first_name = 'Changed' WHERE username = 'owner'")
     output, code = finish(move, portal)

@@ -52,7 +52,7 @@ def stored(portal: Portal, title: str) -> dict[str, str]:
 
 
 def test_the_examples_are_those_that_the_tests_below_run() -> None:
-    """Test that there are no further examples. All have a test, except that of the PHP SDK, which requires Composer."""
+    """Test that there are no further examples. Each has a test, except the PHP SDK's, which requires Composer."""
     assert sorted(name for name, _ in BLOCKS) == ["js", "js", "php", "php", "python", "sh"]
 
 

@@ -234,7 +234,7 @@ def test_clients_that_send_nothing_do_not_keep_others_out(portal: Portal) -> Non
         answers = [portal.client.get("/livez", timeout=5).status_code for _ in range(20)]
         assert answers == [200] * 20
         still_open = [connection for connection in slow if is_open(connection)]
-        assert len(still_open) > 200  # These still waited when the others were answered.
+        assert len(still_open) > 200  # The slow clients were still waiting at that time.
     finally:
         for connection in slow:
             connection.close()

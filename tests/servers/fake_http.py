@@ -81,7 +81,7 @@ class FakeHTTP:
         method: str = "",
         times: int | None = 1,
     ) -> None:
-        """Add an answer to the script. A request gets the first answer that matches it, each up to `times` times."""
+        """Add an answer to the script. A request gets the first matching answer, which is used up to `times` times."""
         all_headers = dict(headers or {})
         if json is not None:
             body = json_module.dumps(json)

@@ -29,7 +29,7 @@ FAULTS: dict[str, str] = {
     "inquiry": "",
     "unknown here": Mismatch.Kind.MISSING,
 }
-# Each fault explains these types of alerts about its order. All other alerts about orders are false.
+# Each fault explains these types of alerts about its order. All other alerts about orders are false alarms.
 ALERTS: dict[str, set[str]] = {
     "paid late, sold out": {"money-without-seat"},
     "paid twice": {"money-without-seat"},
