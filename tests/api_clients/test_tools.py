@@ -10,7 +10,10 @@ from tests.servers.portal import Portal
 
 # In the suite, the fuzzer calls only these operations. Calling the whole API takes minutes; `docs/api.md` has the
 # command for it.
-PATHS = "^/api/v1/((payments|reservations|waiting-list|availability)/|webhooks/stripe/$)"
+PATHS = {
+    "shop": "^/api/v1/((payments|reservations|waiting-list|availability)/|webhooks/stripe/$)",
+    "errors": "^/api/v1/(errors|error-[a-z]+|events|releases|deploys)/",
+}
 CHECKS = (
     "not_a_server_error",
     "status_code_conformance",

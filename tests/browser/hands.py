@@ -22,7 +22,7 @@ class Effort:
     # Both people must type these letters, for example in a password.
     letters: int = 0
     steps: int = 0
-    changes: int = 0  # A hand changes between mouse and keyboard this often.
+    changes: int = 0  # A hand moves between the mouse and the keyboard this often.
 
     @property
     def seconds(self) -> float:
@@ -55,9 +55,14 @@ class Mouse:
         self.press(target)
 
     def fill(self, target: Locator, text: str) -> None:
-        """Replace the text of a field."""
-        self.effort.clicks += 1
-        target.click(click_count=3)  # A triple click selects the current text.
+        """Replace the text of a field. A field that has the focus and whose text is selected needs no click."""
+        expect(target).to_be_visible()
+        has_focus_at_first = target.get_attribute("autofocus") is not None
+        if has_focus_at_first and self.page.evaluate("document.activeElement === document.body"):
+            expect(target).to_be_focused()
+        if not target.evaluate(IS_READY):
+            self.effort.clicks += 1
+            target.click(click_count=3)  # A triple click selects the current text.
         self._type(text)
 
     def save(self, button: str = "Save") -> None:
@@ -105,8 +110,7 @@ class Keyboard:
             self._key("Space")
             return
         group = self.page.locator(f"input[type=radio][name={target.get_attribute('name')}]")
-        # Tab moves the focus to a group of radio buttons, and arrow keys move it within the group.
-        self._reach(group.first)
+        self._reach(group.first)  # Tab enters a group of radio buttons, and arrows move within it.
         while not target.is_checked():
             self._key("ArrowDown")
 
