@@ -20,6 +20,7 @@ def seed(**signal: object) -> None:
 
     latest = Path(__file__).with_name("migrations") / "max_migration.txt"
     applied = MigrationRecorder(connection).applied_migrations()
-    # After a migration back to an older state, the tables may not exist or may lack columns.
+    # Create rows only if all migrations are applied. After a migration back to an older state, the tables may not exist
+    # or may lack columns.
     if ("alerts", latest.read_text().strip()) in applied:
         sync_defaults()

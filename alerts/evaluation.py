@@ -42,7 +42,7 @@ class Stage(StrEnum):
 class Action(Enum):
     NOTHING = "nothing"
     PEND = "pend"  # Record a first breach, which is not enough to open an alert.
-    DISCARD = "discard"  # Delete a pending problem that is no longer breached.
+    DISCARD = "discard"  # Delete a pending problem whose rule is no longer breached.
     OPEN = "open"
     REOPEN = "reopen"
     RECORD = "record"  # Store the verdict and leave the alert unchanged.

@@ -9,7 +9,7 @@
 | digest_sources | `@digest_source("errors")` | `(since, until) -> Iterable[DigestItem]` |
 | report_sections | `@report_section("payments", title="Payments")` | `(since, until) -> list[Fact]` |
 
-How to add one: docs/howto/.
+docs/howto/ describes how to add an alert rule and other hooks.
 """
 
 from collections.abc import Callable, Iterable, Mapping

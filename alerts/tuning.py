@@ -141,7 +141,7 @@ def suggest(
 
 
 def with_threshold(limits: Limits, threshold: float) -> Limits:
-    """Return the limits with another threshold. A configured clear threshold keeps its proportion."""
+    """Return the limits with another threshold. A configured clear threshold keeps its ratio to the threshold."""
     clear = limits.clear_threshold
     if clear is not None:
         clear = threshold * clear / limits.threshold if limits.threshold else None

@@ -9,7 +9,7 @@
 | interval_sections | `@interval_section("errors.groups")` | `(since, until) -> IntervalSection or None` |
 | metrics | `@metric_source("payments.totals")` | `() -> Iterable[Metric]` |
 
-How to add one: docs/howto/.
+docs/howto/ describes how to add a health check, a widget and other hooks.
 """
 
 from collections.abc import Callable, Iterable

@@ -38,7 +38,8 @@ WEIGHTS = {
     CauseKind.TRAFFIC: 0.4,
     CauseKind.ERROR: 0.25,
 }
-# A cause may be noticed after its effect: a deploy is reported when it has finished, an outage after two failed checks.
+# A cause may be noticed up to this long after its effect. For example, a deploy is reported when it has finished, and
+# an outage is reported after two failed checks.
 NOTICED_AFTER = {
     CauseKind.DEPLOY: timedelta(minutes=10),
     CauseKind.RELEASE: timedelta(minutes=2),

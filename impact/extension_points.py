@@ -8,7 +8,7 @@
 | erasers | `@eraser("payments")` | `(person, limit, now) -> int` |
 | person_records | `@person_records("payments", label="Payments")` | `(person) -> Iterator[PersonRecord]` |
 
-How to add one: docs/howto/.
+docs/howto/ describes how to add an eraser, a source of possible causes and other hooks.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence

@@ -17,7 +17,7 @@ class Change(models.Model):
     """A range of a source's rows that were added or changed, and that the orders do not reflect yet.
 
     Triggers write this row when a payment or reservation changes. The error store writes it for each batch of events.
-    Both write it in the transaction of the change.
+    The row is written in the transaction that makes the change.
     """
 
     source = models.CharField(max_length=30)

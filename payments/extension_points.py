@@ -5,7 +5,7 @@
 | paid_items | `@paid_items("reservations")` | `(Payment) -> Iterable[PaidItem]` |
 | payables | `@payable_source("reservations")` | `(reference, now) -> Payable or None` |
 
-How to add one: docs/howto/.
+docs/howto/ describes how to add a source of payables.
 """
 
 import uuid

@@ -23,7 +23,7 @@ CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS, MAX_RETRIES = 1.0, 8.0, 1
 PAGE_SIZE = 100
 
 T = TypeVar("T")
-# At level INFO, the library logs every request.
+# At level INFO, stripe-python would log every request.
 logging.getLogger("stripe").setLevel(logging.WARNING)
 
 
@@ -88,7 +88,10 @@ def is_livemode() -> bool:
 
 
 def require_ready() -> None:
-    """Raise NotConfigured, or NoResponse while the circuit breaker is open. This function does not call Stripe."""
+    """Raise NotConfigured if no secret key is set, and NoResponse while the circuit breaker is open.
+
+    This function does not call Stripe.
+    """
     if not is_configured():
         raise NotConfigured("payments are not configured")
     state = _breaker().state()
@@ -282,7 +285,8 @@ def _call() -> Iterator[None]:
         failure = _translate(error)
         # The circuit breaker counts a timeout or a 5xx as a failure, but not a declined card or a rate limit.
         failed = isinstance(failure, NoResponse) and error.http_status != 429
-        raise failure from None  # The error of stripe-python contains the request with its headers.
+        # stripe-python's error is not chained, because it contains the request with its headers.
+        raise failure from None
     finally:
         if failed is not None:
             (breaker.record_failure if failed else breaker.record_success)(probe=probe)
@@ -304,7 +308,7 @@ def _translate(error: stripe.StripeError) -> StripeFailure:
         case stripe.IdempotencyError():
             return IdempotencyConflict(text)
         case stripe.AuthenticationError() | stripe.PermissionError():
-            # Stripe's text contains part of the key.
+            # Stripe's text is not shown, because it contains a part of the secret key.
             return AuthenticationFailed("Stripe rejects the secret key for this request")
         case stripe.RateLimitError():
             return NoResponse("Stripe's rate limit is reached", retry_after=_retry_after(error))

@@ -172,7 +172,7 @@ class ChannelAdmin(PortalAdmin):
 
     @admin.display(description="alert types")
     def routed_types(self, channel: Channel) -> str:
-        """Return the names of the alert types, for users who may not change the channel and so see no form field."""
+        """Return the names of the routed alert types, for users who may only view the channel and see no form."""
         return ", ".join(channel.alert_types.order_by("name").values_list("name", flat=True))
 
     @admin.display(description="")
@@ -205,7 +205,7 @@ class ChannelAdmin(PortalAdmin):
         ]
 
     def test_new(self, request: HttpRequest) -> HttpResponse:
-        """Send a test with the values in the form of a channel that is not saved yet."""
+        """Send a test with the values in the form of a new channel, which is not saved yet."""
         if not self.has_add_permission(request) or request.GET.get("kind") not in TRANSPORTS:
             return HttpResponse(status=403)
         return self._test(request, None)
@@ -251,7 +251,11 @@ class ChannelAdmin(PortalAdmin):
         test: ChannelTest | None,
         problems: list[str],
     ) -> HttpResponse:
-        """Show the result of a test request: for htmx as a part of the page, otherwise on the page of the channel."""
+        """Show the result of a test request.
+
+        htmx and the form of a new channel get a part of the page. Other requests are redirected to the page of the
+        channel.
+        """
         if "HX-Request" in request.headers or channel is None:
             return self._render_test(request, test, problems)
         for problem in problems:

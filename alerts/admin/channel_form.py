@@ -14,7 +14,8 @@ from alerts.models import AlertType, Channel
 from core.lib import outbound
 from core.lib.forms import Checkboxes
 
-# These kinds interrupt people. A new channel of such a kind gets only critical types, unless staff choose others.
+# These kinds interrupt people. A new channel of such a kind gets only critical types, unless staff
+# choose other types.
 INTERRUPTING_KINDS = ("sms", "voice", "pagerduty")
 
 
@@ -105,7 +106,7 @@ class ChannelForm(forms.ModelForm[Channel]):
         return cleaned
 
     def _check_address(self, name: str, value: str) -> None:
-        """Refuse an address that a delivery would refuse, unless the operator's settings contain it."""
+        """Refuse an address that a delivery would refuse, unless the operator's settings contain the address."""
         field = next(field for field in TRANSPORTS[self.kind].fields if field.name == name)
         is_trusted = bool(field.setting) and value == getattr(settings, field.setting, "")
         if not field.is_url or not value or is_trusted:

@@ -10,7 +10,7 @@ from core.lib.forms import SpanField
 
 
 class NotificationRuleInline(PortalInline):
-    """The rules by which an escalation step notifies a person, whom it names directly or through a schedule or team."""
+    """The rules by which a person is notified, whether an escalation step names the person, a schedule or a team."""
 
     model = NotificationRule
     extra = 1

@@ -159,7 +159,7 @@ class AlertRuleAdmin(PortalAdmin):
     def has_delete_permission(self, request: HttpRequest, obj: AlertRule | None = None) -> bool:
         """Return True only for rules that staff created.
 
-        The next start would create a deleted rule from code again, so staff disable such a rule instead.
+        At its next start, the portal would create a deleted rule from code again, so staff disable such a rule instead.
         """
         return super().has_delete_permission(request, obj) and (obj is None or obj.is_custom)
 

@@ -2,8 +2,9 @@
 
 The wiki lists the services and their URLs: https://github.com/caronc/apprise/wiki
 
-apprise runs in a separate process, which can connect only to a guarded proxy in this process. Its plugins make their
-requests themselves. Without the proxy, redirects or changed DNS records could lead them to private addresses.
+apprise runs in a separate process, which can connect only to a guarded proxy in this process. The plugins of apprise
+make their requests themselves. Without the proxy, redirects or changed DNS records could lead these requests to private
+addresses.
 """
 
 import json

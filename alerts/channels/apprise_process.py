@@ -20,7 +20,10 @@ FORBIDDEN_EVENTS = frozenset(
 
 
 def restrict_connections(port: int) -> None:
-    """Allow this process to connect to one port on loopback only, and to start no program."""
+    """Prevent this process from starting programs, and from connecting to anything but `port` on loopback.
+
+    An attempt raises PermissionError.
+    """
 
     def check(event: str, arguments: tuple[Any, ...]) -> None:
         if event in ("socket.connect", "socket.sendto") and arguments[1] != ("127.0.0.1", port):
@@ -81,7 +84,7 @@ def send(given: Mapping[str, Any], proxy_port: int) -> dict[str, Any]:
             notify_type=apprise.NotifyType(given["type"]),
             body_format=apprise.NotifyFormat.TEXT,
         )
-    except Exception as error:  # A plugin may raise any exception.
+    except Exception as error:  # Any exception of a plugin means that the message was not sent.
         problems.append(f"{type(error).__name__}: {error}")
         is_sent = False
     return {

@@ -20,9 +20,9 @@ RETRYABLE_STATUSES = frozenset({408, 425, 429})
 
 @cache
 def get_client(service: str) -> outbound.Client:
-    """Return the client of a service, without a circuit breaker.
+    """Return the HTTP client for a service.
 
-    The circuit breaker of a channel is in the database.
+    The client has no circuit breaker, because the circuit breaker of each channel is in the database.
     """
     return outbound.Client(
         service,

@@ -15,7 +15,10 @@ from core.lib.first_steps import first_step
     order=20,
 )
 def has_working_channel() -> bool:
-    """Return True if an enabled channel has delivered a message, or if a test with the name of one was delivered."""
+    """Return True if an alert or a test was delivered through an enabled channel.
+
+    A test belongs to the channel that has the same name and kind.
+    """
     tested = ChannelTest.objects.filter(
         state=ChannelTest.State.DELIVERED, kind=OuterRef("kind"), name=OuterRef("name")
     )

@@ -5,7 +5,7 @@ CHANGED = (("errors.rate", 20, 100), ("delivery.sms_failure_rate", 0, 20))
 
 
 def update_unchanged_rules(apps, schema_editor):
-    """Set the new default in rules that staff left at the former one."""
+    """Set `min_samples` to its new default in the rules that still have the former default."""
     rules = apps.get_model("alerts", "AlertRule").objects
     for name, before, after in CHANGED:
         rules.filter(name=name, min_samples=before).update(min_samples=after)

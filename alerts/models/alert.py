@@ -51,7 +51,7 @@ class SystemAlertQuerySet(models.QuerySet["SystemAlert"]):
         return self.exclude(state=AlertState.PENDING)
 
     def unresolved(self) -> "SystemAlertQuerySet":
-        """Return unresolved alerts. At most one exists per key."""
+        """Return the unresolved alerts. At most one unresolved alert exists per key."""
         return self.filter(state__in=UNRESOLVED_STATES)
 
     def unread(self) -> "SystemAlertQuerySet":

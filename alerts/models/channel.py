@@ -108,8 +108,8 @@ class Channel(QuietHours):
 class ChannelTest(models.Model):
     """A test message that a staff member requested.
 
-    The test of a channel uses the saved settings or the settings in the form. The test of an alert type or of a person
-    has one row for each channel through which their alerts are sent.
+    The test of a channel uses the saved settings or the settings in the form. The test of an alert type or a person has
+    one row for each channel through which alerts of this type or to this person are sent.
     """
 
     class State(models.TextChoices):
@@ -123,13 +123,13 @@ class ChannelTest(models.Model):
     )
     name = models.CharField(max_length=100)
     kind = models.CharField(max_length=20)
-    # This contains only settings that differ from the saved ones. The settings are deleted after the test, because they
-    # may contain secrets.
+    # This contains only the settings in the form that differ from the saved settings. They are deleted after the test,
+    # because they may contain secrets.
     config = SealedJSONField(default=dict, blank=True)
     uses_environment = models.BooleanField(default=False)
     recipients = models.JSONField(default=list)
-    # This names the type or person whose button requested the test, such as "person-3". The value is "" for a test of
-    # a channel.
+    # For a test of an alert type or a person, this identifies the alert type or the person, such as "person-3". For a
+    # test of a channel, this is "".
     subject = models.CharField(max_length=40, blank=True, default="", db_default="")
     title = models.CharField(max_length=200, blank=True, default="", db_default="")
     text = models.TextField(blank=True, default="", db_default="")

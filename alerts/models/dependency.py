@@ -7,7 +7,11 @@ from django.db.models import Q
 
 
 class Dependency(models.Model):
-    """A dependency. Alerts that match `matchers` are held back while a known alert that matches `cause` is active."""
+    """A dependency between alerts.
+
+    The notifications of alerts that match `matchers` are held back while an alert that matches `cause` is active.
+    `alerts.queries.dependencies` defines which alerts count as a cause.
+    """
 
     comment = models.CharField(max_length=300)
     matchers = models.JSONField(default=dict, blank=True)

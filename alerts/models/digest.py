@@ -7,9 +7,10 @@ from django.db import models
 
 class DigestRunQuerySet(models.QuerySet["DigestRun"]):
     def claim(self, name: str, *, first: datetime, until: datetime) -> datetime | None:
-        """Claim the period up to `until` and return its start, or None if it is already covered.
+        """Claim the period up to `until` and return its start, or None if the period is already covered.
 
-        Call this in the transaction that writes the digest, so that a crash leaves the period unclaimed.
+        This method must be called in the transaction that writes the digest, so that a crash leaves the period
+        unclaimed.
         """
         run, _ = self.get_or_create(name=name, defaults={"covered_until": first})
         claimed = self.filter(pk=run.pk, covered_until=run.covered_until, covered_until__lt=until)

@@ -142,7 +142,8 @@ class AlertRule(models.Model):
     )
     is_enabled = models.BooleanField(default=True)
 
-    # This selects the recorded metric that a rule of staff reads. The value is empty for a rule from code.
+    # `reader` and `selector` select the recorded metric that a rule reads if staff created the rule. Both fields are
+    # empty for a rule from code.
     reader = models.CharField(max_length=100, blank=True)
     selector = models.CharField(
         max_length=200, blank=True, help_text="The name of the metric, as it is recorded."

@@ -13,9 +13,9 @@ ALERT = "alert"
 
 
 def describe_alert(alert: SystemAlert, *, now: datetime) -> Description:
-    """Return the problems whose orders the alert affects, and the time of the alert.
+    """Return the problems whose orders the alert affects, and the period of the alert.
 
-    The time begins before the opening, by the length of the rule's window.
+    The period begins one window of the rule before the alert opened, because the problem began within this window.
     """
     window = alert.rule.window if alert.rule else timedelta(0)
     since, until = alert.opened_at - window, alert.resolved_at or now

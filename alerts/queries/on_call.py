@@ -35,7 +35,7 @@ class NamedShift:
 
 
 def on_call_now(schedules: Iterable[Schedule], *, now: datetime) -> list[OnCall]:
-    """Return the person on call in each schedule. Load the schedules with `with_people()`."""
+    """Return the person on call in each schedule. The caller loads the schedules with `with_people()`."""
     found = []
     for schedule in schedules:
         (first, *_) = list_shifts(schedule, now, now + plan.LOOK_AHEAD)

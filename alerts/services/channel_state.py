@@ -20,8 +20,8 @@ from alerts.services.routes import announce_soon
 
 INITIAL_BACKOFF = timedelta(seconds=10)
 MAX_BACKOFF = timedelta(minutes=5)
-# A message with more failed attempts may itself be the reason for the failures. It therefore does not go first when its
-# channel recovers.
+# A message with more failed attempts than this may itself be the reason for the failures of its channel. When the
+# channel recovers, the message is therefore sent later than the other messages.
 SUSPICIOUS_ATTEMPT_COUNT = 6
 
 
@@ -65,7 +65,7 @@ def record_failure(
             _report_through_another_channel(channel, text, now=now)
         return
     if failure.is_permanent:
-        if is_probe:  # A probe that is refused still shows that the channel responds.
+        if is_probe:  # The provider refused the message, but responded, so the channel works.
             row.update(retry_at=None, failure_count=0)
         return
     count = channel.failure_count + 1

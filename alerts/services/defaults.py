@@ -55,7 +55,7 @@ def sync_channels() -> None:
 
 @transaction.atomic
 def add_default_channel(channel: Channel) -> None:
-    """Save a new channel, and route the types and escalation steps to it whose defaults name its kind."""
+    """Save a new channel. Route to it the alert types and escalation steps whose defaults name the channel."""
     channel.save()
     for alert_type in AlertType.objects.prefetch_related("steps"):
         default = _find_defaults(alert_type.slug, Severity(alert_type.severity))

@@ -233,7 +233,7 @@ def _provider_key(notification: Notification) -> str:
 
 
 def _record_success(claimed: Claimed, receipt: Receipt, *, now: datetime) -> DeliveryOutcome:
-    # The update does not check the lease: the message was sent, even if another node has taken over.
+    # The update does not check the lease, because the message was sent even if another node has taken over.
     Notification.objects.filter(pk=claimed.notification.pk).exclude(
         state=NotificationState.SENT
     ).update(

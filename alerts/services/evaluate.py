@@ -292,7 +292,10 @@ def _record_evaluation(
     *,
     now: datetime,
 ) -> None:
-    """Store the state of the rule, and its readings for charts and previews. Call this once a minute."""
+    """Store the state of the rule, and its readings for charts and previews.
+
+    The caller runs this function at most once a minute for each rule.
+    """
     values = [value for reading in readings_by_key.values() if (value := reading.value) is not None]
     worst = (min if row.below else max)(values, default=None)
     had_failed = bool(row.last_error)

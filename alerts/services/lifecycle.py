@@ -151,7 +151,7 @@ def reopen(alert: SystemAlert, problem: Problem, *, now: datetime) -> bool:
 def add_occurrences(occurrences: Sequence[tuple[SystemAlert, Problem]], *, now: datetime) -> None:
     """Count one more occurrence of each problem of a rule, with few statements.
 
-    State and version do not change, so this does not conflict with a concurrent change of the alert.
+    The state and the version of an alert stay the same, so the update does not conflict with a concurrent change.
     """
     alerts = SystemAlert.objects.unresolved()
     # The sorted order prevents deadlocks between workers.
@@ -241,7 +241,7 @@ def record_verdict(
 
 
 def discard_pending(alert: SystemAlert) -> bool:
-    """Delete a pending alert that is no longer breached."""
+    """Delete a pending alert whose rule is no longer breached."""
     deleted, _ = SystemAlert.objects.filter(
         pk=alert.pk, state=AlertState.PENDING, version=alert.version
     ).delete()

@@ -1,6 +1,6 @@
 """Send, hold back or supersede notifications about an alert, and select their channels.
 
-Call these functions in the transaction that changed the alert, because they rely on the lock of its row.
+These functions must be called in the transaction that changed the alert, because they rely on the lock of its row.
 """
 
 from collections.abc import Iterable
@@ -44,7 +44,7 @@ def announce(alert: SystemAlert, *, now: datetime) -> int:
     hold = find_hold_reason(alert, kind, now)
     if not hold and not channels:
         if alert_type.has_immediate_step():
-            return 0  # The immediate escalation step notifies people.
+            return 0  # The immediate escalation step sends the first message instead.
         hold = NO_CHANNEL
     if hold:
         if not alert.events.filter(kind=AlertEvent.Kind.HELD_BACK, text=hold).exists():
@@ -170,14 +170,15 @@ def notify_acknowledged(alert: SystemAlert, *, now: datetime) -> int:
 def notify_resolved(alert: SystemAlert, *, now: datetime) -> int:
     """Notify all recipients of the alert that it is resolved, and return the number of messages.
 
-    Messages about the alert that still wait are superseded. The delivery checks if an earlier message was sent.
+    Messages about the alert that still wait are superseded. If no earlier message about the alert was sent, the
+    delivery changes the text of the resolution or drops the resolution (see `delivery._load_message`).
     """
     channel_names: list[str] = []
     number = alert.notice_count + 1
     _supersede_unsent_pages(alert)
     firing = (
         alert.notifications.filter(kind__in=FIRING_KINDS, created_at__gte=alert.opened_at)
-        # The storm message already states how many of its alerts are still active.
+        # Grouped messages need no resolution, because the storm message states how many of its alerts are active.
         .exclude(state=NotificationState.GROUPED)
         .exclude(kind=Kind.PAGED, attempt_count=0)
         .select_related("channel")

@@ -68,8 +68,8 @@ def page(
 ) -> int:
     """Enqueue the messages of each person's rules, and return the number of people who can be notified.
 
-    Call this in the transaction that changed the alert. A rule is skipped while its previous message about the alert
-    is still waiting.
+    This function must be called in the transaction that changed the alert. A rule is skipped while its previous message
+    about the alert is still waiting.
     """
     number = alert.notice_count + 1
     texts = []

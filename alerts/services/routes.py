@@ -37,5 +37,5 @@ def change_routes(*, added: Iterable[Route], removed: Iterable[Route]) -> list[A
 
 
 def announce_soon() -> None:
-    """Announce the alerts that no channel could deliver, without waiting for the next run of the scheduled task."""
+    """Announce the alerts for which no channel existed, without waiting for the next run of the scheduled task."""
     queue.enqueue("alerts.tasks.follow_up")

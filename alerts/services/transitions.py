@@ -11,7 +11,7 @@ from alerts.models import AlertEvent, SystemAlert
 
 
 def transition(alert: SystemAlert, **fields: object) -> bool:
-    """Update the alert, which locks its row until the commit. Return False if it was changed since it was read."""
+    """Update the alert and lock its row until the commit. Return False if the alert was changed since it was read."""
     updated = SystemAlert.objects.filter(
         pk=alert.pk, state=alert.state, version=alert.version
     ).update(version=F("version") + 1, **fields)

@@ -104,7 +104,7 @@ def _restore(
             with transaction.atomic():
                 done = transition(alert, **previous)
         except IntegrityError:
-            return False  # The problem has a newer alert with the same key.
+            return False  # A newer alert has the same key, so this alert stays resolved.
         if done:
             if state == AlertState.RESOLVED and alert.is_active:
                 _announce_again(alert, now)

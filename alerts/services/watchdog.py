@@ -1,4 +1,7 @@
-"""Send the heartbeat to an external watchdog, but only while rules are evaluated and messages are delivered."""
+"""Call an external watchdog regularly while the portal evaluates rules and delivers messages.
+
+If the calls stop, the watchdog alerts people.
+"""
 
 from datetime import datetime, timedelta
 
@@ -15,10 +18,7 @@ client = outbound.Client("watchdog", timeout=10)
 
 
 def ping(*, now: datetime) -> str:
-    """Call settings.WATCHDOG_URL unless evaluation or delivery has stopped.
-
-    The watchdog alerts people if the calls stop.
-    """
+    """Call settings.WATCHDOG_URL unless evaluation or delivery has stopped, and return the result as text."""
     if not settings.WATCHDOG_URL:
         return "off"
     stall = find_stall(now)
@@ -32,7 +32,7 @@ def ping(*, now: datetime) -> str:
 
 
 def find_stall(now: datetime) -> str:
-    """Return the reason that evaluation or delivery has stopped, or "" if both make progress."""
+    """Return a text that says whether evaluation or delivery has stopped, or "" if neither has stopped."""
     last = AlertRule.objects.enabled().aggregate(last=Max("last_evaluated_at"))["last"]
     if AlertRule.objects.enabled().exists() and (last is None or now - last > MAX_EVALUATION_AGE):
         return "no rule was evaluated recently"

@@ -83,7 +83,7 @@ def new_rule_preview(request: HttpRequest) -> HttpResponse:
         try:
             trial = previews.try_rule(rule, now=timezone.now())
         except Exception:
-            # The reader belongs to another app. If it fails, the form must still work.
+            # The reader belongs to another app. If the reader fails, the form must still work.
             log.exception("preview failed", extra={"reader": rule.reader})
             context["problem"] = "This metric cannot be measured. See the log."
         else:

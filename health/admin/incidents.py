@@ -49,7 +49,7 @@ class UpdateForm(forms.ModelForm[IncidentUpdate]):
 
 
 class ComponentChoices:
-    """Provide form fields for choosing components, which also work with thousands of components."""
+    """Provide form fields for choosing components. The fields remain usable if there are thousands of components."""
 
     def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         if db_field.related_model is Component:

@@ -99,7 +99,10 @@ def _send(
     cookies: httpx.Cookies,
     ends_at: float,
 ) -> httpx.Response:
-    """Send a request, and follow redirects if `follow_redirects` is set. Raises ProbeFailed after MAX_REDIRECTS."""
+    """Send a request, and follow redirects if `follow_redirects` is set.
+
+    Raises ProbeFailed if there are more than MAX_REDIRECTS redirects.
+    """
     try:
         sent = _Request(
             request.method,
@@ -136,7 +139,7 @@ def _exchange(sent: _Request, cookies: httpx.Cookies, ends_at: float) -> httpx.R
         attempts=1,
         max_bytes=MAX_BODY_BYTES,
         truncate=True,
-        breaker=False,  # A circuit breaker would hide failures and recoveries.
+        breaker=False,  # A circuit breaker would hide failures and recoveries from the probe.
     )
     headers = dict(sent.headers)
     if cookies and not any(name.lower() == "cookie" for name in headers):

@@ -59,7 +59,7 @@ def variables_in(texts: Iterable[str]) -> set[str]:
 
 
 def fill_in(text: str, variables: Mapping[str, str]) -> str:
-    """Replace each `{{name}}` with the value of the variable. Raises UnknownVariable."""
+    """Replace each `{{name}}` with the value of the variable. Raises UnknownVariable if a variable has no value."""
 
     def value_of(match: re.Match[str]) -> str:
         try:

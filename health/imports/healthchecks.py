@@ -36,7 +36,7 @@ _UUID = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}")
 
 
 def read_file(path: Path) -> Imported:
-    """Return the content of an exported file. Raises UnreadableFile."""
+    """Return the content of an exported file. Raises UnreadableFile if the file is not a response of this API."""
     try:
         export = json.loads(path.read_text())
     except (OSError, ValueError) as error:

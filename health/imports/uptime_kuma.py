@@ -46,7 +46,7 @@ CHANNELS: dict[str, tuple[str, dict[str, str]]] = {
 
 
 def read_file(path: Path, *, now: datetime) -> Imported:
-    """Return the content of a database or backup. Raises UnreadableFile."""
+    """Return the content of a database or backup. Raises UnreadableFile if the file is neither."""
     try:
         with path.open("rb") as file:
             start = file.read(16)

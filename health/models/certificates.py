@@ -13,7 +13,10 @@ class CertificateQuerySet(models.QuerySet["Certificate"]):
 
 
 class Certificate(Component):
-    """The certificate of an address. Its status is degraded shortly before it expires, and down afterwards.
+    """The certificate of an address.
+
+    Its status is degraded shortly before the certificate expires, and down afterwards.
+
 
     `health.services.certificates` creates a row for each address of an enabled https monitor, and deletes the row when
     no enabled monitor uses the address any more.

@@ -12,7 +12,10 @@ INCIDENT = "incident"
 
 
 def describe_incident(incident: Incident, *, now: datetime, url: str) -> Description:
-    """Return the incident with its problems, including the problems of alerts about its component in this time."""
+    """Return the description of the incident.
+
+    Its problems are the incident itself and the alerts about its component that were active during the incident.
+    """
     until = incident.resolved_at or now
     problems = [Problem(INCIDENT, incident.pk)]
     if incident.component is not None:

@@ -49,7 +49,7 @@ class DayBar(msgspec.Struct):
 class PublicComponent(msgspec.Struct):
     title: str
     status: str  # The value is one of verdict.Status, or "maintenance".
-    uptime_percent: float | None  # This is None until there are results of a whole day.
+    uptime_percent: float | None  # This is None until results for a whole day exist.
     days: list[DayBar]
     # None means that the component has been measured for more than 90 days.
     measured_since: datetime | None = None

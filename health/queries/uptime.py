@@ -186,7 +186,7 @@ class UptimeLine:
 
     @property
     def lifetime_percent(self) -> float | None:
-        """Return the uptime in the longest window or, if this is shorter, since the first result.
+        """Return the uptime in the longest window, or since the first result if this result is within the window.
 
         Return None during the first day.
         """

@@ -22,7 +22,9 @@ MAX_THREADS = 64
 
 
 def check_certificates(*, now: datetime) -> int:
-    """Read the certificates that are due, and record a result for every certificate. Return the number of those read.
+    """Read the certificates that are due, and record a result for every certificate.
+
+    Return the number of certificates that were read.
 
     A certificate that expires soon is read each time, so that its renewal is noticed immediately. If a host does not
     respond, its last known expiry time counts, and the monitor of the host reports the failure.

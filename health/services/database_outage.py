@@ -186,7 +186,7 @@ def _end(now: datetime) -> None:
     except msgspec.MsgspecError:
         log.warning("the file about the database outage is unreadable")
     except Exception:
-        # The database has become unavailable again, so the next run repeats the attempt.
+        # The database has become unavailable again. Keep the file, so that the next run records the outage.
         claimed.rename(outage_path())
         raise
     claimed.unlink()

@@ -50,7 +50,9 @@ def record_check_in(
 
     `duration` is in seconds. `monitor_config` has Sentry's format. Without it, a new heartbeat has no schedule, so its
     runs can fail but cannot be missed. Invalid settings are ignored and described in the field `config_problem` of the
-    heartbeat. Raises TooManyHeartbeats, or ValueError for an unknown status.
+    heartbeat.
+
+    Raises TooManyHeartbeats if the app already has MAX_PER_APP heartbeats, and ValueError for an unknown status.
     """
     slug = slugify(slug)[:50] or "job"
     heartbeat = Heartbeat.objects.filter(app=app, slug=slug, environment=environment[:64]).first()
@@ -132,7 +134,7 @@ def _find_run(heartbeat: Heartbeat, check_in_id: uuid.UUID | None) -> CheckIn | 
 
 
 def sweep_heartbeats(*, now: datetime) -> int:
-    """Record missed check-ins, and runs that exceed their maximum duration. Return the number of both."""
+    """Record missed check-ins, and runs that exceed their maximum duration. Return their total number."""
     enabled = Heartbeat.objects.enabled()
     missed = [
         heartbeat
@@ -185,7 +187,8 @@ def _record_timeout(heartbeat: Heartbeat, now: datetime) -> None:
 def create_daily_heartbeat(app: ClientApp, slug: str) -> Heartbeat:
     """Return the app's heartbeat with this slug.
 
-    If it does not exist, create it with a daily schedule and a margin of an hour. Raises TooManyHeartbeats.
+    If it does not exist, create it with a daily schedule and a margin of an hour. Raises TooManyHeartbeats if the
+    app already has MAX_PER_APP heartbeats.
     """
     schedule = {"interval_minutes": DAY_MINUTES, "margin_minutes": HOUR_MINUTES}
     return _new_heartbeat(app, slug[:50], "", schedule)

@@ -28,7 +28,9 @@ _OWN_NETWORK_KEY = f"health:{OWN_NETWORK}"
 def update_alert_and_incident(
     component: Component, *, status_before: Status, now: datetime
 ) -> None:
-    """Report a failing component, or resolve the alert of a component that recovered. Call this inside a transaction.
+    """Report a failing component, or resolve the alert of a component that recovered.
+
+    This function must be called inside a transaction.
 
     Each failing result reports the problem, not only the first result after a status change. Therefore, a failure that
     began during maintenance opens its alert as soon as the maintenance window has ended.

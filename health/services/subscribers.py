@@ -43,7 +43,7 @@ class CannotDecrypt(Exception):
 
 
 def decrypt_address(subscriber: Subscriber) -> str:
-    """Return the address of a subscriber. Raises CannotDecrypt."""
+    """Return the address of a subscriber. Raises CannotDecrypt if no key decrypts it."""
     try:
         return _cipher().decrypt(subscriber.sealed_address.encode()).decode()
     except InvalidToken as error:

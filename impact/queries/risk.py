@@ -61,10 +61,10 @@ def _sums(kind: str, now: datetime, problems: Collection[int] | None) -> list[tu
 
 
 def order_by_risk(at_risk: Mapping[int, Amounts]) -> list[int]:
-    """Return the problems with the most money first.
+    """Return the problems, with the most money at risk first.
 
-    Currencies are not converted. The amounts in the currency with the most problems at risk are compared first, then
-    those in the next currencies.
+    Currencies are not converted. First, the amounts in the currency that occurs in the most problems are compared. If
+    these amounts are equal, the amounts in the next most frequent currency are compared, and so on.
     """
     problem_counts: dict[str, int] = {}
     for amounts in at_risk.values():

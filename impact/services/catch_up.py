@@ -23,8 +23,8 @@ log = logging.getLogger(__name__)
 # A batch holds SQLite's write lock, so it is short, and the task pauses as long as the batch took.
 BATCH_SIZE = 100  # A batch applies at most this many changes.
 PAGE_SIZE = 200  # One page of a problem source has at most this many rows.
-# A reader applies the few most recent changes. During a flood of errors, there are more changes, which a reader leaves
-# to the continuous task, because the process that receives the errors needs the CPU time and the write lock.
+# A reader applies the few most recent changes. During a flood of errors, many changes are waiting. A reader leaves
+# these to the continuous task, because the process that receives the errors needs the CPU time and the write lock.
 READ_SECONDS = 0.05
 MAX_READ_CHANGES = 20
 TASK_SECONDS = 20.0
@@ -35,7 +35,8 @@ def catch_up(*, seconds: float | None = None, is_paused: bool = False) -> bool:
     """Apply committed changes for at most `seconds`, and return True if no change is left.
 
     A reader passes no `seconds`. The call then takes at most READ_SECONDS, and applies nothing if more than
-    MAX_READ_CHANGES changes are waiting. With `is_paused`, half of the time is left to other writers.
+    MAX_READ_CHANGES changes are waiting. With `is_paused`, the function pauses after each batch for as long as the
+    batch took, but at most MAX_PAUSE_SECONDS, so that other writers can work.
 
     Outside a transaction, a database error is only logged, and the figures do not include the newest changes until a
     later call succeeds.
@@ -51,7 +52,7 @@ def catch_up(*, seconds: float | None = None, is_paused: bool = False) -> bool:
             if time.monotonic() >= ends_at:
                 return False
             started = time.monotonic()
-            # If a power failure undoes a batch, its changes are restored as well.
+            # Durability may be relaxed, because a power failure that undoes a batch also restores the applied changes.
             with relaxed_durability(), transaction.atomic():
                 _apply_batch()
             if is_paused:

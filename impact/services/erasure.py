@@ -76,12 +76,12 @@ def _finish(erasure: Erasure, now: datetime) -> None:
                 detail=erasure.summary,
                 now=now,
             )
-    catch_up(seconds=CATCH_UP_SECONDS)  # This computes the orders again without the person.
+    catch_up(seconds=CATCH_UP_SECONDS)  # Compute the affected orders again, now without the person.
 
 
 def _person(erasure: Erasure) -> Person:
     references = json.loads(erasure.customers or "{}")
-    if isinstance(references, list):  # Earlier versions stored only the customers.
+    if isinstance(references, list):  # Earlier versions stored a list of customers.
         references = {"customers": references}
     person = person_of(references.get("customers", ()), references.get("addresses", ()))
     return replace(person, users=person.users.union(references.get("users", ())))

@@ -117,7 +117,7 @@ def _remove_replaced(grouped: dict[str, list[Attempt]], orders: dict[str, Order]
                 replaced.setdefault(order_id, set()).add(key)
     current = {order.pk for order in orders.values()}
     for order_id, keys in replaced.items():
-        if order_id in current:  # The order still exists, with fewer attempts.
+        if order_id in current:  # The order keeps some attempts, so it is not deleted.
             continue
         touches = list(Touch.objects.filter(order=order_id))
         for key in keys:

@@ -69,7 +69,7 @@ class ReconciliationRunQuerySet(models.QuerySet["ReconciliationRun"]):
         )
 
     def claim(self, pk: int, *, now: datetime, until: datetime) -> bool:
-        """Take the run's lease and return True if it was free."""
+        """Lease the run until `until`. Return False if the run is finished or another worker has leased it."""
         unfinished = self.filter(pk=pk, finished_at=None)
         free = unfinished.filter(Q(locked_until=None) | Q(locked_until__lte=now))
         return bool(free.update(locked_until=until))
@@ -82,7 +82,7 @@ class ReconciliationRun(models.Model):
     """
 
     class Stage(models.TextChoices):
-        """The kinds of objects that are compared, in this order."""
+        """The kinds of objects that a run compares, in the order in which it compares them."""
 
         EVENTS = "events"
         INTENTS = "intents"

@@ -38,9 +38,9 @@ class WebhookEventQuerySet(models.QuerySet["WebhookEvent"]):
         )
 
     def claim(self, pk: int, *, owner: str, now: datetime, until: datetime) -> bool:
-        """Take the event's lease and return True if it was free.
+        """Lease the event until `until`. Return False if the event is not due or another worker has leased it.
 
-        The attempt is counted before it runs, so that an event which crashes its worker is counted as well.
+        The attempt is counted before it begins, so that an attempt that crashes its worker is counted as well.
         """
         return bool(
             self.due(now)

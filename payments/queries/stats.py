@@ -12,12 +12,13 @@ from core.lib.app_access import limit
 from payments.models import Mismatch, Payment, PaymentStatus, ReconciliationRun, WebhookEvent
 
 FULL_LOOKBACK = timedelta(days=30)  # A full comparison covers this period.
-COMPARED_WITHIN = timedelta(hours=1)  # A comparison starts every 15 minutes.
+# A comparison starts every 15 minutes, so if the last one is older than this, comparisons have stopped.
+COMPARED_WITHIN = timedelta(hours=1)
 
 
 @dataclass(frozen=True)
 class Totals:
-    """The number of some payments or requests, and the sum of their amounts in each currency."""
+    """The number of payments or requests in a group, and the sum of their amounts in each currency."""
 
     count: int
     amounts: dict[str, int]
@@ -39,11 +40,11 @@ class Books:
 
 @dataclass(frozen=True)
 class Attempts:
-    """The requests to create a payment, by outcome."""
+    """The requests to create a payment, counted by outcome."""
 
     by_status: dict[str, int]
-    books: list[Books]  # There is one entry for each currency with money.
-    prevented: Totals  # These repeated requests were not charged again.
+    books: list[Books]  # There is one entry for each currency in which payments succeeded.
+    prevented: Totals  # These are repeated requests, for which buyers were not charged again.
 
     @property
     def count(self) -> int:
@@ -65,7 +66,7 @@ class WebhookStats:
 
 
 def count_attempts(since: datetime | None = None) -> Attempts:
-    """Count the payments created since `since`, or all payments if it is None."""
+    """Count the payments created since `since`, or all payments if `since` is None."""
     payments = limit(Payment.objects.all())
     if since is not None:
         payments = payments.filter(created_at__gte=since)

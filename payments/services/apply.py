@@ -67,7 +67,7 @@ def apply_intent(
     payment.amount_received = max(payment.amount_received, intent.amount_received)
     asked = payment.formatted_amount
     if payment.status == PaymentStatus.SUCCEEDED:
-        payment.currency = intent.currency  # Received money is added up by this currency.
+        payment.currency = intent.currency  # Figures add up the received money by currency.
     payment.save(
         update_fields=[
             *("intent_id", "status", "status_at", "amount_received", "currency", "debit_failed_at")

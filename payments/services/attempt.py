@@ -15,7 +15,10 @@ STRIPE_KEY_ALERT = "stripe-key"
 
 
 def request_intent(payment: Payment, *, now: datetime) -> Intent:
-    """Create the payment's intent, or find the intent of an earlier attempt. Raises the errors of stripe_api."""
+    """Create the payment's intent, or find the intent of an earlier attempt.
+
+    Raises a stripe_api.StripeFailure if the call to Stripe fails.
+    """
     try:
         return _create_intent(payment)
     except stripe_api.NoResponse as failure:

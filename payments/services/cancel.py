@@ -8,7 +8,8 @@ from payments.services.apply import apply_intent
 def cancel(*, payment: Payment, now: datetime) -> Payment:
     """Cancel the payment's intent at Stripe and return the payment. A second call changes nothing.
 
-    Raises the errors of stripe_api: InvalidRequest if the payment can no longer be cancelled.
+    Raises stripe_api.InvalidRequest if the payment has no intent or can no longer be cancelled, and another
+    stripe_api.StripeFailure if the call to Stripe fails.
     """
     if not payment.intent_id:
         raise stripe_api.InvalidRequest("the payment has no intent yet")

@@ -144,7 +144,8 @@ def create_payment(
     if existing is not None:
         return _answer_repeat(existing, new_payment, now)
     admit()
-    # The check follows the look-up, because a repeat gets its response even if the reservation is paid by now.
+    # This check comes after the look-up, because a repeated request gets the stored response even if the reservation is
+    # paid by now.
     require_payable(
         reservation_id=new_payment.reservation_id,
         amount=new_payment.amount,
@@ -183,7 +184,7 @@ def create_payment(
         with transaction.atomic():
             payment.save(force_insert=True)
     except IntegrityError:
-        # A concurrent request with this key has inserted its row first.
+        # A concurrent request with this key has inserted its row first, so this request counts as a repetition.
         existing = _find_by_key(app, key)
         if existing is None:
             raise
@@ -215,7 +216,7 @@ def _answer_repeat(payment: Payment, new_payment: NewPayment, now: datetime) -> 
         with relaxed_durability():
             Payment.objects.filter(pk=payment.pk).update(conflict_count=F("conflict_count") + 1)
         raise InProgress
-    payment = Payment.objects.get(pk=payment.pk)  # _find_by_key() loaded only a few fields.
+    payment = Payment.objects.get(pk=payment.pk)  # Load the fields that _find_by_key() left out.
     add_timeline_entry(
         payment, "taken over", f"attempt {payment.tries}, by a repeated request", now=now
     )

@@ -13,7 +13,7 @@ RECENT = timedelta(minutes=5)
 
 
 def check_provider(*, now: datetime) -> ProviderOutage | None:
-    """Call Stripe, record the start or the end of an outage, and return the current outage, or None without one."""
+    """Call Stripe and record the start or end of an outage. Return the current outage, or None if there is none."""
     reason = _find_failure(now)
     with transaction.atomic():
         outage = ProviderOutage.objects.open().select_for_update().order_by("pk").first()

@@ -21,7 +21,7 @@ BASES = (
 # A forecast uses past values at intervals of FINE within the last FINE_FOR, and at intervals of COARSE before that.
 FINE, COARSE = timedelta(minutes=2), timedelta(hours=1)
 FINE_FOR = timedelta(hours=6)
-# From one sold ticket to fewer than this number, there is too little data for a forecast.
+# If at least one ticket but fewer tickets than this were sold, there is too little data for a forecast.
 MIN_SOLD = 5
 
 
@@ -114,11 +114,11 @@ class Stock:
 
 
 def list_stock(types: TicketTypeQuerySet, *, now: datetime) -> list[Stock]:
-    """Return the stock of each type, ordered by event."""
+    """Return a Stock for each ticket type, sorted by event."""
     ordered = list(types.select_related("event").order_by("event", "pk"))
     if not ordered:
         return []
-    # Query by id and do not evaluate `types` again, because a type may have been taken off sale in the meantime.
+    # Query by id instead of evaluating `types` again, because a type may have been taken off sale in the meantime.
     shown = TicketType.objects.filter(pk__in=[one.pk for one in ordered])
     left = shown.available(now)
     on_sale = set(shown.on_sale(now).values_list("pk", flat=True))

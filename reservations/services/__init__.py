@@ -1,7 +1,7 @@
 """Change reservations.
 
-All functions lock rows in the same order, so no deadlock is possible: reservations first, then ticket types, each by
-ascending id. The lock on a hot ticket type is therefore taken last and held for the shortest time.
+All functions lock rows in the same order, so no deadlock is possible. They lock reservations first, and then ticket
+types, each by ascending id. A ticket type that many buyers want is therefore locked last and for the shortest time.
 """
 
 from reservations.services.accept import accept_amount

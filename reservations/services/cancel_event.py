@@ -90,7 +90,7 @@ def _continue(cancellation: Cancellation, now: datetime, deadline: float) -> int
         _process(cancellation, item, now)
         done += item.outcome not in (Outcome.PENDING, Outcome.REQUESTED)
         if item.outcome == Outcome.REQUESTED:
-            break  # Stripe does not respond, so the next round continues here.
+            break  # Stripe does not respond, so the next run continues with this item.
     if not cancellation.items.unfinished().exists():
         unfinished_row = Cancellation.objects.filter(pk=cancellation.pk, finished_at=None)
         unfinished_row.update(finished_at=now)

@@ -43,7 +43,8 @@ def complete_paid(*, payment: Payment, now: datetime) -> None:
         with transaction.atomic():
             _complete_paid(payment, now)
     except OperationalError:
-        raise  # The database was locked or unavailable. The webhook event is processed again later.
+        # The database was locked or unavailable, so the webhook event is processed again later.
+        raise
     except Exception as error:
         # A bug here must not roll back the payment's success.
         log.exception("completing a paid reservation failed", extra={"payment": str(payment.uuid)})
@@ -132,7 +133,7 @@ def _keep_for_the_rest(
 def _locked(reservation_id: str) -> Reservation | None:
     try:
         return Reservation.objects.select_for_update().filter(uuid=reservation_id).first()
-    except ValidationError:  # The app sent a value that is not a UUID.
+    except ValidationError:  # The app sent a value that cannot be the id of a reservation.
         return None
 
 

@@ -22,7 +22,7 @@ def follow_processing(*, payment: Payment, now: datetime) -> None:
     try:
         found = Reservation.objects.select_for_update().filter(uuid=payment.reservation_id)
         reservation = found.first()
-    except ValidationError:  # The app sent a value that is not a UUID.
+    except ValidationError:  # The app sent a value that cannot be the id of a reservation.
         return
     if reservation is None:
         return

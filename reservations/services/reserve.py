@@ -163,7 +163,8 @@ def _reserve_step_by_step(draft: Reservation, wanted: Wanted) -> Reserved:
                 raise
             # Enough tickets are left if expired holds are released, so release them for this buyer.
             reclaim(ticket_type_ids=[type_.pk for type_ in types], now=now)
-    # In every round, concurrent buyers took the released tickets, but tickets may still be left for another attempt.
+    # In every round, concurrent buyers took the released tickets. Raise Busy and not SoldOut, because tickets may
+    # still be left for another attempt.
     raise Busy
 
 
@@ -246,7 +247,7 @@ def _hold(
             ]
             Line.objects.bulk_create(lines)
     except IntegrityError:
-        # A concurrent request with this key has inserted its reservation first.
+        # A concurrent request with this key has inserted its reservation first, so this request is a repetition.
         repeat = _find_repeat(draft, wanted)
         if repeat is None:
             raise
@@ -255,7 +256,7 @@ def _hold(
 
 
 def enforce_limit(type_: TicketType, customer: str, quantity: int, now: datetime) -> None:
-    """Raise LimitReached or CustomerMissing.
+    """Raise LimitReached if the customer would exceed the type's limit, or CustomerMissing if `customer` is empty.
 
     The caller has locked the ticket type's row, so that concurrent requests of one customer are counted in sequence.
     """

@@ -1,8 +1,8 @@
 """Reserve one ticket type on PostgreSQL in one statement.
 
-The statement takes a single round trip and locks the ticket type's row for the shortest time. On 2 cores, with one hot
-ticket type and four processes, it makes 809-984 reservations per second. An insert followed by a conditional update
-makes 207-606, and select_for_update makes 179-239 (python -m bench.reserve).
+The statement takes a single round trip and locks the ticket type's row for the shortest time. `python -m bench.reserve`
+measures four processes that reserve tickets of one type on 2 cores. With this statement, they make 809-984 reservations
+per second. With an insert followed by a conditional update, they make 207-606, and with select_for_update, 179-239.
 """
 
 from contextlib import nullcontext

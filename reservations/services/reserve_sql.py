@@ -1,4 +1,7 @@
-"""Build the SQL that the statements for PostgreSQL and SQLite share: available ticket types, and inserted rows."""
+"""Build the parts of SQL that the statements for PostgreSQL and SQLite share.
+
+These parts select the available ticket types, and insert reservations and their lines.
+"""
 
 from collections.abc import Sequence
 
@@ -7,7 +10,7 @@ from django.db.models.expressions import RawSQL
 
 from reservations.models.catalog import TicketTypeQuerySet
 
-# These are all columns of a new reservation that are not null. The database generates `id`.
+# These are all columns of a new reservation that are not null, except `id`, which the database generates.
 RESERVATION_COLUMNS = (
     "uuid",
     "app_id",
@@ -31,10 +34,10 @@ def placeholder(text: str) -> RawSQL:
 
 
 def select_offers(types: TicketTypeQuerySet) -> str:
-    """Return SQL for the types that any customer may buy: id, free tickets, price, currency, hold_minutes.
+    """Return SQL that selects the id, free tickets, price, currency and hold_minutes of the types that anyone may buy.
 
     Ticket types with a limit per customer, or with customers on their waiting list, are left out. `types` must contain
-    placeholders only, no values.
+    placeholders instead of values.
     """
     offers = (
         types.filter(per_customer_limit=None, has_waiting_buyers=False)
@@ -48,9 +51,10 @@ def select_offers(types: TicketTypeQuerySet) -> str:
 
 
 def insert_reservations(values: Sequence[str], *, source: str, returning: str) -> str:
-    """Return SQL that inserts one row of `values` per row of `source`, in the order of RESERVATION_COLUMNS.
+    """Return SQL that inserts a reservation for each row of `source`.
 
-    Rows whose idempotency key already exists are left out.
+    `values` are SQL expressions for RESERVATION_COLUMNS, in the same order. `returning` lists the returned columns. No
+    reservation is inserted for an idempotency key that already exists.
     """
     return f"""
 INSERT INTO reservations_reservation ({", ".join(RESERVATION_COLUMNS)})
@@ -60,7 +64,10 @@ RETURNING {returning}"""  # noqa: S608  all parts are constants of ours
 
 
 def insert_lines(values: Sequence[str], *, source: str, returning: str) -> str:
-    """Return SQL that inserts one row of `values` per row of `source`, in the order of LINE_COLUMNS."""
+    """Return SQL that inserts a line of a reservation for each row of `source`.
+
+    `values` are SQL expressions for LINE_COLUMNS, in the same order. `returning` lists the returned columns.
+    """
     return f"""
 INSERT INTO reservations_line ({", ".join(LINE_COLUMNS)})
 SELECT {", ".join(values)} FROM {source}

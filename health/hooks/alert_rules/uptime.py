@@ -19,7 +19,8 @@ from health.verdict import Status
 HOUR = timedelta(hours=1)
 
 
-# With one result per minute, even a single failure would exceed the burn rate.
+# With fewer failures than this, the rules do not alert. A component has one result per minute, so even a single failure
+# would otherwise exceed the burn rate.
 MIN_FAILURES = 3
 
 

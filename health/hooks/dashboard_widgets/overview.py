@@ -28,7 +28,7 @@ _NOTABLE_CHANGE = 0.2  # A smaller change is shown in a neutral color.
 
 @dataclass(frozen=True)
 class Comparison:
-    """The change from the same hour of last week in words, with a tone that shows if it is an improvement."""
+    """The change from the same hour of last week in words, with a tone that shows whether it is an improvement."""
 
     text: str
     before: str

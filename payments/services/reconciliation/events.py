@@ -34,7 +34,8 @@ def compare_events(run: ReconciliationRun, now: datetime) -> str:
 def fetch_missing_event(*, event_id: str, now: datetime) -> WebhookEvent:
     """Fetch one event from Stripe, store the event, and process it.
 
-    Raises the errors of stripe_api, and NotAnEvent if Stripe returns anything other than an event.
+    Raises a stripe_api.StripeFailure if the call to Stripe fails, and NotAnEvent if Stripe returns anything other than
+    an event.
     """
     received = record_event(
         stripe_api.retrieve_event(event_id),

@@ -16,7 +16,7 @@ def recheck_mismatches(run: ReconciliationRun, now: datetime) -> str:
     """Resolve the open mismatches that were corrected at Stripe. The bookmark is a mismatch's primary key."""
     open_ = (
         Mismatch.objects.open()
-        .exclude(kind=Kind.REFUND_FAILED)  # The next refund of the payment resolves it.
+        .exclude(kind=Kind.REFUND_FAILED)  # The payment's next refund resolves it.
         .filter(pk__gt=int(run.bookmark or 0))
         .select_related("payment")
     )

@@ -35,7 +35,7 @@ MISSING_WEBHOOKS_ALERT = "webhooks-missing"
 def reconcile(*, now: datetime, is_full: bool = False) -> ReconciliationRun:
     """Start a comparison or continue an unfinished comparison for up to 35 seconds, and return its row.
 
-    Raises the errors of stripe_api. After an error, the next call continues at the bookmark.
+    Raises a stripe_api.StripeFailure if a call to Stripe fails. The next call then continues at the bookmark.
     """
     unfinished = ReconciliationRun.objects.unfinished(now - RESUME_WITHIN).filter(is_full=is_full)
     run = unfinished.first() or _start_run(now, is_full)
@@ -64,7 +64,7 @@ def _start_run(now: datetime, is_full: bool) -> ReconciliationRun:
 
 def _continue_run(run: ReconciliationRun, now: datetime) -> None:
     if not ReconciliationRun.objects.claim(run.pk, now=now, until=now + LEASE):
-        return  # Another worker continues this run.
+        return  # Another worker is working on this run.
     run.refresh_from_db()
     deadline = time.monotonic() + MAX_SLICE_SECONDS
     try:

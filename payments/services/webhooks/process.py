@@ -59,7 +59,7 @@ def process_event(*, event_pk: int, now: datetime) -> bool:
     if not WebhookEvent.objects.all().claim(event_pk, owner=owner, now=now, until=now + LEASE):
         return False
     event = WebhookEvent.objects.get(pk=event_pk)
-    if event.tries > MAX_TRIES:  # Workers crashed while processing the event.
+    if event.tries > MAX_TRIES:  # The earlier attempts crashed their workers.
         _mark_dead(event, "too many attempts", now)
         return False
     try:
