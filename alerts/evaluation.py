@@ -46,7 +46,7 @@ class Action(Enum):
     OPEN = "open"
     REOPEN = "reopen"
     RECORD = "record"  # Store the verdict and leave the alert unchanged.
-    UPDATE = "update"  # Count one more occurrence of the alert.
+    UPDATE = "update"  # Count one more occurrence of the problem.
     RAISE = "raise"  # Count one more occurrence, and raise the severity.
     RESOLVE = "resolve"
 
@@ -133,7 +133,7 @@ def judge(value: float | None, samples: int | None, limits: Limits) -> Verdict:
 def append_verdict(
     previous: PreviousState | None, verdict: Verdict, limits: Limits, now: datetime
 ) -> str:
-    """Return the recent verdicts with the new one. It replaces the previous verdict if both are in the same slot."""
+    """Return the recent verdicts and `verdict`, which replaces the previous verdict if both are in the same slot."""
     recent = previous.recent if previous else ""
     if previous and previous.evaluated_at and abs(now - previous.evaluated_at) < EVALUATION_SLOT:
         recent = recent[:-1]

@@ -53,16 +53,17 @@ HALF_AT = timedelta(minutes=20)  # At this distance from the problem, a change's
 
 # This factor applies if the change concerns the subject of the problem, such as its rule or its monitor.
 IS_SUBJECT = 4.0
-IS_NAMED = 2.5  # The text of the problem names the changed object.
-# ANY_APP applies if the app of the change or of the problem is unknown.
+IS_NAMED = 2.5  # This factor applies if the text of the problem names the changed object.
+# SAME_APP or OTHER_APP applies if the apps of the change and of the problem are known. Otherwise, ANY_APP applies.
 SAME_APP, OTHER_APP, ANY_APP = 1.5, 0.15, 0.8
 # Every new error is first seen in the running release, so the same release is weak evidence. A different release is
 # stronger evidence.
 SAME_RELEASE, OTHER_RELEASE = 1.2, 0.4
 SAME_ENVIRONMENT, OTHER_ENVIRONMENT = 1.3, 0.2
-AFTERWARDS = 0.5  # The change was noticed after the problem, so it is less likely to be the cause.
+# This factor applies if the change was noticed after the problem, which makes the change a less likely cause.
+AFTERWARDS = 0.5
 AT_ONCE = timedelta(seconds=30)
-IS_OVER = 0.3  # The outage had ended before the problem began.
+IS_OVER = 0.3  # This factor applies if the outage had ended before the problem began.
 MIN_SCORE = 0.05
 MIN_NAME_LENGTH = 4  # Shorter names are ignored, because they occur in texts by chance.
 

@@ -16,8 +16,8 @@ from impact.states import Stage
 class Change(models.Model):
     """A range of a source's rows that were added or changed, and that the orders do not reflect yet.
 
-    Triggers write this row when a payment or reservation changes. The error store writes it for each batch of events.
-    The row is written in the transaction that makes the change.
+    Triggers write such a row when a payment or reservation changes. The error store writes one for each batch of
+    events. The row is written in the transaction that makes the change.
     """
 
     source = models.CharField(max_length=30)

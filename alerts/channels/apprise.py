@@ -103,9 +103,10 @@ def build_body(message: Message) -> str:
 
 
 def _run(given: Mapping[str, Any], proxy: ForwardProxy) -> dict[str, Any]:
-    """Run the program once and return its answer.
+    """Run apprise_process.py once and return its answer.
 
-    Raises DeliveryFailed. The error does not contain the program's output, because the output may contain the URL.
+    Raises DeliveryFailed if the program fails or exceeds the timeout. The exception does not contain the output of
+    the program, because the output may contain the URL.
     """
     environment = {name: os.environ[name] for name in _KEPT_VARIABLES if name in os.environ}
     environment |= {"HOME": "/nonexistent", "NETRC": os.devnull, "PYTHONDONTWRITEBYTECODE": "1"}

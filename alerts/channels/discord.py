@@ -11,8 +11,8 @@ from alerts.channels.slack import COLORS, RESOLVED_COLOR, format_headline
 def build_embed(message: Message) -> dict[str, object]:
     """Build the embed within the limits of Discord.
 
-    The limits are 256 characters for the title, 4,096 for the description, and 6,000 in total. There may be 25 fields,
-    with 256 characters for each name and 1,024 for each value.
+    The limits are 256 characters for the title, 4,096 for the description, and 6,000 in total. An embed has at
+    most 25 fields, with 256 characters for each name and 1,024 for each value.
     """
     color = RESOLVED_COLOR if message.is_resolved else COLORS.get(message.severity, COLORS["info"])
     body: dict[str, object] = {

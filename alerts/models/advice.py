@@ -18,7 +18,7 @@ class RuleAdvice(models.Model):
     alert_count = models.PositiveIntegerField()
     acknowledged_count = models.PositiveIntegerField()
     message_count = models.PositiveIntegerField()
-    # The suggestion is based on the readings since this time, at most 30 days.
+    # The suggestion is based on the readings since this time, which is at most 30 days ago.
     readings_since = models.DateTimeField(null=True)
     threshold = models.FloatField()
     fired_count = models.PositiveIntegerField()

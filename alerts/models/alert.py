@@ -47,7 +47,7 @@ class SystemAlertQuerySet(models.QuerySet["SystemAlert"]):
         return self.filter(state__in=ACTIVE_STATES)
 
     def visible(self) -> "SystemAlertQuerySet":
-        """Return all alerts except pending ones, which have not had enough breaches yet."""
+        """Return all alerts except pending alerts, whose rules have not been breached often enough yet."""
         return self.exclude(state=AlertState.PENDING)
 
     def unresolved(self) -> "SystemAlertQuerySet":

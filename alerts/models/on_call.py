@@ -238,7 +238,7 @@ class ScheduleOverride(models.Model):
 
 
 class NotificationRule(models.Model):
-    """A rule by which a person is notified: the channel, and the delay after an escalation named the person."""
+    """A rule by which a person is notified: the channel, and the delay after an escalation step names the person."""
 
     person = models.ForeignKey(Person, models.CASCADE, related_name="notification_rules")
     reference = ReferenceField(source="channel")

@@ -20,7 +20,10 @@ class Recurrence(models.TextChoices):
 
 class SilenceQuerySet(models.QuerySet["Silence"]):
     def current_or_recurring(self, now: datetime) -> "SilenceQuerySet":
-        """Return the silences that may be active at `now`. The caller checks recurring ones with `active_until()`."""
+        """Return the silences that may be active at `now`.
+
+        The caller must check recurring silences with `active_until()`.
+        """
         return self.filter(starts_at__lte=now).filter(
             Q(recurrence=Recurrence.ONCE, ends_at__gt=now)
             | (~Q(recurrence=Recurrence.ONCE) & (Q(until=None) | Q(until__gt=now)))

@@ -10,7 +10,8 @@ from alerts.channels import list_missing_fields
 from alerts.models import AlertType, Channel, ChannelTest, Person
 from core.lib import formats
 
-# A running worker sends a test within a second.
+# A running worker sends a test within a second. If a test waits longer than this, the page asks whether a worker is
+# running.
 TEST_PATIENCE_PERIOD = timedelta(seconds=15)
 
 

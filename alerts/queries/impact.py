@@ -41,9 +41,9 @@ def alert_impact(
     is_estimated: bool = True,
     is_caught_up: bool = False,
 ) -> Summary:
-    """Return the cost of the alert: exact figures from its references, and an estimate for the time of the alert.
+    """Return the cost of the alert: exact figures from its references, and an estimate for the period of the alert.
 
-    `others` are alerts with the same cause. Their orders are included, each order counts once, and the time begins
+    `others` are alerts with the same cause. Their orders are included, and each order counts once. The period begins
     with the earliest alert.
     """
     description = describe_alert(alert, now=now)

@@ -98,7 +98,7 @@ def list_people(channel: Channel) -> list[Person]:
 def skip_quiet_hours(quiet_hours: tuple[time, time, ZoneInfo] | None, now: datetime) -> datetime:
     """Return `now`, or the end of the quiet hours if `now` is within them.
 
-    The hours are wall-clock times in their zone.
+    The quiet hours are wall-clock times in their own time zone.
     """
     if quiet_hours is None:
         return now

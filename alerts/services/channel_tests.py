@@ -62,7 +62,10 @@ def send_tests_of_type(
 def send_tests_to_person(
     person: Person, *, now: datetime, user_id: int | None = None
 ) -> list[ChannelTest]:
-    """Request a test message for each of the person's notification rules, without their delays and quiet hours."""
+    """Request a test message for each of the person's notification rules.
+
+    The tests are sent immediately, regardless of the delays of the rules and the person's quiet hours.
+    """
     if not person.is_active:
         return []
     return [

@@ -1,7 +1,7 @@
 """Deliver one notification: claim it, call the provider, and record the result.
 
 The claim is committed before the call, so that two nodes never send the same notification. Only `send` waits for the
-provider; it does not use the database.
+provider, and `send` does not use the database.
 """
 
 import logging

@@ -206,8 +206,8 @@ def _enqueue_email(
 ) -> int:
     """Enqueue the e-mail for each channel, and return the number of messages.
 
-    `build` returns the title and the context for the templates, or None if there is nothing to send. It is called once
-    for all recipients who see every app, and once for each recipient who sees only some apps.
+    `build` returns the title and the context for the templates, or None if there is nothing to send. `build` is called
+    once for all recipients who see every app, and once for each recipient who sees only some apps.
     """
     count = 0
     kind = MessageKind.REPORT if name == "weekly" else MessageKind.DIGEST

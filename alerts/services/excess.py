@@ -10,7 +10,8 @@ from alerts.extension_points import Reading
 from alerts.messages import format_value
 from alerts.models import ACTIVE_STATES, AlertRule, AlertState, SystemAlert
 
-# If a rule has more breaching series than this, the rest share one alert, which states their number.
+# If a rule has more breaching series than this, the remaining series share one alert, which states their
+# number.
 MAX_ALERTS_PER_RULE = 20
 MAX_NAMED = 5  # The text of the shared alert lists this many series.
 
@@ -40,7 +41,8 @@ def combine_excess(
 ) -> dict[str, Reading]:
     """Return the readings with all breaching series that exceed MAX_ALERTS_PER_RULE combined into one reading.
 
-    A series with an unresolved alert is never combined. The worst of the other series get separate alerts, too.
+    A series with an unresolved alert is never combined. Of the other series, the worst ones
+    get separate alerts until the rule has MAX_ALERTS_PER_RULE alerts.
     """
     combined_key = excess_key(row.name)
     unresolved = {key for key, alert in alerts_by_key.items() if alert.state != AlertState.RESOLVED}

@@ -63,7 +63,10 @@ def _is_reminder_due(now: datetime) -> Q:
 
 
 def _list_types_without_channel(alerts: QuerySet[SystemAlert]) -> list[str]:
-    """Return the alert types that are routed to no channel. Thousands of their alerts may be waiting for a channel."""
+    """Return the slugs of the alert types that are routed to no channel.
+
+    The caller skips the alerts of these types, because thousands of alerts may be waiting for a channel.
+    """
     types = AlertType.objects.filter(slug__in=alerts.values("alert_type"), digest_only=False)
     return [one.slug for one in types if not routing.list_channels(one)]
 

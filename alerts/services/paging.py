@@ -44,7 +44,7 @@ class Way:
 
 
 def list_ways(person: Person) -> list[Way]:
-    """Return the ways to notify the person: those of the person's rules or, without rules, the default channels."""
+    """Return the ways to notify the person by the person's rules or, without rules, through the default channels."""
     rules = [
         (rule.channel, rule.after, rule.pk)
         for rule in person.notification_rules.select_related("channel").order_by("after", "pk")

@@ -1,8 +1,9 @@
-"""Combine many messages to a channel within minutes into a storm message, and update it while more alerts open.
+"""Combine many messages to a channel within minutes into storm messages, which state how many alerts have opened.
 
 Messages are counted per destination, so a text message to ten people counts as one. In a storm, a notification is
-stored in the state "grouped" and not sent. The storm message names the most severe alerts and states the number of
-alerts. Critical alerts are still sent separately, up to a limit that protects people's phones.
+stored in the state "grouped" and not sent. A storm message names the most severe alerts and states the number of
+alerts. While more alerts open, further storm messages are sent. Critical alerts are still sent separately, up to a
+limit that protects people's phones.
 """
 
 from collections import Counter

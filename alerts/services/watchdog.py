@@ -32,7 +32,7 @@ def ping(*, now: datetime) -> str:
 
 
 def find_stall(now: datetime) -> str:
-    """Return a text that says whether evaluation or delivery has stopped, or "" if neither has stopped."""
+    """Return a text such as "notifications are overdue" if evaluation or delivery has stopped, and "" otherwise."""
     last = AlertRule.objects.enabled().aggregate(last=Max("last_evaluated_at"))["last"]
     if AlertRule.objects.enabled().exists() and (last is None or now - last > MAX_EVALUATION_AGE):
         return "no rule was evaluated recently"

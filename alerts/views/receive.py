@@ -69,7 +69,7 @@ def grafana(request: HttpRequest, app: ClientApp) -> HttpResponse:
 
 @api(Scope.ALERTS, "POST")
 def generic(request: HttpRequest, app: ClientApp) -> HttpResponse:
-    """Receive one alert as an object, or several as a list or in the member that the parameter `each` names."""
+    """Receive an alert, or a list of alerts. The parameter `each` is the path to the list within the body."""
     body = read_json(request, Any)
     each = request.GET.get("each", "")
     found = _find(body, each) if each else body

@@ -183,7 +183,7 @@ class CertificateAdmin(ComponentBase):
 
 
 class LatestRuns(BaseInlineFormSet):  # type: ignore[type-arg]  # not generic at runtime
-    """The newest MAX_RUNS runs of a heartbeat. More are not shown, because a job may have thousands of runs."""
+    """The newest MAX_RUNS runs of a heartbeat. Older runs are not shown, because a job may have thousands."""
 
     def get_queryset(self) -> QuerySet[CheckIn]:
         if not hasattr(self, "_latest"):

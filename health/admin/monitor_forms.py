@@ -84,7 +84,8 @@ class MonitorForm(forms.ModelForm[Monitor]):
             raise ValidationError(
                 f"This form is for the type {info.label}. Enter an address such as {info.example}."
             )
-        # An address with variables can be checked only when the request is sent, because it is not known earlier.
+        # An address with variables can be checked only when the request is sent, because the values of the variables
+        # are not known earlier.
         if "{{" not in url:
             check_address(url)
         return url

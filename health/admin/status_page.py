@@ -17,7 +17,7 @@ from health.caches.status import status_cache
 from health.models import HEX_COLOR, IncidentTemplate, StatusPage
 
 MAX_LOGO_BYTES = 200_000
-# An image file begins with bytes that identify its type.
+# Each pair contains the bytes with which an image file of a type begins, and the media type.
 LOGO_TYPES = (
     (b"\x89PNG\r\n\x1a\n", "image/png"),
     (b"\xff\xd8\xff", "image/jpeg"),

@@ -22,7 +22,7 @@ from health.checking.values import (
 from health.models import Monitor, MonitorStep
 from health.models.monitors import HTTPRequest
 
-MAX_BODY_BYTES = 4 << 20  # If a body is longer, the rest is not read.
+MAX_BODY_BYTES = 4 << 20  # Only the first bytes of a longer body are read.
 MAX_REDIRECTS = 5
 _REDIRECTS = (301, 302, 303, 307, 308)
 # A request that is redirected to another server keeps only these headers, because other headers may be credentials.

@@ -161,7 +161,7 @@ def probe_dns(monitor: Monitor) -> str:
 
 
 def _resolver(address: str, seconds: float) -> dns.resolver.Resolver:
-    """Return a resolver that queries the name server at `address` or, if it is empty, those of this machine."""
+    """Return a resolver for the name server at `address`, or for those of this machine if `address` is empty."""
     if not address:
         resolver = dns.resolver.Resolver()
     else:

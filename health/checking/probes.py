@@ -19,7 +19,7 @@ from health.extension_points import Check, Degraded
 from health.models import Monitor, MonitorStep
 from health.monitor_types import MonitorType
 
-# If a host has more addresses than this, the certificates of the rest are not read.
+# If a host has more addresses than this, only the certificates of the first addresses are read.
 MAX_ADDRESSES = 8
 _PROBES: dict[MonitorType, Callable[[Monitor], str]] = {
     MonitorType.TCP: probe_tcp,

@@ -1,4 +1,4 @@
-"""Read recorded measurements by name for the alert rules of staff."""
+"""Read recorded measurements by name for the alert rules that staff create."""
 
 from collections.abc import Iterator
 from datetime import datetime

@@ -60,7 +60,7 @@ _unsent: list[Direct] = []
 
 @background.chore("health.database_outage", seconds=INTERVAL_SECONDS)
 def watch() -> None:
-    """Check the database. Send a message if the database stays down, and record the outage when it is up again."""
+    """Check the database. Send a message if it stays down, and record the outage when it is up again."""
     global _failures
     if DATABASE_CHECK not in health_checks:
         return

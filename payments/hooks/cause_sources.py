@@ -8,7 +8,7 @@ from impact.causes import CauseKind, Change, Onset
 from impact.extension_points import cause_source
 from payments.models import ProviderOutage
 
-PROVIDER = "stripe"  # The health check and errors use this name.
+PROVIDER = "stripe"  # The health check and error events use this name for Stripe.
 
 
 @cause_source("payments.outages")

@@ -11,8 +11,8 @@ from django.db.models.functions import TruncHour, TruncMinute
 from core.lib.app_access import limit
 from payments.models import Mismatch, Payment, PaymentStatus, ReconciliationRun, WebhookEvent
 
-FULL_LOOKBACK = timedelta(days=30)  # A full comparison covers this period.
-# A comparison starts every 15 minutes, so if the last one is older than this, comparisons have stopped.
+FULL_LOOKBACK = timedelta(days=30)  # A full comparison covers the payments of this period.
+# The comparison is current if the last finished run started within this time. A run starts every 15 minutes.
 COMPARED_WITHIN = timedelta(hours=1)
 
 
@@ -151,7 +151,8 @@ class Comparison:
 
     last: ReconciliationRun | None  # This is the last finished run.
     uncompared_count: int  # This many payments with an intent have not been compared yet.
-    # If the last finished run is older than an hour, there may be mismatches that the portal has not found yet.
+    # This is False if no run that started within COMPARED_WITHIN has finished. There may be mismatches that the portal
+    # has not found yet.
     is_current: bool
 
 

@@ -134,9 +134,11 @@ def create_payment(
 ) -> StoredResponse:
     """Create the payment and return the response, which is stored with the key.
 
-    `admit` is called only if the key is new. It may raise an exception to refuse the payment.
-    Raises KeyReused, InProgress, NotPayable, StripeUnavailable, PortalFault and stripe_api.NotConfigured; none of them
-    is stored.
+    `admit` is called only if the key is new, and may raise an exception to refuse the payment.
+
+    Raises KeyReused if the key belongs to another request, and InProgress if the first request with the key is not
+    finished. Raises NotPayable if the payment does not fit its reservation. Raises StripeUnavailable, PortalFault or
+    stripe_api.NotConfigured if the portal cannot create the intent. None of these exceptions is stored with the key.
     """
     if not stripe_api.is_configured():
         raise stripe_api.NotConfigured("payments are not configured")

@@ -7,7 +7,8 @@ from django.db import transaction
 from payments import stripe_api
 from payments.models import Payment, ProviderOutage
 
-# The caller checks every minute, so the first check that fails is at most this long after the outage began.
+# The caller checks every minute. An outage is recorded as begun this long before the first check that fails, so that
+# the record covers the whole outage.
 BEFORE_FIRST_FAILURE = timedelta(minutes=2)
 RECENT = timedelta(minutes=5)
 

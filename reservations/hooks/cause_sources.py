@@ -10,7 +10,7 @@ from impact.extension_points import cause_source
 from impact.queries.causes import list_edits
 from reservations.models import TicketType
 
-MODELS = {"reservations.event": "Event"}  # An edit of an event includes its ticket types.
+MODELS = {"reservations.event": "Event"}  # Edits of ticket types count as edits of their event.
 MAX_SALES = 20
 
 

@@ -21,7 +21,7 @@ class CleanupStats(msgspec.Struct):
 class ReservationStats(msgspec.Struct):
     reservations: dict[str, int]
     seats: dict[str, int]
-    # Reservations whose payment is being processed are left out, because they are held for days.
+    # Active reservations whose payment is in processing are not considered here, because they are held for days.
     oldest_active_at: datetime | None
     processing: int
     processing_seats: int

@@ -21,9 +21,9 @@ def complete(
 ) -> Reservation:
     """Complete the reservation and return it. A second call changes nothing.
 
-    Tickets with a price need a successful payment for this reservation, or `paid_elsewhere`. Otherwise, or if the
-    reservation has ended, raises CannotChange. Its `reason` is `payment-missing`, `payment-not-succeeded`, `expired`,
-    `not-active`, `amount-differs` or `sold-out`.
+    Tickets with a price need a successful payment for this reservation, or `paid_elsewhere`. CannotChange is
+    raised otherwise, and if the reservation has ended. The `reason` of the exception is `payment-missing`,
+    `payment-not-succeeded`, `expired`, `not-active`, `amount-differs` or `sold-out`.
     """
     if payment is not None:
         return _complete_with_payment(reservation, payment, now)

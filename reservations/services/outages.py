@@ -55,7 +55,7 @@ def _extend(pk: int, outage: ProviderOutage, now: datetime) -> bool:
     planned_end = first.ended_before if first else reservation.expires_at
     until = min(now + EXTENSION_LENGTH, planned_end + timedelta(minutes=min(limits)))
     if until <= max(reservation.expires_at, now):
-        return False  # The hold has reached its limit.
+        return False  # The hold has already been extended to its limit.
     HoldExtension.objects.create(
         reservation=reservation,
         outage=outage,

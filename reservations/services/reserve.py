@@ -89,8 +89,9 @@ class LimitReached(Exception):
 def reserve(*, app: ClientApp, wanted: Wanted, now: datetime) -> Reserved:
     """Hold the wanted tickets, or return the existing reservation if the key was used before.
 
-    Raises SoldOut, LimitReached, CustomerMissing, NotOnSale, UnknownTicketType, KeyReused and Busy. After any of them,
-    the key can be used again.
+    Raises SoldOut if too few tickets are left, and LimitReached or CustomerMissing if a limit per customer prevents the
+    reservation. Raises NotOnSale or UnknownTicketType for types that cannot be bought, KeyReused for a key of another
+    request, and Busy if concurrent buyers lock the types for too long. The key of a refused request can be used again.
     """
     recognize_customer(customer=wanted.customer, earlier=wanted.earlier_customers)
     draft = Reservation(

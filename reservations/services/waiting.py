@@ -61,7 +61,9 @@ def join(
 ) -> Joined:
     """Put the customer on the waiting list, unless the customer is on the list already or has an offer.
 
-    Raises UnknownTicketType, NoWaitingList, NotOnSale, NotSoldOut, MoreThanCapacity and LimitReached.
+    Raises UnknownTicketType, NoWaitingList or NotOnSale if the type does not exist, has no list or is not on sale.
+    Raises NotSoldOut if enough tickets are left, MoreThanCapacity if the type has too few tickets in all, and
+    LimitReached if the customer would have too many tickets.
     """
     recognize_customer(customer=customer, earlier=earlier_customers)
     type_ = TicketType.objects.select_for_update().filter(pk=ticket_type).first()
@@ -145,8 +147,8 @@ def _offer_type(type_: TicketType, now: datetime) -> int:
         return 0
     while reclaim(ticket_type_ids=[type_.pk], now=now):
         pass
-    # After a reduction of the capacity, an entry may ask for more tickets than exist. Close it, because no other buyer
-    # gets returned tickets while any entry waits.
+    # After a reduction of the capacity, an entry may ask for more tickets than exist. Close such an entry,
+    # because no other buyer gets returned tickets while any entry waits.
     if type_.capacity:
         never = type_.waiting.waiting().filter(quantity__gt=type_.capacity)
         never.update(state=State.CLOSED, ended_at=now)

@@ -52,7 +52,7 @@ def failed_emails(since: datetime, until: datetime) -> Measured:
 def sms_failure_rate(since: datetime, until: datetime) -> Iterator[Reading]:
     """Yield the percentage of undelivered SMS in each app.
 
-    The apps are separate, because some count attempts and others outcomes.
+    Each app has a separate percentage, because some apps count attempts and other apps count outcomes.
     """
     for app, counts in sorted(count_deliveries_by_app("sms", since, until).items()):
         if counts.failure_percent is not None:

@@ -86,7 +86,7 @@ def _compare_intent(
     detail = f"{was} in the portal, {intent.status} at Stripe"
     if not is_fixed:
         payment.refresh_from_db(fields=["status"])
-        if payment.status != intent.status:  # An event may have changed it in the meantime.
+        if payment.status != intent.status:  # An event may have changed the status meanwhile.
             _record(run, Kind.BEHIND, intent, payment, detail, now)
     elif was_linked and (last_event_at is None or last_event_at < now - LATE_AFTER):
         run.late_count += 1

@@ -16,7 +16,8 @@ def recheck_mismatches(run: ReconciliationRun, now: datetime) -> str:
     """Resolve the open mismatches that were corrected at Stripe. The bookmark is a mismatch's primary key."""
     open_ = (
         Mismatch.objects.open()
-        .exclude(kind=Kind.REFUND_FAILED)  # The payment's next refund resolves it.
+        # The next refund of the payment resolves a mismatch of this kind.
+        .exclude(kind=Kind.REFUND_FAILED)
         .filter(pk__gt=int(run.bookmark or 0))
         .select_related("payment")
     )

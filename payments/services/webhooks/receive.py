@@ -16,7 +16,7 @@ from payments.models.webhooks import THIN_EVENT
 from payments.reversals import REFUND_METADATA_KEY
 from payments.services.alerts import update_dead_event_alert
 
-# These event types change something in the portal; all others are stored as ignored.
+# These event types change something in the portal. Events of all other types are stored as ignored.
 HANDLED_TYPES = (
     "payment_intent.",
     "charge.refunded",
