@@ -47,7 +47,7 @@ class Action(Enum):
     REOPEN = "reopen"
     RECORD = "record"  # Store the verdict and leave the alert unchanged.
     UPDATE = "update"  # Count one more occurrence of the problem.
-    RAISE = "raise"  # Count one more occurrence, and raise the severity.
+    RAISE = "raise"  # Count one more occurrence of the problem, and raise the severity.
     RESOLVE = "resolve"
 
 

@@ -41,7 +41,7 @@ class Severity(models.TextChoices):
 
 # --- alert types -------------------------------------------------------------------------------
 
-# These channels exist after the first start. Staff may route a type to other channels later.
+# Alert types are initially routed to the channels with these names. Staff can route a type to other channels later.
 ALL_CHANNELS = ("email", "slack", "sms", "pagerduty")
 TEAM_CHANNELS = ("email", "slack")
 

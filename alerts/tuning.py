@@ -124,7 +124,7 @@ def suggest(
     present: Replay,
     acknowledged: Sequence[Known] = (),
 ) -> Suggestion | None:
-    """Return a better threshold, or None if there is none. `present` is the replay with the current limits."""
+    """Return a better threshold, or None if no threshold is better. `present` is the replay with the current limits."""
     best: Suggestion | None = None
     wanted = WANTED_PER_WEEK * present.weeks
     for threshold in _list_candidates(present, limits):

@@ -7,7 +7,8 @@ All functions are pure.
 LIGHT_SURFACE, DARK_SURFACE = "#ffffff", "#151920"
 # These are the values of --accent in portal.css.
 DEFAULT_ACCENT, DEFAULT_DARK_ACCENT = "#4450c8", "#a3adff"
-MIN_CONTRAST = 4.5  # WCAG requires this for text: https://www.w3.org/TR/WCAG22/#contrast-minimum.
+# WCAG requires this contrast ratio for text; see https://www.w3.org/TR/WCAG22/#contrast-minimum.
+MIN_CONTRAST = 4.5
 
 
 def contrast(one: str, other: str) -> float:

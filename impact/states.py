@@ -116,8 +116,8 @@ def decide(attempts: Sequence[Attempt]) -> Decision:
     returned = {one.reference for one in payments if one.stage == Stage.ENDED}
     seated = [one for one in holds if one.stage == Stage.PAID and one.payment_id not in returned]
     if paid and holds and not seated:
-        # The money was received, but no seat is booked. A live hold can still be completed. Without a live hold, the
-        # money must be returned.
+        # The money was received, but no seat is booked. A hold that is still open can be completed. Without an open
+        # hold, the money must be returned.
         live = [one for one in holds if one.stage == Stage.OPEN]
         if not live:
             return decision(Stage.REFUND_DUE, _sum(paid), settled_at=_latest(paid))

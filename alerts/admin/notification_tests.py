@@ -34,7 +34,7 @@ class NotificationTests:
         raise NotImplementedError
 
     def why_untestable(self, row: Any) -> str:
-        """Return the reason that `send_tests` sent no test for this row."""
+        """Return the reason why `send_tests` sent no test for this row."""
         raise NotImplementedError
 
     def get_urls(self) -> list[URLPattern]:

@@ -66,7 +66,7 @@ class SilenceAdmin(PortalAdmin):
         now = timezone.now().replace(second=0, microsecond=0)
         initial: dict[str, Any] = {"starts_at": now, "ends_at": now + timedelta(hours=2)}
         given = super().get_changeform_initial_data(request)
-        # The page of a monitor links to this form and passes the key of the problem.
+        # The page of a monitor links to this form and passes the key of the problem to silence as `key`.
         if given.get("key"):
             initial["matchers"] = {"key": given.pop("key")}
         return {**initial, **given}

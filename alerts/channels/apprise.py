@@ -30,7 +30,7 @@ from alerts.channels.http import GONE_STATUSES, RETRYABLE_STATUSES
 from core.lib.outbound import ForbiddenAddress, guard
 from core.lib.outbound.forward_proxy import ForwardProxy
 
-# The timeout must be well below LEASE_DURATION. Starting the process takes about a second.
+# The timeout must be well below LEASE_DURATION. It includes the start of the process, which takes about a second.
 TIMEOUT_SECONDS = 25.0
 MAX_BODY_CHARACTERS = 4_000
 MIN_SECRET_CHARACTERS = 4

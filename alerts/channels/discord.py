@@ -37,7 +37,7 @@ class Discord(Transport):
     fields = (Field("webhook_url", "Webhook URL", is_secret=True, is_url=True),)
 
     def send(self, message: Message, config: Config, *, idempotency_key: str) -> Receipt:
-        # An error text that contains @everyone must not notify people.
+        # Suppress mentions, because an error text that contains @everyone must not notify people.
         body = {"embeds": [build_embed(message)], "allowed_mentions": {"parse": []}}
         # With wait=true, Discord returns the created message with its id.
         url = f"{config['webhook_url']}?wait=true"

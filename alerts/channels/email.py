@@ -84,7 +84,7 @@ def build_email(message: Message, *, sender: str, key: str) -> EmailMultiAlterna
         "List-Unsubscribe": f"<{settings.BASE_URL}/admin/alerts/channel/>",
     }
     if message.thread:
-        # The root message need not exist: e-mail clients group messages that refer to the same id.
+        # The root message need not exist, because e-mail clients group messages that refer to the same id.
         root = f"<{message.thread}@{domain}>"
         headers |= {"In-Reply-To": root, "References": root}
     context = {"message": message, "base_url": settings.BASE_URL}

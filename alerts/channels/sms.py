@@ -62,7 +62,7 @@ def build_segment(message: Message, *, accepts_replies: bool = False) -> str:
         count = len(message.alert_refs)
         hint = f"\nReply ACK {number} or RES {number}" + (f" for all {count}" if count > 1 else "")
     link = to_gsm7(f"\n{message.action_url or message.url}".rstrip())
-    # Without the link, the person could not acknowledge the alert.
+    # The link is always kept, because the person could not acknowledge the alert without it.
     end = hint + link if message.action_url else hint
     title = to_gsm7(f"{message.state_word.upper()}: {message.bare_title}")
     text = _truncate(title, SEGMENT_CHARACTERS - count_characters(end))

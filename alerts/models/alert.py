@@ -117,7 +117,7 @@ class SystemAlert(models.Model):
     clear_since = models.DateTimeField(null=True, blank=True, editable=False)
     is_flapping = models.BooleanField(default=False)
 
-    # The following fields contain what staff did with the alert.
+    # The following fields record the actions of staff on the alert.
     read_at = models.DateTimeField(null=True, blank=True)
     read_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+"

@@ -145,7 +145,7 @@ def _attempts_allowed_after_interruption() -> Case:
 class Notification(models.Model):
     """One message to one channel.
 
-    `payload` does not change after the creation, so a late delivery describes the state at that time.
+    `payload` does not change after the creation, so a late delivery describes the state at the time of the creation.
     """
 
     alert = models.ForeignKey(

@@ -1,4 +1,4 @@
-"""Find the app that an alert concerns, and check who may be notified about it."""
+"""Find the app that an alert concerns, and check which people may be notified about the alert."""
 
 from collections.abc import Mapping
 

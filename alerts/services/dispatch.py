@@ -187,7 +187,7 @@ class Dispatcher:
         return min(limit - self._in_flight(channel), MAX_SENDS - len(self._sends))
 
     def _pick(self, channel: Channel, now: datetime) -> list[int]:
-        """Return the ids of the messages to send next: critical messages, and others within the rate limit."""
+        """Return the ids of the messages to send next: critical messages, and other messages within the rate limit."""
         free = self._free_slots(channel)
         if free <= 0 or not channel.max_per_minute:
             return []

@@ -111,7 +111,7 @@ def evaluate_rule(name: str, *, now: datetime) -> EvaluationResult:
 
 
 def measure(row: AlertRule, *, now: datetime) -> list[Reading]:
-    """Return the current readings of the rule, or an empty list if it has no data.
+    """Return the current readings of the rule, or an empty list if there is no data.
 
     Exceptions from the rule's code reach the caller.
     """

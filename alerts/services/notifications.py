@@ -233,7 +233,7 @@ def _build_stream(alert: SystemAlert, label: str) -> str:
 
 
 def _supersede_queued(stream: str, severity: str, due_at: datetime, now: datetime) -> None:
-    """Supersede older messages that would delay this one in their stream.
+    """Supersede older messages that would delay this message in their stream.
 
     These are messages held for quiet hours and, if this message is critical, all messages without a first attempt.
     """

@@ -60,7 +60,7 @@ class StatusCache:
         self._has_failed = False
 
     def read(self, *, now: datetime) -> tuple[PublicStatus | None, bool]:
-        """Return the last known status, and True if it is fresh. Wait at most READ_TIMEOUT_SECONDS for a refresh."""
+        """Return the last known status, and whether it is fresh. Wait at most READ_TIMEOUT_SECONDS for a refresh."""
         with self._lock:
             if self._is_fresh(now):
                 return self._status, True

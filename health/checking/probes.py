@@ -80,7 +80,7 @@ def _probe(monitor: Monitor, steps: Sequence[MonitorStep]) -> str:
 
 
 def fetch_certificate_expiry(host: str, port: int, *, timeout: float = 5.0) -> datetime:
-    """Return the earliest expiry of the host's certificates, because its addresses may serve different certificates.
+    """Return the earliest expiry of the certificates of the host, whose addresses may serve different certificates.
 
     Addresses that do not respond are ignored. Raises OSError if no address responds, and ForbiddenAddress if the portal
     may not connect to an address.

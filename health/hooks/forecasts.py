@@ -43,7 +43,10 @@ def error_budgets(now: datetime) -> Iterator[Forecast]:
 
 @forecast_source("health.database")
 def database(now: datetime) -> Iterator[Forecast]:
-    """Yield the times at which the database will fill the disk, if it is on this machine, and reach the plan limit."""
+    """Yield the time at which the database will reach the plan limit.
+
+    If the database is on this machine, also yield the time at which it will fill the disk.
+    """
     free, size, course = free_disk_bytes(), database_size_bytes(), load_course(now=now)
     if free is not None:
         trend = forecast_size(course, limit=size + free, now=now)

@@ -52,7 +52,10 @@ def value_resolution_for(span: timedelta) -> Resolution:
 
 
 def tier_for(span: timedelta) -> Tier:
-    """Return the roll-ups for totals over `span`. They have few rows, and the error at both ends is negligible."""
+    """Return the roll-ups for totals over `span`.
+
+    They have few rows, and the error at the start and at the end of the span is negligible.
+    """
     if span <= timedelta(hours=3):
         return Tier.MINUTE
     return Tier.HOUR if span <= timedelta(days=8) else Tier.DAY

@@ -62,7 +62,7 @@ def is_linked(kind: str, created_at: datetime, first_at: datetime, last_at: date
 
 
 def add_touches(touches: Iterable[TouchRow]) -> None:
-    """Store the touches. A touch that already exists is extended to cover both times."""
+    """Store the touches. A touch that already exists is extended to cover the earliest and the latest time."""
     merged: dict[tuple[str, int, int], tuple[datetime, datetime]] = {}
     for kind, problem, order_id, first_at, last_at in touches:
         known = merged.get((kind, problem, order_id), (first_at, last_at))

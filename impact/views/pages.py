@@ -46,7 +46,10 @@ may_see_list = permission_required("impact.view_winbacklist", raise_exception=Tr
 
 
 def _description(request: HttpRequest, kind: str, id: int) -> Description:
-    """Return the description of the problem. Raises Http404, or PermissionDenied if the user may not see it."""
+    """Return the description of the problem.
+
+    Raises Http404 if the problem does not exist, and PermissionDenied if the user may not see it.
+    """
     found = problem_sources.get(kind).describe(id) if kind in problem_sources else None
     if found is None:
         raise Http404("there is no such problem")

@@ -11,7 +11,7 @@ from payments.models.intents import Payment
 
 class RefundQuerySet(models.QuerySet["Refund"]):
     def unanswered(self) -> "RefundQuerySet":
-        """Return the refunds that Stripe may or may not have received."""
+        """Return the refunds that have been requested, but to which Stripe has not responded yet."""
         return self.filter(state=Refund.State.ASKED)
 
     def effective(self) -> "RefundQuerySet":

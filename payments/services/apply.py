@@ -105,7 +105,7 @@ def _handle_success(payment: Payment, asked: str, now: datetime) -> None:
                 now=now,
             )
     payment_succeeded.send(Payment, payment=payment, now=now)
-    # Refunds and disputes may have been reported before the success.
+    # Refunds and disputes may have been reported before the success, so they take effect now.
     count_refunds(payment, now=now)
     for dispute in payment.disputes.exclude(closed_at=None):
         dispute_closed.send(Dispute, payment=payment, dispute=dispute, now=now)

@@ -107,7 +107,8 @@ def leave(*, entry: WaitingEntry, now: datetime) -> WaitingEntry:
             _update_flag(entry.ticket_type_id)
     entry.refresh_from_db()
     if entry.reservation is not None:
-        # The lock above must be released first, because reservations are locked before ticket types.
+        # Only now is the lock on the ticket type released. Before that, the reservation must not be locked, because all
+        # functions lock reservations before ticket types.
         if entry.reservation.status not in (Status.ACTIVE, Status.CANCELLED, Status.EXPIRED):
             raise CannotChange("not-active", f"the offer was {entry.shown_status(now)}")
         cancel(reservation=entry.reservation, now=now)
