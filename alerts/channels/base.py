@@ -178,7 +178,7 @@ class Transport(ABC):
 
 
 def truncate(text: str, limit: int) -> str:
-    """Return at most `limit` characters, ending in an ellipsis if the text was cut."""
+    """Return at most `limit` characters of the text. If the text was cut, the result ends in an ellipsis."""
     return text if len(text) <= limit else text[: limit - 1].rstrip() + "…"
 
 

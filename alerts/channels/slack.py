@@ -48,7 +48,7 @@ def is_authentic(secret: str, timestamp: str, body: bytes, signature: str, *, no
 def build_blocks(message: Message, *, has_buttons: bool = False) -> list[dict[str, object]]:
     """Build the header, a section with facts, the context, and a button that opens the alert.
 
-    Slack allows 150 characters in a header, 3,000 in a section, and ten fields with 2,000 each.
+    Slack allows 150 characters in a header, 3,000 in a section, and ten fields with 2,000 characters each.
     """
     section: dict[str, object] = {
         "type": "section",

@@ -170,7 +170,7 @@ class UptimeLine:
     def by_window(self) -> list[tuple[str, Availability]]:
         """Return the availability in each window.
 
-        It is empty if the component was not measured during the whole window.
+        The availability in a window is empty if the component was not measured during the whole window.
         """
         return [
             (name, availability if self.covers(window) else Availability())
@@ -197,7 +197,10 @@ class UptimeLine:
 
     @property
     def budget_left_percent(self) -> float | None:
-        """Return the rest of the error budget of the last 30 days in percent, or None if the component is newer."""
+        """Return the rest of the error budget of the last 30 days in percent.
+
+        Return None if the component was not measured during all 30 days.
+        """
         left = dict(self.by_window)["30 d"].budget_left
         return None if left is None else 100 * left
 

@@ -30,7 +30,7 @@ class WebhookEventQuerySet(models.QuerySet["WebhookEvent"]):
         )
 
     def release_dead_leases(self, now: datetime) -> int:
-        """End the leases of killed processes of this machine, and return the number of leases."""
+        """End the leases that killed processes of this machine held, and return the number of ended leases."""
         live = self.waiting().filter(locked_until__gt=now).values_list("pk", "owner")
         dead = [(pk, owner) for pk, owner in live if lease_owner.is_dead(owner)]
         return sum(

@@ -124,7 +124,7 @@ def refund(request: HttpRequest, reference: uuid.UUID) -> HttpResponse:
     form = RefundForm(payment, request.POST)
     sent = Refund.objects.filter(uuid__in=parse_uuids([request.POST.get("form", "")])).first()
     if sent is not None:
-        # The form was sent twice. It may be invalid the second time, because its amount or tickets have been returned.
+        # The form was sent twice. Do not validate it again, because its amount or tickets were returned already.
         _show_outcome(request, sent)
         return redirect("payments:payment-page", payment.uuid)
     if not form.is_valid():

@@ -53,8 +53,8 @@ def extend(*, reservation: Reservation, now: datetime) -> Reservation:
 def cancel(*, reservation: Reservation, now: datetime) -> Reservation:
     """Cancel the reservation and release its seats. A second call changes nothing.
 
-    Raises CannotChange if the reservation is completed, for example. It is also raised while a bank debit for the
-    reservation is being processed, because the debit may succeed after the seats have been sold again.
+    Raises CannotChange if the reservation is completed or refunded. CannotChange is also raised while a bank debit for
+    the reservation is being processed, because the debit may succeed after the seats have been sold again.
     """
     moved = Reservation.objects.filter(processing_payment=None).move(
         reservation.pk, from_=[Status.ACTIVE], to=Status.CANCELLED, ended_at=now

@@ -1,4 +1,4 @@
-"""Extend the holds of buyers who cannot pay, because the payment provider is unavailable."""
+"""Extend holds while the payment provider is unavailable, because buyers cannot pay during this time."""
 
 from datetime import datetime, timedelta
 

@@ -165,12 +165,15 @@ class _NotEnoughLeft(Exception):
 
 
 def _reacquire(reservation: Reservation, now: datetime) -> bool:
-    """Sell the seats of a lost hold again, either all or none of them."""
+    """Sell the seats of a released hold to its buyer, either all or none of them."""
     return take_again(reservation, TicketType.objects.all().sell_unheld, now)
 
 
 def take_again(reservation: Reservation, take: Callable[[int, int], bool], now: datetime) -> bool:
-    """Take the seats of a lost hold again, either all or none of them. Release other expired holds if necessary."""
+    """Take all seats of a released hold with `take`, or none of them. Return True on success.
+
+    Expired holds of other reservations on these ticket types are released first.
+    """
     lines = list(reservation.lines.select_related("ticket_type__event").order_by("ticket_type"))
     if any(line.ticket_type.event.cancelled_at for line in lines):
         return False

@@ -28,9 +28,9 @@ def build_statement() -> str:
     """Return the statement, whose placeholders are named like the columns of a reservation.
 
     The statement returns no row if the key exists, or if the type is not on sale, has a limit per customer or seems to
-    be sold out. The general path then finds the reason. The condition on `free` only avoids failing inserts, because
-    the check constraint `never_oversold` decides. PostgreSQL reads lock_timeout when a wait begins, so setting it here
-    is early enough.
+    be sold out. The general path in reserve.py then finds the reason. The condition on `free` only avoids failing
+    inserts, because the check constraint `never_oversold` decides. PostgreSQL reads lock_timeout when a wait begins, so
+    setting lock_timeout here is early enough.
     """
     offers = select_offers(TicketType.objects.on_sale(placeholder("%(created_at)s")))
     reservation = insert_reservations(
@@ -62,7 +62,7 @@ RETURNING held.id, held.expires_at, line.id, line.price, line.currency
 
 
 def reserve(draft: Reservation, *, type_id: int, quantity: int) -> Line | None:
-    """Store the draft and return its line. Return None if the reservation needs the general path."""
+    """Store the draft and return its line. Return None if the reservation needs the general path in reserve.py."""
     parameters: dict[str, str | int | datetime | UUID] = {
         **{column: getattr(draft, column) for column in RESERVATION_COLUMNS},
         "status": str(draft.status),

@@ -47,7 +47,8 @@ class _Offer(NamedTuple):
 
 
 def reserve(drafts: Sequence[Draft]) -> list[list[Line] | None]:
-    """Store the drafts and return the lines of each. Return None for a draft that needs the general path.
+    """Store the drafts and return the lines of each. Return None for a draft that needs the general path in
+    reserve.py.
 
     A draft needs the general path if its key exists, or if a type is not on sale, has a limit per customer or seems to
     be sold out. The function runs in the caller's transaction.

@@ -192,7 +192,7 @@ def _offer(entry: WaitingEntry, type_: TicketType, now: datetime) -> bool:
 
 
 def _still_waiting(entry: WaitingEntry) -> WaitingEntryQuerySet:
-    """Return the entry's row if it is still waiting."""
+    """Return a queryset of the entry, which is empty if the entry is no longer waiting."""
     return WaitingEntry.objects.filter(pk=entry.pk, state=State.WAITING)
 
 

@@ -269,5 +269,5 @@ def _mark_dead(event: WebhookEvent, reason: str, now: datetime) -> None:
 
 
 def _leased(event: WebhookEvent) -> WebhookEventQuerySet:
-    """Return the event's row, or none if this process has lost the lease."""
+    """Return a queryset of the event, which is empty if this process has lost the lease."""
     return WebhookEvent.objects.waiting().filter(pk=event.pk, owner=event.owner)
