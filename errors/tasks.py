@@ -27,7 +27,7 @@ def prune_source_maps() -> dict[str, int]:
     return {**removed, "resolved events": artifact_retention.prune_resolved(now=now)}
 
 
-@hourly(minute=1, title="Roll up hourly errors")
+@hourly(minute=1, title="Count errors by hour")
 def add_up_hours() -> int:
     """Add up the errors of the last hour, for charts of a week and a month."""
     return hourly_counts.roll_up(now=timezone.now())

@@ -45,7 +45,7 @@ def _find(text: str, may: Callable[[str], bool]) -> list[Group]:
     if not text:
         return []
     if len(text) > MAX_LENGTH:
-        raise BadRequest(f"q has more than {MAX_LENGTH} characters")
+        raise BadRequest(f"`q` has more than {MAX_LENGTH} characters")
     return find_all(Search(text, timezone.now(), may))
 
 

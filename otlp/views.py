@@ -68,7 +68,7 @@ def endpoint(
                 project = Project.of(authenticate(request, scope, use_cache=True))
                 headers["Access-Control-Allow-Origin"] = project.allow_origin(origin)
                 if not project.accepts_origin(origin):
-                    raise NotAllowed("this origin may not send data to this app")
+                    raise NotAllowed("this origin is not allowed to send data to this app")
                 media_type = wire.media_type_of(request.headers.get("Content-Type", ""))
                 encoding = request.headers.get("Content-Encoding", "")
                 message = wire.decode(request.body, encoding, media_type, takes)
@@ -112,14 +112,16 @@ def _refusal(error: Exception) -> tuple[int, str, dict[str, str]]:
         case TooLarge():
             return 413, str(error), {}
         case RequestDataTooBig():
-            return 413, "the body is over 5 MiB", {}
+            return 413, "the body is larger than 5 MiB", {}
         case OverQuota():
             detail = f"more than the app's quota ({error.quota_name})"
             return 429, detail, {"Retry-After": str(error.retry_after)}
         case Unavailable() | DatabaseError() | InterfaceError() if not isinstance(
             error, NotStorable
         ):
-            log.warning("OTLP: the database is unavailable", exc_info=error)
+            log.warning(
+                "OTLP data was not stored, because the database is unavailable", exc_info=error
+            )
             retry_after = str(Unavailable.retry_after)
             return 503, "the store is unavailable", {"Retry-After": retry_after}
     log.error("an OTLP request failed", exc_info=error)

@@ -46,10 +46,10 @@ def decode(body: bytes, encoding: str, media_type: MediaType, into: type[Request
             return message
         given = json_codec.decode(content) if content.strip() else {}
         if not isinstance(given, dict):
-            raise Unreadable("not a JSON object")
+            raise Unreadable("the body is not a JSON object")
         json_format.ParseDict(given, message, ignore_unknown_fields=True)
     except (DecodeError, json_format.ParseError, ValueError, TypeError, RecursionError) as error:
-        raise Unreadable(f"not a valid {into.__name__}: {str(error)[:200]}") from None
+        raise Unreadable(f"the body is not a valid {into.__name__}: {str(error)[:200]}") from None
     return message
 
 

@@ -137,7 +137,7 @@ def list_warnings(*, unanswered: int) -> list[InboxWarning]:
     failing = list(AlertRule.objects.failing().values_list("name", flat=True)[:5])
     if failing:
         url = reverse("admin:alerts_alertrule_changelist")
-        found.append(InboxWarning(f"Rules that cannot be evaluated: {', '.join(failing)}.", url))
+        found.append(InboxWarning(f"These rules cannot be evaluated: {', '.join(failing)}.", url))
     return found
 
 

@@ -235,7 +235,10 @@ def run(control: Control) -> None:
                 else:
                     dispatcher.step(now=now)
             except DatabaseError as error:
-                log.warning("delivery: database unavailable", extra={"error": str(error)})
+                log.warning(
+                    "no messages are delivered, because the database is unavailable",
+                    extra={"error": str(error)},
+                )
                 connections.close_all()
                 time.sleep(DATABASE_RETRY_SECONDS)
             _wait(dispatcher.futures)

@@ -145,7 +145,7 @@ def _escalate(alert: SystemAlert, now: datetime) -> bool:
         add_timeline_entry(alert, Kind.ESCALATED, text, now=now)
         return _escalate(alert, now)
     if left_out := [str(person) for person in named if person not in people]:
-        text = f"people not notified, because they may not see the app: {', '.join(left_out)}"
+        text = f"people not notified, because they are not allowed to see the app: {', '.join(left_out)}"
         add_timeline_entry(alert, Kind.HELD_BACK, text, now=now)
     notifications.notify(alert, kind, channels, now=now)
     paging.page(alert, people, is_escalation=is_escalation, now=now)

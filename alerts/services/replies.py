@@ -33,8 +33,8 @@ _WORDS = {
     **dict.fromkeys(("res", "resolve", "resolved", "close", "done", "2"), Action.RESOLVE),
 }
 _REPLY = re.compile(r"\s*([a-z]+|[12]\b)\W*(all|\d{1,18})?\W*", re.IGNORECASE)
-NOT_ALLOWED = "You may not act on this alert, because its app belongs to another team."
-NONE_ALLOWED = "You may not act on these alerts, because their apps belong to other teams."
+NOT_ALLOWED = "You are not allowed to act on this alert, because its app belongs to another team."
+NONE_ALLOWED = "You are not allowed to act on these alerts, because their apps belong to other teams."
 HELP = "Reply ACK or RES, with the number of the alert if there are several, for example ACK 17."
 MAX_LISTED = 10
 
@@ -82,7 +82,7 @@ def _describe(
         parts.append(f"Nothing to do for {len(unchanged)} alerts: {_list_titles(unchanged)}")
     if refused_count:
         alerts = "1 alert" if refused_count == 1 else f"{refused_count} alerts"
-        parts.append(f"You may not act on {alerts} of other teams")
+        parts.append(f"You are not allowed to act on {alerts} of other teams")
     return ". ".join(parts)
 
 

@@ -40,7 +40,7 @@ TrialForm = modelform_factory(
     AlertRule, fields=("reader", "selector", "unit", "below", *LIMITS), field_classes=SPANS
 )
 DEFAULT_WINDOW = timedelta(minutes=15)
-OF_EVERY_APP = "No preview is available, because it would contain apps that you may not see."
+OF_EVERY_APP = "No preview is available, because it would contain apps that you are not allowed to see."
 log = logging.getLogger(__name__)
 
 

@@ -220,7 +220,7 @@ def api_now(request: HttpRequest, app: ClientApp | None) -> HttpResponse:
         if name in ("", one.schedule.name)
     ]
     if name and not entries:
-        return problem(404, f"there is no schedule {name!r}")
+        return problem(404, f"there is no schedule with the name {name!r}")
     return json_response(OnCallNow(at, entries))
 
 
@@ -232,7 +232,7 @@ def api_shifts(request: HttpRequest, app: ClientApp | None, pk: int) -> HttpResp
     since = _read_instant(request, "from", timezone.now())
     until = _read_instant(request, "until", since + DEFAULT_PERIOD)
     if not since < until <= since + MAX_PERIOD:
-        raise BadRequest("until must be after from, by at most 366 days", 422)
+        raise BadRequest("`until` must be after `from`, and at most 366 days later", 422)
     shifts = [
         ShiftOut(one.starts_at, one.ends_at, _person(one.person), one.reason)
         for one in on_call.list_shifts(schedule, since, until)
@@ -254,11 +254,11 @@ def api_overrides(request: HttpRequest, app: ClientApp | None, pk: int) -> HttpR
     sent = read_json(request, NewOverride)
     for name, at in (("starts_at", sent.starts_at), ("ends_at", sent.ends_at)):
         if at.tzinfo is None:
-            raise BadRequest(f"{name} has no UTC offset", 422)
+            raise BadRequest(f"`{name}` has no UTC offset", 422)
     people = Person.objects.in_bulk([one for one in (sent.person, sent.instead_of) if one])
     for name, person_id in (("person", sent.person), ("instead_of", sent.instead_of)):
         if person_id is not None and person_id not in people:
-            raise BadRequest(f"{name}: there is no person {person_id}", 422)
+            raise BadRequest(f"`{name}`: there is no person with the id {person_id}", 422)
     try:
         override = services.add_override(
             schedule,
@@ -307,7 +307,7 @@ def _read_instant(request: HttpRequest, name: str, default: datetime) -> datetim
     parsed: Any = _parse_instant(given)
     if parsed is None or parsed.tzinfo is None or not 1990 <= parsed.year <= 2150:
         raise BadRequest(
-            f"{name} must be a time with its offset, such as 2026-03-02T09:00:00Z", 422
+            f"`{name}` must be a time with its UTC offset, such as 2026-03-02T09:00:00Z", 422
         )
     return parsed  # type: ignore[no-any-return]
 

@@ -107,7 +107,9 @@ def _generic_alerts(items: list[Any], paths: dict[str, str]) -> Iterator[Receive
         values = {name: _find(item, path) for name, path in paths.items()}
         title = _text(values["title"])
         if not title:
-            raise BadRequest(f"alert {index}: no text at {paths['title']!r} for its title", 422)
+            raise BadRequest(
+                f"alert {index} has no title: there is no text at the path {paths['title']!r}", 422
+            )
         labels = values["labels"] if isinstance(values["labels"], dict) else {}
         yield ReceivedAlert(
             key=_text(values["key"]) or title,

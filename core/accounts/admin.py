@@ -98,7 +98,7 @@ class PortalUserAdmin(WithPermissions, UserAdmin):  # type: ignore[type-arg]
         "username": "Use only letters, digits and @ . + - _, for example anna.",
         "email": "The user needs this address to reset a forgotten password.",
         "is_active": "Turn this off instead of deleting a user, so that the audit log still names the user.",
-        "is_staff": "If off, the user cannot sign in to this portal.",
+        "is_staff": "If this is off, the user cannot sign in to this portal.",
         "is_superuser": "",
         "groups": "",
         "user_permissions": "",

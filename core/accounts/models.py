@@ -94,7 +94,8 @@ class IdentityProvider(models.Model):
     creates_users = models.BooleanField(
         "adds new people",
         default=True,
-        help_text="If on, people get an account when they first sign in. If off, an owner must add them first.",
+        help_text="If this is on, people get an account when they first sign in. "
+        "If it is off, an owner must add them first.",
     )
     groups_claim = models.CharField(
         max_length=200,
@@ -118,7 +119,7 @@ class IdentityProvider(models.Model):
     replaces_second_factor = models.BooleanField(
         "replaces two-factor sign-in",
         default=True,
-        help_text="If on, the portal asks for no second factor, because the provider already does.",
+        help_text="If this is on, the portal does not ask for a second factor, because the provider does.",
     )
 
     class Meta:

@@ -80,7 +80,7 @@ def _named_app(request: HttpRequest) -> ClientApp:
         raise BadRequest(f"name the app with `?app=<identifier>` or the header {APP_HEADER}", 400)
     found = apps.filter(slug=name.replace("\0", "")).first()
     if found is None:
-        raise NotAllowed("there is no such app, or you may not see it")
+        raise NotAllowed("there is no such app, or you are not allowed to see it")
     return found
 
 

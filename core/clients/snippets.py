@@ -55,9 +55,9 @@ _ALERT = """curl -sS {base}/api/v1/alerts/receive/generic/ \\
 _BY_SCOPE = {
     Scope.RELEASES: [("ci", "Upload source maps from CI", _CI)],
     Scope.ALERTS: [
-        ("alertmanager", "Receive alerts of Alertmanager (alertmanager.yml)", _ALERTMANAGER),
-        ("grafana", "Receive alerts of Grafana (new contact point)", _GRAFANA),
-        ("alert", 'Receive alerts of other systems (status "resolved" ends the alert)', _ALERT),
+        ("alertmanager", "Receive alerts from Alertmanager (alertmanager.yml)", _ALERTMANAGER),
+        ("grafana", "Receive alerts from Grafana (new contact point)", _GRAFANA),
+        ("alert", 'Receive alerts from other systems (status "resolved" ends the alert)', _ALERT),
     ],
 }
 

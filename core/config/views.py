@@ -117,7 +117,7 @@ def _row(resource: Resource, object_id: int) -> Any:
     rows = members_of(resource).prefetched(resource.rows())
     row = rows.filter(pk=object_id).first() if object_id <= MAX_ID else None
     if row is None:
-        raise BadRequest(f"no such {resource.model._meta.verbose_name}", 404)
+        raise BadRequest(f"there is no such {resource.model._meta.verbose_name}", 404)
     return row
 
 

@@ -118,7 +118,7 @@ class Sentinel(cluster.Sentinel):  # type: ignore[misc]
         is_busy = process.timer.value > 0
         if process.exitcode is not None and process.exitcode < 0 and not is_busy:
             log.critical(
-                "an idle worker was killed and may have held a lock; restarting the cluster",
+                "an idle worker was killed and may have held a lock; the cluster is restarted",
                 extra={"signal": -process.exitcode, "killed_pid": process.pid},
             )
             os._exit(70)
@@ -156,7 +156,7 @@ class Sentinel(cluster.Sentinel):  # type: ignore[misc]
             queue_due_jobs(now)
             report_node(now, pid=os.getpid())
             if is_hung(now, since=self.started_at):
-                log.critical("tasks are queued but none is started; restarting the cluster")
+                log.critical("tasks are queued but none is started; the cluster is restarted")
                 self.has_hung = True
                 self.stop_event.set()
         except DatabaseError as error:
@@ -175,7 +175,8 @@ class Sentinel(cluster.Sentinel):  # type: ignore[misc]
                     time.sleep(0.02)
             except DatabaseError as error:
                 log.warning(
-                    "database unavailable; no tasks are started", extra={"error": str(error)}
+                    "no tasks are started, because the database is unavailable",
+                    extra={"error": str(error)},
                 )
                 connections.close_all()
                 time.sleep(DATABASE_RETRY_SECONDS)
@@ -185,7 +186,7 @@ class Sentinel(cluster.Sentinel):  # type: ignore[misc]
             try:
                 task = SignedPackage.loads(package)
             except (TypeError, BadSignature):
-                log.exception("task rejected: invalid signature")
+                log.exception("a task was rejected, because its signature is invalid")
                 self.broker.fail(ack_id)
                 continue
             self.task_queue.put({**task, "ack_id": ack_id, "cluster": cluster.Conf.CLUSTER_NAME})
@@ -212,7 +213,7 @@ def _report_progress(**_: Any) -> None:
     try:
         report_node(timezone.now(), has_progressed=True)
     except DatabaseError:
-        log.warning("progress not reported: database unavailable")
+        log.warning("the progress was not reported, because the database is unavailable")
     else:
         _reported_at = time.monotonic()
 

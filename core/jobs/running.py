@@ -61,7 +61,10 @@ def claim(name: str, now: datetime) -> Claim | None:
         return None
     lost = JobRun.objects.filter(job=job, finished_at=None)
     if lost.update(finished_at=now, outcome=Outcome.LOST):
-        log.warning("job run lost with its worker; starting the job again", extra={"job": name})
+        log.warning(
+            "a run was lost, because its worker ended; the job is started again",
+            extra={"job": name},
+        )
     run = JobRun.objects.create(job=job, started_at=now, node=settings.INSTANCE[:100])
     return Claim(job.pk, run.pk, token, import_string(name))
 

@@ -31,7 +31,10 @@ def run(control: Control) -> None:
                 is_released = True
             run_due(control, now=timezone.now())
         except DatabaseError as error:
-            log.warning("urgent jobs: database unavailable", extra={"error": str(error)})
+            log.warning(
+                "no urgent jobs are started, because the database is unavailable",
+                extra={"error": str(error)},
+            )
             connections.close_all()
             time.sleep(DATABASE_RETRY_SECONDS)
         time.sleep(POLL_SECONDS)

@@ -104,7 +104,9 @@ class ContinuousProcess:
         if self.process.is_alive():
             for index, task in enumerate(self.tasks):
                 if now - self._progress[index] > PROGRESS_TIMEOUT_SECONDS:
-                    log.critical("continuous task hangs; ending it", extra={"task": task.name})
+                    log.critical(
+                        "a continuous task hangs; its process is killed", extra={"task": task.name}
+                    )
                     self.process.kill()
             return
         if not self.start_at:
@@ -112,7 +114,7 @@ class ContinuousProcess:
             self.failure_count = 0 if is_stable else self.failure_count + 1
             delay = min(2.0**self.failure_count - 1, MAX_BACKOFF_SECONDS)
             log.critical(
-                "continuous tasks ended; starting them again",
+                "the continuous tasks ended; they are started again",
                 extra={"exit_code": self.process.exitcode, "delay_s": delay},
             )
             self.start_at = now + delay
@@ -153,7 +155,7 @@ def _run(tasks: Sequence[ContinuousTask], progress: Any, parent: int) -> None:
     while any(thread.is_alive() for thread in threads):
         ended = [thread.name for thread in threads if not thread.is_alive()]
         if ended and not controls[0].is_stopping:
-            log.critical("continuous task ended", extra={"tasks": ended})
+            log.critical("a continuous task ended", extra={"tasks": ended})
             # The process does not wait for its other threads, because they may be waiting for an outside service.
             os._exit(70)
         time.sleep(WATCH_SECONDS)

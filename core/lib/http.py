@@ -52,7 +52,7 @@ def read_json(request: HttpRequest, shape: type[T]) -> T:
     except msgspec.ValidationError as error:
         raise BadRequest(str(error), 422) from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise BadRequest(f"not valid JSON: {error}") from error
+        raise BadRequest(f"the body is not valid JSON: {error}") from error
 
 
 def refuse_email_address(name: str, text: str) -> None:

@@ -97,7 +97,7 @@ class ShippingHandler(logging.Handler):
         dropped = self.dropped
         if dropped:
             record = logging.makeLogRecord(
-                {"name": __name__, "levelname": "WARNING", "msg": "log lines dropped"}
+                {"name": __name__, "levelname": "WARNING", "msg": "log lines were dropped"}
             )
             lines.append(logs.json_line({**logs.fields_of(record), "dropped": dropped}))
         body = f"[{','.join(lines)}]".encode()

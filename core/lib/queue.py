@@ -41,7 +41,7 @@ def enqueue_for(timeout: timedelta, task: str, **ids: int | str) -> None:
                 async_task("core.lib.queue.run", task, current_request_id, ids, q_options=options)
         except Exception:
             # The request must not fail, because its row is committed, and the sweep will find it.
-            log.exception("task not queued", extra={"task": task})
+            log.exception("a task was not queued", extra={"task": task})
 
     transaction.on_commit(send)
 

@@ -96,7 +96,8 @@ class RedisLimiter:
                 self._memory.restore_pending_sync(key, pending)
             if not redis_link.gate.is_degraded and _warning_limit.acquire("", 6, 60).allowed:
                 log.warning(
-                    "Redis unavailable, rate limiting per process", extra={"reason": str(error)}
+                    "Redis is unavailable; each process counts requests separately",
+                    extra={"reason": str(error)},
                 )
             return None
         if decision[0]:

@@ -60,7 +60,7 @@ class Gate:
             has_just_failed = self._failures == FAILURE_THRESHOLD
         if has_just_failed:
             log.warning(
-                "Redis is unavailable: rate limits are counted per process, nothing is cached"
+                "Redis is unavailable; each process counts requests separately, and nothing is cached"
             )
 
     def record_success(self) -> None:

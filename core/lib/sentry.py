@@ -22,7 +22,9 @@ def install() -> bool:
         urlsplit(settings.SENTRY_DSN).netloc.rpartition("@")[2]
         == urlsplit(settings.BASE_URL).netloc
     ):
-        log.warning("SENTRY_DSN ignored: it points to this portal, which records its own errors")
+        log.warning(
+            "SENTRY_DSN is ignored, because it points to this portal, which records its own errors"
+        )
         return False
     sentry_sdk.init(
         dsn=settings.SENTRY_DSN,
@@ -52,5 +54,5 @@ def _clean(event: Any, hint: dict[str, Any]) -> Any:
     try:
         return scrub(event)
     except Exception:
-        log.warning("Sentry event not sent: it could not be scrubbed", exc_info=True)
+        log.warning("a Sentry event was not sent, because it could not be scrubbed", exc_info=True)
         return None

@@ -44,7 +44,7 @@ def _write(calls: dict[_Key, _Calls]) -> None:
     ]
     for row in rows:
         facts = {key: row[key] for key in ("tier", "subject", "count", "path")}
-        log.warning("requests rejected by rate limit", extra=facts)
+        log.warning("requests were rejected by a rate limit", extra=facts)
     with transaction.atomic():
         upsert(
             BlockedCall, rows, key=("minute", "tier", "subject"), add=("count",), replace=("path",)

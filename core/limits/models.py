@@ -43,7 +43,7 @@ class RateLimitTier(models.Model):
     )
     window_seconds = models.PositiveIntegerField(default=60, validators=[MinValueValidator(1)])
     is_enabled = models.BooleanField(
-        default=True, help_text="If off, requests of this tier are not limited."
+        default=True, help_text="If this is off, requests of this tier are not limited."
     )
 
     class Meta:

@@ -31,7 +31,7 @@ def read_stream(stream: Stream, content_length: str | None) -> bytes:
         if length < 0:
             raise Unreadable("Content-Length is negative")
         if length > MAX_BODY_BYTES:
-            raise TooLarge(f"the body is over {MAX_BODY_BYTES // MIB} MiB")
+            raise TooLarge(f"the body is larger than {MAX_BODY_BYTES // MIB} MiB")
         body = stream.read(length)
         if len(body) < length:  # A server may return the body in several pieces.
             pieces = [body]
@@ -47,7 +47,7 @@ def read_stream(stream: Stream, content_length: str | None) -> bytes:
     while piece := stream.read(_CHUNK):
         size += len(piece)
         if size > MAX_BODY_BYTES:
-            raise TooLarge(f"the body is over {MAX_BODY_BYTES // MIB} MiB")
+            raise TooLarge(f"the body is larger than {MAX_BODY_BYTES // MIB} MiB")
         pieces.append(piece)
     return b"".join(pieces)
 
@@ -58,7 +58,7 @@ def _decompress_in_steps(step: Callable[[bytes], bytes], body: bytes, limit: int
         piece = step(body[start : start + 4096])
         size += len(piece)
         if size > limit:
-            raise TooLarge(f"the decompressed body is over {limit // MIB} MiB")
+            raise TooLarge(f"the decompressed body is larger than {limit // MIB} MiB")
         pieces.append(piece)
     return b"".join(pieces)
 
@@ -71,7 +71,7 @@ def _inflate(body: bytes, limit: int, window: int) -> bytes:
         piece = stream.decompress(body, limit - size + 1)
         size += len(piece)
         if size > limit:
-            raise TooLarge(f"the decompressed body is over {limit // MIB} MiB")
+            raise TooLarge(f"the decompressed body is larger than {limit // MIB} MiB")
         pieces.append(piece)
         if not stream.eof:
             raise Unreadable("the compressed body is cut short")
@@ -118,7 +118,7 @@ def _brotli(body: bytes, limit: int) -> bytes:
             raise Unreadable("the compressed body is cut short")
         decompressed += piece
     if len(decompressed) > limit:
-        raise TooLarge(f"the decompressed body is over {limit // MIB} MiB")
+        raise TooLarge(f"the decompressed body is larger than {limit // MIB} MiB")
     return bytes(decompressed)
 
 

@@ -26,7 +26,7 @@ class Envelope:
 
 def _header(line: bytes) -> dict[str, Any]:
     if len(line) > _MAX_HEADER_BYTES:
-        raise Unreadable("a header line is over 8 KiB")
+        raise Unreadable("a header line is larger than 8 KiB")
     header = json_codec.decode(line)
     if not isinstance(header, dict):
         raise Unreadable("a header is not a JSON object")

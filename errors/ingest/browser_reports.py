@@ -13,7 +13,7 @@ def parse_reports(request: IngestRequest, project_id: int) -> Parsed:
     project = request.authenticated(project_id, credentials.keys(request.environ))
     body = request.decompressed_body()
     if len(body) > _MAX_BYTES:
-        raise TooLarge("the report is over 64 KiB")
+        raise TooLarge("the report is larger than 64 KiB")
     events = browser_reports.events_of(json_codec.decode(body))
     if not events:
         raise Unreadable("the body contains no report")

@@ -27,7 +27,7 @@ def record_check_in(request: IngestRequest, project_id: int, parts: list[str]) -
         payload["duration"] = timestamps.parse_number(payload["duration"])
     body = request.decompressed_body() if request.environ.get("REQUEST_METHOD") == "POST" else b""
     if len(body) > _MAX_BYTES:
-        raise TooLarge("the check-in is over 100 KiB")
+        raise TooLarge("the check-in is larger than 100 KiB")
     if body.lstrip().startswith(b"{"):  # Any other body, such as one from `curl -d`, is ignored.
         given = json_codec.decode(body)
         if not isinstance(given, dict):

@@ -268,7 +268,9 @@ def _refusal(error: Exception) -> Response:
         case Unavailable():
             return refused(503, str(error), ("Retry-After", str(error.retry_after)))
         case DatabaseError() | InterfaceError():
-            log.warning("ingestion: the database is unavailable", exc_info=error)
+            log.warning(
+                "a request was not stored, because the database is unavailable", exc_info=error
+            )
             retry_after = str(Unavailable.retry_after)
             return refused(503, "the store is unavailable", ("Retry-After", retry_after))
         case NotStorable():

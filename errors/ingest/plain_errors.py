@@ -33,7 +33,7 @@ def parse_errors(request: IngestRequest, _project_id: None) -> Parsed:
         try:
             event = plain_format.parse(item)
             if len(body) > MAX_EVENT_BYTES and len(json_codec.encode(item)) > MAX_EVENT_BYTES:
-                raise InvalidError("the error is over 1 MiB")
+                raise InvalidError("the error is larger than 1 MiB")
         except InvalidError as problem:
             results.append({"status": 422, "detail": str(problem)})
             continue

@@ -76,7 +76,7 @@ class IngestRequest:
             raise Refused(403, "this key is unknown or revoked, or belongs to another project")
         self.project = project
         if not project.accepts_origin(self.environ.get("HTTP_ORIGIN")):
-            raise Refused(403, "this origin may not send data to this app")
+            raise Refused(403, "this origin is not allowed to send data to this app")
         return project
 
     def authenticated(self, project_id: int | None, keys: Sequence[str]) -> Project:
@@ -130,7 +130,7 @@ class EventBuilder:
         An event that one of the app's filters drops is counted as discarded and not added.
         """
         if len(payload) > MAX_EVENT_BYTES:
-            raise TooLarge("the event is over 1 MiB")
+            raise TooLarge("the event is larger than 1 MiB")
         return self._add(build_event_from_json, payload, self.request.context(event_id, sent_at))
 
     def add(self, event: dict[str, Any]) -> str:

@@ -51,7 +51,7 @@ def save_chunk(*, app: ClientApp, checksum: str, content: bytes, now: datetime) 
     if hashlib.sha1(content, usedforsecurity=False).hexdigest() != checksum:
         raise BrokenUpload(f"the chunk {checksum} does not match its checksum")
     if len(content) > CHUNK_BYTES:
-        raise BrokenUpload(f"the chunk {checksum} is over {CHUNK_BYTES} bytes")
+        raise BrokenUpload(f"the chunk {checksum} is larger than {CHUNK_BYTES} bytes")
     waiting = UploadedChunk.objects.filter(app=app).aggregate(sum=Sum("size_bytes"))["sum"] or 0
     if waiting + len(content) > MAX_WAITING_BYTES:
         raise BrokenUpload("too many chunks are waiting to be assembled; try again in a day")

@@ -106,7 +106,7 @@ def _resolve_batch(ids: Sequence[int], now: datetime) -> None:
             _maps.clear()
             break
         except Exception:
-            log.exception("event not resolved", extra={"event": pk})
+            log.exception("source maps could not be applied to an event", extra={"event": pk})
             results.append(
                 (event, {}, Resolution(problems=["The portal failed to resolve this event."]))
             )

@@ -88,7 +88,7 @@ class Archive:
             total += len(content)
             if total > MAX_TOTAL_BYTES:
                 raise BrokenUpload(
-                    f"the bundle is over {MAX_TOTAL_BYTES // 2**20} MiB uncompressed"
+                    f"the bundle is larger than {MAX_TOTAL_BYTES // 2**20} MiB after decompression"
                 )
             yield ArchivedFile(
                 kind=kind,
@@ -107,7 +107,7 @@ class Archive:
         except zlib.error as error:
             raise BrokenUpload(f"{path} is not readable: {error}") from None
         if len(content) > limit:
-            raise BrokenUpload(f"{path} is over {limit // 2**20} MiB")
+            raise BrokenUpload(f"{path} is larger than {limit // 2**20} MiB")
         return content
 
     def _text(self, name: str) -> str:

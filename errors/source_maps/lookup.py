@@ -190,7 +190,7 @@ def _open(file: ArtifactFile | None, source_map: ArtifactFile | None) -> tuple[i
         if content is None:
             raise UnusableMap(f"The source map of {name} was not uploaded.")
     if len(content) > MAX_MAP_BYTES:
-        raise UnusableMap(f"{name} is over {MAX_MAP_BYTES // 2**20} MiB.")
+        raise UnusableMap(f"{name} is larger than {MAX_MAP_BYTES // 2**20} MiB.")
     # The library takes 20 MB of memory, so only the workers that resolve events import it.
     from symbolic.exceptions import SymbolicError
     from symbolic.sourcemapcache import SourceMapCache

@@ -76,10 +76,12 @@ def load(name: str, *, sha256: str = "", sha1: str = "") -> bytes | None:
         if len(content) > MAX_FILE_BYTES:
             raise zstandard.ZstdError("too large")
     except zstandard.ZstdError as error:
-        log.warning("source map not readable", extra={"content": name, "error": str(error)[:200]})
+        log.warning(
+            "a source map is not readable", extra={"content": name, "error": str(error)[:200]}
+        )
         return None
     if sha256 and hashlib.sha256(content).hexdigest() != sha256:
-        log.warning("source map does not match its digest", extra={"content": name})
+        log.warning("a source map does not match its digest", extra={"content": name})
         return None
     if sha1 and hashlib.sha1(content, usedforsecurity=False).hexdigest() != sha1:
         return None

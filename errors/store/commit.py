@@ -28,7 +28,10 @@ def commit(requests: Sequence[Events]) -> list[Outcome]:
             result = write([event for request in requests for event in request])
     except (OperationalError, InterfaceError, InternalError) as error:
         _reconnect()
-        log.warning("events not stored: the database is unavailable", extra={"error": str(error)[:300]})  # fmt: skip
+        log.warning(
+            "the events were not stored, because the database is unavailable",
+            extra={"error": str(error)[:300]},
+        )
         return [Unavailable("the store is unavailable")] * len(requests)
     except Exception as error:
         if isinstance(error, DatabaseError):

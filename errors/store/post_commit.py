@@ -86,7 +86,9 @@ def evaluate_critical_errors() -> None:
     try:
         evaluate_rule(RULE, now=timezone.now())
     except DatabaseError:
-        log.warning("critical errors not evaluated immediately: the database is unavailable")
+        log.warning(
+            "critical errors were not evaluated immediately, because the database is unavailable"
+        )
         close_old_connections()
     except Exception:
-        log.exception("critical errors not evaluated immediately")
+        log.exception("critical errors were not evaluated immediately")

@@ -38,7 +38,7 @@ def group_act(request: HttpRequest, app: ClientApp) -> HttpResponse:
         groups = ErrorGroup.objects.for_app(app).filter(pk__in=wanted, merged_into__isnull=False)
     known = set(groups.values_list("pk", flat=True))
     if unknown := [str(pk) for pk in wanted if pk not in known]:
-        raise BadRequest(f"no such error: {', '.join(unknown)}", 404)
+        raise BadRequest(f"the app has no such error: {', '.join(unknown)}", 404)
     answer = _act(given, groups, app, person, timezone.now())
     target = f"groups {', '.join(str(pk) for pk in wanted)}"
     _record(request, app, f"errors.errorgroup {given.action}", target)
@@ -114,7 +114,7 @@ def _record(request: HttpRequest, app: ClientApp, action: str, target: str) -> N
 def _person(name: str, app: ClientApp) -> User:
     person = User.objects.filter(username=name, is_staff=True, is_active=True).first()
     if person is None:
-        raise BadRequest("`to` is not an active staff member", 422)
+        raise BadRequest("`to` is not the user name of an active staff member", 422)
     if not sees(person, [app.pk], VIEW):
-        raise BadRequest("`to` may not see the errors of this app", 422)
+        raise BadRequest("the person in `to` is not allowed to see the errors of this app", 422)
     return person

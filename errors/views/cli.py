@@ -91,9 +91,9 @@ def read_object(request: HttpRequest) -> dict[str, Any]:
     try:
         body = json.loads(request.body)
     except (ValueError, RecursionError) as error:
-        raise BadRequest(f"not valid JSON: {str(error)[:200]}") from None
+        raise BadRequest(f"the body is not valid JSON: {str(error)[:200]}") from None
     if not isinstance(body, dict):
-        raise BadRequest("not a JSON object")
+        raise BadRequest("the body is not a JSON object")
     return body
 
 
@@ -105,7 +105,7 @@ def text_of(body: dict[str, Any], name: str, max_length: int) -> str:
     if not isinstance(value, str) or "\0" in value:
         raise BadRequest(f"`{name}` is not a text")
     if len(value) > max_length:
-        raise BadRequest(f"`{name}` is over {max_length} characters")
+        raise BadRequest(f"`{name}` has more than {max_length} characters")
     return value
 
 

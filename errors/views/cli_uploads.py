@@ -66,7 +66,7 @@ def _gunzip(content: bytes) -> bytes:
     except zlib.error as error:
         raise BadRequest(f"a chunk is not readable as gzip: {error}") from None
     if len(chunk) > CHUNK_BYTES or not decompressor.eof:
-        raise BadRequest(f"a chunk is over {CHUNK_BYTES} bytes, or incomplete")
+        raise BadRequest(f"a chunk is larger than {CHUNK_BYTES} bytes, or is incomplete")
     return chunk
 
 
@@ -120,7 +120,7 @@ def release_files(
     if file is None or file.file is None:
         raise BadRequest("the form has no file")
     if file.size is None or file.size > MAX_SINGLE_FILE_BYTES:
-        raise BadRequest(f"the file is over {MAX_SINGLE_FILE_BYTES // 2**20} MiB", 413)
+        raise BadRequest(f"the file is larger than {MAX_SINGLE_FILE_BYTES // 2**20} MiB", 413)
     url = (request.POST.get("name") or str(file.name)).strip()
     if not url or len(url) > MAX_URL_LENGTH or "\0" in url:
         raise BadRequest(f"`name` must have 1 to {MAX_URL_LENGTH} characters")

@@ -125,7 +125,7 @@ class HealthCache:
             for check, result in runner.run(rest, now=now):
                 self._store(check, result)
         except Exception:
-            log.exception("refreshing the health cache failed")
+            log.exception("the health cache could not be refreshed")
         finally:
             with self._lock:
                 self._refreshed_at = now + timedelta(seconds=time.monotonic() - started)

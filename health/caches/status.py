@@ -37,7 +37,7 @@ def write_snapshot(status: PublicStatus) -> None:
         draft.write_bytes(msgspec.json.encode(status))
         draft.replace(path)
     except OSError:
-        log.warning("cannot write the status snapshot", exc_info=True)
+        log.warning("the status snapshot could not be written", exc_info=True)
 
 
 def read_snapshot() -> PublicStatus | None:
@@ -113,7 +113,7 @@ class StatusCache:
             with self._lock:
                 self._has_failed = self._has_failed or clear_count == self._clear_count
             log.warning(
-                "cannot refresh the public status; the last known status is shown",
+                "the public status could not be refreshed; the page shows the last known status",
                 extra={"error": repr(error)[:300]},
             )
         finally:

@@ -50,7 +50,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='monitor',
             name='resolver',
-            field=models.CharField(blank=True, db_default='', default='', help_text='The name server to query, for example 9.9.9.9. Leave empty to use that of this machine.', max_length=255, validators=[health.models.monitors.validate_resolver]),
+            field=models.CharField(blank=True, db_default='', default='', help_text='The name server to query, for example 9.9.9.9. Leave empty to use the name server of this machine.', max_length=255, validators=[health.models.monitors.validate_resolver]),
         ),
         migrations.AddField(
             model_name='monitor',

@@ -136,7 +136,7 @@ class Monitor(HTTPRequest, Component):
         default="",
         db_default="",
         validators=[validate_resolver],
-        help_text="The name server to query, for example 9.9.9.9. Leave empty to use that of this machine.",
+        help_text="The name server to query, for example 9.9.9.9. Leave empty to use the name server of this machine.",
     )
     expected_value = models.TextField(
         blank=True,

@@ -97,5 +97,5 @@ def _fetch_expiry(certificate: Certificate) -> datetime | None:
         return probes.fetch_certificate_expiry(certificate.host, certificate.port)
     except (OSError, ValueError, ForbiddenAddress) as error:
         extra = {"certificate": certificate.name, "error": str(error)}
-        log.info("cannot read certificate", extra=extra)
+        log.info("the certificate could not be read", extra=extra)
         return None

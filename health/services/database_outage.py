@@ -93,7 +93,7 @@ def _begin(outage: Outage) -> None:
         return
     with open(handle, "wb") as file:
         file.write(msgspec.json.encode(outage))
-    log.error("database down", extra={"reason": outage.message})
+    log.error("the database is down", extra={"reason": outage.message})
     send_directly(
         Message(
             kind=MessageKind.TRIGGERED,
@@ -151,7 +151,7 @@ def _send(direct: Direct) -> bool:
         direct.transport.send(direct.message, direct.config, idempotency_key=direct.key)
     except (DeliveryFailed, OSError) as error:
         log.error(
-            "cannot send database alert",
+            "the alert about the database could not be sent",
             extra={"channel": direct.transport.kind, "error": str(error)},
         )
         return isinstance(error, DeliveryFailed) and (error.is_permanent or error.is_gone)

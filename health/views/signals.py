@@ -39,7 +39,7 @@ def signals(request: HttpRequest, app: ClientApp) -> HttpResponse:
         index = _SIGNAL_INDEX.search(str(error))
         return problem(422, str(error), index=int(index[1]) if index else None)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise BadRequest(f"not valid JSON: {error}") from error
+        raise BadRequest(f"the body is not valid JSON: {error}") from error
     count = len(batch.signals)
     if count > MAX_SIGNALS:
         return problem(413, f"{count} signals; a batch may contain at most {MAX_SIGNALS}")

@@ -144,7 +144,7 @@ def uptime_page(request: HttpRequest) -> HttpResponse:
     context = {
         **admin.site.each_context(request),
         "title": "Uptime",
-        "lead": f"The goal is {100 * uptime.GOAL:g} %. Degraded counts as up; maintenance is not counted.",
+        "lead": f"The goal is {100 * uptime.GOAL:g} %. A degraded component counts as up; maintenance is not counted.",
         "lines": uptime.load_lines(load_in_order(list(page.object_list)), now=timezone.now()),
         "page": page,
     }
@@ -221,7 +221,7 @@ def render_card(found: Widget, context: WidgetContext, span: TimeRange) -> SafeS
         return _card("health/_widget_failed.html", found, context, span, {})
     seconds = time.perf_counter() - started
     if seconds > SLOW_WIDGET_SECONDS:
-        log.warning("widget slow", extra={"widget": found.name, "ms": round(seconds * 1000)})
+        log.warning("a widget is slow", extra={"widget": found.name, "ms": round(seconds * 1000)})
     return card
 
 

@@ -78,7 +78,7 @@ class ImpactShown(msgspec.Struct):
 def impact(request: HttpRequest, app: ClientApp | None, kind: str, id: int) -> HttpResponse:
     description = problem_sources.get(kind).describe(id) if kind in problem_sources else None
     if description is None:
-        return refusal(404, "no such problem")
+        return refusal(404, "there is no such problem")
     person = person_of(request)
     if person and description.permission and not person.has_perm(description.permission):
         raise NotAllowed("your account lacks the permission to see this problem")

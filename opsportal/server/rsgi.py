@@ -48,7 +48,7 @@ MAX_WAITING_BYTES = (
 # The body of a release file that is uploaded without chunks is written to the disk while it arrives.
 _FILE_UPLOAD = re.compile(r"/+api/0/projects/[^/]+/[^/]+/releases/[^/]+/files/?")
 MAX_UPLOAD_BYTES = MAX_SINGLE_FILE_BYTES + 64 * 1024  # The other form fields need space.
-_TOO_LARGE = f"the file is over {MAX_SINGLE_FILE_BYTES // 2**20} MiB"
+_TOO_LARGE = f"the file is larger than {MAX_SINGLE_FILE_BYTES // 2**20} MiB"
 # All uploads that arrive at the same time have at most this size in total.
 MAX_SPOOLED_BYTES = 512 * 1024 * 1024
 UPLOAD_TIMEOUT_SECONDS = 600
@@ -208,7 +208,7 @@ async def read_body(environ: Environ, protocol: HTTPProtocol, limit: int) -> byt
     if not is_chunked and (not length or length == "0"):
         return b""
     if not is_chunked and int(length or 0) > limit:
-        raise TooLarge(f"the body is over {limit // (1024 * 1024)} MiB")
+        raise TooLarge(f"the body is larger than {limit // (1024 * 1024)} MiB")
     try:
         async with asyncio.timeout(settings.BODY_TIMEOUT_SECONDS):
             body = await (_read_chunked(protocol, limit) if is_chunked else protocol())
@@ -228,7 +228,7 @@ async def _read_chunked(protocol: HTTPProtocol, limit: int) -> bytes:
     async for piece in protocol:
         size += len(piece)
         if size > limit:
-            raise TooLarge(f"the body is over {limit // (1024 * 1024)} MiB")
+            raise TooLarge(f"the body is larger than {limit // (1024 * 1024)} MiB")
         pieces.append(piece)
     return b"".join(pieces)
 

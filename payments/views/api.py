@@ -149,14 +149,14 @@ def create(request: HttpRequest, app: ClientApp) -> HttpResponse:
 @api(Scope.PAYMENTS, "GET")
 def read(request: HttpRequest, app: ClientApp, reference: uuid.UUID) -> HttpResponse:
     payment = Payment.objects.filter(app=app, uuid=reference).first()
-    return json_response(as_json(payment)) if payment else problem(404, "no such payment")
+    return json_response(as_json(payment)) if payment else problem(404, "there is no such payment")
 
 
 @api(Scope.PAYMENTS, "POST")
 def cancel(request: HttpRequest, app: ClientApp, reference: uuid.UUID) -> HttpResponse:
     payment = Payment.objects.filter(app=app, uuid=reference).first()
     if payment is None:
-        return problem(404, "no such payment")
+        return problem(404, "there is no such payment")
     try:
         return json_response(as_json(services.cancel(payment=payment, now=timezone.now())))
     except stripe_api.NotConfigured:
@@ -201,12 +201,12 @@ def _validated(body: CreatePayment) -> services.NewPayment:
     if reason:
         raise BadRequest(reason, 422)
     if body.client_address and not _is_address(body.client_address):
-        raise BadRequest("client_address is not an IP address", 422)
+        raise BadRequest("`client_address` is not an IP address", 422)
     split = body.split or Split(reason="")
     if body.split is not None and body.reservation_id is None:
-        raise BadRequest("a split needs a reservation_id", 422)
+        raise BadRequest("a split requires `reservation_id`", 422)
     if split.fee > body.amount:
-        raise BadRequest("the fee must not exceed the amount", 422)
+        raise BadRequest("`fee` must not exceed `amount`", 422)
     return services.NewPayment(
         amount=body.amount,
         currency=currency,

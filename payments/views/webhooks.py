@@ -43,8 +43,8 @@ def receive(request: HttpRequest, endpoint: str = "") -> HttpResponse:
     except NotAnEvent:
         return _reject(request, "not an event", 400)
     except DatabaseError:
-        log.exception("storing a webhook event failed")
-        # After a 500, Stripe sends the event again for up to three days.
+        log.exception("a webhook event could not be stored")
+        # Stripe sends the event again for three days.
         return problem(500, "the event was not stored; send it again")
     return json_response({"received": True, "duplicate": not received.is_new})
 
@@ -55,5 +55,5 @@ def _reject(request: HttpRequest, reason: str, status: int) -> HttpResponse:
     try:
         count_rejected_call(reason, sample=sample, now=timezone.now())
     except DatabaseError:
-        log.warning("counting a rejected webhook call failed", extra={"reason": reason})
+        log.warning("a rejected webhook call could not be counted", extra={"reason": reason})
     return problem(status, reason)

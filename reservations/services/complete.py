@@ -31,7 +31,7 @@ def complete(
         costs = any(line.amount for line in reservation.lines.all())
         if costs and not paid_elsewhere:
             raise CannotChange(
-                "payment-missing", "give a payment, or say in paid_elsewhere how it was paid"
+                "payment-missing", "send `payment`, or the payment method in `paid_elsewhere`"
             )
         # An expired hold can be completed as long as its seats have not been released.
         moved = Reservation.objects.all().move(

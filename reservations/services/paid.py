@@ -47,7 +47,9 @@ def complete_paid(*, payment: Payment, now: datetime) -> None:
         raise
     except Exception as error:
         # A bug here must not roll back the payment's success.
-        log.exception("completing a paid reservation failed", extra={"payment": str(payment.uuid)})
+        log.exception(
+            "a paid reservation could not be completed", extra={"payment": str(payment.uuid)}
+        )
         record_discrepancy(kind=Kind.FAILED, payment=payment, detail=type(error).__name__, now=now)
 
 

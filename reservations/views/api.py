@@ -114,7 +114,7 @@ def complete(request: HttpRequest, app: ClientApp, reference: uuid.UUID) -> Http
         return _not_found()
     payment = Payment.objects.filter(uuid=body.payment).first() if body.payment else None
     if body.payment and payment is None:
-        return problem(422, "no such payment", type="payment-missing")
+        return problem(422, "there is no such payment", type="payment-missing")
     try:
         return _respond(
             services.complete(
@@ -194,7 +194,7 @@ def _respond(reservation: Reservation, now: datetime) -> HttpResponse:
 
 
 def _not_found() -> HttpResponse:
-    return problem(404, "no such reservation")
+    return problem(404, "there is no such reservation")
 
 
 def _busy() -> HttpResponse:

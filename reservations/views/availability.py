@@ -24,7 +24,7 @@ def availability(request: HttpRequest, app: ClientApp, slug: str = "") -> HttpRe
     """Respond with the events that are or will be on sale and their tickets left, or with the event with this slug."""
     body, etag = _current(slug)
     if not body:
-        return problem(404, "no such event on sale")
+        return problem(404, "there is no such event on sale")
     headers = {"ETag": etag, "Cache-Control": f"private, max-age={FRESH_SECONDS}"}
     known = parse_etags(request.headers.get("If-None-Match", ""))
     if "*" in known or etag in known:

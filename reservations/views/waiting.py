@@ -116,4 +116,4 @@ def _find(app: ClientApp, reference: uuid.UUID) -> WaitingEntry | None:
 
 
 def _not_found() -> HttpResponse:
-    return problem(404, "no such entry of the waiting list")
+    return problem(404, "the waiting list has no such entry")

@@ -99,7 +99,7 @@ def test_an_escalation_leaves_out_people_who_do_not_see_the_app(mail: Channel) -
 
     assert recipients(kind="paged") == {"ada", "cem"}
     assert alert.events.filter(
-        kind=AlertEvent.Kind.HELD_BACK, text__contains="may not see the app: bob"
+        kind=AlertEvent.Kind.HELD_BACK, text__contains="are not allowed to see the app: bob"
     ).exists()
 
 

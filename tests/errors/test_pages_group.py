@@ -182,7 +182,7 @@ def test_only_staff_who_may_see_the_app_are_offered_and_accepted(
 
     for person in (other, blind):
         refused = act(browse, event, action="assign", user=person.pk)
-        assert f"{person} may not see the errors of this app" in refused
+        assert f"{person} is not allowed to see the errors of this app" in refused
     assert group_of(event).assigned_to is None
 
 

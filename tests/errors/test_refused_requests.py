@@ -27,7 +27,7 @@ MIB = 1024 * 1024
             413,
             f"the request has more than {MAX_BATCH} errors",
         ),
-        ({"message": "m", "extra": {"x": "y" * MIB}}, 422, "the error is over 1 MiB"),
+        ({"message": "m", "extra": {"x": "y" * MIB}}, 422, "the error is larger than 1 MiB"),
     ],
 )
 def test_a_plain_error_of_the_wrong_form_is_refused(
@@ -65,10 +65,13 @@ def test_oversized_reports_of_browsers_and_check_ins_are_refused(sender: Sender)
     report = sender.post(b"x" * 65_537, f"/api/{sender.app.pk}/security/?sentry_key={sender.key}")
     check_in = sender.post(b"x" * 102_401, f"/api/{sender.app.pk}/cron/nightly/{sender.key}/")
 
-    assert (report.status_code, report.json()["detail"]) == (413, "the report is over 64 KiB")
+    assert (report.status_code, report.json()["detail"]) == (
+        413,
+        "the report is larger than 64 KiB",
+    )
     assert (check_in.status_code, check_in.json()["detail"]) == (
         413,
-        "the check-in is over 100 KiB",
+        "the check-in is larger than 100 KiB",
     )
 
 

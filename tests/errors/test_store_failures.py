@@ -73,7 +73,7 @@ def test_a_failed_evaluation_after_a_commit_is_logged(
 
     post_commit.evaluate_critical_errors()
 
-    assert "critical errors not evaluated immediately" in caplog.text
+    assert "critical errors were not evaluated immediately" in caplog.text
 
 
 def test_events_that_wait_for_source_maps_wake_a_worker(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -122,7 +122,7 @@ def test_the_number_of_dropped_lines_is_shipped_after_an_outage(
         lines = wait_for(server, 2)
         handler.finish()
 
-    assert lines[1]["message"] == "log lines dropped"
+    assert lines[1]["message"] == "log lines were dropped"
     assert lines[1]["dropped"] == 7
     assert handler.dropped == 0
 

@@ -143,7 +143,7 @@ def test_a_processed_event_is_not_replayed() -> None:
 def test_an_event_with_an_invalid_id_or_type_is_refused(field: dict[str, str]) -> None:
     event = {"id": "evt_1", "type": "charge.refunded", "created": 1, "data": {"object": {}}}
 
-    with pytest.raises(receive.NotAnEvent, match="invalid id or type"):
+    with pytest.raises(receive.NotAnEvent, match="`id` or `type` is invalid"):
         receive.record_event({**event, **field}, endpoint="default", livemode=False, now=NOW)
 
 

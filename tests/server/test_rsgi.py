@@ -109,7 +109,7 @@ def test_a_large_file_of_a_release_is_accepted_up_to_its_own_limit(
     assert accepted.status_code == 201, accepted.text
     assert accepted.json()["size"] == 8 * 1024 * 1024
     assert refused.status_code == 413
-    assert refused.json()["detail"] == "the file is over 64 MiB"
+    assert refused.json()["detail"] == "the file is larger than 64 MiB"
 
 
 def test_an_export_is_sent_in_pieces(portal: Portal) -> None:

@@ -38,10 +38,10 @@ class Migration(migrations.Migration):
                 ('client_secret', core.lib.sealed_fields.SealedTextField(blank=True)),
                 ('is_enabled', models.BooleanField(default=True, verbose_name='enabled')),
                 ('email_domains', models.CharField(blank=True, help_text='Only people with a verified e-mail address in these domains may sign in, for example shop.example. Leave empty to allow all users of the provider.', max_length=500, verbose_name='e-mail domains')),
-                ('creates_users', models.BooleanField(default=True, help_text='If on, people get an account when they first sign in. If off, an owner must add them first.', verbose_name='adds new people')),
+                ('creates_users', models.BooleanField(default=True, help_text='If this is on, people get an account when they first sign in. If it is off, an owner must add them first.', verbose_name='adds new people')),
                 ('groups_claim', models.CharField(blank=True, default='groups', help_text="The claim that lists a person's groups.", max_length=60)),
                 ('role_mapping', models.TextField(blank=True, help_text='Write one group per line, for example platform-team = Owner. The roles are set at every sign-in.', verbose_name='groups and roles')),
-                ('replaces_second_factor', models.BooleanField(default=True, help_text='If on, the portal asks for no second factor, because the provider already does.', verbose_name='replaces two-factor sign-in')),
+                ('replaces_second_factor', models.BooleanField(default=True, help_text='If this is on, the portal does not ask for a second factor, because the provider does.', verbose_name='replaces two-factor sign-in')),
                 ('default_role', models.ForeignKey(blank=True, help_text='People in none of these groups get this role. Leave this field empty to refuse them.', null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to='auth.group')),
             ],
             options={

@@ -52,7 +52,7 @@ def record(
         event.save()
     except DatabaseError:
         facts = {"action": action, "target": target, "user_id": user.pk if is_known else None}
-        log.exception("audit event not stored", extra=facts)
+        log.exception("an audit event was not stored", extra=facts)
     recorded = recorded_actions.get()
     if recorded is not None:
         recorded.append(action)

@@ -37,7 +37,7 @@ class Migration(migrations.Migration):
                 ('tier', models.CharField(choices=[('auth', 'Sign-in'), ('payment', 'Payments: create and change'), ('write', 'Other API writes'), ('read', 'All other requests'), ('staff', 'Signed-in users')], max_length=10)),
                 ('limit', models.PositiveIntegerField(help_text='Maximum requests within the window. Enter 0 to reject all requests.')),
                 ('window_seconds', models.PositiveIntegerField(default=60, validators=[django.core.validators.MinValueValidator(1)])),
-                ('is_enabled', models.BooleanField(default=True, help_text='If off, requests of this tier are not limited.')),
+                ('is_enabled', models.BooleanField(default=True, help_text='If this is off, requests of this tier are not limited.')),
                 ('app', models.ForeignKey(blank=True, help_text='Leave this field empty to set the default limit.', null=True, on_delete=django.db.models.deletion.CASCADE, related_name='rate_limits', to='clients.clientapp')),
             ],
             options={

@@ -74,7 +74,7 @@ def process_event(*, event_pk: int, now: datetime) -> bool:
         _mark_dead(event, str(error), now)
     except Exception as error:
         log.warning(
-            "processing a webhook event failed",
+            "a webhook event could not be processed",
             extra={"event_id": event.event_id, "tries": event.tries},
             exc_info=True,
         )

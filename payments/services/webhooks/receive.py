@@ -103,13 +103,13 @@ def _parse_event(
             object_ = data["data"]["object"]
         event_livemode = data.get("livemode", False)
         if not (isinstance(event_id, str) and isinstance(type_, str) and isinstance(object_, dict)):
-            raise NotAnEvent("id, type or object has the wrong type")
+            raise NotAnEvent("`id`, `type` or `object` has the wrong type")
         if created_at.tzinfo is None:
-            raise NotAnEvent("a timestamp without a time zone")
+            raise NotAnEvent("the timestamp has no time zone")
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError, OSError) as error:
         raise NotAnEvent(type(error).__name__) from error
     if not 1 <= len(event_id) <= 100 or not 1 <= len(type_) <= 100 or "\0" in event_id + type_:
-        raise NotAnEvent("invalid id or type")
+        raise NotAnEvent("`id` or `type` is invalid")
     state, outcome = WebhookEvent.State.PENDING, ""
     if bool(event_livemode) != livemode:
         state, outcome = WebhookEvent.State.IGNORED, "belongs to the other mode (live or test)"

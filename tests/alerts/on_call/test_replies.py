@@ -385,5 +385,5 @@ def test_alerts_of_other_teams_are_skipped(ann: Person) -> None:
         [mine, theirs], replies.Action.ACKNOWLEDGE, person=ann, way="in Slack", now=NOON
     )
 
-    assert text == "Acknowledged: Mine. You may not act on 1 alert of other teams"
+    assert text == "Acknowledged: Mine. You are not allowed to act on 1 alert of other teams"
     assert states() == {"Mine": "acknowledged", "Theirs": "open"}

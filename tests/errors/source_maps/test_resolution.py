@@ -204,4 +204,4 @@ def test_a_map_that_is_too_large_is_not_opened(
     event = send(browser, OLD.event())
     resolve()
 
-    assert "is over 0 MiB" in ResolvedEvent.objects.get(pk=event.pk).problems[0]
+    assert "is larger than 0 MiB" in ResolvedEvent.objects.get(pk=event.pk).problems[0]

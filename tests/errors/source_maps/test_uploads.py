@@ -149,7 +149,10 @@ def manifest_only(manifest: bytes) -> bytes:
         (broken_zip(), "not readable"),
         (manifest_only(b"{"), "not a readable artifact bundle"),
         (manifest_only(b'{"files": {"a": {"type": "source", "url": "~/a"}}}'), "a is missing"),
-        (archive({"a": ({"type": "source", "url": "~/a"}, bytes(2_000_000))}), "a is over 1 MiB"),
+        (
+            archive({"a": ({"type": "source", "url": "~/a"}, bytes(2_000_000))}),
+            "a is larger than 1 MiB",
+        ),
     ],
     ids=["text", "truncated", "corrupt", "manifest", "missing file", "bomb"],
 )
