@@ -185,7 +185,7 @@ def weigh(change: Change, onset: Onset) -> Cause | None:
 
 def _relation(change: Change, onset: Onset) -> tuple[float, str]:
     if change.subjects & onset.subjects:
-        return IS_SUBJECT, "the problem concerns it"
+        return IS_SUBJECT, "the subject of the problem"
     text = onset.text.lower()
     names = (name.lower() for name in change.names)
     if any(len(name) >= MIN_NAME_LENGTH and name in text for name in names):
@@ -228,4 +228,4 @@ def _size(change: Change) -> tuple[float, str]:
 def _end(change: Change, onset: Onset) -> tuple[float, str]:
     if change.until is None or change.until >= onset.at - onset.uncertainty:
         return 1.0, ""
-    return IS_OVER, "it had ended before"
+    return IS_OVER, "ended before the problem began"

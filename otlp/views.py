@@ -114,7 +114,7 @@ def _refusal(error: Exception) -> tuple[int, str, dict[str, str]]:
         case RequestDataTooBig():
             return 413, "the body is larger than 5 MiB", {}
         case OverQuota():
-            detail = f"more than the app's quota ({error.quota_name})"
+            detail = f"the app sent more than its quota allows ({error.quota_name})"
             return 429, detail, {"Retry-After": str(error.retry_after)}
         case Unavailable() | DatabaseError() | InterfaceError() if not isinstance(
             error, NotStorable

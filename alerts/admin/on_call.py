@@ -101,8 +101,8 @@ class RotationAdmin(PortalAdmin):
             "Hours",
             {
                 "fields": (("on_from", "on_until"), "weekdays"),
-                "description": "Leave the times empty for whole days. To follow the sun, add one rotation for each "
-                "office, with its time zone and hours.",
+                "description": "Leave the times empty for whole days. If several offices take turns during a day, "
+                "add one rotation for each office, with its time zone and hours.",
             },
         ),
     )

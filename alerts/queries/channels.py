@@ -25,7 +25,7 @@ def describe_channel_state(channel: Channel) -> str:
         return f"not configured: {', '.join(missing)}"
     if channel.failing_since:
         return f"failing since {formats.stamp(channel.failing_since)}: {channel.last_error}"
-    return "working" if channel.last_success_at else "configured, nothing sent yet"
+    return "working" if channel.last_success_at else "configured, but nothing was sent yet"
 
 
 def describe_routes(channel: Channel) -> str:
@@ -72,7 +72,7 @@ def describe_test(test: ChannelTest | None) -> TestLine | None:
         case ChannelTest.State.REFUSED:
             text, tone = f"Not delivered to {test.name}: {test.answer}", "critical"
         case _ if timezone.now() - test.created_at > TEST_PATIENCE_PERIOD:
-            text = f"Waiting for a worker to send the test to {test.name}. Is one running?"
+            text = f"Waiting for a worker to send the test to {test.name}. Check that one is running."
             tone = "warning"
         case _:
             text, tone = f"Sending a test to {test.name} …", "info"

@@ -85,7 +85,7 @@ def new_rule_preview(request: HttpRequest) -> HttpResponse:
         except Exception:
             # The reader belongs to another app. If the reader fails, the form must still work.
             log.exception("preview failed", extra={"reader": rule.reader})
-            context["problem"] = "This metric cannot be measured. See the log."
+            context["problem"] = "The portal could not read this metric. Its log contains the error."
         else:
             context |= {
                 "trial": trial,

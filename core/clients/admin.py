@@ -33,7 +33,7 @@ class ClientAppForm(forms.ModelForm[ClientApp]):
     allowed_origins = LinesField(
         validators=[validate_origin],
         help_text="Browser origins that may report errors, one per line, for example https://shop.example."
-        " Leave empty to allow all.",
+        " Leave empty to allow all origins.",
     )
     scrub_keys = LinesField(
         help_text="Enter additional field names to filter, one per line, for example iban."

@@ -128,7 +128,7 @@ def _refuse(refusal: InvalidConfig | services.KeyTaken) -> HttpResponse:
 
 
 def _by(request: HttpRequest, app: ClientApp | None) -> str:
-    return f"With {describe_caller(request, app)}."
+    return f"The change was made with {describe_caller(request, app)}."
 
 
 def _parameter(request: HttpRequest, name: str) -> str:

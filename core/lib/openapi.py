@@ -124,7 +124,8 @@ def document() -> dict[str, Any]:
             "title": "opsportal",
             "version": settings.VERSION,
             "description": "Client apps use this API. Errors are problem documents (RFC 9457). Calls are rate-limited, "
-            "and every response states the remaining calls. Each has an `X-Request-ID`, from the client or generated.",
+            "and every response states the remaining calls. Each response has an `X-Request-ID`, "
+            "which the client sent or the portal generated.",
         },
         "servers": [{"url": settings.BASE_URL}],
         "paths": dict(sorted(paths.items())),
@@ -245,7 +246,7 @@ def _refusals(operation: Operation) -> dict[int, str]:
         common |= {
             400: "The body is not valid JSON.",
             413: "The body is too large.",
-            422: "The body does not match the schema; `detail` says where.",
+            422: "The body does not match the schema; `detail` gives the position.",
         }
     if operation.scope:
         common |= {

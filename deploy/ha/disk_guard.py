@@ -47,13 +47,13 @@ def is_nearly_full(folder: str) -> bool:
 def hand_over(config: dict[str, Any], address: str) -> None:
     server = config["postgresql"]
     status = call(address, "/switchover", {"leader": config["name"]})
-    print(f"the disk is nearly full; handing over: {status}", flush=True)
+    print(f"the disk is nearly full; the primary is handed over: {status}", flush=True)
     deadline = time.monotonic() + HANDOVER_SECONDS
     while time.monotonic() < deadline:
         if call(address, "/primary") != 200:
             return
         time.sleep(1)
-    print("the handover failed; stopping PostgreSQL", flush=True)
+    print("the handover failed; PostgreSQL is stopped", flush=True)
     pg_ctl = Path(server["bin_dir"]) / "pg_ctl"
     subprocess.run([pg_ctl, "stop", "-m", "immediate", "-D", server["data_dir"]], check=False)
 

@@ -74,7 +74,7 @@ def _inflate(body: bytes, limit: int, window: int) -> bytes:
             raise TooLarge(f"the decompressed body is larger than {limit // MIB} MiB")
         pieces.append(piece)
         if not stream.eof:
-            raise Unreadable("the compressed body is cut short")
+            raise Unreadable("the compressed body is incomplete")
         if stream.unused_data == body:
             break
         body = stream.unused_data
@@ -115,7 +115,7 @@ def _brotli(body: bytes, limit: int) -> bytes:
     while len(decompressed) <= limit and not stream.is_finished():
         piece = stream.process(b"", output_buffer_limit=limit + 1 - len(decompressed))
         if not piece:
-            raise Unreadable("the compressed body is cut short")
+            raise Unreadable("the compressed body is incomplete")
         decompressed += piece
     if len(decompressed) > limit:
         raise TooLarge(f"the decompressed body is larger than {limit // MIB} MiB")
@@ -126,7 +126,7 @@ def _zstd(body: bytes, limit: int) -> bytes:
     stream = zstandard.ZstdDecompressor(max_window_size=2**27).decompressobj()
     decompressed = _decompress_in_steps(stream.decompress, body, limit)
     if not stream.eof:
-        raise Unreadable("the compressed body is cut short")
+        raise Unreadable("the compressed body is incomplete")
     return decompressed
 
 
@@ -159,5 +159,5 @@ def decompress(body: bytes, encoding: str, limit: int = MAX_DECOMPRESSED_BYTES) 
         try:
             body = _DECOMPRESSORS[name](body, limit)
         except (zlib.error, brotli.error, zstandard.ZstdError) as error:
-            raise Unreadable(f"not readable as {name}: {error}") from error
+            raise Unreadable(f"the body is not readable as {name}: {error}") from error
     return body

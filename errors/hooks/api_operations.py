@@ -49,8 +49,8 @@ class SentryRefusal(msgspec.Struct, forbid_unknown_fields=True):
 describe(
     "errors:error-report",
     "POST",
-    "Report one error, a list of errors, or an object with `events`. A 200 means that each accepted error is stored, "
-    "grouped, counted and visible.",
+    "Report one error, a list of errors, or an object with `events`. When the response has the status "
+    "200, each accepted error is stored, grouped, counted and visible.",
     scope="ingest",
     takes=(PlainError, list[PlainError], PlainErrors),
     answers={200: (ErrorAccepted, ErrorResults), 422: (ErrorResults,)},
@@ -75,7 +75,7 @@ _RANGE = {
     "since": "The start of the period, such as 2026-11-22T14:00:00Z.",
     "until": "The end of the period.",
 }
-_BAD_QUERY = {422: "A parameter is invalid; `detail` says which."}
+_BAD_QUERY = {422: "A parameter is invalid; `detail` names it."}
 _NO_GROUP = {404: "The app has no such error.", 422: "A parameter is invalid."}
 # The keys are names of URLs; the values are (summary, parameters, answer, refusals).
 _READ: dict[str, tuple[str, dict[str, str], Any, dict[int, str]]] = {

@@ -56,7 +56,7 @@ def as_problem(status: int, headers: Headers, body: bytes, id: str) -> Response:
     problem |= {"detail": said.get("detail", ""), "request_id": id}
     if status == 429:
         wait = int(dict(headers).get("Retry-After", 1))
-        detail = f"More errors than this app's quota. Try again in {wait} seconds."
+        detail = f"The app sent more errors than its quota allows. Try again in {wait} seconds."
         problem |= {"detail": detail, "error": TITLES[429], "retryAfter": wait}
     kept = [header for header in headers if header[0] != "Content-Type"]
     return Response(

@@ -27,7 +27,7 @@ def clean_patterns(kind: Filter, given: str) -> list[str]:
         if len(pattern) > MAX_PATTERN_LENGTH:
             raise InvalidForm(f"a pattern has more than {MAX_PATTERN_LENGTH} characters")
         if not pattern.strip("*"):
-            raise InvalidForm(f"the pattern {pattern} would drop everything")
+            raise InvalidForm(f"the pattern {pattern} would drop every error")
     return patterns
 
 

@@ -65,7 +65,7 @@ _HELP: dict[MonitorType, Mapping[str, str]] = {
     },
     MonitorType.POSTGRESQL: {
         "username": "A role that may only sign in and read. Leave empty for postgres.",
-        "expected_value": "The first value of the first row, for example 0 or true. Leave empty to accept any.",
+        "expected_value": "The first value of the first row, for example 0 or true. Leave empty to accept any value.",
         "query": "For example SELECT count(*) FROM orders WHERE state = 'stuck'. Leave empty for SELECT 1."
         " It runs in a read-only transaction.",
     },

@@ -102,7 +102,7 @@ def _calls_pace(trend: Trend) -> str:
     change = round(abs(trend.rate))
     since = f"in the last {span(trend.basis)}"
     if not change:
-        return f"as many calls each day {since}"
+        return f"no change in the number of calls each day {since}"
     noun = "call" if change == 1 else "calls"
     return f"{change:,} {'more' if trend.rate > 0 else 'fewer'} {noun} each day {since}"
 

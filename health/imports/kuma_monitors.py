@@ -62,7 +62,7 @@ def _credentials(row: Row, note: Note) -> dict[str, str]:
 def read_keyword(row: Row, note: Note) -> Values:
     keyword = str(row.get("keyword") or "")
     if row.get("invert_keyword"):
-        note(f"that the body does not contain “{keyword}” is not checked")
+        note(f"the check that the body does not contain “{keyword}” is not imported")
         return read_http(row, note)
     return {**read_http(row, note), "contains": keyword}
 

@@ -235,7 +235,7 @@ class _Monitors:
     def _read_common(self, row: Row, note: Note) -> Values:
         minutes = to_minutes(int(row.get("interval") or 60), note, "the interval")
         if minutes > MAX_INTERVAL_MINUTES:
-            note("the interval is a day, which is the longest one")
+            note("the interval is a day, which is the longest interval")
         values: Values = {
             "interval_minutes": min(minutes, MAX_INTERVAL_MINUTES),
             "fail_after": int(row.get("maxretries") or 0) + 1,

@@ -20,7 +20,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='monitor',
             name='expected_value',
-            field=models.TextField(blank=True, db_default='', default='', help_text='Enter one value per line. Leave empty to accept any.', max_length=2000),
+            field=models.TextField(blank=True, db_default='', default='', help_text='Enter one value per line. Leave empty to accept any value.', max_length=2000),
         ),
         migrations.AddField(
             model_name='monitor',

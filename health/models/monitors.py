@@ -143,7 +143,7 @@ class Monitor(HTTPRequest, Component):
         default="",
         db_default="",
         max_length=2000,
-        help_text="Enter one value per line. Leave empty to accept any.",
+        help_text="Enter one value per line. Leave empty to accept any value.",
     )
     value_match = models.CharField(
         max_length=10,

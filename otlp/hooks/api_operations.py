@@ -51,13 +51,13 @@ class OtlpStatus(msgspec.Struct, forbid_unknown_fields=True):
 
 _ENDPOINTS: dict[str, tuple[str, str, Any]] = {
     "traces": (
-        "Receive spans with OTLP: exceptions become errors, requests become measurements.",
+        "Receive spans with OTLP. Exceptions become errors, and requests become measurements.",
         "ingest",
         OtlpTraces,
     ),
     "logs": ("Receive log records with OTLP.", "ingest", OtlpLogs),
     "metrics": (
-        "Receive metrics with OTLP: gauges and sums become signals.",
+        "Receive metrics with OTLP. Gauges and sums become signals.",
         "metrics",
         OtlpMetrics,
     ),

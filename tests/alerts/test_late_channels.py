@@ -108,7 +108,7 @@ def test_the_timeline_says_once_that_no_channel_was_available(
 
     held = gauge.alert().events.filter(kind=AlertEvent.Kind.HELD_BACK)
     assert [event.text for event in held] == [
-        "no channel of this alert type is configured; the alert is announced when there is one"
+        "no channel of this alert type is configured; the alert is announced when one is configured"
     ]
 
 

@@ -259,7 +259,7 @@ def test_what_cannot_be_taken_over_is_listed_and_the_rest_is_imported(kuma: Kuma
         "Fast: the time limit is 15 s instead of 40 s.",
         "Fast: certificates are always verified",
         "Fast: its proxy is not imported.",
-        "Not there: that the body does not contain “Error” is not checked.",
+        "Not there: the check that the body does not contain “Error” is not imported.",
         "Ntlm: its sign-in (ntlm) is not imported.",
         "Ntlm: its description is not imported.",
         "Query: its JSON query (sum(a) == 1) is not imported.",

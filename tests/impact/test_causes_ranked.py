@@ -111,4 +111,4 @@ def test_each_cause_has_its_reasons() -> None:
 
     [cause] = rank([found], SHOP)
 
-    assert cause.reasons == ("the problem concerns it", "same app", "same environment")
+    assert cause.reasons == ("the subject of the problem", "same app", "same environment")

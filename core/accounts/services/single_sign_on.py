@@ -168,7 +168,9 @@ def find_user(identity: Identity) -> User | None:
         for user in User.objects.filter(email__iexact=email)
     }
     if len(found) > 1:
-        raise NotAllowed("Several users have your e-mail address. Ask an owner to correct that.")
+        raise NotAllowed(
+            "Several users have your e-mail address. Ask an owner to give each user a different one."
+        )
     user = next(iter(found.values()), None)
     if user is not None and not user.is_active:
         raise NotAllowed("Your account in this portal is disabled.")

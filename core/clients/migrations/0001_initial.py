@@ -21,7 +21,7 @@ class Migration(migrations.Migration):
                 ('slug', models.SlugField(unique=True)),
                 ('platform', models.CharField(choices=[('python', 'Python'), ('javascript', 'JavaScript'), ('node', 'Node'), ('php', 'PHP'), ('ruby', 'Ruby'), ('go', 'Go'), ('java', 'Java'), ('dotnet', '.NET'), ('other', 'Other')], default='other', max_length=20)),
                 ('is_active', models.BooleanField(default=True)),
-                ('allowed_origins', models.JSONField(blank=True, default=list, help_text='Browser origins that may report errors, e.g. ["https://shop.example"]. An empty list allows all.')),
+                ('allowed_origins', models.JSONField(blank=True, default=list, help_text='Browser origins that may report errors, e.g. ["https://shop.example"]. An empty list allows all origins.')),
                 ('events_per_second', models.PositiveIntegerField(blank=True, help_text='Maximum events per second. Leave empty for no limit.', null=True)),
                 ('events_per_hour', models.PositiveIntegerField(blank=True, null=True)),
                 ('events_per_day', models.PositiveIntegerField(blank=True, null=True)),

@@ -5,7 +5,7 @@ from core.config.values import given_type, shown_type
 from core.config.views import page_type
 from core.lib.openapi import describe
 
-INVALID = "A member is invalid; `errors` says which and why."
+INVALID = "A member is invalid; `errors` names it and gives the reason."
 
 
 def describe_resource(resource: Resource) -> None:
@@ -26,7 +26,7 @@ def describe_resource(resource: Resource) -> None:
             "cursor": "The `next_cursor` of the previous page.",
         },
         answers={200: page_type(resource, shown)},
-        refusals={422: "A parameter is invalid; `detail` says which."},
+        refusals={422: "A parameter is invalid; `detail` names it."},
     )
     describe(
         lists,

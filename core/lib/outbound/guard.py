@@ -63,7 +63,7 @@ def check_port(port: int) -> None:
     """Raise ForbiddenAddress if HTTP requests may not go to the port (DENIED_PORTS)."""
     if port in settings.DENIED_PORTS:
         raise ForbiddenAddress(
-            f"port {port} is for another protocol than HTTP (to allow it, remove it from DENIED_PORTS)"
+            f"port {port} is used by a protocol other than HTTP (to allow it, remove it from DENIED_PORTS)"
         )
 
 

@@ -33,7 +33,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         imported = self.read(options["system"], options["file"])
-        by = f"With manage.py import {options['system']}."
+        by = f"The change was made with manage.py import {options['system']}."
         plan = sync.apply(imported.document, by=by, is_dry_run=True, skips_invalid=True)
         self.stdout.write(describe_plan(plan))
         points = sum(len(history) for history in imported.history.values())
@@ -42,7 +42,7 @@ class Command(BaseCommand):
                 f"History: {points} hours and days of {len(imported.history)} components."
             )
         if imported.notes or plan.problems:
-            self.stdout.write("The following cannot be imported, or only in part:")
+            self.stdout.write("The following items are not imported, or only in part:")
             for note in imported.notes:
                 self.stdout.write(f"  {note}")
             for resource, name, problem in plan.problems:

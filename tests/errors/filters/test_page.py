@@ -89,7 +89,7 @@ def test_a_filter_is_switched_on_changed_and_off(sender: Sender, browse: Client)
     ("patterns", "reason"),
     [
         ("", "enter at least one pattern"),
-        ("**", "the pattern ** would drop everything"),
+        ("**", "the pattern ** would drop every error"),
         ("\n".join(str(number) for number in range(MAX_PATTERNS + 1)), "at most 100 patterns"),
         ("x" * 201, "more than 200 characters"),
     ],

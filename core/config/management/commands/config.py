@@ -72,7 +72,7 @@ class Command(BaseCommand):
             document = yaml_files.load(text)
         except (OSError, UnicodeDecodeError, yaml_files.InvalidFile) as error:
             raise CommandError(f"{file}: {error}") from error
-        by = "With manage.py config apply."
+        by = "The change was made with manage.py config apply."
         plan = sync.apply(document, by=by, is_dry_run=True, is_pruning=prune)
         self.stdout.write(describe_plan(plan))
         if plan.problems:
