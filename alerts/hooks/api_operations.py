@@ -12,7 +12,7 @@ describe(
     "POST",
     "Run all health checks and evaluate all alert rules now.",
     notes="The response is sent after all checks and rules have finished, and lists the alerts that"
-    " were opened, reopened, raised or resolved. An app may call this 6 times per minute.",
+    " were opened, reopened, raised or resolved. An app can call this operation 6 times per minute.",
     scope="admin",
     answers={200: ChecksRun},
 )
@@ -21,9 +21,9 @@ for source in ("alertmanager", "grafana"):
         f"alerts:receive-{source}",
         "POST",
         f"Receive alerts from {source.capitalize()}, in the format of its webhooks.",
-        notes="A firing alert opens an alert, or updates the open one with the same fingerprint. A"
-        " resolved alert resolves it. A repeated call creates no second alert. A call may contain 1,000"
-        " alerts; they are counted by result in the response.",
+        notes="A firing alert opens an alert, or updates the open alert with the same fingerprint. A"
+        " resolved alert resolves the open alert. A repeated call creates no second alert. A call can"
+        " contain 1,000 alerts. The response contains the number of alerts for each result.",
         scope="alerts",
         takes=PrometheusNotification,
         answers={200: AlertsReceived},

@@ -251,7 +251,7 @@ def _describe_outcome(count: int, alerts: Alerts, word: str) -> str:
     rest = (
         ""
         if len(alerts) < staff_actions.MAX_ROWS
-        else f". One action changes at most {staff_actions.MAX_ROWS} alerts; repeat it for the others."
+        else f". One action changes at most {staff_actions.MAX_ROWS} alerts; repeat it for the other alerts."
     )
     return f"{word}: {what}{rest}"
 

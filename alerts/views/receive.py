@@ -142,6 +142,8 @@ def _text(value: Any) -> str:
 
 def _answer(received: list[ReceivedAlert], app: ClientApp, source: str) -> HttpResponse:
     if len(received) > MAX_ALERTS:
-        raise BadRequest(f"{len(received)} alerts; a call may contain {MAX_ALERTS:,}", 413)
+        raise BadRequest(
+            f"the call contains {len(received)} alerts; the maximum is {MAX_ALERTS:,}", 413
+        )
     counts = receive(received, app=app, source=source, now=timezone.now())
     return json_response(AlertsReceived(counts.firing, counts.resolved, counts.unknown))

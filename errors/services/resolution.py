@@ -220,7 +220,7 @@ def give_up(*, now: datetime) -> int:
             defaults={
                 "is_complete": True,
                 "problems": [
-                    "Resolving this event failed three times. Its source map may be too large."
+                    "Applying source maps to this event failed three times. A source map may be too large."
                 ],
             },
         )

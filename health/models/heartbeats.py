@@ -63,7 +63,7 @@ class Heartbeat(Component):
         help_text="Enter an interval instead of a crontab.",
     )
     margin_minutes = models.PositiveIntegerField(
-        default=5, help_text="A check-in may be late by this time without counting as missed."
+        default=5, help_text="A check-in that is late by less than this time is not missed."
     )
     max_runtime_minutes = models.PositiveIntegerField(
         default=30, help_text="A run that takes longer counts as failed."

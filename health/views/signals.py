@@ -42,11 +42,13 @@ def signals(request: HttpRequest, app: ClientApp) -> HttpResponse:
         raise BadRequest(f"the body is not valid JSON: {error}") from error
     count = len(batch.signals)
     if count > MAX_SIGNALS:
-        return problem(413, f"{count} signals; a batch may contain at most {MAX_SIGNALS}")
+        return problem(413, f"the batch contains {count} signals; the maximum is {MAX_SIGNALS}")
     limit = settings.SIGNALS_PER_MINUTE
     quota = ratelimit.acquire(f"signals:{app.pk}", limit, 60, cost=max(1, count))
     if not quota.allowed:
-        return too_many_requests(f"more than {limit} signals per minute", quota.retry_after)
+        return too_many_requests(
+            f"the app sent more than {limit} signals per minute", quota.retry_after
+        )
     is_new = _record(batch, app)
     return json_response(
         {"accepted": count, "duplicate": not is_new}, status=202 if is_new else 200

@@ -132,8 +132,8 @@ def check_tables(source: Source, target: Target) -> list[Table]:
     )
     if different:
         raise CannotMove(
-            f"these tables are not the same in both databases: {', '.join(different)}. Tables and columns that are not"
-            " the portal's cannot be moved."
+            f"these tables differ between the databases: {', '.join(different)}. Tables and columns that do not belong"
+            " to the portal cannot be moved. Delete them, and try again."
         )
     return [table for table in tables if table.name != FILES_TABLE or not files_folder()]
 

@@ -67,7 +67,7 @@ class Supervisor:
         if reason:
             self.kill_at.pop(child.name, None)
             wait = child.next_backoff_seconds()
-            say(f"{child.name} {reason}; starting it again" + (f" in {wait:.0f} s" if wait else ""))
+            say(f"{child.name} {reason}; it restarts" + (f" in {wait:.0f} s" if wait else ""))
             self.start_at[child.name] = time.monotonic() + wait
 
     def _end_hung(self, detector: HangDetector) -> None:
@@ -81,7 +81,7 @@ class Supervisor:
             return
         reason = detector.hang()
         if reason:
-            say(f"{child.name} hangs: {reason}; ending it")
+            say(f"{child.name} hangs: {reason}; it is ended")
             child.terminate()
             self.kill_at[child.name] = time.monotonic() + HUNG_GRACE_SECONDS
 
@@ -92,7 +92,7 @@ class Supervisor:
                 child.kill()
 
     def _end(self) -> int:
-        say("stopping: waiting for running requests and tasks (repeat the signal to stop now)")
+        say("stopping after running requests and tasks have ended (repeat the signal to stop now)")
         ended_gracefully = stop_all(self.children, grace_seconds=GRACE_SECONDS)
         say("stopped" if ended_gracefully else "stopped by force")
         return 0 if ended_gracefully else 1

@@ -270,7 +270,9 @@ class ProviderAdapter(DefaultSocialAccountAdapter):
         user = find_user(identity)
         if user is not None:
             if not user.is_staff:
-                raise NotAllowed("Your account may not use this portal.")
+                raise NotAllowed(
+                    "Your account is not allowed to use this portal. Ask an owner for access."
+                )
             login.connect(request, user)
             audit.record(user, "linked to an identity provider", detail=provider.name)
         elif not provider.creates_users:
