@@ -50,7 +50,7 @@ NEW_RULE = (
 @admin.register(AlertRule)
 class AlertRuleAdmin(PortalAdmin):
     section = Section.ALERTING
-    setting_purpose = "Measurements that open an alert, with their thresholds."
+    setting_purpose = "Conditions that open an alert, with their metrics and thresholds."
     field_labels = {
         "name": "Rule",
         "summary": "Title of the alert",

@@ -75,7 +75,7 @@ class Migration(migrations.Migration):
         migrations.AlterField(
             model_name='channel',
             name='max_per_minute',
-            field=models.PositiveIntegerField(default=30, help_text='Messages that exceed this limit wait for the next minute, except critical alerts. 0 pauses the channel.'),
+            field=models.PositiveIntegerField(default=30, help_text='Messages that exceed this limit wait for the next minute, except critical alerts. Enter 0 to pause the channel.'),
         ),
         migrations.AlterField(
             model_name='notification',

@@ -18,7 +18,7 @@ class Migration(migrations.Migration):
             name='NotificationRule',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('after', models.DurationField(default=datetime.timedelta(0), help_text='0 min notifies immediately. An acknowledgment stops later steps.')),
+                ('after', models.DurationField(default=datetime.timedelta(0), help_text='With 0 min, messages are sent immediately. An acknowledgment stops later steps.')),
             ],
             options={
                 'ordering': ['person', 'after', 'pk'],
@@ -103,7 +103,7 @@ class Migration(migrations.Migration):
         migrations.AlterField(
             model_name='escalationstep',
             name='after',
-            field=models.DurationField(help_text='The time after the alert was opened. 0 min notifies immediately.'),
+            field=models.DurationField(help_text='The time after the alert was opened. With 0 min, messages are sent immediately.'),
         ),
         migrations.AlterField(
             model_name='escalationstep',

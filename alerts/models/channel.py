@@ -62,13 +62,13 @@ class Channel(QuietHours):
     kind = models.CharField(max_length=20)
     config = SealedJSONField(default=dict, blank=True)
     uses_environment = models.BooleanField(
-        default=False, help_text="Empty fields fall back to the portal's settings."
+        default=False, help_text="The portal's settings apply to empty fields."
     )
     is_enabled = models.BooleanField(default=True)
     max_per_minute = models.PositiveIntegerField(
         default=30,
         help_text="Messages that exceed this limit wait for the next minute, except critical alerts. "
-        "0 pauses the channel.",
+        "Enter 0 to pause the channel.",
     )
     gets_every_type = models.BooleanField(
         default=False,

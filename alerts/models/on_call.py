@@ -244,7 +244,7 @@ class NotificationRule(models.Model):
     reference = ReferenceField(source="channel")
     after = models.DurationField(
         default=timedelta(0),
-        help_text="0 min notifies immediately. An acknowledgment stops later steps.",
+        help_text="With 0 min, messages are sent immediately. An acknowledgment stops later steps.",
     )
     channel = models.ForeignKey("alerts.Channel", models.CASCADE, related_name="personal_rules")
 

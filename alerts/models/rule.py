@@ -22,7 +22,7 @@ class AlertType(models.Model):
     respond_within = models.DurationField(
         null=True,
         blank=True,
-        help_text="An alert not acknowledged within this time is overdue. Leave empty for no limit.",
+        help_text="An alert that is not acknowledged within this time is overdue. Leave empty for no limit.",
     )
     channels = models.ManyToManyField("alerts.Channel", blank=True, related_name="alert_types")
     digest_only = models.BooleanField(
@@ -50,7 +50,7 @@ class EscalationStep(models.Model):
 
     alert_type = models.ForeignKey(AlertType, models.CASCADE, related_name="steps")
     after = models.DurationField(
-        help_text="The time after the alert was opened. 0 min notifies immediately."
+        help_text="The time after the alert was opened. With 0 min, messages are sent immediately."
     )
     channels = models.ManyToManyField("alerts.Channel", blank=True, related_name="+")
     schedules = models.ManyToManyField("alerts.Schedule", blank=True, related_name="steps")

@@ -52,7 +52,7 @@ class StatusPageForm(forms.ModelForm[StatusPage]):
         widget=forms.FileInput(
             attrs={"accept": "image/png,image/jpeg,image/gif,image/webp,image/svg+xml"}
         ),
-        help_text="PNG, SVG, JPEG, WebP or GIF, up to 200 kB. It is shown 40 pixels high.",
+        help_text="Upload a PNG, SVG, JPEG, WebP or GIF image of at most 200 kB. The page shows it 40 pixels high.",
     )
     remove_logo = forms.BooleanField(label="Remove the logo", required=False)
 

@@ -5,7 +5,7 @@ from health.models import Component, ComponentKind
 @first_step(
     "health.monitor",
     title="Add a monitor",
-    text="The portal requests a URL every minute and raises an alert when it fails.",
+    text="The portal requests a URL every minute, and opens an alert when the requests fail.",
     action="Add a monitor",
     url_name="admin:health_monitor_add",
     permission="health.add_monitor",

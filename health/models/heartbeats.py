@@ -66,7 +66,7 @@ class Heartbeat(Component):
         default=5, help_text="A check-in that is late by less than this time is not missed."
     )
     max_runtime_minutes = models.PositiveIntegerField(
-        default=30, help_text="A run that takes longer counts as failed."
+        default=30, help_text="A run that takes longer than this counts as failed."
     )
     config_problem = models.CharField(max_length=300, blank=True, editable=False)
     ping_key = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)

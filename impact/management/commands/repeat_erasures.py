@@ -13,7 +13,10 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument(
-            "file", nargs="?", type=Path, help="default: erasures.jsonl in BACKUP_DIR"
+            "file",
+            nargs="?",
+            type=Path,
+            help="the file of erasures (default: erasures.jsonl in BACKUP_DIR)",
         )
 
     def handle(self, *args: Any, file: Path | None, **options: Any) -> None:
