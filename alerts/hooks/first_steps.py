@@ -7,8 +7,8 @@ from core.lib.first_steps import first_step
 @first_step(
     "alerts.channel",
     title="Connect a channel and receive a test",
-    text="E-mail, Slack, SMS or another channel. “Send a test” in its form shows the provider's answer. "
-    "Without EMAIL_HOST or RESEND_API_KEY, e-mails are only printed in the terminal of the portal.",
+    text="Channels send messages by e-mail, Slack, SMS and more. “Send a test” in a form shows the provider's "
+    "answer. Without EMAIL_HOST or RESEND_API_KEY, e-mails are only printed in the terminal of the portal.",
     action="Add a channel",
     url_name="admin:alerts_channel_add",
     permission="alerts.add_channel",

@@ -125,7 +125,7 @@ def send(claimed: Claimed) -> Result:
         # The exception shows a bug in the portal. Return it as a failure, so that the notification does not stay
         # claimed.
         log.exception(
-            "channel failed unexpectedly", extra={"channel": claimed.notification.channel.name}
+            "a channel failed unexpectedly", extra={"channel": claimed.notification.channel.name}
         )
         receipt, failure = Receipt(), DeliveryFailed(f"{type(error).__name__}: {error}")
     return Result(receipt, failure, int((time.monotonic() - started) * 1000))

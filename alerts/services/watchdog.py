@@ -23,7 +23,7 @@ def ping(*, now: datetime) -> str:
         return "off"
     stall = find_stall(now)
     if stall:
-        return f"not sent: {stall}"
+        return f"not sent, because {stall}"
     try:
         response = client.request("GET", settings.WATCHDOG_URL)
     except outbound.OutboundError as error:

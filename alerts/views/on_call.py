@@ -48,7 +48,7 @@ def page(request: HttpRequest) -> HttpResponse:
     context = {
         **admin.site.each_context(request),
         "title": "On call",
-        "lead": "The person on call in each schedule. Escalation steps of alert types name a schedule.",
+        "lead": "The person on call in each schedule. Escalation steps of alert types notify this person.",
         "on_call": on_call.on_call_now(on_call.load_schedules(), now=now),
         "may_add": request.user.has_perm("alerts.add_schedule"),
     }

@@ -74,7 +74,7 @@ def queue() -> str:
     )
     waiting = f"{state.backlog} waiting, the oldest task for {state.oldest_seconds:.0f} s"
     if not state.nodes or tick > TICK_MISSING_SECONDS:
-        raise RuntimeError(f"no worker is running: last tick {tick:.0f} s ago; {waiting}")
+        raise RuntimeError(f"no worker is running: the last tick was {tick:.0f} s ago; {waiting}")
     if state.oldest_seconds > MAX_WAIT_SECONDS:
         raise RuntimeError(f"the queue is not being processed: {waiting}")
     late = f"{state.late_job} should have started {state.late_seconds:.0f} s ago"
@@ -83,7 +83,7 @@ def queue() -> str:
     if state.late_seconds > JOB_LATE_SECONDS:
         raise Degraded(f"scheduled jobs start late: {late}; {waiting}")
     if tick > TICK_LATE_SECONDS or state.oldest_seconds > LONG_WAIT_SECONDS:
-        raise Degraded(f"slow: last tick {tick:.0f} s ago; {waiting}")
+        raise Degraded(f"slow: the last tick was {tick:.0f} s ago; {waiting}")
     return f"{len(state.nodes)} node{'s' * (len(state.nodes) != 1)}, {waiting}"
 
 
@@ -215,7 +215,7 @@ def backups() -> str:
         if newest is not None and newest.error:
             raise RuntimeError(f"the first backup failed: {newest.error[:200]}")
         raise NotConfigured(
-            "no backup yet; the first one runs at 00:30, or with ./manage.py backup"
+            "no backup exists yet; the first is created at 00:30, or by ./manage.py backup"
         )
     age = timezone.now() - done.started_at
     hours = f"{age.total_seconds() / 3600:.0f} h old"
@@ -226,10 +226,10 @@ def backups() -> str:
     verified = Backup.objects.filter(is_good=True).newest_first().first()
     if verified is None or verified.verified_at is None:
         return (
-            f"the newest backup is {hours}; none has been verified yet (runs on Sundays at 01:00)"
+            f"the newest backup is {hours}; no backup has been verified yet (this happens on Sundays at 01:00)"
         )
     if timezone.now() - verified.verified_at > MAX_VERIFICATION_AGE:
         raise Degraded(
-            f"the newest backup is {hours}, but none has been verified since {verified.verified_at:%d %b}"
+            f"the newest backup is {hours}, but no backup has been verified since {verified.verified_at:%d %b}"
         )
     return f"the newest backup is {hours}; the last successful test restore was on {verified.verified_at:%d %b}"

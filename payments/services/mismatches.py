@@ -67,7 +67,7 @@ def record_failed_refund(refund: Refund, *, expected_refunded: int, now: datetim
         intent_id=intent_id,
         payment=payment,
         detail=f"{refund.formatted_amount} did not reach the buyer: {reason}",
-        advice="The money is back in the Stripe account. Refund it again, or pay the buyer another way.",
+        advice="The money is back in the Stripe account. Refund the payment again, or pay the buyer in another way.",
         now=now,
     )
     cases = Mismatch.objects.open().filter(intent_id=intent_id, kind=Mismatch.Kind.REFUND_FAILED)

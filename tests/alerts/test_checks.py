@@ -120,9 +120,11 @@ def test_the_watchdog_is_not_pinged_when_evaluation_or_delivery_stops(
 ) -> None:
     gauge.evaluate(6, now=NOON)
 
-    assert watchdog.ping(now=NOON + 6 * MINUTE).startswith("not sent: no rule")
+    assert watchdog.ping(now=NOON + 6 * MINUTE).startswith("not sent, because no rule")
     AlertRule.objects.update(last_evaluated_at=NOON + timedelta(minutes=11))
-    assert watchdog.ping(now=NOON + 11 * MINUTE).startswith("not sent: notifications are overdue")
+    assert watchdog.ping(now=NOON + 11 * MINUTE).startswith(
+        "not sent, because notifications are overdue"
+    )
     assert outside.requests == []
 
 

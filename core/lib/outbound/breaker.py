@@ -71,10 +71,10 @@ class Breaker:
             return False
         left = trip.until - time.time()
         if left > 0:
-            raise Unavailable(self.name, "not called: it failed repeatedly", round(left, 1))
+            raise Unavailable(self.name, "not called, because it failed repeatedly", round(left, 1))
         if self._acquire_probe():
             return True
-        raise Unavailable(self.name, "not called: a test call is in progress", 1.0)
+        raise Unavailable(self.name, "not called, because a test call is in progress", 1.0)
 
     def record_success(self, *, probe: bool) -> None:
         if not probe:

@@ -110,7 +110,7 @@ def _alert_missing_webhooks(run: ReconciliationRun, now: datetime) -> None:
     raise_alert(
         MISSING_WEBHOOKS_ALERT,
         f"{run.late_count} Stripe events never arrived",
-        "They have been fetched and processed. Check the endpoint in Stripe's dashboard and the rejected deliveries.",
+        "The events have been fetched and processed. Check the endpoint in Stripe's dashboard, and the rejected calls.",
         alert_type="webhooks-missing",
         severity=Severity.WARNING,
         now=now,
