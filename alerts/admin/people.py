@@ -40,7 +40,7 @@ class NotificationRuleAdmin(PortalAdmin):
 
 @admin.register(Person)
 class PersonAdmin(NotificationTests, PortalAdmin):
-    test_help = "The test uses the saved notification rules. Each message is sent immediately and states its rule's delay."
+    test_help = "The test uses the saved notification rules. Messages are sent immediately and state their delays."
     section = Section.ALERTING
     setting_title = "People to notify"
     setting_purpose = "People whom channels notify by e-mail or SMS, with their quiet hours."

@@ -110,7 +110,8 @@ def _alert_missing_webhooks(run: ReconciliationRun, now: datetime) -> None:
     raise_alert(
         MISSING_WEBHOOKS_ALERT,
         f"{run.late_count} Stripe events never arrived",
-        "The events have been fetched and processed. Check the endpoint in Stripe's dashboard, and the rejected calls.",
+        "The events have been fetched and processed. Check the endpoint in Stripe's dashboard, and the rejected "
+        "deliveries in the portal.",
         alert_type="webhooks-missing",
         severity=Severity.WARNING,
         now=now,
