@@ -285,7 +285,7 @@ def _require(request: HttpRequest, permission: str) -> None:
     """Raise NotAllowed if the caller is a person without this permission."""
     person = person_of(request)
     if person is not None and not person.has_perm(permission):
-        raise NotAllowed("your account lacks the permission for this")
+        raise NotAllowed("your account lacks the permission for this request")
 
 
 def _person(person: Person | None) -> OnCallPerson | None:

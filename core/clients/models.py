@@ -90,7 +90,8 @@ class ClientApp(models.Model):
     allowed_origins = models.JSONField(
         default=list,
         blank=True,
-        help_text='Browser origins that may report errors, e.g. ["https://shop.example"]. An empty list allows all origins.',
+        help_text='Browser origins that may report errors, e.g. ["https://shop.example"]. '
+        "An empty list allows all origins.",
     )
     events_per_second = models.PositiveIntegerField(
         null=True, blank=True, help_text="Maximum events per second. Leave empty for no limit."

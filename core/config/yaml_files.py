@@ -76,7 +76,7 @@ def load(text: str) -> dict[str, list[dict[str, Any]]]:
     try:
         document = yaml.load(text, Loader=_Loader)  # noqa: S506  a subclass of SafeLoader
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise InvalidFile(f"not valid YAML: {error}") from error
+        raise InvalidFile(f"the file is not valid YAML: {error}") from error
     if document is None:
         raise InvalidFile("the file is empty")
     if not isinstance(document, dict):

@@ -55,7 +55,9 @@ class Archive:
             RecursionError,
             NotImplementedError,
         ) as error:
-            raise BrokenUpload(f"not a readable artifact bundle: {str(error)[:200]}") from None
+            raise BrokenUpload(
+                f"the file is not a readable artifact bundle: {str(error)[:200]}"
+            ) from None
         self._manifest: dict[str, Any] = manifest if isinstance(manifest, dict) else {}
         files = self._manifest.get("files")
         self._files: dict[str, Any] = files if isinstance(files, dict) else {}

@@ -169,4 +169,4 @@ def _find_tool(name: str) -> str:
     for folder in folders:
         if (folder / name).exists():
             return str(folder / name)
-    raise BackupFailed(f"{name} not found: install PostgreSQL's client tools or set PG_BIN")
+    raise BackupFailed(f"{name} was not found; install PostgreSQL's client tools or set PG_BIN")

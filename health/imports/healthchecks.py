@@ -40,7 +40,7 @@ def read_file(path: Path) -> Imported:
     try:
         export = json.loads(path.read_text())
     except (OSError, ValueError) as error:
-        raise UnreadableFile(f"not a JSON document: {error}") from error
+        raise UnreadableFile(f"the file is not a JSON document: {error}") from error
     checks = export.get("checks") if isinstance(export, dict) else export
     if not isinstance(checks, list) or not all(isinstance(check, dict) for check in checks):
         raise UnreadableFile("this is not the answer of healthchecks' API: `checks` is missing")

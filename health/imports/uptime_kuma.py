@@ -54,7 +54,9 @@ def read_file(path: Path, *, now: datetime) -> Imported:
             return _read_database(path, now=now)
         return _read_backup(json.loads(path.read_text()))
     except (OSError, ValueError, KeyError, TypeError, sqlite3.Error) as error:
-        raise UnreadableFile(f"neither a database nor a backup of Uptime Kuma: {error}") from error
+        raise UnreadableFile(
+            f"the file is neither a database nor a backup of Uptime Kuma: {error}"
+        ) from error
 
 
 # --- the database --------------------------------------------------------------------------------------

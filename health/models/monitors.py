@@ -45,7 +45,9 @@ def validate_resolver(value: str) -> None:
     except ValueError:
         is_valid = False
     if not is_valid:
-        raise ValidationError("Enter an address such as 9.9.9.9, or with a port 192.0.2.1:5353.")
+        raise ValidationError(
+            "Enter an address such as 9.9.9.9, or one with a port, such as 192.0.2.1:5353."
+        )
 
 
 class RecordType(models.TextChoices):

@@ -193,7 +193,7 @@ def _load_types_on_sale(wanted: Wanted, now: datetime) -> list[TicketType]:
     if len(types) < len(ids):
         known = wanted_types.in_bulk()
         for type_id in sorted(ids - known.keys()):
-            raise UnknownTicketType(f"no ticket type {type_id}")
+            raise UnknownTicketType(f"there is no ticket type with the id {type_id}")
         for type_id in sorted(ids - {type_.pk for type_ in types}):
             raise NotOnSale(f"{known[type_id]} is not on sale")
     if len({type_.currency for type_ in types}) > 1:

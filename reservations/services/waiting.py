@@ -68,7 +68,7 @@ def join(
     recognize_customer(customer=customer, earlier=earlier_customers)
     type_ = TicketType.objects.select_for_update().filter(pk=ticket_type).first()
     if type_ is None:
-        raise UnknownTicketType(f"no ticket type {ticket_type}")
+        raise UnknownTicketType(f"there is no ticket type with the id {ticket_type}")
     own = type_.waiting.filter(app=app, customer=customer)
     existing = own.waiting().first() or own.offered(now).first()
     if existing is not None:
@@ -82,7 +82,7 @@ def join(
         raise NotSoldOut(f"{type_.name}: enough tickets are left; reserve them")
     if 0 < type_.capacity < quantity:  # A capacity of 0 means that the capacity is not decided yet.
         tickets = formats.quantity(type_.capacity, "tickets")
-        raise MoreThanCapacity(f"{type_.name} has only {tickets} in all")
+        raise MoreThanCapacity(f"{type_.name} has only {tickets} in total")
     enforce_limit(type_, customer, quantity, now)
     entry = WaitingEntry.objects.create(
         app=app,

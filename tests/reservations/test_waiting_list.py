@@ -145,7 +145,7 @@ def test_tickets_come_back_in_every_way(app: ClientApp, how: str) -> None:
 
 def test_a_wish_for_more_than_all_tickets_keeps_none_from_other_buyers(app: ClientApp) -> None:
     type_, [first, *_] = sold_out(3)
-    with pytest.raises(services.MoreThanCapacity, match="only 3 tickets in all"):
+    with pytest.raises(services.MoreThanCapacity, match="only 3 tickets in total"):
         join(app, type_, "ann", 4)
     ben = join(app, type_, "ben", 3)
 

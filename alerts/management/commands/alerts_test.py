@@ -65,7 +65,7 @@ class Command(BaseCommand):
     def send(self, name: str) -> str:
         channel = Channel.objects.filter(name=name).first()
         if channel is None:
-            raise CommandError(f"no channel named {name!r}")
+            raise CommandError(f"there is no channel with the name {name!r}")
         if not filter_configured([channel]):
             raise CommandError(f"the channel {name} is not configured")
         now = timezone.now()
@@ -78,7 +78,7 @@ class Command(BaseCommand):
         """Load the inbox as the first superuser, and return its URL. Raises CommandError if the alert is missing."""
         user = get_user_model().objects.filter(is_superuser=True, is_active=True).first()
         if user is None:
-            raise CommandError("no active superuser exists to load the page")
+            raise CommandError("no active superuser exists, so the page cannot be loaded")
         client = Client(headers={"host": "localhost"})
         url = reverse("alerts:alert-list")
         with transaction.atomic():

@@ -122,7 +122,7 @@ def _check_assertion(document: str, request_id: str, audience: str) -> None:
     if not request_id or {one.get("InResponseTo") for one in confirmations} != {request_id}:
         raise InvalidResponse("the assertion does not answer a request of this portal")
     if not all(one.get("NotOnOrAfter") for one in confirmations):
-        raise InvalidResponse("the assertion has no time of expiry")
+        raise InvalidResponse("the assertion has no expiry time")
     audiences = {one.text for one in assertion.findall(_AUDIENCES, Constants.NSMAP)}
     if audience not in audiences:
         raise InvalidResponse("the assertion does not name this portal as its audience")

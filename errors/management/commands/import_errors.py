@@ -26,7 +26,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         app = ClientApp.objects.filter(slug=options["app"]).first()
         if app is None:
-            raise CommandError(f"no app is registered as {options['app']!r}")
+            raise CommandError(f"no app is registered with the slug {options['app']!r}")
         try:
             files = [importing.EventFile(path) for path in importing.files_in(options["paths"])]
         except OSError as error:
