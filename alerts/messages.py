@@ -100,12 +100,12 @@ def _build_text(alert: SystemAlert, kind: MessageKind, now: datetime) -> str:
         return f"Resolved after {formats.span(alert.duration(now))}."
     if kind == Kind.FLAPPING:
         return (
-            f"{alert.message}\nThe alert has opened and resolved several times in 30 minutes. "
+            f"{alert.message}\nThe alert was opened and resolved several times in 30 minutes. "
             "No further messages are sent until it has been stable for a while."
         ).strip()
     if kind == Kind.ESCALATED:
         open_for = formats.span(alert.duration(now))
-        return f"Open for {open_for} and not acknowledged.\n{alert.message}".strip()
+        return f"The alert is still not acknowledged after {open_for}.\n{alert.message}".strip()
     return alert.message
 
 
