@@ -72,7 +72,9 @@ def describe_test(test: ChannelTest | None) -> TestLine | None:
         case ChannelTest.State.REFUSED:
             text, tone = f"Not delivered to {test.name}: {test.answer}", "critical"
         case _ if timezone.now() - test.created_at > TEST_PATIENCE_PERIOD:
-            text = f"Waiting for a worker to send the test to {test.name}. Check that one is running."
+            text = (
+                f"Waiting for a worker to send the test to {test.name}. Check that one is running."
+            )
             tone = "warning"
         case _:
             text, tone = f"Sending a test to {test.name} …", "info"

@@ -25,7 +25,9 @@ from alerts.services.transitions import add_timeline_entry, update_locked
 
 Kind = MessageKind
 
-NO_CHANNEL = "no channel of this alert type is configured; the alert is announced when one is configured"
+NO_CHANNEL = (
+    "no channel of this alert type is configured; the alert is announced when one is configured"
+)
 
 
 def announce(alert: SystemAlert, *, now: datetime) -> int:

@@ -34,7 +34,9 @@ _WORDS = {
 }
 _REPLY = re.compile(r"\s*([a-z]+|[12]\b)\W*(all|\d{1,18})?\W*", re.IGNORECASE)
 NOT_ALLOWED = "You are not allowed to act on this alert, because its app belongs to another team."
-NONE_ALLOWED = "You are not allowed to act on these alerts, because their apps belong to other teams."
+NONE_ALLOWED = (
+    "You are not allowed to act on these alerts, because their apps belong to other teams."
+)
 HELP = "Reply ACK or RES, with the number of the alert if there are several, for example ACK 17."
 MAX_LISTED = 10
 

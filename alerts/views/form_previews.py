@@ -40,7 +40,9 @@ TrialForm = modelform_factory(
     AlertRule, fields=("reader", "selector", "unit", "below", *LIMITS), field_classes=SPANS
 )
 DEFAULT_WINDOW = timedelta(minutes=15)
-OF_EVERY_APP = "No preview is available, because it would contain apps that you are not allowed to see."
+OF_EVERY_APP = (
+    "No preview is available, because it would contain apps that you are not allowed to see."
+)
 log = logging.getLogger(__name__)
 
 
@@ -85,7 +87,9 @@ def new_rule_preview(request: HttpRequest) -> HttpResponse:
         except Exception:
             # The reader belongs to another app. If the reader fails, the form must still work.
             log.exception("preview failed", extra={"reader": rule.reader})
-            context["problem"] = "The portal could not read this metric. Its log contains the error."
+            context["problem"] = (
+                "The portal could not read this metric. Its log contains the error."
+            )
         else:
             context |= {
                 "trial": trial,

@@ -17,7 +17,9 @@ log = logging.getLogger(__name__)
 
 _MARK = "sealed"
 _TEXT_PREFIX = "sealed:"
-CANNOT_OPEN = "a sealed field cannot be decrypted; add the former SECRET_KEY to SECRET_KEY_FALLBACKS"
+CANNOT_OPEN = (
+    "a sealed field cannot be decrypted; add the former SECRET_KEY to SECRET_KEY_FALLBACKS"
+)
 
 
 class _Unopened(dict[str, Any]):

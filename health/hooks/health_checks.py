@@ -225,9 +225,7 @@ def backups() -> str:
         raise RuntimeError(f"stale: the newest backup is {hours}. {newest.error[:200]}".strip())
     verified = Backup.objects.filter(is_good=True).newest_first().first()
     if verified is None or verified.verified_at is None:
-        return (
-            f"the newest backup is {hours}; no backup has been verified yet (this happens on Sundays at 01:00)"
-        )
+        return f"the newest backup is {hours}; no backup has been verified yet (this happens on Sundays at 01:00)"
     if timezone.now() - verified.verified_at > MAX_VERIFICATION_AGE:
         raise Degraded(
             f"the newest backup is {hours}, but no backup has been verified since {verified.verified_at:%d %b}"
