@@ -47,10 +47,9 @@ class _Offer(NamedTuple):
 
 
 def reserve(drafts: Sequence[Draft]) -> list[list[Line] | None]:
-    """Store the drafts and return the lines of each. Return None for a draft that needs the general path in
-    reserve.py.
+    """Store the drafts and return the lines of each, or None for a draft that only reserve.py can handle.
 
-    A draft needs the general path if its key exists, or if a type is not on sale, has a limit per customer or seems to
+    A draft needs reserve.py if its key exists, or if a type is not on sale, has a limit per customer or seems to
     be sold out. The function runs in the caller's transaction.
     """
     # The driver's own cursor is used, because Django's rewrites the placeholders of every statement.
