@@ -1,4 +1,4 @@
-"""Test that the audit log has every write by a signed-in user once, with the request id and without personal data."""
+"""Test that the audit log records every write by a signed-in user once, with the request id but no personal data."""
 
 import csv
 import io

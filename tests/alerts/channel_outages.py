@@ -24,7 +24,7 @@ RATE_LIMIT_SECONDS = 5
 
 
 class Provider:
-    """A webhook receiver that accepts and stores messages, or that hangs or refuses them, as `mode` says."""
+    """A webhook receiver. Depending on `mode`, it accepts and stores messages, refuses them, or does not respond."""
 
     def __init__(self, mode: str = "") -> None:
         self.mode = mode
@@ -188,7 +188,7 @@ class Scenario:
     def wait_for_storm_message(self, channel: str, count: int) -> None:
         """Wait for a storm message about at least `count` alerts.
 
-        The message may count one more, because a health check may also open an alert.
+        The message may count one more alert, because a failing health check may also open one.
         """
         self.portal.wait_for(
             lambda: any(

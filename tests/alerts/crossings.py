@@ -59,7 +59,7 @@ _numbers = itertools.count(1)
 
 
 def groups(count: int) -> Act:
-    """Return an act that creates `count` error groups that are first seen at its time."""
+    """Return an act that creates `count` error groups, which are first seen at the time passed to the act."""
 
     def act(app: ClientApp, now: datetime) -> None:
         for _ in range(count):
@@ -179,7 +179,7 @@ class Crossing:
     threshold: float
     under: Act
     over: Act
-    later: timedelta = timedelta(hours=2)  # After this time, the problem has ended.
+    later: timedelta = timedelta(hours=2)  # The problem has ended when this time has passed since NOON.
     end: Act = nothing
 
 
@@ -301,7 +301,7 @@ CROSSINGS = [
         waiting_event(timedelta(minutes=10)),
         end=events_are_processed,
     ),
-    # With an objective of 99.9 %, one failure in a thousand is a burn rate of exactly 1.
+    # The objective is 99.9 %, so one failure in a thousand checks is a burn rate of 1, and 3 of 209 are 14.35.
     Crossing("uptime.burn_fast", 14.4, answers(206, 3), answers(0, 1), end=answers(99, 0)),
     Crossing(
         "uptime.burn_medium",

@@ -1,4 +1,4 @@
-"""Test notification services that apprise calls, each with its protocol on loopback, and the limits set for apprise."""
+"""Test delivery through apprise to simulated services on loopback, and the limits that the portal sets for apprise."""
 
 import base64
 import json

@@ -1,4 +1,4 @@
-"""Test rules with many series: an alert is resolved only by its own series, and series beyond the limit share one."""
+"""Test that only its own series resolves an alert of a rule, and that series beyond the limit share one alert."""
 
 from datetime import timedelta
 
@@ -88,7 +88,7 @@ def test_each_of_27_breaching_series_is_announced_alone_or_counted(gauge: Gauge)
     alerts = gauge.alerts()
     assert len(alerts) == MAX_ALERTS_PER_RULE + 1
     (excess,) = [alert for alert in alerts if alert.key == excess_key(gauge.name)]
-    # The 20 worst series have alerts of their own. The others share one alert, whose value is the worst of theirs.
+    # The 20 worst series have alerts of their own. The other series share one alert, which has their worst value.
     assert (excess.title, excess.value) == ("Test gauge: 7 more", 16)
     assert excess.message == (
         "7 more, besides those with alerts of their own: f06 (16 errors), f05 (15 errors), f04 (14 errors), "

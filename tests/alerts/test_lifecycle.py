@@ -215,7 +215,8 @@ def test_an_immediate_evaluation_without_changes_writes_nothing(
 ) -> None:
     gauge.evaluate(6, now=NOON)
 
-    # Two queries read the rule and its alerts. Two more are for the savepoint that a test in a transaction needs.
+    # Two queries read the rule and its alerts. Two create and release a savepoint, because the test runs in a
+    # transaction.
     with django_assert_num_queries(4):  # type: ignore[operator]
         gauge.evaluate(7, now=NOON + timedelta(seconds=1))
 

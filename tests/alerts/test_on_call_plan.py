@@ -80,7 +80,7 @@ def check_handovers(one: Rotation, expected: list[tuple[datetime, int]]) -> None
                 (datetime(2026, 3, 30, 0, 30, tzinfo=UTC), CY),
             ],
         ),
-        (  # The time 02:30 occurs twice on 25 October, and the first counts.
+        (  # The time 02:30 occurs twice on 25 October, and the handover is at its first occurrence.
             {"unit": TurnUnit.DAY, "handover_at": time(2, 30), "first_day": date(2026, 10, 24)},
             [
                 (datetime(2026, 10, 24, 0, 30, tzinfo=UTC), ANN),
@@ -145,7 +145,7 @@ def test_the_first_rotation_whose_hours_include_the_instant_decides() -> None:
     assert on_call_at(plan, berlin(2026, 3, 3, 9)) == Duty(BOB, rotation=1)
     assert on_call_at(plan, berlin(2026, 3, 3, 17)) == Duty(ANN, rotation=2)
     assert person(plan, berlin(2026, 3, 3, 8, 59)) == ANN
-    assert person(plan, berlin(2026, 3, 7, 12)) == ANN  # The day is a Saturday.
+    assert person(plan, berlin(2026, 3, 7, 12)) == ANN  # Bob is not on call on Saturdays.
 
 
 def test_hours_over_midnight_belong_to_the_weekday_on_which_they_begin() -> None:
@@ -162,7 +162,8 @@ FOLLOW_THE_SUN = Plan(
         rotation(id=1, people=(ANN,), zone=ZoneInfo("Asia/Tokyo"), hours=(time(9), time(17))),
         rotation(id=2, people=(BOB,), zone=BERLIN, hours=(time(9), time(17))),
         rotation(id=3, people=(CY,), zone=ZoneInfo("America/New_York"), hours=(time(11), time(19))),
-        # This rotation covers the hour from 23:00 UTC, which is free while New York has daylight saving time.
+        # This rotation covers the hour from 23:00 UTC. While New York has daylight saving time, no other rotation
+        # covers that hour.
         rotation(id=4, people=(BOB,), zone=UTC_ZONE),
     )
 )

@@ -80,7 +80,7 @@ def test_an_empty_inbox_says_that_no_alert_is_open(owner: Client) -> None:
     assert page.count("No open alerts") == 2
     assert (
         "All systems operational" not in page
-    )  # A figure may exceed its warning threshold although no alert is open.
+    )  # A figure may exceed its warning threshold without an open alert, so the page must not claim this.
 
 
 def test_the_inbox_warns_about_failing_channels_and_silences(owner: Client) -> None:

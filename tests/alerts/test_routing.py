@@ -25,7 +25,7 @@ def channel(name: str, kind: str, **fields: Any) -> Channel:
 
 
 def person(name: str, *, until: time | None = None, **fields: Any) -> Person:
-    """Create a person with an e-mail address and a phone number, and with quiet hours from 22:00 if `until` is set."""
+    """Create a person with an e-mail address, a phone number and, if `until` is set, quiet hours from 22:00 until then."""
     number = Person.objects.count()
     quiet = {"quiet_from": time(22), "quiet_until": until, "time_zone": "UTC"} if until else {}
     given = {"email": f"{name}@example.com", "phone": f"+1555020{number}", **quiet, **fields}

@@ -29,7 +29,7 @@ def storm_titles(server: FakeHTTP) -> list[str]:
 
 @pytest.fixture
 def storm(slack: FakeHTTP) -> FakeHTTP:
-    """Let Slack receive 20 messages, after which the next alerts are grouped as a storm, and open three more alerts."""
+    """Open 20 alerts, each with a message to Slack, and three more, which the portal reports in one storm message."""
     Channel.objects.update(max_per_minute=1000)
     for number in range(20):
         make_alert(title=f"Slow {number}", severity=Severity.HIGH, now=NOON)
@@ -220,7 +220,7 @@ def test_the_inbox_is_fast_with_two_thousand_open_alerts(
         )
         for number in range(2000)
     )
-    # The first request compiles the templates, so the measured request need not do so.
+    # The first request compiles the templates, so that the measurement does not include this.
     client.get("/admin/alerts/")
 
     with django_assert_max_num_queries(20):  # type: ignore[operator]

@@ -8,8 +8,8 @@ import pytest
 
 from tests.servers.portal import Portal
 
-# In the suite, the fuzzer calls only these operations. Calling the whole API takes minutes; `docs/api.md` has the
-# command for it.
+# In the suite, the fuzzer calls only these operations. `docs/api.md` names the command that
+# calls all operations, which takes minutes.
 PATHS = {
     "shop": "^/api/v1/((payments|reservations|waiting-list|availability)/|webhooks/stripe/$)",
     "errors": "^/api/v1/(errors|error-[a-z]+|events|releases|deploys)/",
@@ -36,7 +36,7 @@ export const wrong: Body = { amount: "25.00", currency: "EUR" };
 
 
 def run(command: list[object], *, cwd: Path, seconds: float = 60) -> str:
-    """Run a program that must succeed, and return its output. The programs in its folder are in its PATH."""
+    """Run a program that must succeed, with the folder of the program in PATH, and return its output."""
     path = f"{Path(str(command[0])).parent}{os.pathsep}{os.environ['PATH']}"
     completed = subprocess.run(
         [str(part) for part in command],

@@ -1,4 +1,4 @@
-"""Simulate two people at a browser whose actions are counted: one uses a mouse, and one only a keyboard.
+"""Simulate two people at a browser whose actions are counted: one uses a mouse, the other one only a keyboard.
 
 The durations are those of the keystroke-level model (Card, Moran and Newell, 1980) for a practiced user, so they do not
 depend on the machine. A key takes 0.28 s, pointing 1.1 s, a click 0.2 s, moving a hand to the other device 0.4 s, and
@@ -11,7 +11,7 @@ from playwright.sync_api import Locator, Page, expect
 
 KEY, POINT, CLICK, HOMING, DECISION = 0.28, 1.1, 0.2, 0.4, 1.35
 MAX_TABS = 40
-# `selectionStart` of an input of type number cannot be read, but its selected text can.
+# The selected text is compared, because `selectionStart` cannot be read from an input of type number.
 IS_READY = """element => element === document.activeElement && getSelection().toString() === element.value"""
 
 
@@ -19,10 +19,10 @@ IS_READY = """element => element === document.activeElement && getSelection().to
 class Effort:
     clicks: int = 0
     keys: int = 0  # The count includes Tab, Enter, arrows and shortcuts.
-    # Both people must type these letters, for example in a password.
+    # The person with the mouse must also type these letters, for example in a password.
     letters: int = 0
     steps: int = 0
-    changes: int = 0  # A hand moves between the mouse and the keyboard this often.
+    changes: int = 0  # This counts how often a hand moves between the mouse and the keyboard.
 
     @property
     def seconds(self) -> float:
@@ -94,7 +94,7 @@ class Keyboard:
             self._key("Enter")
 
     def press(self, target: Locator) -> None:
-        """Press the shortcut that the button shows. If it has none, move to the button with Tab, and press Enter."""
+        """Press the shortcut that the button shows. If it shows no shortcut, go to the button with Tab, and press Enter."""
         self.effort.steps += 1
         letter = target.get_attribute("data-key")
         if letter:

@@ -41,7 +41,7 @@ def test_the_inbox_can_be_operated_by_keyboard(inbox: Page) -> None:
     expect(inbox.get_by_text(f"Acknowledged: {first}")).to_be_visible()
     expect(inbox.locator("[data-row-item]", has_text=first)).to_contain_text("owner")
 
-    # The cursor stays on the alert, which is now below the open one.
+    # The cursor stays on the alert, which is now listed below the open alert.
     expect(inbox.locator("[data-row-item][data-current]")).to_contain_text(first)
     inbox.keyboard.press("k")
     inbox.keyboard.press("d")

@@ -81,7 +81,7 @@ def test_the_first_visit_transfers_at_most_100_kilobytes(page: Page, module_port
 
 
 def test_scripts_run_at_most_40_milliseconds(page: Page, module_portal: Portal) -> None:
-    """Measure the CPU time of scripts, because it depends less on the load, in the best of three visits."""
+    """Check the best of three visits, by CPU time, which depends less on the load of the machine than elapsed time."""
     metrics = page.context.new_cdp_session(page)
     metrics.send("Performance.enable", {"timeDomain": "threadTicks"})
     seconds = []

@@ -72,7 +72,7 @@ def test_a_field_shows_its_message_when_it_is_left_and_loses_it_while_it_is_corr
     watch.verify()
     assert serious_faults(page) == []
     watch.faults.clear()
-    # The value becomes 12.34, and the field keeps the focus.
+    # Backspace changes the value to 12.34, and the field keeps the focus.
     price.press("Backspace")
 
     expect(message).to_be_empty()

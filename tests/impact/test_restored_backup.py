@@ -1,4 +1,4 @@
-"""After a real restore, a repeated erasure leaves nothing of the person in the files of the portal."""
+"""Test that a repeated erasure after the restore of a backup leaves nothing of the person in the portal's files."""
 
 import gzip
 import re
@@ -11,7 +11,7 @@ from tests.servers.portal import Portal
 from tests.two_runs import in_the_sqlite_run
 
 pytestmark = [in_the_sqlite_run, pytest.mark.slow]
-PERSON = "ticketbuyer17x"  # A single word, as the index of the logs' words has it.
+PERSON = "ticketbuyer17x"  # The search index of logs stores single words, so the name is one word.
 LEAVE_TRACES = f"""
 from django.utils import timezone
 from tests.impact.test_person import leave_traces, log
@@ -39,18 +39,18 @@ def run(portal: Portal, *arguments: str) -> str:
 
 
 def files_with(portal: Portal, text: str) -> list[str]:
-    """Return the files of the portal that contain the text, apart from backups and logs of this test."""
+    """Return the names of the portal's SQLite files that contain the text. Compressed backups are left out."""
     run(portal, "shell", "-v0", "-c", CHECKPOINT)
     return [
         path.name
         for path in portal.data_dir.rglob("*.sqlite3*")
-        # FTS5 stores only the part of a word in which it differs from the word before.
+        # FTS5 omits the beginning that a word shares with the previous word, so search without the first letter.
         if path.suffix != ".gz" and text[1:].encode() in path.read_bytes()
     ]
 
 
 def restore(portal: Portal, backup: Path) -> None:
-    """Follow docs/operations.md."""
+    """Replace the database by the backup, as docs/operations.md describes."""
     for path in portal.data_dir.glob("opsportal.sqlite3*"):
         path.unlink()
     (portal.data_dir / "opsportal.sqlite3").write_bytes(gzip.decompress(backup.read_bytes()))

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.servers
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[PostgresServer]:
-    """Start a primary without a standby, and cancel all commits that wait for one, as an operator might."""
+    """Start a primary without a standby, and cancel each commit's wait for a standby, as an operator might."""
     server = PostgresServer(options={"synchronous_standby_names": "nobody"})
     with psycopg.connect(server.url(), autocommit=True) as admin:
         admin.execute("SET synchronous_commit = local")

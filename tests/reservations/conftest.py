@@ -1,4 +1,4 @@
-"""Provide the Stripe double of the payments' tests, with which reservations are paid."""
+"""Provide the Stripe double from tests/payments, at which buyers pay for reservations."""
 
 from tests.payments.conftest import account, account_server, double, fresh_process
 

@@ -1,4 +1,4 @@
-"""Images are found in the files and pinned by digests, and nothing that is no digest is written."""
+"""Test that images are found in the files and pinned by digests, and that nothing but a digest is written."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Notes of a release are signed with OpenSSH, and a change of the notes, the key or the purpose is noticed."""
+"""Test that release notes are signed with OpenSSH, and that changed notes, other keys and other purposes are refused."""
 
 import subprocess
 from pathlib import Path

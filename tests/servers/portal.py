@@ -113,7 +113,8 @@ class Portal:
         self.base_url = f"http://127.0.0.1:{self.port}"
         self.database_url = self._copy_database()
         (data_dir / "static").symlink_to(template.folder / "static")
-        # With this stamp, the portal does not collect static files again. That would delete files of other portals.
+        # The stamp keeps this portal from collecting static files again, which would delete the shared files while
+        # other portals use them.
         shutil.copy(template.folder / "static.stamp", data_dir)
         self.environment = {
             **base_environment(data_dir, self.database_url),

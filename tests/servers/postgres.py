@@ -169,7 +169,10 @@ class PostgresServer:
 
 @contextmanager
 def canceled_waits(server: PostgresServer) -> Iterator[None]:
-    """Cancel each commit that waits for a standby, as scripts that end long queries do."""
+    """Cancel each commit's wait for a standby, as scripts that cancel long queries do.
+
+    PostgreSQL then reports that the commit succeeded, although no standby confirmed it.
+    """
     ending = threading.Event()
 
     def cancel() -> None:

@@ -28,7 +28,7 @@ _NAMESPACES = 'xmlns:samlp="urn:oasis:names:tc:SAML:2.0:protocol" xmlns:saml="ur
 
 @dataclass(frozen=True)
 class Signer:
-    """A key with its certificate, in PEM."""
+    """A private key and its certificate in PEM format."""
 
     key: bytes
     certificate: bytes
@@ -69,17 +69,17 @@ def usual_signer() -> Signer:
 
 @dataclass
 class SAMLProviderDouble:
-    """Answers its metadata and the sign-in page. Tests change its attributes to make it lie."""
+    """A provider with metadata and a sign-in page. Tests change its attributes to simulate invalid responses."""
 
     name_id: str = "subject-1"
     name_id_format: str = PERSISTENT
     attributes: dict[str, list[str]] = field(
         default_factory=lambda: {"email": ["anna@shop.example"], "groups": []}
     )
-    signer: Signer = field(default_factory=usual_signer)  # Another one makes forged assertions.
-    signs: str = "assertion"  # Or "response", or "" for nothing.
+    signer: Signer = field(default_factory=usual_signer)  # Tests use a new signer to forge assertions.
+    signs: str = "assertion"  # This is "assertion", "response", or "" to sign nothing.
     algorithm: Any = xmlsec.Transform.RSA_SHA256
-    # These replace what the response says.
+    # If this or one of the next four values is not None, it replaces the correct value in the response.
     audience: str | None = None
     issuer: str | None = None
     recipient: str | None = None
@@ -111,7 +111,7 @@ class SAMLProviderDouble:
         )
 
     def respond(self, request: str) -> str:
-        """Return the response to a request, as the form of the provider's page contains it."""
+        """Return the response to an encoded sign-in request, as the form on the provider's page contains it."""
         asked = etree.fromstring(zlib.decompress(base64.b64decode(request), -15))
         acs = asked.get("AssertionConsumerServiceURL")
         audience = asked.findtext("{urn:oasis:names:tc:SAML:2.0:assertion}Issuer")
@@ -162,7 +162,7 @@ class SAMLProviderDouble:
         signature = xmlsec.template.create(
             target, xmlsec.Transform.EXCL_C14N, self.algorithm, ns="ds"
         )
-        target.insert(1, signature)  # After the issuer, as the schema demands.
+        target.insert(1, signature)  # The schema requires the signature after the issuer.
         is_sha1 = self.algorithm == xmlsec.Transform.RSA_SHA1
         digest = xmlsec.Transform.SHA1 if is_sha1 else xmlsec.Transform.SHA256
         reference = xmlsec.template.add_reference(signature, digest, uri=f"#{target.get('ID')}")
@@ -192,7 +192,7 @@ def response_in(page: str) -> str:
 
 
 def with_other_person(response: str, name_id: str) -> str:
-    """Change the signed assertion."""
+    """Return the response with `name_id` in the signed assertion, so that its signature is no longer valid."""
     document = base64.b64decode(response).decode()
     return base64.b64encode(
         re.sub(r"(<saml:NameID[^>]*>)[^<]*", rf"\g<1>{name_id}", document).encode()
@@ -200,7 +200,7 @@ def with_other_person(response: str, name_id: str) -> str:
 
 
 def wrapped(response: str, name_id: str) -> str:
-    """Put a forged assertion before the signed one, which stays valid (XML signature wrapping)."""
+    """Return the response with a forged assertion before the signed one, which stays valid (XML signature wrapping)."""
     document = etree.fromstring(base64.b64decode(response))
     signed = document[-1]
     forged = deepcopy(signed)
@@ -214,7 +214,7 @@ def wrapped(response: str, name_id: str) -> str:
 
 
 def answering(response: str, request_id: str) -> str:
-    """Make the unsigned response around a signed assertion answer another request."""
+    """Return the response as an answer to the request `request_id`. The signed assertion in it is not changed."""
     document = etree.fromstring(base64.b64decode(response))
     document.set("InResponseTo", request_id)
     return base64.b64encode(etree.tostring(document)).decode()

@@ -67,7 +67,7 @@ def test_six_critical_errors_cause_one_alert_one_e_mail_and_one_message(
 
     report(running, CRITICAL, times=5)
     evaluate_now(running)
-    assert open_alerts(running) == []  # The threshold is five errors.
+    assert open_alerts(running) == []  # An alert needs more than five errors.
 
     report(running, CRITICAL)
     mails = mail_server.wait_for(1, seconds=20)

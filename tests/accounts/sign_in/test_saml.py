@@ -1,4 +1,4 @@
-"""People sign in through a SAML provider, and assertions that prove nothing are refused."""
+"""Test that people can sign in through a SAML provider, and that the portal refuses invalid assertions."""
 
 import base64
 import html
@@ -60,19 +60,19 @@ def company_saml(loopback_providers: None, saml: SAMLProviderDouble) -> Identity
 
 
 def location_of(client: Client, **data: str) -> str:
-    """Press the button, and return the address to which the browser goes."""
+    """Press the sign-in button, and return the URL to which the page redirects the browser."""
     found = re.search(r'content="0;url=([^"]+)"', client.post(START, data).content.decode())
     assert found
     return html.unescape(found[1])
 
 
 def ask(client: Client, **data: str) -> str:
-    """Press the button, sign in at the provider, and return its response."""
+    """Press the sign-in button, sign in at the provider, and return the provider's SAML response."""
     return response_in(httpx.get(location_of(client, **data)).text)
 
 
 def post(client: Client, response: str) -> Any:
-    """Send the response as the provider's page does, and follow the redirect."""
+    """Post the SAML response as the form on the provider's page does, and follow the portal's redirect."""
     sent = client.post(ACS, {"SAMLResponse": response}, headers={"Origin": "https://evil.example"})
     assert sent["Location"] == f"{ACS}finish/"
     return client.get(sent["Location"])

@@ -1,4 +1,4 @@
-"""Test which people may sign in through an identity provider, and which account and roles they get."""
+"""Test which people are allowed to sign in through an identity provider, and which account and roles they get."""
 
 import html
 import re

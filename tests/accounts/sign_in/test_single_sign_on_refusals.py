@@ -1,4 +1,4 @@
-"""Test which answers and requests are refused in a sign-in through an identity provider."""
+"""Test which answers from an identity provider, and which requests from browsers, the portal refuses in a sign-in."""
 
 from typing import Any
 

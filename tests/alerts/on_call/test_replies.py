@@ -250,7 +250,7 @@ def test_the_outcome_of_a_button_is_posted_to_slack(slack: FakeHTTP) -> None:
 
 
 def make_related(*titles: str, **fields: Any) -> list[SystemAlert]:
-    """Open an alert for each title. All are about one app, so the portal merges their messages into one message."""
+    """Open an alert with each title, all about one app, so that the portal merges their messages into one message."""
     return [make_alert(title=title, labels={"app": "shop"}, now=NOON, **fields) for title in titles]
 
 
@@ -311,7 +311,10 @@ def test_buttons_with_unknown_alerts_change_nothing(
 
 @pytest.fixture
 def sms_of_team(sent_sms: Channel) -> Channel:
-    """Make Ann a recipient of the SMS channel instead of a person on call, because channels merge related alerts."""
+    """Make Ann a recipient of the SMS channel instead of a person on call.
+
+    The portal merges related alerts in messages to the recipients of a channel.
+    """
     sent_sms.people.set(Person.objects.all())
     sent_sms.config = {**sent_sms.config, "recipients": ""}
     sent_sms.save()

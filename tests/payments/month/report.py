@@ -1,4 +1,4 @@
-"""Run the shop, and compare its cases with the injected faults."""
+"""Run the shop, and compare the cases that the portal opens with the faults that were injected."""
 
 from collections import Counter
 from dataclasses import dataclass
