@@ -41,8 +41,8 @@ SERVER_FIXTURES = {
 }
 KINDS = ("servers", "browser", "slow")  # A test without any of these markers is marked as fast.
 
-# A test that is skipped for a reason that begins like this runs on the other database. All other skipped tests are
-# reported, and fail the run in CI.
+# A test that is skipped for a reason that begins with one of these texts runs on the other database. All other
+# skipped tests are reported, and fail the run in CI.
 RUNS_ELSEWHERE = ("part of the ", "runs in the ", "runs only on ")
 
 
@@ -97,13 +97,13 @@ def pytest_collection_modifyitems(
 
 
 def left_out(config: pytest.Config, sentence: str) -> None:
-    """Report at the end of the run that tests did not run, and why, as `sentence` says. With CI=true, fail the run."""
+    """Report at the end that tests did not run, as `sentence` says with the reason. With CI=true, fail the run."""
     if sentence not in config.stash[LEFT_OUT]:
         config.stash[LEFT_OUT].append(sentence)
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
-    """Remember each skipped test, so that it is reported, unless it runs on the other database."""
+    """Remember each skipped test that does not run on the other database, so that the test is reported."""
     if report.skipped and isinstance(report.longrepr, tuple):
         reason = report.longrepr[2].removeprefix("Skipped: ")
         if not reason.startswith(RUNS_ELSEWHERE):
@@ -112,7 +112,7 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: object, error: object) -> None:
-    """Add the sentences that an xdist worker reports about tests that did not run to those of the controller."""
+    """Copy the sentences about tests that did not run from an xdist worker to the controller."""
     output = getattr(node, "workeroutput", {})
     for sentence in output.get("left_out", []):
         left_out(node.config, sentence)  # type: ignore[attr-defined]
@@ -156,7 +156,7 @@ def empty_caches() -> None:
 
 @pytest.fixture(autouse=True)
 def no_render_budget(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Render all widgets of the health page at once, because a busy machine exceeds the time budget for some."""
+    """Render all widgets of the health page at once, because some would exceed the time budget on a busy machine."""
     monkeypatch.setattr("health.views.system_health.RENDER_BUDGET_SECONDS", float("inf"))
 
 
@@ -256,7 +256,7 @@ def portal_template(tmp_path_factory: pytest.TempPathFactory) -> Template:
 
 
 def _portal_redis() -> str:
-    """Return the URL of the Redis database after that of the test process, or "" if Redis is not configured."""
+    """Return the URL of the Redis database that follows the test process's database, or "" without Redis."""
     if not settings.REDIS_URL:
         return ""
     base, number = settings.REDIS_URL.rsplit("/", 1)
@@ -305,7 +305,7 @@ def portal_with_worker(portal: Portal) -> Portal:
 def module_portal(
     portal_template: Template, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Portal]:
-    """Start one real portal for all tests of a file. They must not depend on each other's data."""
+    """Start one real portal for all tests of a file. The tests must not depend on each other's data."""
     portal = Portal(portal_template, tmp_path_factory.mktemp("portal"), redis_url=_portal_redis())
     portal.start()
     yield portal

@@ -50,7 +50,7 @@ def wanted(*items: tuple[TicketType, int], key: str = "", **fields: Any) -> Want
 
 
 def make_payment(reservation_id: str = "", **fields: Any) -> Payment:
-    """Create a payment over the price of its reservation. It has succeeded unless `status` says otherwise."""
+    """Create a payment for the price of its reservation. The payment has succeeded unless `status` is given."""
     number = next(_numbers)
     now = fields.pop("now", None) or timezone.now()
     price = 0
@@ -80,7 +80,7 @@ def make_payment(reservation_id: str = "", **fields: Any) -> Payment:
 
 
 def make_alert(**fields: Any) -> SystemAlert:
-    """Report a problem and return its alert. It is open unless `state` is given, which is then set on the row."""
+    """Report a problem and return its alert, which is open unless `state` is given. `state` is written to the row."""
     number = next(_numbers)
     reported = {
         "key": f"problem-{number}",

@@ -51,7 +51,7 @@ def on_real_servers(arguments: list[str]) -> int:
                 "EXPECT_REDIS": "1",
                 "DATABASE_URL": postgres.url("opsportal"),
                 "REDIS_URL": redis.url(0),
-                "PG_BIN": str(postgres.binaries),  # pg_dump refuses newer servers.
+                "PG_BIN": str(postgres.binaries),  # pg_dump refuses servers newer than itself.
             }
             if "-m" not in arguments:
                 # Browser tests run only once, because pages do not depend on the database.

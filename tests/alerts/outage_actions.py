@@ -1,7 +1,7 @@
 """Change alerts and channels of a portal from a separate process, while the workers of the portal run.
 
 `python -m tests.alerts.outage_actions` reads one call per line, `["report", {"count": 3}]`, and prints one JSON value
-per result and then "done". Its environment is that of the portal.
+per result and then "done". The program needs the environment of the portal.
 """
 
 import json

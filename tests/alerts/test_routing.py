@@ -25,7 +25,10 @@ def channel(name: str, kind: str, **fields: Any) -> Channel:
 
 
 def person(name: str, *, until: time | None = None, **fields: Any) -> Person:
-    """Create a person with an e-mail address, a phone number and, if `until` is set, quiet hours from 22:00 until then."""
+    """Create a person with an e-mail address and a phone number.
+
+    If `until` is set, the person has quiet hours from 22:00 to `until`.
+    """
     number = Person.objects.count()
     quiet = {"quiet_from": time(22), "quiet_until": until, "time_zone": "UTC"} if until else {}
     given = {"email": f"{name}@example.com", "phone": f"+1555020{number}", **quiet, **fields}

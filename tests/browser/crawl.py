@@ -1,4 +1,4 @@
-"""Visit the pages that a signed-in user can reach by links, one of each kind."""
+"""Visit the pages that a signed-in user can reach by links, one page of each kind."""
 
 import re
 from collections import Counter

@@ -94,7 +94,7 @@ class Keyboard:
             self._key("Enter")
 
     def press(self, target: Locator) -> None:
-        """Press the shortcut that the button shows. If it shows no shortcut, go to the button with Tab, and press Enter."""
+        """Press the shortcut that the button shows. Without one, move to the button with Tab, and press Enter."""
         self.effort.steps += 1
         letter = target.get_attribute("data-key")
         if letter:

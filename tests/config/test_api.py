@@ -38,7 +38,7 @@ def create(api: Client, kind: str, **more: Any) -> dict[str, Any]:
 
 
 def create_up_to(api: Client, kind: str) -> dict[str, Any]:
-    """Create an object of every kind up to `kind`. Return that of `kind`, which the portal may have from the start."""
+    """Create the missing objects of every kind up to `kind`, and return the object of `kind`."""
     for one in KINDS[: KINDS.index(kind)]:
         if one not in EXISTING:
             create(api, one)

@@ -73,7 +73,7 @@ def test_every_number_of_the_story_agrees_with_the_database(
     finally:
         control.close()
         story.close()
-        shop.close()  # Figures can be compared only when the shop changes nothing anymore.
+        shop.close()  # The figures can be compared only after the shop has stopped.
 
     group = running.value(
         "SELECT id FROM errors_errorgroup WHERE severity = 'critical' AND title LIKE 'TypeError%'"

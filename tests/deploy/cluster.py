@@ -20,7 +20,7 @@ from tests.servers.redis_server import RedisServer
 
 NAMES = ["db", "cache", "web1", "web2", "worker1", "worker2", "proxy"]
 WEB, WORKERS = ("web1", "web2"), ("worker1", "worker2")
-# These nodes reach the database through pgbouncer, and the other ones directly, because both ways must work together.
+# These nodes reach the database through pgbouncer, and all others directly, because both must work in one cluster.
 POOLED = ("web2", "worker2")
 PORT = 8000
 
@@ -110,7 +110,7 @@ class Cluster:
         self.expected_to_run.add(name)
 
     def _restart_always(self) -> None:
-        """Restart nodes that have ended, as systemd does, for example because the database was unavailable."""
+        """Restart nodes that have ended, for example because the database was unavailable, as systemd does."""
         while not self._closing.wait(1):
             for name in list(self.expected_to_run):
                 if self.nodes[name].poll() is not None and name in self.expected_to_run:

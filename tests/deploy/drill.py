@@ -30,7 +30,7 @@ class Drill:
         self.copied_again: list[str] = []
 
     def round(self, action: str) -> tuple[str, str, float, float]:
-        """Break the primary and repair it.
+        """Break the primary with `action`, and repair it.
 
         Return the old primary, the new primary, and the seconds that the outage and the repair took.
         """
@@ -82,7 +82,7 @@ class Drill:
         }[action]
 
     def _wait_for_acknowledgments(self) -> None:
-        """Wait until five more requests of each kind are acknowledged, which were sent or repeated from now on."""
+        """Wait until five requests of each kind that are sent or repeated from now on are acknowledged."""
         # The old primary may still answer earlier requests, each of which takes less than 3 s.
         time.sleep(3)
         before = {path: len(ids) for path, ids in self.load.acknowledged.items()}
@@ -94,7 +94,7 @@ class Drill:
         self.ha.wait_until(are_back, "acknowledgments", 90)
 
     def lost_and_doubled(self) -> dict[str, tuple[int, int, int]]:
-        """Return how many requests of each kind were acknowledged, how many are missing, and how many are doubled."""
+        """Return the numbers of requests that were acknowledged, that are missing, and that are stored twice, by kind."""
         self.ha.wait_until(self.ha.is_redundant, "two standbys", 120)
         result = {}
         for path, sql in STORED.items():

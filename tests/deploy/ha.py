@@ -29,10 +29,10 @@ FILES = ROOT / "deploy" / "ha"
 DATABASES = ("db1", "db2", "db3")
 NAMES = [*DATABASES, "app"]
 PROGRAMS = ("etcd", "haproxy", "pgbouncer", "ip")
-FIRST_SAFE_PATRONI = (3, 0, 3)  # deploy/ha/README.md explains why.
+FIRST_SAFE_PATRONI = (3, 0, 3)  # deploy/ha/README.md explains why older versions are unsafe.
 DISK_MB = 640
 PORT = 8000
-PASSWORD = "change-me"  # deploy/ha/patroni.yml has the same password.
+PASSWORD = "change-me"  # This is the password in deploy/ha/patroni.yml.
 ETCD_PORTS = "2379-2380"
 
 
@@ -150,7 +150,7 @@ class HighAvailability:
         self._start_redis(name, host)
 
     def _python(self) -> str:
-        """Return the Python interpreter of Patroni, in which the packages that the guard needs are installed, too."""
+        """Return the Python interpreter of Patroni, whose environment also has the packages that the guard needs."""
         with Path(patroni()).open() as script:
             return script.readline().removeprefix("#!").strip()
 
@@ -273,7 +273,7 @@ class HighAvailability:
         return []
 
     def leader(self) -> str | None:
-        """Return the name of the node whose Patroni reports that the node is the primary, or None if there is none."""
+        """Return the name of the node whose Patroni reports that the node is the primary, or None if no node does."""
         for name in DATABASES:
             with suppress(httpx.HTTPError):
                 if (
@@ -286,7 +286,7 @@ class HighAvailability:
         return None
 
     def is_redundant(self) -> bool:
-        """Return True if there are a primary, a synchronous standby and a replica, and neither lags behind."""
+        """Return True if there are a primary, a synchronous standby and a replica, and no node lags behind."""
         members = self.cluster()
         roles = sorted(member["role"] for member in members)
         followers = [member for member in members if member["role"] != "leader"]

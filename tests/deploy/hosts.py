@@ -1,4 +1,4 @@
-"""Simulate hosts on one machine, as network namespaces on a bridge if run by root, and else as loopback addresses."""
+"""Simulate hosts on one machine. For root, they are network namespaces on a bridge, otherwise loopback addresses."""
 
 import os
 import secrets
@@ -59,7 +59,7 @@ class Network:
         _ip("link", "set", self._cable(name), "up")
 
     def block_ports(self, name: str, ports: str) -> None:
-        """Drop TCP packets between a host and all others if they are from or to `ports`, for example "2379-2380"."""
+        """Drop TCP packets between a host and all other hosts from or to `ports`, for example "2379-2380"."""
         for direction in ("sport", "dport"):
             _ip(*self._rule("add", name, direction, ports))
 

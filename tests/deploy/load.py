@@ -50,7 +50,7 @@ class Load:
             thread.join(15)
 
     def longest_gap(self, since: float) -> float:
-        """Return the longest time since `since`, in seconds, in which no request of some kind was acknowledged."""
+        """Return the longest gap between two acknowledged requests of the same kind after `since`, in seconds."""
         return max(
             max(
                 later - earlier
@@ -106,7 +106,7 @@ class Load:
                     waiting = [item for item in waiting if item[0] != key]
                     if answer is Answer.BUSY:
                         waiting.append((key, posted))
-                # This pause allows 300 requests per minute, and the limit of an app is 600.
+                # With this pause, a thread sends at most 300 requests per minute. The limit of an app is 600.
                 time.sleep(0.2)
 
     def _post(

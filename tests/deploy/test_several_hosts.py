@@ -143,7 +143,7 @@ def wait_for_acknowledgments(cluster: Cluster, load: Load, when: str, seconds: f
 
 
 def assert_limit_is_shared(cluster: Cluster) -> None:
-    """Check that the web nodes share the limit of 20 sign-ins per minute and address, even if clients spoof it."""
+    """Check that the web nodes share the limit of 20 sign-ins per minute and address, even for spoofed addresses."""
 
     def attempt(number: int) -> int:
         claimed = {"X-Forwarded-For": f"203.0.113.{number}"}

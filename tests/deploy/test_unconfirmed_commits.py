@@ -63,7 +63,7 @@ def own_portal(
         replace(portal_template, postgres_url=server.url("template")),
         tmp_path_factory.mktemp("portal"),
         environment={
-            "SELF_MONITORING": "false",  # Self-monitoring would store further events.
+            "SELF_MONITORING": "false",  # The test counts all events, so the portal must not report its own.
             "STRIPE_API_BASE": stripe.base,
             "STRIPE_SECRET_KEY": "sk_test_double",
             "STRIPE_WEBHOOK_SECRETS": stripe.secret,

@@ -95,7 +95,7 @@ def test_a_different_function_of_the_app_makes_a_different_group(
     own = any(frame["in_app"] for frame in stack)
     if own and not frame["in_app"]:
         assert hash_of(one) == hash_of(other)
-    # Recursion may hide the change.
+    # The fingerprint of a recursive stack may stay the same despite the change.
     elif not is_recursive(stack, own) and not is_recursive(changed, own):
         assert hash_of(one) != hash_of(other)
 
@@ -202,7 +202,7 @@ def test_frames_before_an_await_do_not_count() -> None:
 
 @pytest.fixture
 def newer_algorithm(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Simulate a new version of the fingerprint algorithm, of which the current one is the earlier version."""
+    """Simulate a new version of the fingerprint algorithm, with the current version as its predecessor."""
     monkeypatch.setattr(fingerprint, "EARLIER", (fingerprint.fingerprint,))
     monkeypatch.setattr(fingerprint, "VERSION", fingerprint.VERSION + 1)
     group_cache.clear()

@@ -270,7 +270,7 @@ def test_a_postgresql_that_cannot_grow_causes_503_until_it_can(
 
 @pytest.fixture
 def small_disk(own_postgres: PostgresServer) -> Iterator[Path]:
-    """Move PostgreSQL's data to a disk with room for a few hundred events. Removing its file `ballast` frees space."""
+    """Move PostgreSQL's data to a disk with room for a few hundred events. Removing the file `ballast` frees space."""
     usual = own_postgres.data
     disk = own_postgres.folder / "disk"
     disk.mkdir()

@@ -1,4 +1,6 @@
-"""Test that requests with events wait or get a 503 while another process locks the database, and that others do not.
+"""Test that requests with events wait or get a 503 while another process locks the database.
+
+All other requests must be answered meanwhile.
 
 test_loss.py tests an unavailable PostgreSQL.
 """

@@ -32,7 +32,7 @@ class SlowStore:
 def run(test: Callable[[Writer, SlowStore], Coroutine[Any, Any, None]]) -> None:
     async def with_store() -> None:
         writer, store = Writer(), SlowStore()
-        # The first call binds the writer to the event loop.
+        # The first call binds the writer to the event loop, so replace the store after this call.
         assert await writer.store(list, 0) == BatchResult()
         writer._client = store  # type: ignore[assignment]
         await test(writer, store)

@@ -52,7 +52,7 @@ def found(source: Iterable[Forecast], title: str) -> Forecast:
 
 
 def measured(name: str, *, failed: dict[int, int], days: int = 30) -> None:
-    """Store one result per minute for `days` days. `failed` has the number of failures, by how many hours ago."""
+    """Store one result per minute for `days` days. `failed` maps ages in hours to numbers of failures."""
     component = make_component(name, title=name.title(), status="healthy")
     for tier, count in ((Tier.HOUR, days * 24), (Tier.DAY, days)):
         Uptime.objects.bulk_create(
@@ -104,7 +104,7 @@ def test_single_failures_give_no_date() -> None:
 
 
 def test_a_component_that_fails_a_little_every_hour_uses_its_budget_up_in_days() -> None:
-    # There are 4 failures a day, and 26 of the budget are used.
+    # There are 4 failures a day, and 26 of the 43 failures that are allowed have occurred.
     measured("gate", failed={hour: hour % 6 // 5 for hour in range(3, 160)})
 
     [budget] = error_budgets(NOON)

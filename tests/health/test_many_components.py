@@ -35,7 +35,7 @@ PAGES = (
 
 
 def add(count: int, *, down: int) -> None:
-    """Add `count` monitors and as many heartbeats. Of each, `down` are down and have alerts and incidents."""
+    """Add `count` monitors and `count` heartbeats. `down` of each kind are down and have alerts and incidents."""
     app, now = make_app(), timezone.now()
     for number in range(count):
         monitor = make_monitor("https://93.184.215.14/", app=app, is_public=True, group="Shop")
@@ -68,7 +68,7 @@ def _count_queries(client: Client, path: str) -> int:
 def test_pages_with_5_and_with_50_monitors_need_the_same_number_of_queries(
     admin_client: Client,
 ) -> None:
-    add(5, down=4)  # The eight failing components fill all lists.
+    add(5, down=4)  # Eight failing components fill all lists, so more do not lengthen them.
     few = {path: count_queries(admin_client, path) for path in PAGES}
     add(45, down=9)
     many = {path: count_queries(admin_client, path) for path in PAGES}

@@ -92,7 +92,7 @@ def test_a_long_output_is_cut_and_a_form_body_is_kept_as_it_is(
     assert (answer.status_code, answer["Ping-Body-Limit"]) == (200, "10000")
     assert last_run().output == "x" * 10_000
 
-    form = "application/x-www-form-urlencoded"  # `curl --data` sends this type.
+    form = "application/x-www-form-urlencoded"  # `curl --data` sends this content type.
     client.post(address(heartbeat), b"rows=5", content_type=form)
     assert last_run().output == "rows=5"
 

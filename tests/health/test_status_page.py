@@ -68,7 +68,7 @@ def test_page_shows_that_all_systems_are_operational(client: Client) -> None:
 
     assert "All systems operational" in page
     assert "Shop" in page
-    assert "<rect" not in page  # No day has a problem.
+    assert "<rect" not in page  # No day has a problem, so the chart shows none.
     assert "Shop: 90 days, 1 with results, 0 of them with problems" in page
     assert "<script" not in page
 
@@ -307,7 +307,7 @@ def test_last_known_status_is_shown_while_the_database_is_unavailable(
     assert "All systems operational" not in page
     assert "Shop" in page
     assert "Traceback" not in page
-    assert time.monotonic() - started < 4  # The page takes 0.5 s, plus delays on a shared machine.
+    assert time.monotonic() - started < 4  # The page takes 0.5 s, but a shared machine may delay it.
     assert client.get("/status/status.json").json()["stale"] is True
 
 

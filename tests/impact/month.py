@@ -94,8 +94,8 @@ class Month:
             for currency, price in PRICES.items()
         }
         self._reservations: dict[int, Reservation] = {}
-        self._payments: dict[int, Payment] = {}  # Each order has its newest try here.
-        self._chosen: dict[int, Payment] = {}  # Each order has its confirmed or paid try here.
+        self._payments: dict[int, Payment] = {}  # This maps each order to its newest payment attempt.
+        self._chosen: dict[int, Payment] = {}  # This maps each order to its confirmed or paid payment attempt.
         self._actions = sorted(self._plan(orders))
 
     def _timestamp(self) -> float:
@@ -280,7 +280,7 @@ class Month:
         self.double.faults = (
             [Fault("status", 503, path="/v1/", writes=False, times=10_000)] if is_down else []
         )
-        breaker.reset_all()  # The breaker measures pauses in real time.
+        breaker.reset_all()  # The circuit breaker measures its pauses in real time, so close it.
         services.extend_during_outage(now=now)
         for booked in self.books.values():
             is_held = not (booked.paid_at or booked.ended_at or booked.is_released)
@@ -330,7 +330,7 @@ class Month:
         return found
 
     def kept_by_stripe(self, problem: str) -> dict[str, int]:
-        """Return the money that Stripe holds for the orders that errors of the problem named, by currency."""
+        """Return, by currency, the money that Stripe holds for the orders that errors of the problem named."""
         named = {one.order_id for one in self.books.values() if problem in one.named_at}
         kept: dict[str, int] = {}
         for charge in self.account.charges.values():

@@ -73,7 +73,7 @@ class World:
         return incident.title
 
     def calls(self, app: ClientApp, at: datetime, *, slow: str = "", since: int = 0) -> None:
-        """Record calls until a few minutes after `at`. Those to `slow` are slow from `since` minutes before it."""
+        """Record calls until a few minutes after `at`. Calls to `slow` are slow from `since` minutes before `at`."""
         for name in ("db.query", "seats.find", "pdf.render"):
             usual = self.drawn.uniform(30, 400)
             values = [usual * self.drawn.uniform(0.75, 1.3) for _ in range(78)]

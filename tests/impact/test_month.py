@@ -36,7 +36,7 @@ def in_books_form(found: Figures) -> dict[str, tuple[int, dict[str, int]]]:
 
 
 def paid_by_sql(group: ErrorGroup) -> dict[str, int]:
-    """Return the money that was received and not refunded for the orders that the group's events named, by currency."""
+    """Return, by currency, the money received and not refunded for the orders that the group's events named."""
     return _sums(
         f"""
         SELECT p.currency, sum(p.amount_received - p.amount_refunded) FROM payment_intents_log p

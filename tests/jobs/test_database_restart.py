@@ -15,7 +15,7 @@ pytestmark = [in_the_postgresql_run, pytest.mark.servers]
 
 @pytest.fixture
 def own_postgres() -> Iterator[PostgresServer]:
-    server = PostgresServer()  # Other tests need the shared server.
+    server = PostgresServer()  # The test kills its server, but other tests need the shared server.
     yield server
     server.stop()
 

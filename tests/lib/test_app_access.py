@@ -40,7 +40,7 @@ EVERY, TEAM_ONLY = "see_every_app", "see_team_apps_only"
     ("permissions", "teams", "seen"),
     [
         ([], [], None),  # A person without a team sees every app.
-        ([], [[]], None),  # A team without apps limits no one.
+        ([], [[]], None),  # A team without apps does not limit its members.
         ([], [["shop"]], {"shop"}),
         ([], [["shop"], ["bank"]], {"shop", "bank"}),
         ([], [["shop"], []], {"shop"}),
@@ -115,7 +115,7 @@ def test_rows_without_an_app_are_shared_and_rows_of_an_unknown_one_are_not() -> 
     shop, bank = make_app("shop"), make_app("bank")
     for title, app in (("shop's", shop), ("bank's", bank), ("shared", None)):
         make_alert(title=title, app=app)
-    make_webhook_event()  # Its payment was not created through the portal.
+    make_webhook_event()  # The event is about a payment that was not created through the portal.
     user = make_user()
     put_in_team(user, "shop")
 

@@ -230,7 +230,7 @@ class TestRedisUnavailable:
         ratelimit.probe_redis()
 
         assert ratelimit.acquire("k", 10, 60).remaining == 2
-        ratelimit.memory.clear()  # This simulates another process, which has no memory.
+        ratelimit.memory.clear()  # This simulates another process, whose memory has no counts.
         assert [ratelimit.acquire("k", 10, 60).allowed for _ in range(4)] == [
             True,
             True,

@@ -1,4 +1,4 @@
-"""Test that rate limits apply to each tier and client, that every response states them, and that none can be evaded."""
+"""Test that each tier and client has rate limits, that every response states them, and that clients cannot evade them."""
 
 import time
 from collections.abc import Iterator

@@ -151,7 +151,7 @@ def pages(portal: Portal, at: str) -> dict[str, str]:
 
 
 def differences(before: dict[str, str], after: dict[str, str]) -> dict[str, list[str]]:
-    """Return the words that differ, by the path of the page."""
+    """Return the words in which `before` and `after` differ, by the path of the page."""
     return {
         path: [
             word

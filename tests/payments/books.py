@@ -9,7 +9,7 @@ from reservations.queries.drift import find_drift
 from reservations.services.hold import ON_THE_WAY
 from tests.payments.stripe_account import StripeAccount
 
-# While a dispute has one of these statuses, Stripe has withdrawn its amount from the account.
+# While a dispute has one of these statuses, Stripe has withdrawn the disputed amount from the account.
 WITHDRAWN = ("needs_response", "under_review", "lost")
 # Alerts of these types are about the portal or about measurements over time, and not about a case.
 NO_CASES = ("webhooks-missing", "debit-failed", "stripe-key-refused")
@@ -29,7 +29,7 @@ def check_books(account: StripeAccount) -> None:
         books = (payment.status, payment.amount_received, payment.amount_refunded)
         assert books == (intent["status"], intent["amount_received"], effective)
         assert payment.amount_disputed == taken
-        # Refunds that Stripe refused have no id at Stripe.
+        # Refunds that Stripe refused have no id at Stripe, so they are left out.
         known = payment.refunds.exclude(stripe_id=None)
         assert {one.stripe_id for one in known} == {one["id"] for one in refunds}
 

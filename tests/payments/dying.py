@@ -52,7 +52,7 @@ def arm(instant: str) -> None:
         case "inserted":
             attempt.request_intent = die
         case "asked":
-            # The test kills the process after the double has created the intent, before it responds.
+            # The test kills the process after the double has created the intent and before the double responds.
             pass
         case "answered":
             stripe_api.create_intent = after_the_answer

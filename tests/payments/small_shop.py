@@ -214,7 +214,7 @@ class SmallShop:
             self.deliver(event)
 
     def deliver(self, event: dict[str, Any]) -> None:
-        """Deliver an event. Check that only a newer event changes the status, and that none changes a success."""
+        """Deliver an event. Check that only a newer event changes the status, and that no event changes a success."""
         intent_id = event["data"]["object"]["id"]
         before = Payment.objects.filter(intent_id=intent_id).first()
         received = record_event(event, endpoint="default", livemode=False, now=self.now)

@@ -41,7 +41,7 @@ LISTED = ("/v1/payment_intents", "/v1/events", "/v1/refunds")
 
 @dataclass
 class Fault:
-    """A fault of the next `times` calls whose path begins with `path`. If `writes` is set, it affects only writes."""
+    """A fault of the next `times` calls whose path begins with `path`. If `writes` is set, reads succeed."""
 
     kind: str  # The kind is "drop_before", "drop_after", "delay", "status" or "status_after".
     # The value is the number of seconds of a delay, or the status of any other fault.

@@ -310,7 +310,7 @@ def test_nothing_is_created_without_a_stripe_key(app: ClientApp, settings: Setti
 
 
 def _unfinished(app: ClientApp) -> Payment:
-    """Create a payment with a lease of 30 s, as if its process had died after storing it."""
+    """Create a payment with a lease of 30 s, as if the process had died after it stored the payment."""
     payment = Payment(
         app=app,
         livemode=False,

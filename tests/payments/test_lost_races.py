@@ -1,4 +1,4 @@
-"""Test that a step that another process has done first keeps the result of that process and does nothing twice."""
+"""Test that if another process takes a step first, the result of that process stays and nothing is done twice."""
 
 from datetime import UTC, datetime, timedelta
 from importlib import import_module

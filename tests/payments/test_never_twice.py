@@ -123,7 +123,7 @@ def test_a_repeat_takes_over_at_once_from_a_killed_process_of_this_machine(
     victim.communicate(timeout=60)
     payment = Payment.objects.get()
 
-    # The portal cannot tell if a process on another machine is still running, so it waits until the lease expires.
+    # The portal cannot know whether a process on another machine still runs, so it waits for the end of the lease.
     Payment.objects.update(owner="another-machine")
     with pytest.raises(services.InProgress):
         create(app, after=10)

@@ -36,7 +36,7 @@ def fail(double: StripeDouble) -> None:
 def run_minutes(first: int, last: int) -> None:
     """Run the outage job every minute and the clean-up every five minutes, as the worker does."""
     for minute in range(first, last):
-        breaker.reset_all()  # The breaker measures pauses in real time.
+        breaker.reset_all()  # The circuit breaker measures its pauses in real time, so close it.
         services.extend_during_outage(now=NOON + minute * MINUTE)
         if minute % 5 == 0:
             services.release_expired(now=NOON + minute * MINUTE)

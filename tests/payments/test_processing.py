@@ -145,7 +145,7 @@ def test_the_hold_ends_at_the_limit_with_an_alert(settings: Settings) -> None:
     assert [alert.alert_type for alert in SystemAlert.objects.active()] == ["processing-too-long"]
 
     reserve_again(seat, late + DAY)
-    report(payment, "succeeded", late + DAY)  # This opens a case of its own.
+    report(payment, "succeeded", late + DAY)  # This success opens a separate case.
     assert [case.kind for case in Discrepancy.objects.open()] == ["sold_out"]
     for minute in range(6):
         now = late + DAY + minute * MINUTE

@@ -65,7 +65,7 @@ def refunded(payment: Payment) -> int:
 
 
 def open_cases() -> list[str]:
-    """Return the kinds of all open cases. Check that there are as many active alerts."""
+    """Return the kinds of all open cases. Check that there are as many active alerts as open cases."""
     cases = [*Mismatch.objects.open().values_list("kind", flat=True)]
     cases += Discrepancy.objects.open().values_list("kind", flat=True)
     assert SystemAlert.objects.active().count() == len(cases)

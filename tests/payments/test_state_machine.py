@@ -166,7 +166,7 @@ class Shop(RuleBasedStateMachine):
         return self.stripe.now
 
     def check(self) -> None:
-        """Check that each key has one intent after all retries, and that every status is that at Stripe."""
+        """Check that each key has one intent after all retries, and that every payment has the status of its intent."""
         for _ in range(8):
             self.stripe.now += timedelta(minutes=20)
             services.sweep(now=self.now)

@@ -39,7 +39,7 @@ ALLOWED_READS = {"core/lib/env.py: super()._get_value"}
 
 
 def patches(source: str) -> Iterator[str]:
-    """Yield each assignment in the source to an attribute of an imported object or a private one of any object."""
+    """Yield each assignment to an attribute of an imported object, or to a private attribute of any object."""
     tree = ast.parse(source)
     imported = {
         (alias.asname or alias.name).partition(".")[0]

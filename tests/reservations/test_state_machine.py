@@ -66,7 +66,7 @@ class Shop(RuleBasedStateMachine):
         ]
         self.paid: list[Payment] = []
         self.staff = User.objects.create_user("ann")
-        # Let two customers wait for one ticket here, because a random sequence alone seldom gets so far.
+        # Let two customers wait for one ticket here, because a random sequence alone seldom leads to this.
         held = [
             services.reserve(app=self.app, wanted=wanted((self.types[1], 1)), now=self.now)
             for _ in range(capacities[1])
@@ -253,7 +253,7 @@ class Shop(RuleBasedStateMachine):
         return multiple(*made.values())
 
     def _first_in_line(self, type_: TicketType) -> list[WaitingEntry]:
-        """Return the entries that must get an offer now, in their order, without those that want too many tickets."""
+        """Return the entries that must get an offer now, oldest first. Entries that want too many tickets are left out."""
         live = Reservation.objects.live(self.now).filter(lines__ticket_type=type_)
         held = sum(live.values_list("lines__quantity", flat=True))
         type_.refresh_from_db()

@@ -49,7 +49,7 @@ def npm_folder() -> Path:
 
 
 def run_program(command: list[str], **environment: str) -> dict[str, str]:
-    """Run a program, and return the lines `name id` that it prints as a dict."""
+    """Run a program that prints lines `name id`, and return a dict that maps the names to the ids."""
     completed = subprocess.run(
         command,
         capture_output=True,
@@ -108,7 +108,7 @@ def bundles(npm_folder: Path) -> Path:
 
 @pytest.fixture
 def shop_site(bundles: Path, fake_http: Callable[[], FakeHTTP]) -> FakeHTTP:
-    """Serve a shop's web site on another origin than the portal's. A page is `/browser_sdk.html?dsn=…`."""
+    """Serve a shop's web site on another origin than the portal's. One of its pages is `/browser_sdk.html?dsn=…`."""
     site = fake_http()
 
     def serve(request: Received) -> Answer:

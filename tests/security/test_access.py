@@ -155,7 +155,7 @@ def test_staff_forms_without_a_csrf_token_are_refused(admin_user: User) -> None:
         response = client.post(path, {"action": "delete_selected", "_selected_action": "1"})
         if response.status_code != 403:
             accepted[path] = response.status_code
-    # The form on the page of a SAML provider has none; its signed response is checked instead.
+    # The form on a SAML provider's page has no CSRF token. The portal checks the signed response instead.
     assert accepted == {"/admin/sso/nothing/acs/": 404}
 
 

@@ -50,7 +50,7 @@ def browser(user: User) -> Client:
 
 
 def arguments_of(name: str, names: tuple[str, ...], rows: Rows) -> dict[str, object]:
-    """Return the arguments for a view, with ids from `rows`. The names of the view and of the argument decide which."""
+    """Return the arguments for a view, with ids from `rows`. The names of view and argument select the row."""
     label = {
         "clients:api-key-rotate": "clients.ApiKey",
         "clients:api-key-revoke": "clients.ApiKey",
@@ -163,7 +163,7 @@ def test_a_limited_person_sees_nothing_of_other_apps(limited: User, rows: dict[s
 
 
 def test_the_same_pages_show_the_rows_to_others(rows: dict[str, Rows]) -> None:
-    """Test that an unlimited user sees the rows on these pages. Otherwise, the test above would prove nothing."""
+    """Test that the pages show the rows to an unlimited user. Otherwise, the previous test would prove nothing."""
     client = browser(User.objects.create_superuser("owner"))
 
     shown = [path for path in pages(rows[OTHER]) if OTHER in text_of(client.get(path))]

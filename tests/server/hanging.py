@@ -1,4 +1,4 @@
-"""Run manage.py with short timeouts in the supervisor and a web process that tests can make hang.
+"""Run manage.py with a supervisor that has short timeouts, and a web process that tests can make hang.
 
 `/hang/loop` blocks the event loop, and `/hang/thread` blocks one request thread. `/slow/write` occupies a thread for
 5 s. It creates a file when it begins and another one when it is done.

@@ -18,7 +18,7 @@ from tests.servers.portal import ROOT, Portal
 
 
 def parents() -> dict[int, int]:
-    """Return the parent's process id of every running process that is not a zombie."""
+    """Return a dict that maps the id of each running process to the id of its parent. Zombies are left out."""
     found = {}
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
@@ -100,7 +100,7 @@ class Serving:
         return found
 
     def enqueue(self, task: str, **arguments: object) -> None:
-        """Queue a task as `queue.enqueue` does in a web process. Tests can sign it, because they use the same key."""
+        """Queue a task as `queue.enqueue` does in a web process. Tests can sign the task, because they use the same key."""
         package = SignedPackage.dumps(
             {
                 "id": uuid.uuid4().hex,

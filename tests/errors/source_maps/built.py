@@ -36,7 +36,7 @@ def _vlq(number: int) -> str:
 
 Token = tuple[
     int, int, int, int, str
-]  # A segment's column, then the source's number, line and column (all count from 0), then a name.
+]  # A token has the column of a segment, the number, line and column of its source, all from 0, and a name.
 
 
 def source_map(tokens: list[Token], sources: dict[str, str]) -> bytes:
@@ -159,7 +159,7 @@ def _frame(url: str, function: str, column: int) -> dict[str, Any]:
 
 
 def archive(files: dict[str, tuple[dict[str, Any], bytes]], **attributes: str) -> bytes:
-    """Return an archive as sentry-cli builds it. A zip file follows eight bytes with a signature and a version."""
+    """Return an archive as sentry-cli builds it: first eight bytes with a signature and a version, then a zip file."""
     manifest = {"files": {path: entry for path, (entry, _) in files.items()}, **attributes}
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as zipped:

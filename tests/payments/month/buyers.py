@@ -124,7 +124,7 @@ class Buyers:
                 self.clock.at(HOUR, lambda: self.go_on(order, intent_id))
 
     def _snatch(self, order: Order) -> None:
-        """Let another buyer take the seat of an expired hold, if its ticket type has only one."""
+        """Let another buyer take the seat of an expired hold, if the ticket type has only this seat."""
         line = order.reservation.lines.get()
         if line.ticket_type_id == self.standing.pk:
             return
@@ -152,7 +152,7 @@ class Buyers:
             case "refund request lost":
                 self._lose("drop_before")
                 asked = self.refund(payment, Refund.Seats.RELEASE)
-                # Set the request back by a day, as if those of the sweeper had been lost, too.
+                # Move the time of the request back by a day, as if the sweeper's requests had been lost, too.
                 Refund.objects.filter(pk=asked.pk).update(asked_at=self.clock.now - DAY)
             case "refund response lost":
                 self._lose("drop_after")

@@ -50,7 +50,7 @@ GAVE_UP = "gave up during the outage"
 
 
 def plan_faults(count: int, share: float, random_: random.Random) -> list[str]:
-    """Return the fault of each order, or "". Each kind of fault hits the given share of the orders, at least one."""
+    """Return the fault of each order, or "". Each kind of fault hits `share` of the orders, but at least one order."""
     each = max(1, round(count * share))
     plan = [fault for fault in FAULTS for _ in range(each)]
     plan += [""] * (count - len(plan))

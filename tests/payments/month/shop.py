@@ -56,7 +56,7 @@ class Shop:
         if self.outage_until is not None and self.clock.now >= self.outage_until:
             self.outage_until = None
             self.double.faults.clear()
-        breaker.reset_all()  # The breaker measures pauses in real time.
+        breaker.reset_all()  # The circuit breaker measures its pauses in real time, so close it.
         services.process_waiting(now=self.clock.now)
         services.sweep(now=self.clock.now)
         sweep_refunds(now=self.clock.now)
@@ -134,7 +134,7 @@ class Shop:
             services.ignore_event(event, now=self.clock.now)
 
     def _check(self) -> None:
-        """Record the stuck payments that no outage explains as unexpected."""
+        """Record stuck payments as unexpected if no outage explains them."""
         if self.clock.now >= self.calm_from:
             for payment in Payment.objects.stuck(self.clock.now - HOUR):
                 self.unexpected.append(f"{self.clock.now}: stuck payment {payment.pk}")

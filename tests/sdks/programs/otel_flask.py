@@ -1,4 +1,4 @@
-"""Run a Flask app that `opentelemetry-instrument` instruments without code of its own for it. The app calls itself."""
+"""Run a Flask app that `opentelemetry-instrument` instruments, without code for OpenTelemetry. The app calls itself."""
 
 import logging
 import threading
