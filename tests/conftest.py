@@ -34,7 +34,7 @@ hypothesis_settings.load_profile("shared")
 LEFT_OUT = pytest.StashKey[list[str]]()
 _skipped: list[str] = []
 
-# A test that uses one of these fixtures starts a portal, a database server, or another process that serves.
+# A test that uses one of these fixtures starts a portal, a database server, or another server.
 SERVER_FIXTURES = {
     *("portal", "make_portal", "module_portal", "portal_template", "portal_with_worker"),
     *("postgres", "redis_server", "live_server", "stripe_server"),

@@ -1,4 +1,4 @@
-"""Check API responses against the OpenAPI document. tests/conftest.py applies this to all responses in tests."""
+"""Check API responses against the OpenAPI document. tests/conftest.py applies the check to all responses."""
 
 import json
 import re
@@ -15,7 +15,7 @@ UNDOCUMENTED = {
     400,
     405,
     429,
-}  # Any operation may return these, for an invalid host, a wrong method, or too many requests.
+}  # Any operation may return these statuses, for an invalid host, a wrong method, or too many requests.
 
 
 @cache

@@ -11,7 +11,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def database_url() -> str:
-    """Return the URL of the test database. Tests must commit the rows that other processes read (`transaction=True`)."""
+    """Return the URL of the test database. Tests must commit rows that other processes read (`transaction=True`)."""
     settings = connection.settings_dict
     if connection.vendor == "sqlite":
         return f"sqlite:///{settings['NAME']}"

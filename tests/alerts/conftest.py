@@ -138,7 +138,7 @@ Make = Callable[..., Channel]
 
 @pytest.fixture
 def channel() -> Make:
-    """Return a function that creates a channel, and makes it the only one to which the gauge's alerts are sent."""
+    """Return a function that creates a channel, and makes it the only channel for the gauge's alerts."""
 
     def make(kind: str, **config: str) -> Channel:
         made, _ = Channel.objects.update_or_create(

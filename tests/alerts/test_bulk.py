@@ -41,7 +41,7 @@ def states() -> list[str]:
 
 
 def make_many(count: int, **fields: object) -> list[SystemAlert]:
-    """Create `count` alerts quickly, by copying the row of the first one."""
+    """Create `count` alerts quickly, by copying the row of the first alert."""
     first = make_alert(**fields)
     copies = []
     for number in range(1, count):

@@ -1,4 +1,4 @@
-"""Test that no message is lost or sent twice while one channel hangs, three refuse, and workers are killed."""
+"""Test that no message is lost or sent twice while one channel hangs, three channels fail, and workers are killed."""
 
 from collections import Counter
 from collections.abc import Callable

@@ -29,7 +29,7 @@ found: list[DigestItem] = []
 
 @pytest.fixture
 def groups() -> Iterator[list[DigestItem]]:
-    """Replace the digest sources by one that returns the items of the list that this fixture yields."""
+    """Replace the digest sources by a source that returns the items of the list that this fixture yields."""
     kept = dict(digest_sources._items)
     digest_sources._items.clear()
 

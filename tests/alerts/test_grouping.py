@@ -1,4 +1,4 @@
-"""Test that alerts with the same cause are merged into one message, and that critical alerts do not wait for others."""
+"""Test that alerts with the same cause are merged into one message, and that critical alerts do not wait for this."""
 
 from datetime import timedelta
 

@@ -1,4 +1,4 @@
-"""Test that alerts opened while no channel works are announced as soon as one works."""
+"""Test that alerts opened while no channel works are announced as soon as a channel works."""
 
 import pytest
 

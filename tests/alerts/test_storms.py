@@ -230,7 +230,7 @@ def test_the_inbox_is_fast_with_two_thousand_open_alerts(
 
     assert b"2000 active" in page.content
     assert page.content.count(b"data-row-item") == 50
-    # The page took 0.06 s when this was measured. The limit leaves a margin for busy machines.
+    # The page took 0.06 s when it was measured. The limit leaves a margin for busy machines.
     assert elapsed < 1.0, f"{elapsed:.3f} s"
 
 

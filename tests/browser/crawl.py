@@ -17,7 +17,7 @@ _EXCLUDED = re.compile(
 
 
 def crawl(page: Page, base_url: str, *, without: str = "$^", most: int = 200) -> Iterator[str]:
-    """Visit one page of each kind, at most `most`, and yield the path of each page once it has loaded."""
+    """Visit one page of each kind, but at most `most` pages, and yield the path of each page once it has loaded."""
     page.set_default_navigation_timeout(60_000)  # The timeout is in milliseconds.
     waiting = list(STARTS)
     seen: set[str] = set()

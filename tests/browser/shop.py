@@ -18,7 +18,7 @@ def call(portal: Portal, path: str, body: object) -> Any:
 
 
 def start_payment(portal: Portal, reservation: str, order: str, **fields: object) -> Any:
-    """Create a payment for the reservation. The amount is 25.00 EUR unless `fields` contain another one."""
+    """Create a payment for the reservation. The amount is 25.00 EUR unless `fields` contain another amount."""
     body = {"amount": 2500, "currency": "EUR", "reservation_id": reservation, "order_id": order}
     return call(portal, "/api/v1/payments/", {**body, **fields})
 

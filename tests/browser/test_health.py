@@ -52,7 +52,7 @@ def test_error_count_updates_without_a_page_reload(owner_page: Page, module_port
     )
     assert owner_page.evaluate("window.stillTheSamePage")
     chart = owner_page.locator("#widget-errors-live .chart__plot canvas")
-    expect(chart).to_be_visible()  # The chart is drawn again after the swap.
+    expect(chart).to_be_visible()  # The chart is drawn again after the widget is replaced.
 
 
 def test_charts_are_drawn_in_a_browser_that_was_started_without_a_locale(

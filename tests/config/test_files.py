@@ -1,4 +1,4 @@
-"""Test `manage.py config export` and `config apply`, which write the configuration to a file and read it from one."""
+"""Test `manage.py config export` and `config apply`, which write the configuration to a file and read such a file."""
 
 import contextlib
 import io

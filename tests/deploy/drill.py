@@ -94,7 +94,7 @@ class Drill:
         self.ha.wait_until(are_back, "acknowledgments", 90)
 
     def lost_and_doubled(self) -> dict[str, tuple[int, int, int]]:
-        """Return the numbers of requests that were acknowledged, that are missing, and that are stored twice, by kind."""
+        """Return how many requests were acknowledged, how many are missing, and how many are stored twice, by kind."""
         self.ha.wait_until(self.ha.is_redundant, "two standbys", 120)
         result = {}
         for path, sql in STORED.items():

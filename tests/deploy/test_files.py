@@ -208,7 +208,7 @@ def test_nginx_accepts_its_configuration(tmp_path: Path) -> None:
         "/etc/nginx/opsportal-proxy.conf": DEPLOY / "nginx" / "opsportal-proxy.conf",
         "web1:": "127.0.0.1:",
         "web2:": "127.0.0.2:",
-        # `nginx -t` binds the ports, so they must be free ones.
+        # `nginx -t` binds the ports, so the ports must be free.
         "listen 80;": f"listen 127.0.0.1:{process.free_port()};",
         "listen 443 ssl;": f"listen 127.0.0.1:{process.free_port()} ssl;",
     }.items():

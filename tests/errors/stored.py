@@ -48,7 +48,7 @@ PAYLOAD: dict[str, Any] = {
 def new_error(
     app: ClientApp, *, group: str = "", payload: dict[str, Any] | None = None, **fields: Any
 ) -> NewEvent:
-    """Return an error of the app, which is not stored.
+    """Return an error of the app without storing it.
 
     Errors with the same `group` belong to one group. `fields` set further attributes of NewEvent.
     """

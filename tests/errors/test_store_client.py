@@ -17,7 +17,7 @@ from errors.store.write import BatchResult
 
 
 class StoreProcess:
-    """A store process on a socket, which answers each batch with `answer`, or closes the connection if that is None."""
+    """A store process on a socket. It answers each batch with `answer`, or, if this is None, closes the connection."""
 
     def __init__(self, address: Path) -> None:
         self.address = address

@@ -68,7 +68,7 @@ def test_page_shows_that_all_systems_are_operational(client: Client) -> None:
 
     assert "All systems operational" in page
     assert "Shop" in page
-    assert "<rect" not in page  # No day has a problem, so the chart shows none.
+    assert "<rect" not in page  # Only days with problems have a rectangle in the chart.
     assert "Shop: 90 days, 1 with results, 0 of them with problems" in page
     assert "<script" not in page
 

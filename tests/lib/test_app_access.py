@@ -1,4 +1,4 @@
-"""Test which apps a person may see, and that their queries return only rows of these apps."""
+"""Test which apps a person may see, and that queries for the person return only rows of these apps."""
 
 from collections.abc import Iterable
 

@@ -1,4 +1,4 @@
-"""Test that each tier and client has rate limits, that every response states them, and that clients cannot evade them."""
+"""Test that each tier and client has limits, that every response states them, and that clients cannot evade them."""
 
 import time
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Test that inbound filters apply to exceptions from OpenTelemetry as they do to those from SDKs."""
+"""Test that inbound filters apply to exceptions from OpenTelemetry as they do to exceptions from SDKs."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Test that log records become log entries, and that those with an exception become errors, too."""
+"""Test that log records become log entries, and that log records with an exception become errors, too."""
 
 import json
 from datetime import timedelta

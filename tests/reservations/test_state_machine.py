@@ -253,7 +253,7 @@ class Shop(RuleBasedStateMachine):
         return multiple(*made.values())
 
     def _first_in_line(self, type_: TicketType) -> list[WaitingEntry]:
-        """Return the entries that must get an offer now, oldest first. Entries that want too many tickets are left out."""
+        """Return the entries that must get an offer now, oldest first, without those that want too many tickets."""
         live = Reservation.objects.live(self.now).filter(lines__ticket_type=type_)
         held = sum(live.values_list("lines__quantity", flat=True))
         type_.refresh_from_db()

@@ -16,7 +16,7 @@ exit 0
 
 @pytest.fixture
 def auditor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Install a fake pip-audit that exits with 0 and prints the file <lock>.json in the folder that the fixture returns."""
+    """Install a fake pip-audit that exits with 0 and prints the file <lock>.json. Return the folder for these files."""
     program = tmp_path / "bin" / "pip-audit"
     program.parent.mkdir()
     program.write_text(SCRIPT.format(folder=tmp_path))

@@ -224,7 +224,7 @@ MESSAGES = {
 @pytest.mark.slow
 @pytest.mark.parametrize("bug", STACKS)
 def test_one_bug_in_four_browsers_is_one_group(bug: str, npm_folder: Path) -> None:
-    """Parse the stack trace of each browser with the SDK's parser, and check that all belong to one group."""
+    """Parse the stack trace of each browser with the SDK's parser, and check that all traces belong to one group."""
     done = subprocess.run(
         ["node", str(PROGRAMS / "stacks.cjs")],
         input=json.dumps(STACKS[bug]),

@@ -100,7 +100,7 @@ class Serving:
         return found
 
     def enqueue(self, task: str, **arguments: object) -> None:
-        """Queue a task as `queue.enqueue` does in a web process. Tests can sign the task, because they use the same key."""
+        """Queue a task as `queue.enqueue` does in a web process. Tests can sign it with the portal's SECRET_KEY."""
         package = SignedPackage.dumps(
             {
                 "id": uuid.uuid4().hex,

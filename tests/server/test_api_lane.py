@@ -52,7 +52,7 @@ def call_django(method: str, path: str, body: bytes = b"", **meta: Any) -> Respo
 
 @pytest.fixture(autouse=True)
 def keep_connection() -> Iterator[None]:
-    """Clear the caches, and keep Django from closing the database connection after requests, as the test client does."""
+    """Clear the caches, and do not let Django close the database connection after requests, as in the test client."""
     auth.forget_keys()
     ratelimit.memory.clear()
     for signal in (request_started, request_finished):

@@ -52,7 +52,7 @@ def executable_binaries(binaries: Path, user: str, folder: Path) -> Path:
 
 
 def copy_database(source: str, target: str, *, binaries: Path, owner: str) -> None:
-    """Copy the database at the URL `source` to the empty one at the URL `target`, which may be on another server."""
+    """Copy the database at the URL `source` to the empty database at the URL `target`, even on another server."""
     dump: list[str | Path] = [binaries / "pg_dump", "--format=custom", source]
     restore: list[str | Path] = [binaries / "pg_restore", "--no-owner", f"--role={owner}"]
     dumped = subprocess.run(dump, check=True, capture_output=True, timeout=60).stdout

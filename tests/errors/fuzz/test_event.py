@@ -81,7 +81,7 @@ def test_every_event_is_kept_and_storable(event: dict[str, Any]) -> None:
     kept = taken(written(event))
 
     is_storable(kept)
-    # The stored payload must suffice to compute the fingerprint, from which later versions compute it again.
+    # Later versions compute the fingerprint from the stored payload, so the payload must suffice for this.
     assert fingerprint.fingerprint(json_codec.decode(kept.payload)) == kept.group_hash
 
 
