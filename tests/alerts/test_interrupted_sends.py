@@ -17,7 +17,7 @@ from tests.factories import make_alert
 from tests.servers.fake_http import FakeHTTP
 
 pytestmark = pytest.mark.django_db
-DEAD_PID = 2**22 + 1  # Linux never gives a process an id higher than 2**22.
+DEAD_PID = 2**22 + 1  # Linux gives no process an id above 2**22, so no process has this id.
 
 
 def test_a_restarted_node_sends_what_its_predecessor_had_claimed_at_once(

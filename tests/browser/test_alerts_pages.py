@@ -47,7 +47,7 @@ def test_the_inbox_can_be_operated_by_keyboard(inbox: Page) -> None:
     inbox.keyboard.press("d")
     expect(inbox.get_by_text(f"Dismissed: {second}")).to_be_visible()
     expect(inbox.locator("[data-row-item]")).to_have_count(1)
-    # The row of the dismissed alert is gone, so the cursor moves to the row that took its place.
+    # The dismissed alert is no longer listed, so the cursor moves to the alert that took its place.
     expect(inbox.locator("[data-row-item][data-current]")).to_contain_text(first)
 
     inbox.keyboard.press("z")

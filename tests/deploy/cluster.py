@@ -151,7 +151,7 @@ class Cluster:
     # --- proxy and connection pooler ----------------------------------------------------------------------
 
     def start_proxy(self) -> None:
-        """Start nginx with the proxy settings of deploy/."""
+        """Start nginx with the proxy settings in deploy/."""
         host = self.host("proxy")
         folder = self.folder / "proxy"
         folder.mkdir(exist_ok=True)

@@ -17,7 +17,7 @@ from errors.store.write import BatchResult
 
 
 class StoreProcess:
-    """A store process on a socket. It answers each batch with `answer`, or, if this is None, closes the connection."""
+    """A store process on a socket. It answers batches with `answer`. If `answer` is None, it closes the connection."""
 
     def __init__(self, address: Path) -> None:
         self.address = address

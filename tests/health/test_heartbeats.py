@@ -218,7 +218,7 @@ def test_number_of_heartbeats_per_app_is_limited(monkeypatch: pytest.MonkeyPatch
 
 
 def add_heartbeat(client: Client, **fields: object) -> str:
-    """Post the admin's form for a new heartbeat, and return the errors that the page shows."""
+    """Post the admin's form for a new heartbeat, and return the error messages that the page shows."""
     form = {
         "title": "Nightly invoices",
         "app": "",

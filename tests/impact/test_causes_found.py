@@ -92,7 +92,7 @@ class World:
         )
 
     def noise(self, app: ClientApp, at: datetime) -> None:
-        """Create changes before the problem that did not cause it."""
+        """Create changes that precede the problem but did not cause it."""
         others = [one for one in self.apps if one != app]
         for _ in range(self.drawn.randint(0, 2)):
             self.deploy(self.drawn.choice(others), "production", self.before(at, 1, 180))

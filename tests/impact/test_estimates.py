@@ -1,4 +1,4 @@
-"""Test estimates of lost orders, which are compared with earlier weeks, and whose range contains the true number."""
+"""Test that estimates of lost orders are based on earlier weeks, and that their range contains the true number."""
 
 import random
 from datetime import UTC, datetime, timedelta

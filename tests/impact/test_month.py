@@ -1,6 +1,6 @@
 """Test that every exact figure of a simulated month equals the shop's books, Stripe's records and direct SQL.
 
-The suite runs a month with few orders. To run the full month on both databases:
+The suite runs a month with few orders. To run the full month on both databases, use
 `MONTH_ORDERS=20000 .venv/bin/python -m tests.run -s -n 0 tests/impact/test_month.py`.
 """
 

@@ -1,4 +1,4 @@
-"""Test that errors are reported to Sentry with the region, the instance and their request, but no personal data."""
+"""Test that errors are reported to Sentry with the region, the instance and the request, but without personal data."""
 
 import json
 import os

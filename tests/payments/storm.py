@@ -1,4 +1,4 @@
-"""Run a worker for test_storm.py: `python -m tests.payments.storm`. It ends when it is killed or reads a line."""
+"""Run a worker for test_storm.py: `python -m tests.payments.storm`. The worker ends when it reads a line."""
 
 import sys
 import threading

@@ -54,7 +54,7 @@ class StripeAccount:
     # --- the API ------------------------------------------------------------------------------------------
 
     def serve(self, method: str, path: str, query: str) -> tuple[int, Object]:
-        """Return the status and body of the response to a call. `query` has its parameters from the URL or body."""
+        """Return the status and body of the response to a call. `query` has the parameters from its URL or body."""
         parts = path.strip("/").split("/")[1:]
         given = parse_qsl(query, keep_blank_values=True)
         try:

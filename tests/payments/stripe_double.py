@@ -2,8 +2,9 @@
 
 localstripe keeps the state (intents, charges, refunds, events). Tests of refunds, disputes and long periods pass a
 StripeAccount instead. The proxy adds idempotency (stored responses, `Idempotent-Replayed`, conflicts, 409 while a key
-is in use), faults on demand, and lists that can be filtered by `created` and begin with the newest object. To run it by
-hand: `python -m tests.payments.stripe_double PORT [--in-memory]` and
+is in use), faults on demand, and lists that can be filtered by `created` and begin with the newest object.
+
+`python -m tests.payments.stripe_double PORT [--in-memory]` runs the double by hand. A portal uses it with the settings
 `STRIPE_API_BASE=http://127.0.0.1:PORT STRIPE_SECRET_KEY=sk_test_double`.
 """
 

@@ -1,4 +1,4 @@
-"""Test that the API description is complete and valid. tests/described.py compares it with all other responses."""
+"""Test that the API description is complete and valid. tests/described.py compares API responses with it."""
 
 import ipaddress
 import re

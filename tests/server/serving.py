@@ -43,7 +43,7 @@ def name(pid: int) -> str:
 
 
 def memory_mb(pid: int, kind: str) -> float:
-    """Return the memory of a process in MB. "Rss" counts shared pages in full, "Pss" divides them among processes."""
+    """Return the memory of a process in MB. "Rss" counts shared pages in full, and "Pss" in part."""
     [line] = re.findall(rf"\n{kind}: +([0-9]+) kB", Path(f"/proc/{pid}/smaps_rollup").read_text())
     return int(line) / 1024
 

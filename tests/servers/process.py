@@ -103,7 +103,7 @@ def wait_until(
     seconds: float = 60,
     what: str = "the server",
 ) -> None:
-    """Poll until `ready()` is true. Raise DidNotStart with the end of the log if the time is up or the process ends."""
+    """Poll until `ready()` is true. Raise DidNotStart with the end of the log after `seconds`, or if `process` ends."""
     deadline = time.monotonic() + seconds
     while not ready():
         has_ended = process is not None and process.poll() is not None
