@@ -26,7 +26,7 @@ from tests.servers.portal import Portal, Seeded, Template, make_template
 from tests.servers.postgres import PostgresServer
 from tests.servers.redis_server import RedisServer
 
-# A slow generation of examples is no failure, because it depends on the load of the machine.
+# A slow generation of examples is no failure, because its duration depends on the load of the machine.
 hypothesis_settings.register_profile("shared", suppress_health_check=[HealthCheck.too_slow])
 hypothesis_settings.load_profile("shared")
 

@@ -101,7 +101,7 @@ def default_channels(request: pytest.FixtureRequest) -> None:
 
 @pytest.fixture
 def slack(db: None, fake_http: Callable[[], FakeHTTP]) -> FakeHTTP:
-    """Start a fake Slack webhook and configure the default Slack channel with it."""
+    """Start a fake Slack webhook, and set its URL in the default Slack channel."""
     server = fake_http()
     server.default.body = b"ok"
     Channel.objects.filter(name="slack").update(config={"webhook_url": f"{server.url}/hook"})

@@ -1,4 +1,4 @@
-"""Test the pure evaluation functions with generated values, because all other code of alerts depends on them."""
+"""Test the pure evaluation functions with generated values, because all other code in alerts/ depends on them."""
 
 from datetime import UTC, datetime, timedelta
 

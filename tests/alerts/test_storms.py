@@ -237,7 +237,7 @@ def test_the_inbox_is_fast_with_two_thousand_open_alerts(
 def test_a_notification_is_sent_again_if_the_worker_dies_before_recording_it(
     gauge: Gauge, slack: FakeHTTP, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Test that a message is sent at least once: the result of the first call is unknown, so it is repeated."""
+    """Test that a message is sent at least once: the result of the first call is unknown, so the call is repeated."""
 
     class Killed(BaseException):
         pass

@@ -88,7 +88,7 @@ def test_low_values_are_bad_the_other_way_round() -> None:
     values = [one for low in (95, 90, 40, 88) for one in [low, *[500.0] * 5]]
     found = find(values, limits)
     assert found is not None
-    assert found.threshold == 87  # With a threshold of 88, the value 88 is a breach.
+    assert found.threshold == 87  # With a threshold of 88, the value 88 would still be a breach.
     assert [one.peak for one in found.replay.episodes] == [40]
 
 

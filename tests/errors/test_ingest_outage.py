@@ -1,4 +1,4 @@
-"""Test that the portal accepts events while the database is unavailable if it has accepted their keys before."""
+"""Test that while the database is unavailable, the portal accepts events with keys that it has accepted before."""
 
 import asyncio
 import json
@@ -70,7 +70,7 @@ def test_plain_errors_are_received(sender: Sender, outage: None) -> None:
 
 
 @pytest.mark.parametrize("endpoint", ["envelope", "store"])
-@pytest.mark.parametrize("size_bytes", [10, 100_000])  # Large bodies are parsed in threads.
+@pytest.mark.parametrize("size_bytes", [10, 100_000])  # Only large bodies are parsed in threads.
 def test_events_of_sdks_are_received(
     sender: Sender, outage: None, endpoint: str, size_bytes: int
 ) -> None:

@@ -1,4 +1,4 @@
-"""Test that locations in events keep their host, even if it is an IP address, because it is a server of the app."""
+"""Test that locations in events keep their host, even an IP address, because the host is a server of the app."""
 
 import json
 from datetime import UTC, datetime

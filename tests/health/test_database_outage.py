@@ -1,4 +1,4 @@
-"""Test the alerts about an outage of the database, and the records that are written after it."""
+"""Test the alerts about an outage of the database, and the records that are written after the outage."""
 
 from datetime import timedelta
 from pathlib import Path
@@ -91,7 +91,7 @@ def test_other_processes_of_the_host_send_no_second_message(
 ) -> None:
     for _ in range(2):
         database_outage.watch()
-    # With its count of failures reset, the function behaves as in another process of the host.
+    # With the count of failures reset, `watch()` behaves as in another process of the host.
     monkeypatch.setattr(database_outage, "_failures", 0)
     for _ in range(3):
         database_outage.watch()

@@ -159,7 +159,7 @@ def test_marks_are_what_happened_in_the_range_in_order_of_time() -> None:
         ("Rule", "changed by a former user"),
         ("Maintenance", "New disks"),
     ]
-    assert marks[0].until == NOW  # The alert is still open.
+    assert marks[0].until == NOW  # The alert is still open, so its mark ends now.
     assert marks[3].url.endswith("/alerts/alertrule/7/change/")
 
 

@@ -168,7 +168,7 @@ def test_a_payment_without_order_and_reservation_is_an_order() -> None:
 
 
 def test_an_order_whose_money_was_returned_ends_with_the_return() -> None:
-    """Test that a full refund ends an order, so it counts as lost if an error came between payment and refund."""
+    """Test that a full refund ends an order, so the order is lost if an error came between payment and refund."""
     returned_at = NOON + timedelta(days=1)
 
     found = decide(

@@ -164,7 +164,7 @@ def differences(before: dict[str, str], after: dict[str, str]) -> dict[str, list
 
 
 def copy_of_the_database(portal: Portal) -> Path:
-    """Return a copy of the SQLite file. It is writable, because the file that marks it as read-only is not copied."""
+    """Return a copy of the SQLite file. The copy is writable, because the read-only mark is not copied."""
     folder = portal.data_dir / "copy"
     folder.mkdir()
     copied = folder / "opsportal.sqlite3"
@@ -198,7 +198,7 @@ def start_move(portal: Portal, url: str) -> subprocess.Popen[bytes]:
 def blocked_at(
     database: psycopg.Connection[Any], table: str, portal: Portal, url: str
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """Start a move and block it before it commits the first part of a table. It continues after the `with` block."""
+    """Start a move, and block it before it commits the first part of a table, until the end of the `with` block."""
     database.execute((BLOCK % table).encode())
     database.execute("SELECT pg_advisory_lock(1)")
     move = start_move(portal, url)
@@ -207,7 +207,7 @@ def blocked_at(
             lambda: database.execute(IS_BLOCKED.encode()).fetchall() == [(1,)],
             process=move,
             log=log(portal),
-            seconds=240,  # The migrations take 20 s of CPU.
+            seconds=240,  # The migrations take 20 s of CPU time, and longer on a busy machine.
             what="the move",
         )
         yield move

@@ -1,4 +1,4 @@
-"""Test that rejected requests get the HTTP status that OTLP specifies, and a Status message in their own format."""
+"""Test that rejected requests get the HTTP status that OTLP specifies, and a Status message in the request's format."""
 
 import gzip
 import json

@@ -1,4 +1,4 @@
-"""Test that canceling an event releases all reservations and refunds all payments, even if it is interrupted."""
+"""Test that canceling an event releases all reservations and refunds all payments, even after an interruption."""
 
 import uuid
 from datetime import UTC, datetime

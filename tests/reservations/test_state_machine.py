@@ -38,7 +38,7 @@ class Crash(Exception):
 
 @contextmanager
 def perhaps(crashes: bool) -> Iterator[None]:
-    """Run the block in a transaction. If `crashes` is set, crash before the commit, so that it is rolled back."""
+    """Run the block in a transaction. If `crashes` is set, crash before the commit, so that nothing is stored."""
     try:
         with transaction.atomic():
             yield

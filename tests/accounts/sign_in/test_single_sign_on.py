@@ -216,7 +216,7 @@ def test_names_do_not_collide() -> None:
 
 @pytest.mark.filterwarnings(
     "ignore:get_jwt_config:DeprecationWarning"
-)  # The test provider's library causes the warning.
+)  # The library of the test provider causes the warning, not the portal.
 def test_an_independent_provider_signs_a_person_in(client: Client, settings: Settings) -> None:
     settings.ALLOW_PRIVATE_URLS = ["127.0.0.0/8", "localhost"]
     person = oidc_provider_mock.User(
