@@ -99,7 +99,7 @@ UPPER_APPS = {
 # These modules may name upper apps, because roles and counted tables are easier to review in one list for all apps.
 MAY_NAME_UPPER_APPS = (
     "core/accounts/services/roles.py",
-    "core/lib/customers.py",  # Stored references depend on this name.
+    "core/lib/customers.py",  # Stored references depend on a name in this file.
     "health/backups/creation.py",
 )
 

@@ -138,7 +138,7 @@ class TestSQLite:
         current = read_only.current()
         assert current
         assert "has been moved to PostgreSQL" in current.text
-        assert "db.internal" not in current.text  # This page is public.
+        assert "db.internal" not in current.text  # The text is shown to the public.
 
 
 @in_the_postgresql_run

@@ -219,7 +219,7 @@ class StripeDouble:
         parts = urlsplit(target)
         if self.account is None and method == "GET" and parts.path == "/v1/disputes":
             none = {"object": "list", "data": [], "has_more": False, "url": parts.path}
-            return 200, _json(), json.dumps(none).encode()  # localstripe does not support disputes.
+            return 200, _json(), json.dumps(none).encode()  # localstripe has no disputes.
         if self.account is None and method == "GET" and parts.path in LISTED:
             return 200, _json(), json.dumps(self._list(parts.path, parts.query)).encode()
         return self._ask(method, target, body)
