@@ -1,6 +1,6 @@
 """Run the suite on SQLite, then on a real PostgreSQL and a real Redis: `python -m tests.run [pytest arguments]`.
 
-Each run sets the services that it expects (EXPECT_DB, EXPECT_REDIS), and pytest refuses to start with other ones.
+Each run sets the services that it expects (EXPECT_DB, EXPECT_REDIS), and pytest refuses to start with other services.
 `--only sqlite` or `--only postgresql` starts only one of the two runs.
 
 Failed tests are not repeated. A test whose result depends on the load of the machine must be fixed.

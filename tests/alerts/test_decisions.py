@@ -1,4 +1,4 @@
-"""Test the decisions about a problem while its verdicts arrive one after another."""
+"""Test the decisions about a problem for sequences of verdicts."""
 
 from datetime import UTC, datetime, timedelta
 

@@ -1,8 +1,8 @@
 """Simulate two people at a browser whose actions are counted: one uses a mouse, the other one only a keyboard.
 
 The durations are those of the keystroke-level model (Card, Moran and Newell, 1980) for a practiced user, so they do not
-depend on the machine. A key takes 0.28 s, pointing 1.1 s, a click 0.2 s, moving a hand to the other device 0.4 s, and
-deciding on a step 1.35 s.
+depend on the machine. A key takes 0.28 s, pointing 1.1 s, a click 0.2 s, moving a hand from one device to
+the other 0.4 s, and deciding on a step 1.35 s.
 """
 
 from dataclasses import dataclass

@@ -1,6 +1,6 @@
 """Create rows of all kinds and put an XSS payload into every text column that contains external or user input.
 
-Run it with `python -m tests.browser.plant` in a portal's environment. The pages must then show the payload as text.
+`python -m tests.browser.plant` must run in a portal's environment. The portal's pages must show the payload as text.
 """
 
 import os

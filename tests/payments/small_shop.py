@@ -1,7 +1,7 @@
 """Run a small shop whose buyers, staff and bank can take steps in any order, and check its invariants.
 
 `SmallShop` has the steps that check their own result. `check()` delivers all events, compares the books, resolves every
-case, and checks that none is left.
+case, and checks that no case is left.
 """
 
 import contextlib
