@@ -179,7 +179,9 @@ class Crossing:
     threshold: float
     under: Act
     over: Act
-    later: timedelta = timedelta(hours=2)  # The problem has ended when this time has passed since NOON.
+    later: timedelta = timedelta(
+        hours=2
+    )  # The problem has ended when this time has passed since NOON.
     end: Act = nothing
 
 

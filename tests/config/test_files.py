@@ -167,7 +167,9 @@ def test_objects_that_are_not_in_the_file_stay_unless_they_are_pruned(applied: P
     pruned = run("apply", str(applied), "--yes", "--prune")
     assert "- people “bob”" in pruned
     assert not Person.objects.filter(reference="bob").exists()
-    assert AlertType.objects.filter(slug="database-down").exists()  # The portal's own alert types are not deleted.
+    assert AlertType.objects.filter(
+        slug="database-down"
+    ).exists()  # The portal's own alert types are not deleted.
 
 
 def test_members_that_the_file_leaves_out_keep_their_value(applied: Path) -> None:

@@ -94,8 +94,12 @@ class Month:
             for currency, price in PRICES.items()
         }
         self._reservations: dict[int, Reservation] = {}
-        self._payments: dict[int, Payment] = {}  # This maps each order to its newest payment attempt.
-        self._chosen: dict[int, Payment] = {}  # This maps each order to its confirmed or paid payment attempt.
+        self._payments: dict[
+            int, Payment
+        ] = {}  # This maps each order to its newest payment attempt.
+        self._chosen: dict[
+            int, Payment
+        ] = {}  # This maps each order to its confirmed or paid payment attempt.
         self._actions = sorted(self._plan(orders))
 
     def _timestamp(self) -> float:
