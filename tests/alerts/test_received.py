@@ -113,7 +113,7 @@ def test_the_pages_show_the_names_of_labels_as_words_and_no_separator_without_a_
     assert alert.source in row
     assert "·" not in row
     assert "<dt>Grafana folder</dt>" in page
-    assert "The other system reported that it is resolved" in ended
+    assert "The other system reported that the problem is resolved" in ended
 
 
 @pytest.mark.parametrize(

@@ -83,7 +83,7 @@ def test_a_file_over_the_size_limit_is_read_line_by_line(
 
     assert ErrorEvent.objects.count() == 900
     assert "900 events stored" in output.getvalue()
-    assert "cut.jsonl.gz: not readable" in output.getvalue()
+    assert "cut.jsonl.gz: the file is not readable" in output.getvalue()
     shares = [int(share) for share in re.findall(r"(\d+) %", progress.getvalue())]
     assert shares == sorted(shares)
     assert shares[-1] == 100

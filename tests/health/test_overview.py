@@ -125,7 +125,7 @@ def test_a_failing_figure_does_not_hide_the_others(staff: Client) -> None:
     finally:
         overview_figures._items["health.p95"] = registered
 
-    assert page.count("Unavailable right now") == 1
+    assert page.count("This figure is unavailable right now.") == 1
     assert page.count('class="figure__value"') == len(list(overview_figures)) - 1
 
 
