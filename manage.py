@@ -10,7 +10,7 @@ VENV = os.path.join(ROOT, ".venv")
 
 
 def use_virtual_environment() -> None:
-    """Start this file again with the Python of `.venv` unless the current one is a virtual environment with Django.
+    """Start this file again with the Python of `.venv`, unless this Python has Django in a virtual environment.
 
     The operating system's Django may have another version than the portal requires.
     """

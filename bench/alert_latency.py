@@ -69,7 +69,10 @@ def print_row(name: str, seconds: list[float]) -> None:
 
 
 def measure_once(portal: Portal, slack: FakeHTTP) -> tuple[float, float, float]:
-    """Return the seconds until the notification is stored, until the worker picks it up, and until it is received."""
+    """Report errors, and return the durations in seconds of the three steps until Slack receives the notification.
+
+    The first step ends when the notification is stored, and the second when a worker begins its delivery.
+    """
     with closing(sqlite3.connect(portal.data_dir / "opsportal.sqlite3", timeout=20)) as database:
         for table in TABLES:
             database.execute(f"DELETE FROM {table}")

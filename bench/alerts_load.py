@@ -1,4 +1,4 @@
-"""Measure alerting on the current database: one evaluation of all rules, an inbox of 2,000 alerts, and a storm of 500.
+"""Measure alerting on the current database: one evaluation of all rules, an inbox of 2,000 alerts, and 500 new alerts.
 
     python -m bench.seed_errors --events 5000000 --payload-every 100
     python -m bench.seed_health
@@ -93,7 +93,7 @@ def storm_ms() -> tuple[float, float]:
         alert_type="high-error-rate",
     )(lambda since, until: problems)
     transactions: list[float] = []
-    # While a transaction is open, this list contains the time at which it began.
+    # While a transaction is open, this list contains the time at which the transaction began.
     began_at: list[float] = []
 
     def end() -> None:

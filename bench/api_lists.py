@@ -4,7 +4,8 @@
     python -m bench.seed_logs
     python -m bench.api_lists
 
-The target is a p95 of at most 100 ms. Use --show NAME to print the queries of a row.
+The target is a p95 of at most 100 ms. With `--show NAME`, only the lists whose name contains NAME are measured, and
+their queries are printed.
 """
 
 import argparse

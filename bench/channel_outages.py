@@ -98,7 +98,7 @@ def latencies(outage: Scenario) -> dict[str, list[float]]:
 
 
 def evaluations(portal: Portal) -> list[float]:
-    """Return the seconds from each full minute to its evaluation, without the first evaluation after a start."""
+    """Return how many seconds after a full minute each evaluation of the rules started. The first one is left out."""
     starts = portal.rows(
         "SELECT r.started_at FROM jobs_jobrun r JOIN jobs_job j ON j.id = r.job_id WHERE j.name = %s"
         " ORDER BY r.started_at",

@@ -2,9 +2,9 @@
 
     python -m bench.failover --kills 50      break the primary 50 times, which takes about 25 minutes
 
-Run the benchmark as root. It needs etcd-server, haproxy, pgbouncer, iproute2, and Patroni from
-requirements/patroni.txt. The variable PATRONI contains Patroni's path, for example /opt/patroni/bin/patroni. PG_BIN is
-the folder of PostgreSQL's programs.
+Run the benchmark as the user root. It needs etcd-server, haproxy, pgbouncer, iproute2, and Patroni from
+requirements/patroni.txt. The environment variable PATRONI contains Patroni's path, for example
+/opt/patroni/bin/patroni. PG_BIN is the folder of PostgreSQL's programs.
 
 The three database hosts are network namespaces of this machine (tests.deploy.ha). Apps report errors, reserve tickets,
 pay and send measurements all the time. Each round breaks the host of the primary in one of the following ways, waits

@@ -1,9 +1,10 @@
-"""Measure figures, lists and pages about the cost of problems, with 100,000 events and 20,000 orders.
+"""Measure how long figures, lists and pages about the cost of problems take, with 100,000 events and 20,000 orders.
 
     python -m bench.impact --orders 20000 --events 100000
 
-The benchmark writes into the current database, which should be empty. One error group names all orders, and twenty
-groups name some of the orders. A further group is new, and many changes and calls of 200 functions precede it.
+The benchmark writes into the current database, which should be empty. The events of one error group name all orders,
+and the events of twenty groups name some of the orders. One more group is new; before its first event, there are many
+changes and calls of 200 functions.
 """
 
 import argparse
@@ -213,7 +214,7 @@ def bench_user() -> User:
 
 
 def measure(name: str, run: Callable[[], object], rounds: int) -> None:
-    """Print the wall time, and the processor time, which depends less on the load of the machine."""
+    """Print the wall time of `run`, and its processor time, which depends less on other programs on the machine."""
     times = []
     run()
     busy = _processor_seconds()
@@ -242,7 +243,7 @@ def _processor_seconds() -> float:
 
 
 def compare_with_sql(group: ErrorGroup) -> None:
-    """Compare the group's figures with SQL over reservations and payments."""
+    """Raise AssertionError if the group's figures differ from SQL queries over reservations and payments."""
     found = pages.group_impact(group, now=timezone.now()).figures
     with connection.cursor() as cursor:
         cursor.execute(

@@ -2,7 +2,7 @@
 
 Limits are counted in memory. Both handlers run in one process in alternating batches of 200 calls. The comparison uses
 the CPU time of the fastest tenth of the batches, because a busy machine has little effect on it. The last column is the
-median difference of the pairs. Access log lines are written to /dev/null.
+median of the differences between the two batches of a pair. Access log lines are written to /dev/null.
 
     python -m bench.limits
 """
@@ -43,7 +43,7 @@ APPS = {f"Bearer ops_{n:043}": ClientApp(name="Shop", slug=f"shop-{n}") for n in
 
 def empty(request: HttpRequest) -> HttpResponse:
     if key := request.META.get("HTTP_AUTHORIZATION"):
-        request.META[APP_IN_META] = APPS[key]  # A view sets this after verifying the key.
+        request.META[APP_IN_META] = APPS[key]  # In the portal, views set this after they verify the key.
     return HttpResponse(b"{}", content_type="application/json")
 
 

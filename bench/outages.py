@@ -294,7 +294,7 @@ def run(
     drill.until("degraded, and 200", lambda: drill.verdict() == (200, "degraded"))
     drill.until("Redis has an open alert", lambda: drill.alert_is("health:cache", "open"))
     drill.until("the system-health page names Redis", lambda: drill.page_shows("Cache (Redis) down", "/admin/system-health/"))  # fmt: skip
-    # Services that the public uses work without Redis.
+    # The services on the public status page must work without Redis.
     drill.until(
         "the status page shows no outage", lambda: drill.page_shows("All systems operational"), 1
     )

@@ -76,8 +76,8 @@ class Contestant:
             thread.join()
 
 
-# Models are found by label, because other checkouts have other modules. The limit per buyer is not disabled, because
-# each request has a new buyer.
+# Models are found by label, because their modules may differ between checkouts. The limit per buyer is not disabled,
+# because each request has a new buyer.
 SET_UP_SHOP = """
 ApiKey, RateLimitTier = apps.get_model("clients.ApiKey"), apps.get_model("limits.RateLimitTier")
 for tier, _ in RateLimitTier._meta.get_field("tier").choices:

@@ -12,7 +12,7 @@ describe the systems in a file like this:
     events = 8000                                   # per round, enough for at least ten seconds
     count = "sqlite3 data/opsportal.sqlite3 'SELECT count(*) FROM errors_errorevent'"
     size = "stat -c %s data/opsportal.sqlite3"      # stored bytes without journals
-    processes = [4711, 4712]                        # the started processes; children are found
+    processes = [4711, 4712]                        # ids of the started processes, without their children
 """
 
 import argparse
@@ -28,7 +28,7 @@ import msgspec
 
 from bench.processes import family, memory_mb
 
-_TICKS_PER_SECOND = 100  # CPU times in /proc have this unit on every Linux.
+_TICKS_PER_SECOND = 100  # On every Linux system, CPU times in /proc are in hundredths of a second.
 _LAST_ROW_TIMEOUT_SECONDS = 100
 
 

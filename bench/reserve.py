@@ -1,11 +1,12 @@
-"""Measure reservations per second on one hot ticket type, compared with the database alone in the same run.
+"""Measure how many reservations of one ticket type the portal makes per second, and compare with the database alone.
 
     python -m bench.reserve                  SQLite, then a new PostgreSQL server with fsync on
     python -m bench.reserve --only postgresql --seconds 10
 
-On PostgreSQL, four processes reserve, like four web workers, and are compared with pgbench running the same statement.
-On SQLite, one process with four threads reserves, like the portal, and then four processes. Both are compared with
-sqlite3 writing the same rows.
+On PostgreSQL, four processes reserve tickets, as four web processes would. Their rate is compared with the rate at
+which pgbench runs the same statement. On SQLite, first one process reserves tickets in four threads, as the portal
+does, and then four processes do so. Both rates are compared with the rate at which four processes write the same rows
+with sqlite3.
 """
 
 import argparse
@@ -42,7 +43,7 @@ PGBENCH_VALUES = {
 
 
 def work(seconds: float, threads: int) -> None:
-    """Reserve in this process with this number of threads, and print the rate and the CPU seconds per reservation."""
+    """Reserve tickets in this process with `threads` threads. Print the rate and the CPU seconds per reservation."""
     import django
 
     django.setup()
@@ -82,7 +83,7 @@ def print_rate(count: int, started: float, cpu: float) -> None:
 
 
 def write_with_sqlite3(seconds: float, _threads: int) -> None:
-    """Write the same rows with sqlite3 alone, one reservation after another, as the upper limit."""
+    """Write the rows of reservations with sqlite3 alone, and print the rate, the upper limit for the portal."""
     import sqlite3
 
     path = Path(os.environ["DATA_DIR"]) / "opsportal.sqlite3"
@@ -137,7 +138,7 @@ class Rate(NamedTuple):
 def measure(
     environment: dict[str, str], seconds: float, processes: int, threads: int, mode: str = "--work"
 ) -> Rate:
-    """Return the rate of these processes together."""
+    """Run this program with `mode` in each of `processes` processes. Return the sum of their rates."""
     command = [
         sys.executable,
         "-m",
@@ -281,7 +282,7 @@ def print_row(name: str, rate: Rate, note: str = "") -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(
-        description="Measure reservations per second on one hot ticket type"
+        description="Measure how many reservations of one ticket type the portal makes per second"
     )
     parser.add_argument("--only", choices=["sqlite", "postgresql"])
     parser.add_argument("--seconds", type=float, default=6)

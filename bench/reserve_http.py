@@ -1,6 +1,8 @@
 """Measure reservations per second over HTTP, compared with ingestion by the same clients in the same run.
 
-python -m bench.reserve_http             web process, SQLite, eight keep-alive clients in two processes
+    python -m bench.reserve_http
+
+One web process uses SQLite. Eight keep-alive clients run in two processes.
 """
 
 import argparse

@@ -2,8 +2,8 @@
 
     python -m bench.seed_errors --events 200000
 
-Use it to measure pages and queries on large tables; bench.ingest_load measures ingestion. Aggregates, tags, users and
-groups are the same as if the events had been posted.
+The events serve to measure pages and queries on large tables. bench.ingest_load measures ingestion. Aggregates, tags,
+users and groups are the same as if the events had been posted.
 """
 
 import argparse

@@ -18,7 +18,7 @@ from demo.portal import Portal
 PAGES = {"/": 420, "/events": 560, "/events/harbour-lights": 610, "/basket": 480, "/checkout": 760}
 FUNCTIONS = {"createPaymentIntent": 310, "sendTicketMail": 190, "validateTicket": 45, "search": 80}
 GOOD_RELEASE = "shop@2.14.0"
-# These faults are simulated in each minute of a ten-minute cycle. In all other minutes, everything works.
+# The keys are minutes of a ten-minute cycle, and the values are the parts of the shop that fail in these minutes.
 OUTAGES = {4: "sms", 5: "sms", 7: "checkout", 8: "checkout"}
 
 
@@ -223,7 +223,7 @@ class Shop:
         return len(self._interrupted)
 
     def direct(self, broken: str | None) -> None:
-        """Break this part until the next call.
+        """Break the part `broken` of the shop until the next call.
 
         With "", nothing is broken. With None, the usual outages occur again.
         """

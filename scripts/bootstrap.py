@@ -4,7 +4,7 @@
 The script needs only Python and its standard library, and does nothing unless a lock changed since the last run.
 """
 
-# An old Python must be able to parse this file up to the version check.
+# Without this import, Python 3.8 would fail on annotations such as `tuple[int, ...]` before the version check.
 from __future__ import annotations
 
 import hashlib

@@ -5,7 +5,8 @@ not exceed its number. When a file improves, its number in the list must be lowe
 
     python scripts/check_columns.py --update
 
-The update refuses to raise the total, so the list can only shrink. It also renames files that moved.
+The update refuses to raise the total, so the list can only shrink. It also replaces the paths of files that have been
+moved.
 """
 
 import subprocess

@@ -17,7 +17,7 @@ Notes:
   the prefix is a stored deflate block and the body is a compressed deflate stream, so each request is one valid
   single-member gzip stream with its own CRC, and nothing is compressed during the measurement.
 * Latency is measured from the first sent byte to the last byte of the response. With --rate, latency is measured from
-  the time at which the event was due. If the server closed the connection, latency includes the new connect.
+  the time at which the event was due. If the server closed the connection, latency includes the time to connect again.
 * "acked" is the number of 2xx responses that were read completely.
 """
 

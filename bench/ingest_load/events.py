@@ -116,8 +116,8 @@ UAS = [
     "Gecko) Version/17.6 Mobile/15E148 Safari/604.1",
     "Mozilla/5.0 (X11; Linux x86_64; rv:131.0) Gecko/20100101 Firefox/131.0",
 ]
-# A value contains the number of frames, the share of JavaScript groups, the number of frames with local variables, and
-# the numbers of variables per frame, breadcrumbs and context lines.
+# Each value contains the number of frames, the share of JavaScript groups, the number of frames with local variables,
+# and the numbers of variables per frame, breadcrumbs and context lines.
 SIZES = {
     "small": (20, 0.6, 0, 0, 5, 0),
     "medium": (25, 0.3, 4, 4, 14, 1),
