@@ -81,7 +81,10 @@ def search(parameters: Mapping[str, str], *, now: datetime) -> SearchResult:
 
 
 def _words(term: Term) -> list[str] | None:
-    """Return the indexed words of a text or an attribute, or None for a filter by a column. Raises ValueError."""
+    """Return the indexed words of a text or an attribute, or None for a filter by a column.
+
+    Raises ValueError for a text without letters and digits.
+    """
     if term.key in KEYS or term.key == "environment":
         return None
     if term.key:

@@ -56,8 +56,8 @@ TRUSTED_PROXY_COUNT = env.int("TRUSTED_PROXY_COUNT", 0, validate=validate.Range(
 
 # URLs that staff enter may lead to these private hosts and networks. All other private addresses are refused.
 ALLOW_PRIVATE_URLS: list[str] = env.list("ALLOW_PRIVATE_URLS", [])
-# By default, HTTP requests to URLs that staff enter may not use these ports, which belong to other protocols, such as
-# mail. Browsers block the same "bad ports", see https://fetch.spec.whatwg.org/#port-blocking.
+# By default, the portal refuses URLs with these ports if staff enter them, because the ports belong to other protocols,
+# such as mail. Browsers block the same "bad ports": https://fetch.spec.whatwg.org/#port-blocking
 BAD_PORTS = """
 1 7 9 11 13 15 17 19 20 21 22 23 25 37 42 43 53 69 77 79 87 95 101 102 103 104 109 110 111 113 115 117 119 123 135 137
 139 143 161 179 389 427 465 512 513 514 515 526 530 531 532 540 548 554 556 563 587 601 636 989 990 993 995 1719 1720
@@ -115,7 +115,7 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
     "django_htmx",
     "django_linear_migrations",
-    # This must precede django_q, because it replaces the `qcluster` command.
+    # This app must precede django_q, because it replaces django_q's command `qcluster`.
     "opsportal.apps.PortalConfig",
     "django_q",
     "django_otp",
@@ -134,7 +134,8 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "opsportal.middleware.ErrorPagesMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
-    # Static files are already compressed. Against BREACH, Django adds random bytes and masks the CSRF token.
+    # This middleware follows WhiteNoise, whose static files are compressed already. The attack BREACH on compressed
+    # pages fails, because Django adds random bytes and masks the CSRF token.
     "opsportal.middleware.CompressionMiddleware",
     "opsportal.middleware.StatusDomainMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",

@@ -65,8 +65,8 @@ def _increase(total: "Total", before: CumulativeSum | None, now: datetime) -> fl
         return total.value if started_at >= (now - _NEW_TOTAL).timestamp() else 0.0
     if before.started_ns == total.started_ns and total.value >= before.value:
         return total.value - before.value
-    # The app was restarted, or its total was reset. A late repetition
-    # of an older report has an earlier start, and does not count.
+    # The app was restarted, or its total was reset. If `total` has an earlier start than `before`, it is a late
+    # repetition of an older report and does not count.
     return total.value if total.started_ns >= before.started_ns else 0.0
 
 

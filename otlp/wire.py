@@ -37,7 +37,11 @@ def media_type_of(content_type: str) -> MediaType:
 
 
 def decode(body: bytes, encoding: str, media_type: MediaType, into: type[Request]) -> Request:
-    """Return the message in the body of a request. Raises Unreadable and TooLarge."""
+    """Return the message in the body of a request.
+
+    Raises Unreadable if the body is not such a message, TooLarge if the decompressed body is too large, and
+    UnsupportedEncoding if the portal cannot decode `encoding`.
+    """
     content = decompress(body, encoding, MAX_DECOMPRESSED_BYTES)
     message: Request = into()
     try:

@@ -10,10 +10,10 @@ from logs.services import delete_entries
 
 @eraser("logs")
 def erase_from_logs(person: Person, limit: int, now: datetime) -> int:
-    """Delete the entries whose attributes name the person as the user."""
+    """Delete at most `limit` entries whose attributes name the person as the user. Return their number."""
     entries = entries_of_users(person.users).order_by("pk").values_list("pk", flat=True)
     ids = list(entries[: limit + 1])
     delete_entries(ids[:limit])
-    if 0 < len(ids) <= limit:  # No entry is left.
+    if 0 < len(ids) <= limit:  # All entries that name the person have been deleted.
         search_index.purge()
     return len(ids[:limit])

@@ -81,7 +81,7 @@ class RateLimitMiddleware:
             credential = _credential(request)
             caller = self.known.get(credential)
         if caller is None or tier == AUTH:
-            # Without proxies, client_address() would return the same address.
+            # Without proxies, client_address() would return this address, too, so the call is saved.
             address = request.META.get("REMOTE_ADDR") or ""
             if addresses.proxies:
                 address = client_address(request.META)

@@ -46,7 +46,8 @@ def run(
     multiprocessing.set_start_method("fork", force=True)
     application = _Served(django, threads=threads, heartbeat=heartbeat)
     # There is one process, whose threads share caches, rate limits and the group commit of ingestion. `backpressure` is
-    # the number of open connections. Further connections wait in the kernel's backlog until idle ones are closed.
+    # the number of open connections. Further connections wait in the kernel's backlog until idle connections are
+    # closed.
     Granian(
         f"{__name__}:application",
         address=host,
