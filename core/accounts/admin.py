@@ -353,7 +353,7 @@ class IdentityProviderForm(forms.ModelForm[IdentityProvider]):
             self.add_error("issuer", problem)
 
     def _clean_saml(self, cleaned: dict[str, Any]) -> None:
-        """Check the metadata, which has the issuer."""
+        """Check the metadata, and set the issuer to the entity id in the metadata."""
         from core.accounts.services import saml  # noqa: PLC0415  its libraries take 11 MB
 
         if "metadata" not in self.errors:

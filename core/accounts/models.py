@@ -220,7 +220,7 @@ class UserSession(models.Model):
 
 
 class Unchangeable(Exception):
-    """Code tried to change an audit event, or to delete one other than with `prune()`."""
+    """Code tried to change an audit event, or to delete an audit event without calling `prune()`."""
 
 
 class AuditEventQuerySet(models.QuerySet["AuditEvent"]):

@@ -1,9 +1,9 @@
-"""Check the ID token in a sign-in with OpenID Connect, and read the person from a checked response of SAML.
+"""Check the ID token in an OpenID Connect sign-in, and read the person's attributes from a checked SAML response.
 
 allauth finds this module by its name.
 
 allauth relies on TLS for an ID token that it has fetched itself, as the specification allows. The portal also accepts
-issuers of the internal network without TLS, so it verifies the signature in any case:
+issuers in the internal network without TLS, so it always verifies the signature:
 https://openid.net/specs/openid-connect-core-1_0.html#IDTokenValidation
 """
 
@@ -82,7 +82,7 @@ class PortalOpenIDConnectProvider(OpenIDConnectProvider):
 
 
 class PortalSAMLProvider(SAMLProvider):
-    """Send the portal's request, and use the attributes for the sign-in only."""
+    """A SAML provider whose attributes are used during the sign-in but not stored with the person's account."""
 
     def redirect(
         self,

@@ -35,7 +35,8 @@ def api(
     """Decorate a view that takes the calling app as its second argument. For `cache_keys`, see authenticate().
 
     If `permission` is given, people who have it may call the view with a personal token; "" admits everyone with a
-    token. A person who sees several apps must name one. With `needs_app=False`, the app is None for people.
+    token. A person who sees several apps must name one of them in the request. With `needs_app=False`, the view gets
+    None instead of an app if a person calls it.
     """
 
     def decorate(view: ApiView[P]) -> Callable[Concatenate[HttpRequest, P], HttpResponseBase]:

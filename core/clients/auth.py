@@ -128,7 +128,7 @@ for _signal in (post_save, post_delete):
 
 
 def app_for_key(key: str, scope: Scope) -> ClientApp | None:
-    """Return the active app of a live key that has the scope, or None, and record that the key was used."""
+    """Return the active app of a valid key with the scope, and record that the key was used. Otherwise, return None."""
     if re.fullmatch(r"[0-9a-f]{32}", key):
         if scope not in (Scope.INGEST, Scope.METRICS):
             return None

@@ -1,10 +1,10 @@
 """Define the hooks of `core.clients`, to which other apps contribute in `<app>/hooks/<kind>.py`.
 
-| kind | decorator | the function |
+| kind | decorator | signature of the function |
 | --- | --- | --- |
 | app_sections | `@app_section("health.heartbeats", title=…, icon=…, template=…)` | `(app, now) -> context or None` |
 
-How to add one: docs/howto/app-section.md.
+docs/howto/app-section.md describes how to add a section.
 """
 
 from collections.abc import Callable

@@ -84,7 +84,8 @@ def apply(
     if not _differs(resolved, is_pruning):
         return _run(resolved, by=by, is_pruning=False)
     try:
-        # Forms look up the hosts of addresses. The look-ups are made now, so that the transaction waits for none.
+        # Forms look up the hosts of addresses. The hosts are looked up before the transaction, so that the transaction
+        # does not wait for name servers.
         with outbound.remember_lookups(_hosts(resolved)), transaction.atomic():
             plan = _run(resolved, by=by, is_pruning=is_pruning)
             if is_dry_run or (plan.problems and not skips_invalid):
@@ -95,7 +96,7 @@ def apply(
 
 
 def _differs(document: Document, is_pruning: bool) -> bool:
-    """Return True if the portal may differ from the document. This only reads, so it does not lock the database."""
+    """Return True if the portal may differ from the document. The check only reads, so nothing is locked."""
     for resource in resources_in_order():
         rows = _rows_of(resource, document)
         if is_pruning and resource.kind in document and _others(resource, document).exists():

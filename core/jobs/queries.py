@@ -34,7 +34,8 @@ def queue_state(now: datetime) -> QueueState:
     tick_age = (now - max(ticks)).total_seconds() if ticks else None
     waiting = Job.objects.filter(is_enabled=True, owner="", next_run_at__lte=now)
     late = waiting.order_by("next_run_at").first()
-    # After a downtime, jobs may have been due for hours, but they could not start before the first node.
+    # After a downtime, jobs may have been due for hours, but they could not start before a node ran. Therefore, they
+    # count as late only since the first node started.
     started_at = min((node.started_at for node in nodes if node.started_at), default=None)
     return QueueState(
         backlog=backlog.count,

@@ -316,7 +316,7 @@ class LogAdmin(PortalAdmin):
 
 
 def log_change(request: HttpRequest, changed: models.Model, message: str) -> None:
-    """Record a change by the signed-in user in the object's admin history, which the audit log follows."""
+    """Record a change by the signed-in user in the object's admin history, from which the audit log gets the change."""
     assert request.user.pk is not None
     LogEntry.objects.log_actions(
         request.user.pk, [changed], CHANGE, change_message=message, single_object=True

@@ -4,7 +4,8 @@ from django.db import connection
 def keep_one_connection() -> None:
     """Use one persistent connection instead of a pool, for processes that fork or run one query at a time.
 
-    A pool must not be forked, because both processes would use its connections. Call this before the first query.
+    A pool must not be forked, because both processes would use its connections. This function must be called before the
+    first query.
     """
     connection.close()
     if connection.vendor == "postgresql":

@@ -43,9 +43,10 @@ def relaxed_durability() -> Iterator[None]:
 def ensure_replicated() -> None:
     """Return once all rows that are visible now are on the synchronous standby, if PostgreSQL has one.
 
-    Call this before answering a repeated request whose rows exist. The first request's commit may be visible on the
-    primary although no standby confirmed it and the request failed (core.lib.postgresql.driver). This function writes a
-    small record to the WAL and waits for the standby. Raises OperationalError if no standby confirms the record.
+    Views call this function before they answer a repeated request whose rows exist. The first request's commit may be
+    visible on the primary although no standby confirmed it and the request failed (core.lib.postgresql.driver). This
+    function writes a small record to the WAL and waits for the standby. Raises OperationalError if no standby confirms
+    the record.
     """
     if connection.vendor == "postgresql":
         with connection.cursor() as cursor:

@@ -17,7 +17,7 @@ class GenerationCache(Generic[Key, Value]):
     """A cache with two generations of at most `max_weight` each, and one further entry.
 
     `weight_of` returns the weight of a key's entry, by default one. Entries heavier than `max_entry_weight` are not
-    cached. Hot loops may read `young` directly before they call `get`.
+    cached. Loops that must be fast may look into `young` before they call `get`.
     """
 
     def __init__(

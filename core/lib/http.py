@@ -58,7 +58,7 @@ def read_json(request: HttpRequest, shape: type[T]) -> T:
 def refuse_email_address(name: str, text: str) -> None:
     """Raise ValueError if an identifier, which is stored as it is, contains an e-mail address.
 
-    Call this in the `__post_init__` of a msgspec.Struct; `read_json` then raises BadRequest (422).
+    If the `__post_init__` of a msgspec.Struct calls this function, `read_json` raises BadRequest (422).
     """
     if has_email_address(text):
         raise ValueError(f"{name} must not contain an e-mail address")

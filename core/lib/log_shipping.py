@@ -118,7 +118,7 @@ class ShippingHandler(logging.Handler):
 
 
 def install() -> ShippingHandler | None:
-    """Start shipping if a token is set. Call it once per process, after `logs.configure`."""
+    """Start shipping if a token is set. Each process must call this once, after `logs.configure`."""
     if not settings.BETTER_STACK_TOKEN:
         return None
     handler = ShippingHandler(settings.BETTER_STACK_URL, settings.BETTER_STACK_TOKEN)

@@ -80,7 +80,7 @@ class Child:
     failure_count: int = 0
 
     def start(self) -> None:
-        """Start the process. Call it from the main thread, because the child ends with the thread that started it."""
+        """Start the process. Only the main thread may call this, because the child ends with the calling thread."""
         self.start_count += 1
         self.process = _fork.Process(target=self._run, args=(os.getpid(),), name=self.name)
         # With the inherited handlers, the child would not end on a signal. Therefore, the end signals are blocked until
@@ -142,7 +142,7 @@ class Child:
 def run_in_child(work: Callable[..., T], **arguments: object) -> T:
     """Run `work` in a child process, whose memory is freed afterwards. Return its result or raise its exception.
 
-    Call this while the process has no threads and no connections.
+    The calling process must not have any threads or connections.
     """
     with ProcessPoolExecutor(1, mp_context=_fork) as pool:
         return pool.submit(work, **arguments).result()

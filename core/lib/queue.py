@@ -71,7 +71,8 @@ def backlog(now: datetime) -> Backlog:
 def requeue_reserved(now: datetime) -> int:
     """Requeue the tasks that a killed cluster had taken, which the broker would otherwise hold back for minutes.
 
-    Call this only while no other cluster runs: it requeues the tasks of all clusters, so running tasks would run twice.
+    This function must be called only while no other cluster runs. It requeues the tasks of all clusters, so tasks that
+    another cluster is running would run twice.
     """
     return int(OrmQ.objects.filter(lock__gt=now).update(lock=now))
 

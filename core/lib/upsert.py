@@ -15,11 +15,12 @@ def upsert(
     least: Sequence[str] = (),
     replace: Sequence[str] = (),
 ) -> None:
-    """Insert `rows`, or update existing rows with the same `key`: the names of the fields of a unique constraint.
+    """Insert `rows`. If a row with the same values of the fields in `key` exists already, update it instead.
 
-    An update adds to the fields in `add`, keeps the `greatest` or `least` value, or replaces the value. Each key may
-    occur only once in `rows`, and each row must have all fields that the arguments name. Rows are written in the order
-    of their keys, so that concurrent writers cannot deadlock. The caller's transaction is used.
+    `key` names the fields of a unique constraint. An update adds the new value to the old value in the fields of `add`,
+    keeps the greater or lesser of the two values in `greatest` and `least`, and replaces the value in `replace`. Each
+    key may occur only once in `rows`, and each row must have all fields that the arguments name. The rows are written
+    in the order of their keys, so that concurrent writers cannot deadlock. They are part of the caller's transaction.
     """
     using = router.db_for_write(model)
     connection = connections[using]

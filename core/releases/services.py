@@ -39,8 +39,9 @@ def record_deploy(
 ) -> tuple[Deploy, bool]:
     """Record a deploy. Return it, and True if it is new or False if the same deploy was recorded before.
 
-    Deploys with the same release, environment and time are the same. A new deploy replaces the one that was derived
-    from the first event, unless it finished more than REPORT_DELAY after that event, because it is then another deploy.
+    Reports with the same release, environment and time count as the same deploy. A new deploy replaces the one that was
+    derived from the first event, unless it finished more than REPORT_DELAY after that event, because it is then another
+    deploy.
     """
     finished_at = finished_at or now
     name, url = scrub_text(name), scrub_text(url)

@@ -32,9 +32,9 @@ def record(
     status: int | None = None,
     now: datetime | None = None,
 ) -> None:
-    """Store an audit event. Without `user`, it names the person whose session or token the request has, if any.
+    """Store an audit event. Without `user`, the event names the person whose session or token the request has, if any.
 
-    If a database error prevents this, the event is written to the log instead, and the action itself is not undone.
+    If the database cannot store the event, it is written to the log instead, and the action itself is not undone.
     """
     user = user or app_access.user_of_reader()
     is_known = getattr(user, "pk", None) is not None
@@ -95,7 +95,7 @@ def _record_sign_out(user: User | None, **_: Any) -> None:
 
 
 def _record_failed_sign_in(credentials: dict[str, Any], **_: Any) -> None:
-    """Record a failed attempt for an existing user. An unknown name is not recorded; it may be a mistyped password."""
+    """Record a failed attempt for an existing user. Unknown names may be mistyped passwords and are not recorded."""
     name = str(credentials.get("username", "")).replace("\x00", "")
     user = User.objects.filter(username=name).first()
     if user is not None:

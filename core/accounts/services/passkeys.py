@@ -108,7 +108,7 @@ def finish_registration(
 
 
 def begin_sign_in(session: SessionBase, user: User | None, *, now: datetime) -> dict[str, Any]:
-    """Return the options with which the browser signs in: with a passkey of `user` or, if that is None, with any."""
+    """Return the options with which the browser signs in: with a passkey of `user`, or with any passkey."""
     known = _credentials(user.passkeys.all()) if user else None
     options, state = _server().authenticate_begin(known, user_verification="required")
     _remember(session, {**state, "user": user.pk if user else None}, now)

@@ -1,9 +1,9 @@
 """Sign in with SAML 2.0: the portal's description, the request to the provider, and the check of its response.
 
-python3-saml checks signatures, times, audience and destination. The portal adds that the signed assertion answers the
-request of this browser, so that neither a stolen response nor one without a request is accepted.
+python3-saml checks signatures, times, audience and destination. The portal also checks that the signed assertion
+answers a request that this browser sent. Therefore, a stolen response and a response without a request are refused.
 
-https://docs.oasis-open.org/security/saml/v2.0/saml-profiles-2.0-os.pdf, section 4.1
+Section 4.1 of https://docs.oasis-open.org/security/saml/v2.0/saml-profiles-2.0-os.pdf specifies this kind of sign-in.
 """
 
 import binascii
@@ -69,19 +69,19 @@ def acs_url(slug: str) -> str:
 
 
 def entity_id(slug: str, chosen: str = "") -> str:
-    """Return the portal's name at the provider."""
+    """Return the entity id by which the provider knows the portal: `chosen` or, by default, the metadata's URL."""
     return chosen or f"{settings.BASE_URL}{reverse('access:saml-metadata', args=[slug])}"
 
 
 def portal_metadata(slug: str, chosen_entity_id: str) -> bytes:
-    """Return the description of the portal, which a provider can import."""
+    """Return the portal's SAML metadata, which a provider can import."""
     config = {"strict": True, "sp": _portal(slug, chosen_entity_id), "security": _SECURITY}
     text = OneLogin_Saml2_Settings(config, sp_validation_only=True).get_sp_metadata()
     return text if isinstance(text, bytes) else text.encode()
 
 
 def start_request(slug: str, chosen_entity_id: str, metadata: str) -> tuple[str, str]:
-    """Return the address to which the browser goes, and the id of the request in it."""
+    """Return the URL to which the browser must be redirected, and the id of the request that the URL contains."""
     auth = _auth(slug, chosen_entity_id, metadata, {})
     location = auth.login(return_to="")
     return str(location), str(auth.get_last_request_id())
@@ -111,9 +111,9 @@ def check_response(
 
 
 def _check_assertion(document: str, request_id: str, audience: str) -> None:
-    """Require what python3-saml checks only if it is there: the request, the audience and the time of expiry.
+    """Require the request id, the audience and the time of expiry, whose absence python3-saml accepts.
 
-    The response around a signed assertion need not be signed, so that only what the assertion itself says counts.
+    The response that contains a signed assertion need not be signed. Therefore, only the assertion itself is trusted.
     """
     parser = etree.XMLParser(resolve_entities=False, no_network=True)
     found = etree.fromstring(document.encode(), parser).findall("saml:Assertion", Constants.NSMAP)
@@ -130,7 +130,7 @@ def _check_assertion(document: str, request_id: str, audience: str) -> None:
 
 _SECURITY = {
     "rejectDeprecatedAlgorithm": True,
-    "allowSingleLabelDomains": True,  # Hosts of an internal network may have such names.
+    "allowSingleLabelDomains": True,  # Hosts in an internal network may have names without a dot.
     "requestedAuthnContext": False,
     "wantNameId": True,
     "wantAttributeStatement": False,
@@ -152,7 +152,7 @@ def _auth(
     slug: str, chosen_entity_id: str, metadata: str, posted: dict[str, str]
 ) -> OneLogin_Saml2_Auth:
     address = urlsplit(acs_url(slug))
-    request = {  # The address is the public one, which a proxy may have changed.
+    request = {  # This is the public address, because a proxy may have changed the request's address.
         "https": "on" if address.scheme == "https" else "off",
         "http_host": address.netloc,
         "script_name": address.path,

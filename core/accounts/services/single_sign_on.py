@@ -26,7 +26,8 @@ from core.lib.outbound.exceptions import ForbiddenAddress
 from core.lib.outbound.guard import check_public_url
 
 NEEDED = ("issuer", "authorization_endpoint", "token_endpoint", "userinfo_endpoint", "jwks_uri")
-# The names under which providers send a person's data: of SAML's own profile, of Microsoft, and plain ones.
+# These are the names of the attributes in which identity providers send a person's data. Each list begins with the name
+# in SAML's own profile, followed by Microsoft's name (if there is one) and by plain names.
 SAML_ATTRIBUTES = {
     "uid": ["urn:oasis:names:tc:SAML:attribute:subject-id"],
     "email": [
@@ -368,7 +369,8 @@ def _settings_of(provider: IdentityProvider) -> dict[str, Any]:
         "slug": provider.slug,
         "metadata": provider.metadata,
         "attribute_mapping": SAML_ATTRIBUTES,
-        # SAML does not say whether an address is verified: the company vouches for those of its own domains.
+        # A SAML response does not say whether an e-mail address is verified. Addresses in the company's own domains
+        # count as verified, because the company itself assigns them.
         "verified_email": provider.domains,
     }
 

@@ -68,7 +68,7 @@ def known_browser(request: HttpRequest, name: str) -> str:
 
 
 def remember_browser(request: HttpRequest, response: HttpResponseBase, user: User) -> None:
-    """Set the cookie of a known browser. Call it only after a complete sign-in."""
+    """Set the cookie of a known browser. This function must be called only after a complete sign-in."""
     name = user.get_username().strip().casefold()
     try:
         content = signing.loads(request.COOKIES.get(COOKIE, ""), salt=_SALT, max_age=COOKIE_AGE)

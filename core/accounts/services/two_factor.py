@@ -65,7 +65,7 @@ def remember_verified(session: SessionBase, factor: str) -> None:
 
 @transaction.atomic
 def verify(user: User, code: str, *, now: datetime) -> str:
-    """Return the id of the user's authenticator app or RECOVERY, whichever the code belongs to, or "" if it is invalid.
+    """Return the id of the user's authenticator app or RECOVERY, whichever the code belongs to, or "" for a wrong code.
 
     The app's code must not have been used before. After each wrong code, the app is blocked for an increasing time.
     Recovery codes are not blocked.

@@ -11,7 +11,7 @@ from core.lib import queue
 
 
 class QueuedForm(PasswordResetForm):
-    """A form that queues an e-mail for each active user with the entered address. It does not reveal if one exists."""
+    """A form that queues an e-mail for each active user with the address. It hides whether there is such a user."""
 
     def save(self, *args: object, **kwargs: object) -> None:
         for user in self.get_users(self.cleaned_data["email"]):

@@ -1,6 +1,6 @@
 """Complete a sign-in with the response that a SAML provider's page sends through the browser.
 
-The libraries of SAML take 11 MB of memory, so that they are imported when they are used.
+The SAML libraries take 11 MB of memory, so they are imported only when they are needed.
 """
 
 from allauth.socialaccount.adapter import get_adapter
@@ -17,7 +17,7 @@ from core.accounts.models import IdentityProvider
 from core.accounts.services import single_sign_on
 
 MAX_RESPONSE_BYTES = 256 * 1024
-KEPT_SECONDS = 60  # The browser asks for the second address at once.
+KEPT_SECONDS = 60  # The response is kept for this time, although the browser follows the redirect immediately.
 
 
 def _provider(slug: str) -> IdentityProvider:
@@ -29,27 +29,28 @@ def _provider(slug: str) -> IdentityProvider:
 
 @require_GET
 def metadata(request: HttpRequest, slug: str) -> HttpResponse:
-    """Describe the portal to the provider."""
+    """Respond with the portal's SAML metadata, which the provider needs."""
     from core.accounts.services import saml  # noqa: PLC0415  see the module's docstring
 
     content = saml.portal_metadata(slug, _provider(slug).client_id)
     return HttpResponse(content, content_type="application/samlmetadata+xml")
 
 
-@csrf_exempt  # The form is on the provider's page. The check of the response takes the place of a token.
+@csrf_exempt  # The provider's form has no CSRF token. `finish` checks the response instead.
 @never_cache
 @require_POST
 def acs(request: HttpRequest, slug: str) -> HttpResponse:
-    """Keep the response for a moment and send the browser on.
+    """Keep the provider's response for KEPT_SECONDS, and redirect the browser to `finish`.
 
-    A form of another site is sent without the session's cookie, and the redirect after it with it.
+    Browsers send a form on another site without the session's cookie. They send the cookie with the request that
+    follows the redirect, so only `finish` can check that this browser started the sign-in.
     """
     _provider(slug)
     posted = request.POST.get("SAMLResponse", "")
     response = HttpResponseRedirect(reverse("access:saml-finish", args=[slug]))
     if posted and len(posted) <= MAX_RESPONSE_BYTES:
         kept = _kept(request)
-        kept.store.cycle_key()  # The browser cannot choose the key of a session.
+        kept.store.cycle_key()  # A new key is generated, so that the client cannot choose the key.
         kept.store["response"] = posted
         kept.store.set_expiry(KEPT_SECONDS)
         kept.save(response)
@@ -59,7 +60,7 @@ def acs(request: HttpRequest, slug: str) -> HttpResponse:
 @never_cache
 @require_GET
 def finish(request: HttpRequest, slug: str) -> HttpResponse:
-    """Check the response, and that this browser asked for it; then complete the sign-in."""
+    """Complete the sign-in if the response is valid and answers a request that this browser sent."""
     from core.accounts.services import saml  # noqa: PLC0415  see the module's docstring
 
     row = _provider(slug)

@@ -69,7 +69,7 @@ class SignIn(LoginView):
 
 
 def redirect_with_next(url_name: str, next_url: str) -> HttpResponseRedirect:
-    """Redirect to a named URL. If `next_url` is given, its view redirects there afterwards."""
+    """Redirect to a named URL. If `next_url` is given, the view at the named URL later redirects to `next_url`."""
     url = reverse(url_name)
     return HttpResponseRedirect(f"{url}?{urlencode({'next': next_url})}" if next_url else url)
 

@@ -1,12 +1,12 @@
 """Stop calls to a dependency that keeps failing, and then probe it with exactly one call (a circuit breaker).
 
-After 5 failures within 30 s, the breaker opens for 30 s. Then one probe decides if it closes or stays open for another
-30 s. A missing response and a 5xx count as failures; a 4xx, including 429, does not. Each process counts its own
-failures. Processes share the open state through the "shared" cache (Redis, or files on a single machine) and read it at
-most once per second.
+After 5 failures within 30 s, the breaker opens for 30 s. Then one probe decides whether the breaker closes or stays
+open for another 30 s. A missing response and a 5xx count as failures; a 4xx, including 429, does not. Each process
+counts its own failures. Processes share the open state through the "shared" cache (Redis, or files on a single machine)
+and read it at most once per second.
 
-No library is used, because those that were tried either made parallel calls wait for each other or allowed the probe to
-every thread.
+No library is used, because the libraries that were tried either made parallel calls wait for each other or allowed
+every thread to make a probe.
 """
 
 import logging
@@ -145,7 +145,7 @@ class Breaker:
         with self._lock:
             if now - self._read_at < CACHE_SECONDS:
                 return self._trip
-            # This is set before reading, so that other threads do not read as well.
+            # The time is set before the cache is read, so that other threads do not read the cache, too.
             self._read_at = now
         shared = caches["shared"].get(self._key)
         with self._lock:
@@ -166,8 +166,8 @@ class Breaker:
         cache = caches["shared"]
         if cache.add(self._probe_key, 1, timeout=PROBE_TIMEOUT_SECONDS):
             return True
-        # If another process makes the probe, the entry exists. If the cache
-        # is unavailable, it returns None, and this process makes the probe.
+        # If another process makes the probe, the cache has an entry. If the cache is unavailable, `get` returns None,
+        # and this process makes the probe.
         return cache.get(self._probe_key) is None
 
     def _drop_old_failures(self, now: float) -> None:

@@ -8,8 +8,8 @@ _SECRET_PARTS = (
     "authorization", "authtoken", "accesstoken", "refreshtoken", "sessionid", "sessid", "csrf", "xsrf",
     "cardnumber", "encryptionkey", "signingkey",
 )  # fmt: skip
-# These words match as a whole word of the name (`author` does not match
-# `auth`). Some must be the last word, because `token_count` is not a token.
+# A name contains a secret if one of its words is in _SECRET_WORDS (`author` does not match `auth`), or if its last word
+# is in _SECRET_LAST_WORDS (`device_token`, but not `token_count`).
 _SECRET_WORDS = frozenset((
     "auth", "oauth", "oauth2", "authentication", "bearer", "cookie", "cookies",
     "pwd", "jwt", "cvv", "cvc", "ssn", "otp", "totp",

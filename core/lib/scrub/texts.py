@@ -140,7 +140,7 @@ def _assigned(match: re.Match[str]) -> str:
 
 
 def has_email_address(text: str) -> bool:
-    """Return True if an identifier contains an e-mail address, also if other characters directly follow the address."""
+    """Return True if an identifier contains an e-mail address, even if other characters directly follow the address."""
     return ("@" in text or "%40" in text) and _EMAIL_IN_ID.search(text) is not None
 
 

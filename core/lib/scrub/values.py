@@ -87,8 +87,8 @@ class Scrubber:
         return text if text in _clean_texts.young else _text(text)
 
     def _walk(self, value: Any, depth: int) -> Any:
-        # This is the hot path of ingestion. Scalars are handled inside the loops, because a call for each would double
-        # the time, and clean containers are not copied.
+        # This code runs for every value of an event, so it must be fast. Scalars are handled inside the loops, because
+        # a call for each scalar would double the time. Containers without secrets are not copied.
         kind = type(value)
         if kind is str:
             return value if value in _clean_texts.young else _text(value)
