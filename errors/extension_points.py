@@ -1,13 +1,13 @@
 """Define the hooks of `errors`, to which other apps contribute in `<app>/hooks/<kind>.py`.
 
-| kind | decorator | the function |
+| kind | decorator | signature of the function |
 | --- | --- | --- |
 | envelope_items | `@item_type("transaction", limit=1024 * 1024)` | `(ReceivedItem) -> None`; ValueError or TypeError rejects it |
 | traced_requests | `@traced_request("logs")` | `(Project, Sequence[TracedRequest], now) -> None` |
 | event_sections | `@event_section("logs")` | `(ShownEvent) -> EventSection or None` |
 
-Items without a handler are dropped, counted by type and app, and shown to owners. How to add one:
-docs/howto/envelope-item.md.
+Items without a handler are dropped and counted by type and app, and owners see the counts. docs/howto/envelope-item.md
+describes how to add a handler.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -83,7 +83,7 @@ traced_requests: Registry[TracedRequestFunction] = Registry("traced_requests")
 
 
 def traced_request(name: str) -> Callable[[TracedRequestFunction], TracedRequestFunction]:
-    """Register a function that receives the requests of traces. It must return quickly and raise nothing."""
+    """Register a function that receives the requests of traces. It must return quickly and never raise."""
     return traced_requests.decorator(name, lambda function: function)
 
 

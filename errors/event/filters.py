@@ -1,6 +1,6 @@
 """Decide which errors an app's inbound filters drop. This module does not use the database.
 
-Filters read the normalized, scrubbed event, so a preview on stored events gives the same result as ingestion.
+Filters are applied to the normalized, scrubbed event, so a preview on stored events drops the same events as ingestion.
 """
 
 import fnmatch

@@ -107,7 +107,7 @@ class ErrorEvent(models.Model):
 
 
 class PayloadDictionary(models.Model):
-    """A payload that is the compression dictionary of its group. With the dictionary, others shrink to a fifth."""
+    """A payload that is the compression dictionary of its group. It shrinks the group's other payloads to a fifth."""
 
     group = models.ForeignKey(ErrorGroup, models.CASCADE, related_name="+")
     content = models.BinaryField()

@@ -1,7 +1,7 @@
 """Define uploaded build artifacts (minified scripts, source maps, sources) and the stacks that were resolved with them.
 
-The contents are in a Django storage (errors.source_maps.storage) under their digest, so that a file that two builds
-share is stored once.
+The content of files is in a Django storage (errors.source_maps.storage) under its digest, so that a file that two
+builds share is stored once.
 """
 
 from typing import ClassVar

@@ -1,4 +1,4 @@
-"""Find the orders, payments, users and other objects that the events of a group name."""
+"""Find the orders, payments, users and other objects that are named in the events of a group."""
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
@@ -21,7 +21,7 @@ COLUMNS = {
     ReferenceKind.PAYMENT: "payment_ref",
     ReferenceKind.RESERVATION: "reservation_ref",
 }
-# These columns have an index, and few events have the same value in one of them.
+# These columns have an index, and only few events share a value in each of them.
 INDEXED = frozenset(
     kind.value
     for kind in (
@@ -86,8 +86,9 @@ def _references(values: Sequence[str]) -> list[Reference]:
 def affected_at(id: int, occurred_at: datetime) -> datetime:
     """Return when an event affected its order: the client's time or, if that is implausible, the time of receipt.
 
-    The client's time is earlier, so that the app's reaction to the error comes after it. It is not used if it is more
-    than MAX_DELIVERY before the receipt, because the client's clock may be wrong.
+    The client's time is preferred because it is earlier: the app may react to the error before the portal receives the
+    event. It is not used if it is later than the receipt, or earlier by more than MAX_DELIVERY, because the client's
+    clock may be wrong.
     """
     received_at = received_time(id)
     is_recent = received_at - MAX_DELIVERY <= occurred_at <= received_at

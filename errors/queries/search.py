@@ -174,7 +174,7 @@ def _event_id(text: str) -> uuid.UUID | None:
 
 def _groups_of(events: QuerySet[ErrorEvent]) -> QuerySet[ErrorEvent, int]:
     """Return the groups of the events. A merged group is replaced by the group into which it was merged."""
-    # Without distinct(), PostgreSQL compares each group with each event of a busy user.
+    # Without distinct(), PostgreSQL compares each group with each event, which takes long for a user with many events.
     return events.values_list(Coalesce("group__merged_into_id", "group_id"), flat=True).distinct()
 
 

@@ -19,7 +19,8 @@ from errors.models import (
 from errors.services.artifacts import CHUNK_RETENTION, delete_chunks
 from errors.source_maps import storage
 
-# An upload saves its contents before rows of files refer to them, so contents without a file are kept for this time.
+# An upload saves content before it adds the ArtifactFile rows that refer to it. Therefore, content without such a row
+# is kept for this time.
 UPLOAD_MARGIN = timedelta(hours=1)
 CHUNK_SIZE = 500  # A statement deletes this many rows.
 
@@ -64,15 +65,15 @@ def stored_bytes(app_id: int) -> int:
 
 
 def _delete_contents(now: datetime) -> int:
-    """Delete the contents to which no file refers."""
+    """Delete content to which no ArtifactFile refers."""
     unused = ArtifactContent.objects.filter(
         ~Exists(ArtifactFile.objects.filter(content=OuterRef("pk"))),
         saved_at__lt=now - UPLOAD_MARGIN,
     )
     rows = list(unused[: 20 * CHUNK_SIZE])
     for row in rows:
-        # The row is deleted before the stored content. If the process ends in between, an unused content remains. In
-        # the other order, a row would refer to a missing content.
+        # The row is deleted before the stored file. If the process ends between the two deletions, an unused file
+        # remains. If the file were deleted first, a row could refer to a missing file.
         if ArtifactContent.objects.filter(pk=row.pk, saved_at=row.saved_at).delete()[0]:
             storage.delete(row.name)
     return len(rows)

@@ -8,7 +8,8 @@ from core.lib.scrub import scrub_text
 
 CONTEXT_LINES = 5
 MAX_LINE_LENGTH = 500
-# These members of a frame describe its place in the code. They are replaced together.
+# These keys of a frame describe its place in the code. Their values are replaced together, so that a frame never mixes
+# minified and original code.
 PLACE = (
     "filename",
     "abs_path",
@@ -53,7 +54,7 @@ def is_minified(frame: dict[str, Any], platform: str) -> bool:
 
 
 def original(frame: dict[str, Any], source_map: OpenedMap) -> dict[str, Any] | None:
-    """Return the members of the original frame, or None if the source map does not contain the place."""
+    """Return the values of PLACE and `in_app` in the original code, or None if the source map lacks the position."""
     token = source_map.lookup(frame["lineno"], frame["colno"], CONTEXT_LINES)
     if token is None or not token.src:
         return None
@@ -100,5 +101,5 @@ def _line(text: str) -> str:
 
 
 def merged(frame: dict[str, Any], found: dict[str, Any]) -> dict[str, Any]:
-    """Return the frame with its original place instead of the minified one."""
+    """Return the frame with its place in the original code (`found`) instead of its place in the minified code."""
     return {name: value for name, value in frame.items() if name not in PLACE} | found

@@ -67,7 +67,7 @@ def path_of(url: str) -> str:
 
 
 class Maps:
-    """The source maps of one app. The last used ones stay open, because events of a release share source maps."""
+    """The source maps of one app. Recently used maps stay open, because events of a release share source maps."""
 
     def __init__(self, app_id: int) -> None:
         self._app_id = app_id

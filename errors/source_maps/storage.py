@@ -1,7 +1,7 @@
-"""Save and load the contents of uploads in the storage that `SOURCE_MAP_STORAGE` names.
+"""Save and load uploaded files in the storage that `SOURCE_MAP_STORAGE` names.
 
-A content that is missing or does not match its digest counts as absent, and an event then keeps its minified frames.
-While the storage is unavailable, uploads get a 503 and events wait.
+A file that is missing or does not match its digest counts as absent, and an event that needs the file keeps its
+minified frames. While the storage is unavailable, uploads get a 503, and events wait to be resolved.
 """
 
 import hashlib
@@ -23,7 +23,7 @@ from errors.models import StoredContent
 log = logging.getLogger(__name__)
 
 MAX_FILE_BYTES = 128 * 1024 * 1024  # This limit is for the uncompressed size.
-_MAX_IN_MEMORY = 2 * 1024 * 1024  # This limit is for a compressed content.
+_MAX_IN_MEMORY = 2 * 1024 * 1024  # A larger compressed file is written to a temporary file.
 _LEVEL = 9  # At this level, compressing a source map of 20 MB to 2 MB takes 0.5 s.
 
 
@@ -32,9 +32,9 @@ def _storage() -> Storage:
 
 
 def save(name: str, content: IO[bytes]) -> int:
-    """Compress a content and save it to the disk, unless it is already saved. Return its size in the storage.
+    """Compress a file and save it under `name`, unless `name` exists already. Return its size in the storage.
 
-    The content is read in pieces from its current position. Raises StorageUnavailable.
+    `content` is read in pieces from its current position. Raises StorageUnavailable if the storage fails.
     """
     storage = _storage()
     with tempfile.SpooledTemporaryFile(max_size=_MAX_IN_MEMORY) as packed:
@@ -62,7 +62,7 @@ def _flush_to_disk(storage: Storage, name: str) -> None:
 
 
 def load(name: str, *, sha256: str = "", sha1: str = "") -> bytes | None:
-    """Return a content, or None if it is missing or does not match its digest. Raises StorageUnavailable."""
+    """Return the file `name`, or None if it is missing or its digest is another. Raises StorageUnavailable."""
     try:
         with _storage().open(name) as file:
             packed = file.read()

@@ -31,14 +31,14 @@ _thread: threading.Thread | None = None
 
 
 def follow_up_soon(result: BatchResult) -> None:
-    """Start the work that follows the batch in a background thread. Call it outside transactions."""
+    """Start the work that follows the batch in a background thread. The batch must have been committed."""
     actions = _actions_for(result)
     if actions:
         _wake(actions)
 
 
 def follow_up_on_commit(result: BatchResult) -> None:
-    """Start the work that follows the batch when the caller's transaction has committed."""
+    """When the caller's transaction has committed, start the work that follows the batch."""
     for action in _actions_for(result):
         transaction.on_commit(action)
 

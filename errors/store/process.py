@@ -2,7 +2,8 @@
 
 Parsing and committing are CPU-bound, and separate processes can use a core each (figures: docs/performance.md, "Which
 processes accept errors"). `manage.py serve` starts the store process and keeps it running. The process listens on a
-Unix socket that only the portal's user may open. While it is unavailable, each web process commits in a thread.
+Unix socket that only the portal's user may open. While the store process is unavailable, each web process commits in a
+thread.
 
 Messages in both directions are encoded with msgpack and preceded by their length.
 """
@@ -31,7 +32,7 @@ log = logging.getLogger(__name__)
 RECONNECT_SECONDS = 1.0
 _LENGTH = struct.Struct("<Q")
 _BUFFER_BYTES = 1024 * 1024
-_POLL_SECONDS = 0.25  # The process checks at this interval if it was told to end.
+_POLL_SECONDS = 0.25  # At this interval, the process checks whether a signal has asked it to end.
 
 
 class _WireOutcome(msgspec.Struct, array_like=True):

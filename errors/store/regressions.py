@@ -9,7 +9,7 @@ from errors.models import ErrorGroup, GroupNote, Status
 def update_status(group_id: int, events: Sequence[NewEvent]) -> int:
     """Update the group's status. Return 1 if the group regressed, else 0.
 
-    Call this in the store's transaction, with the group's row locked and its counts updated.
+    The caller must be in the store's transaction, and must have locked the group's row and updated its counts.
     """
     group = ErrorGroup.objects.get(pk=group_id)
     now = max(event.received_at for event in events)

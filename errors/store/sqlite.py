@@ -29,7 +29,7 @@ class SQLite:
             yield cursor
 
     def timestamp(self, value: datetime) -> str:
-        # Django stores timestamps without their time zone, so it is cut off.
+        # Django stores timestamps without a time zone, so the time zone is cut off.
         return value.astimezone(UTC).isoformat(" ")[:-6]
 
     def event_id(self, event_id: str) -> str:

@@ -62,7 +62,7 @@ def _resolve(request: HttpRequest, groups: Groups, user: User, now: datetime, ba
 def _resolve_and_list(
     request: HttpRequest, groups: Groups, user: User, now: datetime, batch: UUID
 ) -> str:
-    """Resolve the groups, and write win-back lists with the buyers whose orders failed because of their errors."""
+    """Resolve the groups, and write for each group a win-back list of the buyers whose orders it made fail."""
     text = _resolve(request, groups, user, now, batch)
     count = 0
     for group in groups:
@@ -94,7 +94,7 @@ def _reopen(request: HttpRequest, groups: Groups, user: User, now: datetime, bat
 
 
 def _assign(request: HttpRequest, groups: Groups, user: User, now: datetime, batch: UUID) -> str:
-    """Assign the groups to the user in the form, or unassign them if it is "". The default is the current user."""
+    """Assign the groups to the `user` in the form or, without this field, to the current user. "" unassigns them."""
     given = request.POST.get("user", str(user.pk))
     to: User | None = None
     if given:
