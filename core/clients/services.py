@@ -59,7 +59,7 @@ def issue_api_key(
     label: str = "default",
     expires_at: datetime | None = None,
 ) -> tuple[ApiKey, str]:
-    """Create an API key and return it with its secret, which cannot be shown again later. Raises UnknownScope."""
+    """Create an API key and return it with its secret, which cannot be shown later. Raises UnknownScope."""
     known = [scope.value for scope in Scope if scope.value in scopes]
     if not known or len(known) != len(set(scopes)):
         raise UnknownScope(f"choose from {', '.join(Scope.values)}")

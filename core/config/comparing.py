@@ -1,6 +1,6 @@
 """Compare given members with the stored ones, ignoring differences in notation.
 
-A file may write 900 s instead of 15 min, name channels in another order, and leave out members of an entry.
+In a file, a duration may be 900 s instead of 15 min, channels may be in another order, and members may be left out.
 """
 
 from datetime import datetime, time

@@ -109,7 +109,7 @@ def _shown_difference(
 
 
 def delete(resource: Resource, row: Any, *, by: str) -> Change:
-    """Delete an object. Raises CannotDelete."""
+    """Delete an object. Raises CannotDelete if it is part of the portal or other objects need it."""
     name = str(getattr(row, resource.key))
     request, model_admin = ConfigRequest(), admin_of(resource)
     reason = resource.why_kept(row)

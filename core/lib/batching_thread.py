@@ -66,7 +66,10 @@ class BatchingThread(Generic[Request, Result]):
         self._pid = 0
 
     def submit(self, request: Request) -> Result:
-        """Wait for the outcome and return it, or raise it if it is an exception. Raises TimedOut and Failed."""
+        """Wait for the outcome and return it, or raise it if it is an exception.
+
+        Raises TimedOut if there is no outcome in time, and Failed if `perform` did not answer the request.
+        """
         pending: PendingRequest[Request, Result] = PendingRequest(request)
         with self._condition:
             if self._pid != os.getpid():

@@ -30,7 +30,7 @@ def csv_response(
 def not_a_formula(text: str) -> str:
     """Put a quote before a text that spreadsheets would evaluate as a formula, such as an order id like "=1+1".
 
-    Some spreadsheets ignore white space before a formula, or accept full-width characters.
+    The function also finds formulas after white space and with full-width characters, which some spreadsheets accept.
     """
     is_formula = text[:1] in _CONTROLS or text.lstrip()[:1] in _FORMULA_STARTS
     return f"'{text}" if text and is_formula else text

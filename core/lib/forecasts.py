@@ -20,7 +20,7 @@ PARTS = 6
 MIN_PARTS = 5  # A forecast needs values in at least this many parts.
 # The range of rates extends this many standard errors to each side of the mean rate, which covers about 90 %.
 DEVIATIONS = 2.0
-# A short basis determines the forecast if the limit is within this many times its length.
+# A basis is preferred to longer ones if its forecast date is within this many times its length.
 NEAR = 2.0
 FAR = 12.0  # A basis is not extrapolated further than this many times its length.
 HORIZON = timedelta(days=365)
@@ -46,7 +46,8 @@ class Trend:
     basis: timedelta = timedelta(0)
     earliest: datetime | None = None
     latest: datetime | None = None
-    # NOT_IN_SIGHT holds until this time; None means that the level does not change.
+    # If the outlook is NOT_IN_SIGHT, the limit is not reached before this time. None means that the level does not
+    # change.
     until: datetime | None = None
 
     @property

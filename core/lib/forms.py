@@ -30,7 +30,7 @@ _PART = re.compile(r"(\d+(?:\.\d+)?)\s*([a-z]+)[\s,]*")
 
 
 def parse_span(text: str) -> timedelta:
-    """Parse a duration such as "15 min", "1 h 30 min", "2 days" or "00:15:00". Raises ValueError."""
+    """Parse a duration such as "15 min", "1 h 30 min", "2 days" or "00:15:00". Raises ValueError for other texts."""
     text = text.strip().lower()
     if re.fullmatch(r"(\d+ )?\d+:\d{2}:\d{2}", text):
         parsed = parse_duration(text)

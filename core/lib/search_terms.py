@@ -53,7 +53,7 @@ def describe_unknown_key(key: str, value: str, known: Iterable[str]) -> str:
 
 
 def parse_time(value: str, now: datetime) -> datetime:
-    """Parse `24h`, `7d`, or an ISO date or time, in UTC unless a zone is given. Raises ValueError."""
+    """Parse `24h`, `7d`, or an ISO date or time, in UTC unless it has a zone. Raises ValueError for other texts."""
     span = _SPAN.fullmatch(value)
     if span:
         return now - timedelta(**{_UNITS[span[2]]: int(span[1])})

@@ -59,7 +59,7 @@ _SAFE_METHODS = frozenset(("GET", "HEAD", "OPTIONS"))
 
 @lru_cache(maxsize=2048)
 def tier_of(method: str, path: str) -> str | None:
-    """Return the tier of a request, or None if it is not limited. For signed-in users, the caller uses another tier."""
+    """Return the tier of a request, or None if it has no limit. Callers use Tier.STAFF instead for signed-in users."""
     if _EXEMPT.match(path):
         return None
     if _INGEST.match(path):

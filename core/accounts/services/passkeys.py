@@ -29,7 +29,7 @@ _MALFORMED = (ValueError, KeyError, TypeError, AttributeError, IndexError)
 
 
 class Refused(Exception):
-    """The passkey cannot be used; the message says why."""
+    """The passkey cannot be used. The message states the reason."""
 
 
 def is_available() -> bool:
@@ -80,7 +80,10 @@ def begin_registration(session: SessionBase, user: User, *, now: datetime) -> di
 def finish_registration(
     session: SessionBase, user: User, answer: str, *, name: str, now: datetime
 ) -> list[str] | None:
-    """Store the new passkey. Returns recovery codes, to be shown once, if the person has none. Raises Refused."""
+    """Store the new passkey. If the person has no recovery codes, create them and return them, to be shown once.
+
+    Raises Refused if the device's answer is not valid or comes too late, or if the person has too many passkeys.
+    """
     state = _recall(session, now)
     if state.pop("user", None) != user.pk:
         raise Refused("The request has expired. Start again.")

@@ -25,11 +25,11 @@ _AUDIENCES = "saml:Conditions/saml:AudienceRestriction/saml:Audience"
 
 
 class InvalidMetadata(Exception):
-    """The provider's metadata cannot be used. The message says why."""
+    """The provider's metadata cannot be used. The message states the reason."""
 
 
 class InvalidResponse(Exception):
-    """The provider's response does not prove who the person is. The message says why, for the audit log."""
+    """The provider's response does not prove who the person is. The message states the reason for the audit log."""
 
 
 def read_metadata(text: str) -> dict[str, Any]:

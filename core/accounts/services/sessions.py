@@ -72,7 +72,7 @@ def track_older(request: HttpRequest, user: User, *, now: datetime) -> None:
 
 
 def is_recent(request: HttpRequest, *, now: datetime) -> bool:
-    """Return True if the person signed in recently. Otherwise, another person may be at an unlocked screen."""
+    """Return True if the person signed in recently. After a longer time, another person may use the unlocked screen."""
     row = UserSession.objects.filter(pk=request.session.get(MARK, 0)).first()
     return row is not None and row.created_at > now - RECENT
 

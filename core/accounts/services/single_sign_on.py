@@ -99,7 +99,7 @@ def find_problem(issuer: str) -> str:
 
 
 def fetch_metadata(url: str) -> str:
-    """Return the document at the URL. Raises requests.RequestException."""
+    """Return the document at the URL. Raises requests.RequestException unless the status is 200."""
     with _GuardedSession() as session:
         response = session.get(url)
     response.raise_for_status()
@@ -129,7 +129,7 @@ class Identity:
 
 
 class NotAllowed(Exception):
-    """The person may not sign in. The message says why, and is shown to the person."""
+    """The person is not allowed to sign in. The person sees the message, which states the reason."""
 
 
 def check_domain(provider: IdentityProvider, identity: Identity) -> None:

@@ -18,7 +18,7 @@ from qrcode.image.svg import SvgPathImage
 from core.accounts.models import AccessPolicy, Passkey, RecoveryCode
 
 RECOVERY = "recovery code"
-# Sessions have this mark if their identity provider asks for the second factor.
+# A session has this key if the user signed in through an identity provider that requires a second factor itself.
 REPLACED = "access.second_factor_replaced"
 
 

@@ -13,7 +13,7 @@ from core.accounts.services import sessions
 
 
 def _person(request: HttpRequest, user_id: int | None) -> User:
-    """Return the person whose sessions are requested. Raises PermissionDenied and Http404."""
+    """Return the person whose sessions are requested. Raises PermissionDenied unless the user may see them."""
     assert isinstance(request.user, User)
     if user_id is None or user_id == request.user.pk:
         return request.user

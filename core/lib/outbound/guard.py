@@ -21,7 +21,8 @@ _NEVER = (
     # This is Azure's metadata address, which is in public address space:
     # https://learn.microsoft.com/azure/virtual-network/what-is-ip-address-168-63-129-16
     ipaddress.ip_network("168.63.129.16/32"),
-    # These are protocol assignments, which older Python versions consider global. One is a cloud's metadata address.
+    # Older Python versions consider this network global, although it is reserved for protocols. It contains the
+    # metadata address of a cloud.
     ipaddress.ip_network("192.0.0.0/24"),
 )
 
@@ -60,7 +61,7 @@ def check_host(host: str) -> None:
 
 
 def check_port(port: int) -> None:
-    """Raise ForbiddenAddress if HTTP requests may not go to the port (DENIED_PORTS)."""
+    """Raise ForbiddenAddress if the port is in DENIED_PORTS."""
     if port in settings.DENIED_PORTS:
         raise ForbiddenAddress(
             f"port {port} is used by a protocol other than HTTP (to allow it, remove it from DENIED_PORTS)"
@@ -132,7 +133,7 @@ def connect(host: str, port: int, timeout: float) -> socket.socket:
     """Connect to the first address of a host that accepts. All addresses of the host must be public or allowed.
 
     The connection is made to a checked address instead of the name, which could resolve to another address the second
-    time. Raises ForbiddenAddress or OSError.
+    time. Raises ForbiddenAddress if an address is not allowed, and OSError if the connection fails.
     """
     ends_at = time.monotonic() + timeout
     addresses = resolve(host, port, timeout)

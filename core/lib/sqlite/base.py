@@ -26,5 +26,5 @@ class DatabaseWrapper(base.DatabaseWrapper):
         self._refuses_writes = not self._refuses_writes
         # See https://www.sqlite.org/pragma.html#pragma_query_only.
         self.connection.execute(f"PRAGMA query_only={int(self._refuses_writes)}")
-        # IMMEDIATE would need the write lock, which the move to PostgreSQL holds.
+        # In the mode IMMEDIATE, a transaction would wait for the write lock, which the move to PostgreSQL holds.
         self.transaction_mode = "DEFERRED" if self._refuses_writes else self._write_mode
