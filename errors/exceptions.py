@@ -50,7 +50,7 @@ class UnsupportedEncoding(RequestRejected):
 
 
 class InvalidError(RequestRejected):
-    """An item of a plain JSON request is not a valid error. The client gets a 422 that says which change is needed."""
+    """An item of a plain JSON request is not a valid error. The client gets a 422 with the necessary change."""
 
 
 class InvalidForm(RequestRejected):
@@ -110,4 +110,4 @@ class StoreDisconnected(ErrorsException):
 
 
 class BrokenUpload(Exception):
-    """An upload of build artifacts cannot be used. The user who uploads sees the text of the exception."""
+    """An upload of build artifacts cannot be used. The uploading user sees the text of the exception."""

@@ -9,7 +9,7 @@ from core.lib.scrub import Scrubbed
 class Frames(list[dict[str, Any]], Scrubbed):
     """The scrubbed frames of a stack, and their JSON.
 
-    Stacks with the same key have the same fingerprint: they differ at most in the locals of their frames.
+    Stacks with the same `key` have the same fingerprint, because they differ at most in the locals of their frames.
     """
 
     __slots__ = ("encoded", "key")

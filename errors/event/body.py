@@ -22,7 +22,11 @@ class Stream(Protocol):
 
 
 def read_stream(stream: Stream, content_length: str | None) -> bytes:
-    """Return the whole body. `content_length` is None for a chunked body. Raises TooLarge and Unreadable."""
+    """Return the whole body. `content_length` is None for a chunked body.
+
+    Raises TooLarge if the body exceeds MAX_BODY_BYTES, and Unreadable if `content_length` is invalid or the body is
+    shorter.
+    """
     if content_length:
         try:
             length = int(content_length)
@@ -145,7 +149,8 @@ SUPPORTED_ENCODINGS = tuple(_DECOMPRESSORS)
 def decompress(body: bytes, encoding: str, limit: int = MAX_DECOMPRESSED_BYTES) -> bytes:
     """Decompress the body by its Content-Encoding, which may list several encodings in the order of their application.
 
-    Raises UnsupportedEncoding, TooLarge, Unreadable.
+    Raises UnsupportedEncoding for an unknown encoding, TooLarge for a result over `limit` bytes, and Unreadable for
+    invalid data.
     """
     names = [name.strip().lower() for name in encoding.split(",")]
     applied = [name for name in names if name not in ("", "identity")]

@@ -39,7 +39,7 @@ def _line_end(body: bytes, at: int) -> int:
 
 
 def _payload_end(body: bytes, at: int, length: Any) -> int:
-    """Return the position after the payload that begins at `at`. Raises Unreadable."""
+    """Return the position after the payload that begins at `at`. Raises Unreadable if `length` is wrong."""
     if length is None:
         return _line_end(body, at)
     if type(length) is not int or length < 0:

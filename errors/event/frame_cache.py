@@ -91,7 +91,7 @@ _numbers = itertools.count()
 
 
 def decode(payload: bytes, scrubber: Scrubber) -> Any:
-    """Decode an event like `json_codec.decode`, but with the cached parts already scrubbed. Raises Unreadable."""
+    """Decode an event like `json_codec.decode`, with the same exceptions. The cached parts are scrubbed already."""
     if json_codec.has_nul(payload):
         return json_codec.decode(payload)
     try:

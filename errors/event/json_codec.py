@@ -16,7 +16,7 @@ _MAX_DEPTH = 60
 
 
 def decode(raw: bytes) -> Any:
-    """Decode JSON. Raises Unreadable.
+    """Decode JSON. Raises Unreadable if the lenient decoder fails, too.
 
     NaN and Infinity become None, NUL characters are removed, and a lone surrogate becomes U+FFFD.
     """

@@ -316,7 +316,10 @@ _MAX_PAIRS = 200
 
 
 def _pairs(query: str) -> list[list[str]]:
-    """Parse a query string. Without encoded characters, this is four times as fast as parse_qsl. Raises ValueError."""
+    """Parse a query string. Raises ValueError if it has too many pairs.
+
+    If no character is encoded, this is four times as fast as parse_qsl.
+    """
     if "%" in query or "+" in query or query.count("&") >= _MAX_PAIRS:
         return [list(pair) for pair in parse_qsl(query, True, max_num_fields=_MAX_PAIRS)]
     return [pair.split("=", 1) if "=" in pair else [pair, ""] for pair in query.split("&") if pair]

@@ -156,7 +156,7 @@ def _stack_parts(frames: list[dict[str, Any]], platform: str, version: int) -> l
 
 
 def _after_last_await(frames: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return the frames after the last await, timer or event. Browsers report earlier frames differently."""
+    """Return the frames after the last await, timer or event, because browsers report earlier frames differently."""
     for place in range(len(frames) - 1, -1, -1):
         function = frames[place].get("function") or ""
         if function.startswith("async ") or "*" in function:

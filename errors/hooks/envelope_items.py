@@ -180,7 +180,7 @@ def _performance(
 def _sample_rate(header: Any, trace: dict[str, Any]) -> Any:
     """Return the sample rate of a transaction, or None if the SDK does not report it.
 
-    SDKs send the rate in the trace header of the envelope, and some in the data of the trace context.
+    SDKs send the rate in the trace header of the envelope, in the trace context, or in the data of the trace context.
     """
     data = trace.get("data")
     for source, name in (

@@ -44,7 +44,10 @@ def parse_errors(request: IngestRequest, _project_id: None) -> Parsed:
 
 
 def _listed(body: bytes) -> tuple[list[Any], bool]:
-    """Return the errors in the body, and True if they form a batch. Raises Unreadable, Refused and TooLarge."""
+    """Return the errors in the body, and True if they form a batch.
+
+    Raises Unreadable for invalid JSON, Refused if `events` is not a list, and TooLarge for more than MAX_BATCH errors.
+    """
     if not body.strip():
         raise Unreadable("the body is empty")
     given = json_codec.decode(body)

@@ -79,7 +79,7 @@ class Maps:
         self.used_bundles: set[int] = set()
 
     def open(self, script: Script, *, release: str, dist: str) -> OpenedMap | None:
-        """Return the source map of a script, or None if nothing was uploaded for the script. Raises UnusableMap."""
+        """Return the source map of a script, or None if nothing was uploaded for it. Raises UnusableMap."""
         key = (release, dist, script)
         if key not in self._found:
             self._found[key] = self._find(script, release, dist)
@@ -175,7 +175,7 @@ def _reference_in(file: ArtifactFile) -> str:
 
 
 def _open(file: ArtifactFile | None, source_map: ArtifactFile | None) -> tuple[int, OpenedMap]:
-    """Return the size and the opened source map. Raises UnusableMap."""
+    """Return the size and the opened source map. Raises UnusableMap if it is missing, too large or broken."""
     name = (source_map or file).url if (source_map or file) else ""  # type: ignore[union-attr]
     script = b""
     if file is not None:

@@ -23,7 +23,7 @@ TRUSTED_SECONDS = 30.0  # After this time, a cached entry is compared with the d
 
 
 class GroupCacheEntry:
-    """A group as this process last read it. The store checks in its transaction that the entry is up to date."""
+    """A group as this process last read it. In its transaction, the store replaces entries that are out of date."""
 
     __slots__ = ("checked_at", "dictionary", "group_id", "misses", "used_on")
 

@@ -8,7 +8,7 @@ from datetime import datetime
 from errors.models import ID_BITS
 
 # Each process starts at a random number. The probability that two processes generate the same id within a millisecond
-# is one in two million. The primary key then rejects the id, and the batch is written again with new ids.
+# is one in two million. If this happens, the primary key rejects the id, and the batch is written again with new ids.
 _MASK = (1 << ID_BITS) - 1
 _count = itertools.count(secrets.randbelow(_MASK))
 

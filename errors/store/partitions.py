@@ -65,7 +65,7 @@ def mark_ready(day: date) -> None:
 
 
 def clear_ready_days() -> None:
-    """Let the next batches check all partitions again, after a failure."""
+    """After a failure, make the next batches check whether the partitions exist."""
     _ready_days.clear()
 
 

@@ -89,7 +89,7 @@ def unpack(data: bytes, dictionary: bytes | None = None) -> bytes:
 
 
 def json_of(event: ErrorEvent) -> bytes:
-    """Return the JSON of the event. Raises EventPayload.DoesNotExist."""
+    """Return the JSON of the event. Raises EventPayload.DoesNotExist if the payload has been deleted."""
     row = EventPayload.objects.get(pk=event.pk)
     if row.dictionary_id is None:
         return unpack(bytes(row.data))

@@ -261,7 +261,7 @@ def _remove_counts(
         user_count=Greatest(F("user_count") - lost_user, 0),
         last_event=last_event,
     )
-    if source.pk != old_group_id:  # The event was in a group that is merged into the source.
+    if source.pk != old_group_id:  # The event was stored in a group that is merged into `source`.
         ErrorGroup.objects.filter(pk=source.pk).update(
             event_count=Greatest(F("event_count") - 1, 0)
         )

@@ -85,7 +85,7 @@ def check_projects(app: ClientApp, projects: object) -> None:
 
 
 def read_object(request: HttpRequest) -> dict[str, Any]:
-    """Return the JSON object in the body, or {} if the body is empty. Raises BadRequest."""
+    """Return the JSON object in the body, or {} if the body is empty. Raises BadRequest for any other body."""
     if not request.body:
         return {}
     try:

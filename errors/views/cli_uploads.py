@@ -59,7 +59,7 @@ def _options(organization: str) -> dict[str, Any]:
 
 
 def _gunzip(content: bytes) -> bytes:
-    """Decompress a chunk, which is at most CHUNK_BYTES long. Raises BadRequest."""
+    """Decompress a chunk. Raises BadRequest if it is not a complete gzip file or is over CHUNK_BYTES long."""
     try:
         decompressor = zlib.decompressobj(wbits=31)
         chunk = decompressor.decompress(content, CHUNK_BYTES + 1)
