@@ -154,7 +154,7 @@ class RecoveryCodeQuerySet(models.QuerySet["RecoveryCode"]):
 
 
 class RecoveryCode(models.Model):
-    """A one-time code for a user who has lost their phone."""
+    """A one-time code that replaces the second factor, for example if a user has lost their phone."""
 
     user = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.CASCADE, related_name="recovery_codes"

@@ -40,7 +40,8 @@ log = logging.getLogger(__name__)
 REPORT_INTERVAL_SECONDS = 10.0  # A worker process reports its progress at this interval.
 CHECK_INTERVAL_SECONDS = 5.0  # The sentinel checks for due jobs and for progress at this interval.
 DATABASE_RETRY_SECONDS = 2.0
-# The sentinel's loop takes one second, or about 40 while the database is unavailable.
+# An iteration of the sentinel's loop takes one second, or about 40 s while the database is unavailable. A sentinel
+# whose iteration takes longer than this is considered stuck.
 STUCK_TIMEOUT_SECONDS = 60
 HUNG_GRACE_SECONDS = 15  # Running tasks have this time to end after the cluster is found to hang.
 
@@ -246,5 +247,5 @@ def _prepare(now: datetime, *, cluster_to_release: str) -> None:
     if cluster_to_release:
         release_cluster(now, cluster_id=cluster_to_release)
     report_node(now, pid=os.getpid(), has_started=True)
-    # The scheduler would queue the first tick only after half a minute.
+    # The first tick is queued here, because the scheduler would queue it only after half a minute.
     queue.enqueue(TICK)

@@ -220,7 +220,7 @@ class PortalAdmin(_Labeled, admin.ModelAdmin[Any]):
         return super().changeform_view(request, object_id, form_url, extra_context)
 
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
-        """Save related rows. Keep relations to apps that the user may not see, because the form does not offer them."""
+        """Save related rows. Keep relations to apps that the form does not offer because the user may not see them."""
         hidden = self._hidden_related(form.instance) if change else {}
         super().save_related(request, form, formsets, change)
         for name, rows in hidden.items():

@@ -1,4 +1,4 @@
-"""Write log lines as JSON objects, or as readable text on a terminal. LOG_FORMAT overrides the choice.
+"""Write log lines as readable text on a terminal, otherwise as JSON objects. LOG_FORMAT can set the format instead.
 
 A line has time (with zone), level, logger, message, request_id, instance, region, the request's facts from
 `add_context`, and the fields given as `extra=`. Personal data is removed. Lines are limited to MAX_LINE_CHARS: the

@@ -32,7 +32,7 @@ def buttons(current: TimeRange, keys: Iterable[str] = KEYS) -> list[TimeRange]:
 
 
 def choose(asked: str, default: str, keys: Iterable[str] = KEYS) -> TimeRange:
-    """Return the range with this key, or the default if there is none."""
+    """Return the range with the key `asked`, or the range with the key `default` if `asked` is not in `keys`."""
     return time_range(asked if asked in tuple(keys) else default)
 
 

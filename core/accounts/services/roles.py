@@ -21,7 +21,7 @@ class Role(StrEnum):
     READ_ONLY = "Read-only"
 
 
-# No role has permissions for these apps, because users do not edit their rows by hand.
+# No role has permissions for these apps, because users do not edit the rows of these apps by hand.
 _INTERNAL_APPS = ("admin", "contenttypes", "sessions", "django_q", "otp_totp")
 # Only owners have these permissions, which concern users, the audit log, e-mail addresses and channels with secrets.
 _OWNERS_ONLY = (

@@ -13,7 +13,7 @@ from core.accounts.models import UserSession
 from core.lib.addresses import address_of
 from core.lib.buffer import Buffer, OnFailure
 
-MARK = "access.session"  # The session stores the id of its row under this key.
+MARK = "access.session"  # A session stores the id of its UserSession under this key.
 RECENT = timedelta(minutes=10)  # People may change their passkeys for this time after a sign-in.
 
 _BROWSERS = (

@@ -82,7 +82,7 @@ def turn_off(request: HttpRequest, user: User) -> HttpResponse:
 
 
 def _has_entered_code(request: HttpRequest, user: User) -> bool:
-    """Return True if the form contains a valid code, which protects accounts whose screen was left unlocked."""
+    """Return True if the form contains a valid code. This protects users who leave their screen unlocked."""
     throttle.count_sign_in(request, user.get_username())
     return bool(two_factor.verify(user, request.POST.get("code", ""), now=timezone.now()))
 

@@ -28,7 +28,7 @@ _http_clients_lock = threading.Lock()
 
 
 class Client:
-    """A client for one dependency. Create it at module level; threads share it and its connections.
+    """A client for one dependency. Modules create it once, and all threads share it and its connections.
 
     `timeout` limits a whole call, in seconds, with all attempts and waits. `connect` limits connecting in one attempt,
     and `read` each wait for more bytes.

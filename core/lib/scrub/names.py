@@ -2,7 +2,7 @@
 
 import re
 
-# These parts match anywhere in a name. Separators and case are ignored.
+# A name contains a secret if one of these parts occurs anywhere in it. Separators and case are ignored.
 _SECRET_PARTS = (
     "password", "passwd", "passphrase", "passcode", "secret", "apikey", "credential", "privatekey",
     "authorization", "authtoken", "accesstoken", "refreshtoken", "sessionid", "sessid", "csrf", "xsrf",
