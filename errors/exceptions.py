@@ -88,7 +88,7 @@ class Unavailable(ErrorsException):
 
 
 class AuthUnavailable(Unavailable):
-    """The database is unavailable and this key is not cached. The client gets a 503."""
+    """The database is unavailable, and the request's key is not cached. The client gets a 503."""
 
 
 class ReadOnly(Unavailable):

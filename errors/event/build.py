@@ -205,7 +205,7 @@ def build_event(
 
 
 def _debug_ids(meta: Any) -> list[str | None]:
-    """Return the debug ids of the images, because the scrubber may take the digits of an id for a card number."""
+    """Return the debug ids of the images, to restore them if the scrubber takes an id's digits for a card number."""
     images = meta.get("images") if type(meta) is dict else None
     if type(images) is not list:
         return []

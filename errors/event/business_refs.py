@@ -55,7 +55,7 @@ def _collect(found: dict[str, str], values: Mapping[str, Any]) -> None:
 
 
 def find(event: Mapping[str, Any]) -> dict[str, str]:
-    """Return references by column. Tags come first, then contexts, extra data and request headers."""
+    """Return references by column. The search covers tags, contexts, extra data and request headers, in this order."""
     found: dict[str, str] = {}
     for name in ("tags", "contexts", "extra"):
         holder = event.get(name)

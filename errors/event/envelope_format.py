@@ -53,7 +53,7 @@ def _payload_end(body: bytes, at: int, length: Any) -> int:
 
 
 def parse(body: bytes) -> Envelope:
-    """Parse an envelope, up to the first fault. Raises Unreadable if its own header cannot be read."""
+    """Parse an envelope, up to the first fault. Raises Unreadable if the envelope's header cannot be read."""
     if not body:
         raise Unreadable("the body is empty")
     end = _line_end(body, 0)

@@ -17,7 +17,7 @@ from errors.queries.filters import COUNTED_DAYS, dropped_counts
     order=10,
 )
 def sample(app: ClientApp, now: datetime) -> dict[str, Any] | None:
-    """Return an empty context for an app that can report errors."""
+    """Return an empty context if the app can report errors. Otherwise, return None, which hides the section."""
     return {} if app.is_active else None
 
 

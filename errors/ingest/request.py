@@ -110,7 +110,7 @@ class EventBuilder:
     ) -> str:
         """Add an event from JSON, count it against the quotas, and return its id.
 
-        Raises Refused, and the exceptions of add_json.
+        Raises Refused (429) if a quota is used up, and the exceptions of add_json.
 
         An event that a filter drops is not counted. If the app has no filters, the event is counted before it is built,
         so that events over the quota are not built.
@@ -125,9 +125,10 @@ class EventBuilder:
     def add_json(
         self, payload: bytes, *, event_id: str = "", sent_at: datetime | None = None
     ) -> str:
-        """Add an event from JSON, and return its id. Raises TooLarge if it is over 1 MiB, and Unreadable.
+        """Add an event from JSON, and return its id.
 
-        An event that one of the app's filters drops is counted as discarded and not added.
+        An event that one of the app's filters drops is counted as discarded and not added. Raises TooLarge for JSON
+        over 1 MiB, and Unreadable for invalid JSON.
         """
         if len(payload) > MAX_EVENT_BYTES:
             raise TooLarge("the event is larger than 1 MiB")

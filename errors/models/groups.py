@@ -178,7 +178,8 @@ class GroupNote(models.Model):
         settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+"
     )
     text = models.TextField(blank=True)
-    # Staff can undo an action. All notes of one action have the same `batch`, and `previous` has the old values.
+    # Staff can undo an action. All notes of one action have the same `batch`, and `previous` has the values before the
+    # action.
     batch = models.UUIDField(null=True, blank=True, editable=False)
     previous = models.JSONField(null=True, blank=True, editable=False, encoder=DjangoJSONEncoder)
 

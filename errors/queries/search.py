@@ -245,7 +245,10 @@ def _uncounted_tag(key: str, value: str) -> Q:
 
 
 def _list_tag_keys(prefix: str, limit: int = 100) -> list[str]:
-    """Return at most `limit` tag keys in order. Each takes one index look-up, because there may be millions of tags."""
+    """Return at most `limit` tag keys in order.
+
+    There may be millions of tags, so each key is found by one look-up in the index.
+    """
     found: list[str] = []
     keys = GroupTag.objects.filter(key__startswith=prefix) if prefix else GroupTag.objects.all()
     keys = app_access.limit(keys).order_by("key")

@@ -168,6 +168,6 @@ def _delete_seen(chunk: list[_Row]) -> None:
 
 
 def _delete_dictionaries(before: date) -> int:
-    """Delete dictionaries that no event uses. The store records once a day that a dictionary is used."""
+    """Delete dictionaries that were last used before this date. The store updates the date of use once a day."""
     count, _ = PayloadDictionary.objects.filter(last_used_date__lt=before).delete()
     return count

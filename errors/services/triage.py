@@ -114,7 +114,7 @@ def add_comment(group: ErrorGroup, *, user: User | None, now: datetime, text: st
 
 @transaction.atomic
 def undo(batch: uuid.UUID, *, user: User, now: datetime) -> int:
-    """Undo the user's action of the last hour and return the number of groups restored.
+    """Undo the action `batch` if `user` performed it in the last hour. Return the number of groups restored.
 
     If a person or an event has changed a group after the action, the group stays unchanged.
     """

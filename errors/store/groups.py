@@ -23,7 +23,7 @@ TRUSTED_SECONDS = 30.0  # After this time, a cached entry is compared with the d
 
 
 class GroupCacheEntry:
-    """A group as this process last read it. In its transaction, the store replaces entries that are out of date."""
+    """A group as this process last read it. The store corrects the entry if the group was merged."""
 
     __slots__ = ("checked_at", "dictionary", "group_id", "misses", "used_on")
 

@@ -100,7 +100,7 @@ def json_of(event: ErrorEvent) -> bytes:
 def payload_of(event: ErrorEvent) -> dict[str, Any]:
     """Return the normalized event, whose shape errors.event.normalize describes.
 
-    Raises EventPayload.DoesNotExist.
+    Raises EventPayload.DoesNotExist if the payload has been deleted.
     """
     payload = json_codec.decode(json_of(event))
     return payload if isinstance(payload, dict) else {}

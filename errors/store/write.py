@@ -184,7 +184,7 @@ def _lockable_ids(batch: Sequence[Packed]) -> list[int]:
 def _states(
     sql: Dialect, cursor: Any, found: dict[Key, GroupCacheEntry], locked: Sequence[Row]
 ) -> dict[int, Row]:
-    """Return the locked rows by group id, and replace merged groups in the entries by the groups they merged into."""
+    """Return the locked rows by group id. In the entries, replace merged groups by the groups that were kept."""
     states = {row[0]: row for row in locked}
     for _ in range(10):  # Merges can form a chain, which is followed step by step.
         ids = {entry.group_id for entry in found.values()} - states.keys()
