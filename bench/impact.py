@@ -153,7 +153,10 @@ def _event(
 
 
 def seed_changes(functions: int) -> ErrorGroup:
-    """Create a new error, and earlier deploys, edits and calls of many functions. One function became slower."""
+    """Create a new error, and before it deploys, edits and calls of many functions.
+
+    Shortly before the error, the calls of one function become slower.
+    """
     drawn = random.Random(8)
     now = timezone.now()
     at = now - 5 * MINUTE

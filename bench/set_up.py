@@ -18,7 +18,7 @@ def set_up_django() -> None:
 
 
 def _collect_garbage_as_the_portal_does() -> None:
-    """Load the pages and freeze all objects, so that no measurement includes a garbage collection of all of them."""
+    """Load the pages and freeze all objects, so that no measurement includes a garbage collection of all objects."""
     from django.urls import get_resolver
 
     get_resolver().url_patterns  # noqa: B018

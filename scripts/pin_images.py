@@ -26,7 +26,7 @@ class Unpinned(Exception):
 
 
 def images_in(text: str) -> dict[str, str]:
-    """Return the digest of each image with a tag that the text names, or "" for an image without a digest."""
+    """Return the digest of each tagged image in the text, or "" for an image without a digest."""
     found: dict[str, str] = {}
     for image in _IMAGE.finditer(text):
         if not _is_own(image["name"]):

@@ -42,7 +42,7 @@ log = logging.getLogger(__name__)
 MAX_WAITING = 4_000
 MAX_WAITING_BYTES = (
     256 * 1024 * 1024
-)  # The bodies of these requests have at most this size in total.
+)  # The bodies of the requests that have or await a thread have at most this size in total.
 
 
 # The body of a release file that is uploaded without chunks is written to the disk while it arrives.
