@@ -15,7 +15,7 @@ from core.lib.sealed_fields import SealedTextField
 
 RECOVERY_CODE_COUNT = 10
 _ALPHABET = (
-    "abcdefghjkmnpqrstuvwxyz23456789"  # Users type the codes, so no two characters look alike.
+    "abcdefghjkmnpqrstuvwxyz23456789"  # Users type these characters, so no two of them look alike.
 )
 
 

@@ -47,7 +47,7 @@ reset = [
     path("admin/reset/<uidb64>/<token>/", auth_views.PasswordResetConfirmView.as_view(), name="password_reset_confirm"),
     path("admin/reset/done/", auth_views.PasswordResetCompleteView.as_view(), name="password_reset_complete"),
 ]  # fmt: skip
-# django-allauth refers to the names of the callbacks.
+# django-allauth refers to these names.
 callbacks = [
     path("admin/sso/github/callback/", single_sign_on.github_callback, name="github_callback"),
     path(

@@ -23,7 +23,7 @@ class QueueState:
     late_seconds: float
     late_job: str  # This is the title of the most overdue job.
     nodes: tuple[Node, ...]  # These nodes reported within NODE_TIMEOUT.
-    alive: bool  # This is True if there is a node and the tick works.
+    alive: bool  # This is True if a node reports and its workers receive the minute tick.
 
 
 def queue_state(now: datetime) -> QueueState:

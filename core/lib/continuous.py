@@ -155,8 +155,8 @@ def _run(tasks: Sequence[ContinuousTask], progress: Any, parent: int) -> None:
     while any(thread.is_alive() for thread in threads):
         ended = [thread.name for thread in threads if not thread.is_alive()]
         if ended and not controls[0].is_stopping:
-            log.critical("a continuous task ended", extra={"tasks": ended})
-            # The process does not wait for its other threads, because they may be waiting for an outside service.
+            log.critical("continuous task ended", extra={"tasks": ended})
+            # The process exits without waiting for its other threads, because an outside service may delay them.
             os._exit(70)
         time.sleep(WATCH_SECONDS)
 

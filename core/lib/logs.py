@@ -87,7 +87,7 @@ def _plain(value: object) -> object:
     try:
         return msgspec.to_builtins(value, enc_hook=_as_text, str_keys=True)
     except (TypeError, ValueError, RecursionError):
-        # The value has unsupported keys or a circular reference.
+        # msgspec cannot convert the value, for example because of a circular reference.
         return _as_text(value)
 
 

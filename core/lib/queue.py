@@ -36,7 +36,7 @@ def enqueue_for(timeout: timedelta, task: str, **ids: int | str) -> None:
 
     def send() -> None:
         try:
-            # Outside of a transaction, django-q2's broker would close this thread's connection.
+            # This opens a transaction, because outside of one, django-q2's broker would close the thread's connection.
             with relaxed_durability():
                 async_task("core.lib.queue.run", task, current_request_id, ids, q_options=options)
         except Exception:

@@ -128,7 +128,7 @@ def connection_options(url: str) -> dict[str, Any]:
 
 def client(url: str) -> redis.Redis:
     pool = redis.ConnectionPool.from_url(url, **connection_options(url))
-    # For rediss:// URLs, from_url() overrides the class passed to it.
+    # For rediss:// URLs, from_url() replaces the given class, so the class is set again.
     pool.connection_class = connection_options(url)["connection_class"]
     return redis.Redis(connection_pool=pool)
 

@@ -14,7 +14,7 @@ def remove_old_blocked_calls() -> int:
     """Delete records of rejected requests after 30 days."""
     old = BlockedCall.objects.filter(minute__lt=timezone.now() - RETENTION)
     deleted = 0
-    # A flood leaves many rows. Batches keep the transactions short.
+    # A flood leaves many rows, so they are deleted in batches with short transactions.
     while pks := list(old.values_list("pk", flat=True)[:BATCH_SIZE]):
         deleted += BlockedCall.objects.filter(pk__in=pks).delete()[0]
     return deleted

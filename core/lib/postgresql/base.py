@@ -40,7 +40,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
                     self.pool.timeout = UNAVAILABLE_TIMEOUT_SECONDS
                     raise
                 if attempt == MAX_ATTEMPTS - 1:
-                    raise  # The database responds, but all connections are in use.
+                    raise  # The database responds, so all connections are in use.
             else:
                 self.pool.timeout = ATTEMPT_TIMEOUT_SECONDS
                 return connection

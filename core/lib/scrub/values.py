@@ -154,7 +154,7 @@ class Scrubber:
             return [
                 _text(value[0]),
                 FILTERED,
-            ]  # Headers and query strings may be lists of pairs.
+            ]  # The list is a pair of a name and a value, as in headers and query strings.
         clean = _clean_texts.young
         changed: list[Any] | None = None
         for place, item in enumerate(value):
