@@ -33,7 +33,7 @@ MIN_CHARGED_BYTES = 400
 _ONLY_STORED = {
     "pre_context",
     "post_context",
-}  # These members are most of a frame, and building an event does not read them.
+}  # These members make up most of a frame's JSON, but are not needed to build an event.
 # Each event has a different trace in `contexts`, so that member is not cached.
 _CACHED_MEMBERS = ("modules", "sdk")
 # The scrubber replaces values that are nested too deeply, so it needs the depth of these parts in the event.
@@ -95,7 +95,7 @@ def decode(payload: bytes, scrubber: Scrubber) -> Any:
     if json_codec.has_nul(payload):
         return json_codec.decode(payload)
     try:
-        payload.decode()  # msgspec does not check the encoding of members that it skips.
+        payload.decode()  # This checks the encoding of members that msgspec skips.
         event = _decode_event(payload)
         for name in _CACHED_MEMBERS:
             if name in event:
@@ -132,7 +132,8 @@ def _exception(given: _Exception, scrubber: Scrubber) -> dict[str, Any]:
 def _stack(given: list[Raw], scrubber: Scrubber) -> list[Any]:
     if not 0 < len(given) <= MAX_FRAMES:
         return [_decode_any(raw) for raw in given]  # The normalizer shortens longer lists.
-    # Most frames are in the young generation, and a function call for each would take twice as long.
+    # Most frames are found in the young generation. They are looked up here, because a function call for each frame
+    # would take twice as long.
     young, serial = _frames.young, scrubber.serial
     frames = [young.get((serial, raw)) or _frame(raw, scrubber) for raw in map(bytes, given)]
     return Frames(*zip(*frames, strict=True))

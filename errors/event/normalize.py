@@ -352,7 +352,7 @@ _HUGE_WIDTH = re.compile(r"%[^a-zA-Z%]{0,100}(?:\d{4}|\*)")
 
 def _formatted(template: str, params: Any) -> str:
     """Format the template with `%` or, if that fails, with `{}`. If both fail, return the template itself."""
-    # Formatting a template such as "%999999999s" would use up the memory.
+    # A template such as "%999999999s" is not formatted, because the result would use up the memory.
     if not params or _HUGE_WIDTH.search(template):
         return template
     try:

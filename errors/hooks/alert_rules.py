@@ -95,7 +95,7 @@ def high_errors(since: datetime, until: datetime) -> Measured:
     severity=AlertSeverity.CRITICAL,
     alert_type=HIGH_ERROR_RATE,
     cadence=Cadence.ERRORS,
-    min_samples=100,  # With fewer requests, a few failed tests would already be a high rate.
+    min_samples=100,  # With fewer requests, a few failures would already be a high rate.
     problems=_groups_of_app,
 )
 def error_rate(since: datetime, until: datetime) -> Iterator[Reading]:

@@ -13,8 +13,8 @@ from errors.models import ErrorGroup, Severity
 from errors.queries import pages
 
 MAX_GROUPS = 500
-# A group has worsened if its last hour exceeds the mean hour
-# of the previous day by this factor and has this many events.
+# A group has worsened if it had at least MIN_WORSE_COUNT events in the last hour, and WORSE_FACTOR times as many as in
+# an average hour of the previous day.
 WORSE_FACTOR = 3
 MIN_WORSE_COUNT = 10
 # The severities of groups correspond to these severities of alerts.

@@ -118,7 +118,7 @@ def _segment(span: Any) -> Performance | None:
     if start is None or end is None:
         return None
     code = _attribute(span, "http.response.status_code")
-    # SDKs also give 4xx responses the status error, but these requests did not fail.
+    # SDKs also give 4xx responses the status `error`, but these requests count as successful.
     is_client_error = isinstance(code, int) and code < 500
     return _performance(
         span.get("name"),

@@ -245,8 +245,8 @@ def _process_sync(route: _Route, request: IngestRequest) -> Response:
 def _read_body(environ: Environ) -> bytes:
     length = environ.get("CONTENT_LENGTH")
     if not length and not environ.get("wsgi.input_terminated"):
-        # If a WSGI server does not end the stream, the end of a chunked
-        # body is unknown. An unread body must never be answered with 200.
+        # If a WSGI server does not end the stream, the end of a chunked body is unknown. The request is refused,
+        # because the events in an unread body would be lost if the response were a 200.
         if "chunked" in environ.get("HTTP_TRANSFER_ENCODING", "").lower():
             raise Refused(411, "this server cannot read chunked bodies")
         return b""

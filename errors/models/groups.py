@@ -85,7 +85,7 @@ class ErrorGroup(models.Model):
     objects = ErrorGroupQuerySet.as_manager()
 
     # Timestamps and counts have no indexes, because they change with every event. Without such indexes, PostgreSQL
-    # updates a row without changing any index (HOT). Sorting twenty thousand groups takes 10 ms.
+    # updates a row without changing any index (HOT). Sorting 20,000 groups without an index takes only 10 ms.
 
     def __str__(self) -> str:
         return f"{self.title} (#{self.pk})"

@@ -89,7 +89,7 @@ class Request:
 @dataclass(frozen=True)
 class EventPage:
     message: str
-    chain: list[ExceptionDetail]  # The exception that the title names comes first, then its causes.
+    chain: list[ExceptionDetail]  # The exception in the title comes first, followed by its causes.
     breadcrumbs: list[Breadcrumb]
     request: Request | None
     user: Pairs

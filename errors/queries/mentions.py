@@ -21,7 +21,7 @@ COLUMNS = {
     ReferenceKind.PAYMENT: "payment_ref",
     ReferenceKind.RESERVATION: "reservation_ref",
 }
-# These columns have an index, and only few events share a value in each of them.
+# These columns have an index, and only few events have the same value in one of the columns.
 INDEXED = frozenset(
     kind.value
     for kind in (

@@ -37,8 +37,8 @@ def ensure(day: date) -> None:
     if is_ready(day):
         return
     with connection.cursor() as cursor:
-        # Two nodes may create partitions at midnight, and the second
-        # node must see the tables that the first one created.
+        # Two nodes may create partitions at midnight. The lock makes the second node wait until it can see the tables
+        # that the first node created.
         cursor.execute("SELECT pg_advisory_xact_lock(hashtext('errors.store.partitions'))")
         create(cursor, day)
 

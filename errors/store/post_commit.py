@@ -19,8 +19,8 @@ from errors.store.write import BatchResult
 log = logging.getLogger(__name__)
 
 RULE = "errors.critical"
-# Between two evaluations, the thread sleeps 15 times as long as the first evaluation took, so that evaluations during a
-# flood of critical errors take at most a sixteenth of the thread's time.
+# After an evaluation, the thread sleeps _PAUSE_FACTOR times as long as the evaluation took. During a flood of critical
+# errors, evaluations therefore take at most a sixteenth of the thread's time.
 _PAUSE_FACTOR = 15
 MAX_PAUSE_SECONDS = 1.0
 

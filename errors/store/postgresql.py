@@ -73,7 +73,7 @@ class PostgreSQL:
         connection.ensure_connection()
         raw: psycopg.Connection[Any] = connection.connection
         if connection.settings_dict.get("OPTIONS", {}).get("pool"):
-            # A portal without a pool may use pgbouncer, which does not support prepared statements.
+            # Without a pool, nothing is prepared, because the portal may use pgbouncer, which does not support this.
             raw.prepare_threshold = 1
         with connection.wrap_database_errors, psycopg.Cursor(raw) as cursor:
             yield cursor

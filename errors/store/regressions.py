@@ -57,5 +57,5 @@ def _numbers(release: str) -> tuple[int, ...]:
             break
         numbers.append(int(part))
     while numbers and numbers[-1] == 0:
-        numbers.pop()  # The releases 1.2 and 1.2.0 are equal.
+        numbers.pop()  # Zeros at the end are removed, because 1.2 and 1.2.0 are equal.
     return tuple(numbers)
