@@ -25,7 +25,7 @@ class Portal:
         self._http = httpx.Client(
             base_url=base_url, timeout=10, headers={"Authorization": f"Bearer {keys.api_key}"}
         )
-        self._missing: set[str] = set()  # The portal does not have these areas of the API.
+        self._missing: set[str] = set()  # These are the areas of the API that the portal turned out not to have.
         self._printed: set[str] = set()
         self._lock = threading.Lock()
 
@@ -51,7 +51,7 @@ class Portal:
         try:
             response = self._http.request(method, path, json=body, headers=headers)
         except httpx.HTTPError:
-            return None  # The portal is restarting or stopping.
+            return None  # The portal is probably restarting or stopping.
         if response.status_code == 404 and "no such" not in response.text:
             self._missing.add(area)
             self._print_once(area, f"{area}/ does not exist")

@@ -132,7 +132,7 @@ def _stylesheet() -> str:
     try:
         return static(name)
     except ValueError:
-        # Static files have not been collected. The error page must be shown even then.
+        # Static files have not been collected. The error page must be shown nevertheless.
         return f"{settings.STATIC_URL}{name}"
 
 

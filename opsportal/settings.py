@@ -134,8 +134,8 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "opsportal.middleware.ErrorPagesMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
-    # This middleware follows WhiteNoise, whose static files are compressed already. The attack BREACH on compressed
-    # pages fails, because Django adds random bytes and masks the CSRF token.
+    # This middleware follows WhiteNoise, whose static files are compressed already. To prevent the attack BREACH on
+    # compressed pages, Django adds random bytes to them and masks the CSRF token.
     "opsportal.middleware.CompressionMiddleware",
     "opsportal.middleware.StatusDomainMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -190,7 +190,7 @@ if IS_SQLITE:
         # Erased data must not stay in the file. This is the default in Debian, but not in all builds of SQLite.
         "PRAGMA secure_delete=ON;",
     }
-    # Tests use a file as well, because threads cannot share an in-memory database.
+    # Tests use a file, too, because threads cannot share an in-memory database.
     DATABASES["default"]["TEST"] = {
         "NAME": str(DATA_DIR / "test.sqlite3"),
         "OPTIONS": {},
@@ -302,7 +302,7 @@ SSO_SAML_METADATA = env.str("SSO_SAML_METADATA", "")
 SSO_NAME = env.str("SSO_NAME", "single sign-on")
 SSO_EMAIL_DOMAINS: list[str] = env.list("SSO_EMAIL_DOMAINS", [])
 SSO_GROUPS_CLAIM = env.str("SSO_GROUPS_CLAIM", "groups")
-# This maps groups of the provider to roles, for example platform-team=Owner,support=Staff.
+# The keys are groups at the provider, and the values are roles: platform-team=Owner,support=Staff.
 SSO_ROLES: dict[str, str] = env.dict("SSO_ROLES", {})
 SSO_DEFAULT_ROLE = env.str("SSO_DEFAULT_ROLE", "")
 SOCIALACCOUNT_ADAPTER = "core.accounts.services.single_sign_on.ProviderAdapter"
@@ -359,7 +359,7 @@ STORAGES = {
 # --- security ----------------------------------------------------------------------------------------------
 SECURE_SSL_REDIRECT = IS_HTTPS and env.bool("SSL_REDIRECT", True)
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if TRUSTED_PROXY_COUNT else None
-# Health probes come from the internal network without TLS.
+# These paths are not redirected to HTTPS, because probes from the internal network use no TLS.
 SECURE_REDIRECT_EXEMPT = [r"^(livez|readyz|health|metrics)$"]
 SECURE_HSTS_SECONDS = 31_536_000 if IS_HTTPS else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = IS_HTTPS

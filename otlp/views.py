@@ -59,7 +59,7 @@ def endpoint(
             media_type = wire.MediaType.JSON
             origin = request.headers.get("Origin")
             headers = {**dict(CORS), "Access-Control-Allow-Origin": "*"}
-            if request.method == "OPTIONS":  # A preflight request of a browser has no key.
+            if request.method == "OPTIONS":  # Browsers send preflight requests without a key.
                 return HttpResponse(status=200, headers=headers)
             try:
                 if request.method != "POST":

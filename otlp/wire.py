@@ -64,7 +64,8 @@ def encode(message: Message, media_type: MediaType) -> bytes:
     return str(json_format.MessageToJson(message, indent=None)).encode()
 
 
-# The values are defined in https://github.com/googleapis/googleapis/blob/master/google/rpc/code.proto.
+# The keys are HTTP statuses. The values are gRPC status codes:
+# https://github.com/googleapis/googleapis/blob/master/google/rpc/code.proto.
 _CODES = {400: 3, 401: 16, 403: 7, 405: 12, 413: 3, 415: 3, 429: 8, 503: 14}
 
 

@@ -67,7 +67,7 @@ def selftest(options):
             os._exit(0)
     s.close()
     try:
-        # The prepared gzip streams must be valid.
+        # Check that the prepared gzip streams are valid.
         options.dsn = "http://key@127.0.0.1:%d/1" % port
         options.encoding = "gzip"
         r = Requests(options, "x", "/", "k")

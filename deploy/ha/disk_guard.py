@@ -39,7 +39,7 @@ def call(address: str, path: str, body: object = None) -> int:
 def is_nearly_full(folder: str) -> bool:
     try:
         usage = shutil.disk_usage(folder)
-    except FileNotFoundError:  # The node has no copy yet.
+    except FileNotFoundError:  # The node has no data folder yet.
         return False
     return usage.free < max(MIN_FREE_BYTES, MIN_FREE_SHARE * usage.total)
 

@@ -128,7 +128,7 @@ class RateLimitMiddleware:
         else:
             return
         self.known.add(credential, caller)
-        # This request was counted by address only, so count it for the caller as well.
+        # This request was counted only for the address, so count it for the caller, too.
         if tier != AUTH and (limit := limit_of(tier, caller.app)):
             ratelimit.acquire(f"{tier}:{caller.subject}", limit.limit, limit.window_seconds)
 

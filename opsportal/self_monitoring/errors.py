@@ -48,7 +48,7 @@ class ErrorCollector(logging.Handler):
         if not settings.SELF_MONITORING or record.name.startswith(_IGNORED_LOGGERS):
             return
         if getattr(_state, "is_collecting", False):
-            return  # The error was logged by event_of() below and would cause an endless recursion.
+            return    # event_of() below logged this error. Recording it would cause an endless recursion.
         _state.is_collecting = True
         try:
             if not _limiter.acquire("", MAX_PER_MINUTE, 60).allowed:
@@ -65,7 +65,7 @@ class ErrorCollector(logging.Handler):
 
 def event_of(record: logging.LogRecord) -> dict[str, Any]:
     """Convert a log record to an event as a Sentry SDK would send it."""
-    event: Any = {}  # The SDK's type lacks some fields of the protocol.
+    event: Any = {}  # This is not typed, because the SDK's type lacks some fields of the protocol.
     if record.exc_info and record.exc_info[0]:
         event, _ = event_from_exception(
             record.exc_info,

@@ -110,7 +110,7 @@ class Application:
         try:
             body = await read_body(environ, protocol, settings.DATA_UPLOAD_MAX_MEMORY_SIZE)
         except TooLarge:
-            # Django refuses the request by its Content-Length, with a page or a problem document.
+            # The body is not needed: Django refuses the request because of its Content-Length.
             body = b""
         except BodyTimeout as error:
             return problem(408, "Request Timeout", str(error))
