@@ -301,7 +301,7 @@ class IdentityProviderForm(forms.ModelForm[IdentityProvider]):
         return issuer.removesuffix("/.well-known/openid-configuration").rstrip("/")
 
     def clean_metadata(self) -> str:
-        """Return the document, which is fetched if a URL is given."""
+        """Return the metadata document. If a URL is given, fetch the document from the URL."""
         text = str(self.cleaned_data["metadata"]).strip()
         if not text.startswith(("https://", "http://")):
             return text

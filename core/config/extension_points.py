@@ -28,7 +28,7 @@ Values = dict[str, Any]
 
 
 class InvalidConfig(Exception):
-    """An object is invalid. `problems` has the messages for each member by its path; "" is the path of the whole."""
+    """An object is invalid. `problems` has the messages for each member by its path. The path of the object is ""."""
 
     def __init__(self, problems: Mapping[str, list[str]]) -> None:
         self.problems = dict(problems)

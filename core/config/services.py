@@ -46,7 +46,7 @@ class _Unchanged(Exception):
 
 
 def create(resource: Resource, given: Values, *, by: str) -> Change:
-    """Create an object. Raises InvalidConfig or KeyTaken."""
+    """Create an object. Raises InvalidConfig if it is not valid, and KeyTaken if its key is in use."""
     name = given.get(resource.key)
     if name and _exists(resource, name):
         raise KeyTaken(f"another {_label(resource)} has the {resource.key} “{name}”")
@@ -74,7 +74,10 @@ def _created(resource: Resource, row: Any) -> Change:
 
 
 def update(resource: Resource, row: Any, given: Values, *, by: str) -> Change:
-    """Change the given members of an object if their values differ. Raises InvalidConfig or KeyTaken."""
+    """Change the given members of an object if their values differ.
+
+    Raises InvalidConfig if the result is not valid, and KeyTaken if the new key is in use.
+    """
     before = members_of(resource).read(row)
     name = str(before[resource.key])
     given = secrets.restore(resource, with_positions(resource, given), before)

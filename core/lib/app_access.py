@@ -161,7 +161,7 @@ def _has_own_condition(model: type[Model]) -> bool:
 
 
 def _own_condition(model: Any, apps: Apps) -> Q:
-    """Return the condition from the model's class method `app_condition(apps)`, which its relations cannot express."""
+    """Return the result of the model's class method `app_condition(apps)`, for conditions beyond simple relations."""
     condition: Q = model.app_condition(apps)
     return condition
 

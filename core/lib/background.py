@@ -65,7 +65,7 @@ def start() -> None:
 
 @atexit.register
 def run_last_chores() -> None:
-    """Run the chores with `at_exit` if this process runs chores, and stop at the first one that fails.
+    """Run the chores with `at_exit` if this process runs chores, and stop at the first chore that fails.
 
     A chore that is running finishes first. Because of the stop, at most one chore waits for an unavailable database, so
     that the process exits in time.

@@ -162,7 +162,7 @@ def _levels(points: Points, now: datetime, basis: timedelta) -> list[tuple[datet
 
 
 def _reached(left: float, rate: float, now: datetime) -> datetime | None:
-    """Return when a change of `rate` per day amounts to `left`, or None if never or after ten times HORIZON."""
+    """Return when a change of `rate` per day amounts to `left`, or None if never, or not within ten HORIZONs."""
     if rate <= 0 or left / rate > 10 * HORIZON.days:
         return None
     return now + timedelta(days=left / rate)

@@ -109,7 +109,7 @@ class Child:
         return (self.process.pid or 0) if self.process else 0
 
     def exit_reason(self) -> str | None:
-        """Return None while the process runs. Otherwise, kill the rest of its session and return the reason."""
+        """Return None while the process runs. When it has ended, kill the rest of its session and return the reason."""
         code = self.process.exitcode if self.process else None
         if code is None:
             return None

@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 def enqueue(task: str, **ids: int | str) -> None:
     """Run `task` (a dotted path) in a worker after the current transaction has committed.
 
-    Pass ids only. A task may be lost or run twice, so a scheduled sweep must also find the work.
+    The arguments must be ids. A task may be lost or run twice, so a scheduled sweep must also find the work.
     """
     enqueue_for(timedelta(seconds=settings.Q_CLUSTER["timeout"]), task, **ids)
 

@@ -24,7 +24,7 @@ POLL_SECONDS = 1.0
 
 
 class Notice(msgspec.Struct, frozen=True):
-    """The content of the file."""
+    """The content of the file that makes the portal read-only."""
 
     since: datetime
     enforced_at: float  # This is a Unix time in seconds.
@@ -46,7 +46,7 @@ def path() -> Path:
 
 
 def turn_on(notice: Notice) -> None:
-    """Write the file to the disk, replacing an existing one."""
+    """Write the notice to the file and flush it to the disk. An existing file is replaced."""
     draft = path().with_name(f"{path().name}.{os.getpid()}")
     with draft.open("wb") as file:
         file.write(msgspec.json.encode(notice))

@@ -59,7 +59,7 @@ def record(
 
 
 def prune(*, now: datetime, limit: int = 5000) -> int:
-    """Delete events older than RETENTION, at most `limit`. Returns the number deleted."""
+    """Delete at most `limit` events that are older than RETENTION. Returns the number deleted."""
     return AuditEvent.objects.prune(before=now - RETENTION, limit=limit)
 
 

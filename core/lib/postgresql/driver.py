@@ -36,7 +36,10 @@ class Connection(psycopg.Connection[Any]):
             self._is_unconfirmed = True
 
     def wait(self, gen: PQGen[Result], *arguments: Any, **options: Any) -> Result:
-        """Wait for the answer to a statement or commit. Raises NotReplicated and NotPrimary."""
+        """Wait for the answer to a statement or commit.
+
+        Raises NotReplicated if no standby has confirmed a commit, and NotPrimary if the server is read-only.
+        """
         self._is_unconfirmed = False
         try:
             result = super().wait(gen, *arguments, **options)
