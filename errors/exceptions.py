@@ -58,7 +58,7 @@ class InvalidForm(RequestRejected):
 
 
 class CannotMerge(RequestRejected):
-    """The groups belong to different apps, or there is only one."""
+    """The groups belong to different apps, or there is only one group."""
 
 
 class OverQuota(RequestRejected):

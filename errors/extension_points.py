@@ -52,7 +52,7 @@ envelope_items: Registry[ItemType] = Registry("envelope_items")
 def item_type(
     name: str, *, limit: int = 1024 * 1024, is_container: bool = False
 ) -> Callable[[ItemHandler], ItemHandler]:
-    """Register the handler of a type of item. `limit` is in bytes. An `is_container` payload has several items."""
+    """Register the handler of a type of item. `limit` is in bytes. With `is_container`, a payload has several items."""
     return envelope_items.decorator(
         name, lambda handler: ItemType(name, handler, limit, is_container)
     )

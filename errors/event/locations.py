@@ -25,7 +25,7 @@ Path = tuple[str | int, ...]
 
 
 def scrub_location(text: str) -> str | None:
-    """Return the location scrubbed except for its host, or None if its host is no IP address."""
+    """Return the location scrubbed except for its host, or None if the host is not an IP address."""
     match = _IP_HOST.match(text)
     if match is None:
         return None

@@ -168,8 +168,9 @@ def _after_last_await(frames: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def parts_of_native_stack(event: Mapping[str, Any], stacktrace: Any) -> list[str]:
     """Return the parts of a native stack that identify the code.
 
-    These are the symbols of the app's own code or, if there are none, the symbols of any code; without symbols, the
-    addresses within packages, which differ between builds; without addresses, the names of packages.
+    These are the symbols of the app's own code or, if there are none, the symbols of any code. If there are no symbols,
+    these are the addresses within packages, which differ between builds. If there are no addresses, these are the names
+    of packages.
     """
     frames = frames_of(stacktrace)[-_MAX_NATIVE_FRAMES:]
     own = [frame for frame in frames if frame.get("in_app")]

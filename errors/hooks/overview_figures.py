@@ -13,7 +13,7 @@ _HOUR, _WEEK = timedelta(hours=1), timedelta(weeks=1)
 
 
 def describe_excess(now: datetime) -> str:
-    """Return a sentence if the number of errors exceeds the threshold of its warning rule, or ""."""
+    """Return a sentence if the number of errors exceeds the threshold of the warning rule, or ""."""
     rate = counts.rate_now(now)
     if rate <= counts.WARNING_PER_MINUTE:
         return ""

@@ -39,7 +39,7 @@ class ReleaseErrorUser(models.Model):
 
 
 class ReleaseCursor(models.Model):
-    """The id up to which events are included in the counts of releases. There is one row."""
+    """The id up to which events are included in the counts of releases. The table has one row."""
 
     event = models.BigIntegerField(default=0)
 

@@ -66,7 +66,7 @@ def _newest_events(
 def _groups_by_newest_event(
     groups: QuerySet[ErrorGroup], first: int, before: int, count: int
 ) -> list[_Newest]:
-    """Return the newest event in the range of ids of each group, limited to the `count` newest of these events."""
+    """For each group, find the newest event in the range of ids. Return the `count` newest of these events."""
     kept = Coalesce("merged_into_id", "pk")
     family = ErrorGroup.objects.alias(kept=kept).filter(kept__in=groups.order_by().values("pk"))
     seen = iter(family.order_by("-last_seen_at").values_list("pk", "last_seen_at"))

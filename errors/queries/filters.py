@@ -20,7 +20,7 @@ MAX_EXAMPLES = 5
 
 
 def filters_of(app: ClientApp) -> Filters:
-    """Return the enabled filters of the app, compiled."""
+    """Return the compiled filters that are enabled for the app."""
     return compile_filters(
         InboundFilter.objects.filter(app=app).order_by("pk").values_list("kind", "patterns")
     )
@@ -68,7 +68,7 @@ class Preview:
 
 
 def preview(app: ClientApp, kind: Filter, patterns: Sequence[str], *, now: datetime) -> Preview:
-    """Apply a filter to the app's newest events of the last PREVIEW_DAYS days, at most MAX_PREVIEWED."""
+    """Apply a filter to at most MAX_PREVIEWED of the app's newest events from the last PREVIEW_DAYS days."""
     one = compile_filters([(kind.value, patterns)])
     recent = ErrorEvent.objects.received_between(now - timedelta(days=PREVIEW_DAYS), now)
     first = (

@@ -157,7 +157,7 @@ def reports_on(event: ErrorEvent) -> list[UserReport]:
 
 
 def group_impact(group: ErrorGroup, *, now: datetime) -> Summary:
-    """Return the cost of the group: the orders that its events, and those of groups merged into it, name."""
+    """Return the cost of the group: the orders named in its events and in the events of groups merged into it."""
     return summarize(GROUP, group.pk, describe_group(group), now=now)
 
 

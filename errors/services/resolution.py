@@ -201,7 +201,7 @@ def queue_waiting(app_id: int, *, now: datetime) -> int:
 
 
 def settle_uploads(*, now: datetime) -> int:
-    """Queue the events that recent uploads may resolve a second time. Return the number of uploads."""
+    """Queue, for a second time, the events that recent uploads may resolve. Return the number of uploads."""
     due = ArtifactBundle.objects.filter(is_settled=False, uploaded_at__lt=now - SETTLE)
     rows = list(due.values_list("pk", "app_id"))
     for app_id in sorted({app_id for _, app_id in rows}):

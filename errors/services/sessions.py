@@ -26,7 +26,7 @@ _OUTCOMES = ("started", "errored", "crashed", "abnormal")
 
 @dataclass(frozen=True)
 class Sessions:
-    """One session, or the sum of several, of a release in an environment."""
+    """One session of a release in an environment, or the sum of several sessions."""
 
     release: str
     environment: str = ""

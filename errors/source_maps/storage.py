@@ -62,7 +62,7 @@ def _flush_to_disk(storage: Storage, name: str) -> None:
 
 
 def load(name: str, *, sha256: str = "", sha1: str = "") -> bytes | None:
-    """Return the file `name`, or None if it is missing or its digest is another. Raises StorageUnavailable."""
+    """Return the file `name`, or None if it is missing or has another digest. Raises StorageUnavailable."""
     try:
         with _storage().open(name) as file:
             packed = file.read()

@@ -33,7 +33,10 @@ def update_status(group_id: int, events: Sequence[NewEvent]) -> int:
 
 
 def _proves_regression(group: ErrorGroup, event: NewEvent) -> bool:
-    """Return True unless the event is older than the resolution, or its release is older than the fixed release."""
+    """Return True if the event proves that the error was not fixed.
+
+    It does not if it is older than the resolution, or its release is older than the release that fixed the error.
+    """
     if group.resolved_at is None:
         return True
     if event.received_at <= group.resolved_at or event.occurred_at <= group.resolved_at:

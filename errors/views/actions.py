@@ -94,7 +94,10 @@ def _reopen(request: HttpRequest, groups: Groups, user: User, now: datetime, bat
 
 
 def _assign(request: HttpRequest, groups: Groups, user: User, now: datetime, batch: UUID) -> str:
-    """Assign the groups to the `user` in the form or, without this field, to the current user. "" unassigns them."""
+    """Assign the groups to the `user` in the form, or to the current user if the form has no such field.
+
+    If `user` is "", the groups are unassigned.
+    """
     given = request.POST.get("user", str(user.pk))
     to: User | None = None
     if given:
