@@ -5,8 +5,8 @@ forever. In that case, this cluster exits, and the supervisor starts it again. I
 of a killed worker, an alarm signal ends the sentinel. A process whose parent has ended exits as well.
 
 django-q2 runs four processes of 10 MB each besides the workers. This cluster runs only the sentinel, which between its
-checks also passes tasks to the workers and stores their results. It uses no thread for this, because it forks. Beside
-the workers, it runs one process with the continuous tasks (`core/lib/continuous.py`).
+checks also passes tasks to the workers and stores their results. The sentinel uses no thread for this, because it
+forks. Beside the workers, it runs one process with the continuous tasks (`core/lib/continuous.py`).
 """
 
 import logging

@@ -1,6 +1,6 @@
 """Define the three built-in groups. Every start of the portal resets their permissions. Owners may add more groups.
 
-- Owner: all permissions, including users, keys, thresholds and routes.
+- Owner: has all permissions, including those for users, keys, thresholds and routes.
 - Staff: sees all operational data and works with it (acknowledge, dismiss, resolve, replay), but cannot change
   settings, keys or users.
 - Read-only: sees all operational data and changes nothing.

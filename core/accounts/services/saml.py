@@ -1,4 +1,4 @@
-"""Sign in with SAML 2.0: the portal's description, the request to the provider, and the check of its response.
+"""Sign in with SAML 2.0: describe the portal, create the request to the provider, and check its response.
 
 python3-saml checks signatures, times, audience and destination. The portal also checks that the signed assertion
 answers a request that this browser sent. Therefore, a stolen response and a response without a request are refused.

@@ -1,4 +1,4 @@
-"""Recognize fields that contain secrets by their names."""
+"""Recognize the names of fields that contain secrets."""
 
 import re
 
