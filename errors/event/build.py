@@ -112,7 +112,7 @@ def _trim_extra(event: dict[str, Any]) -> dict[str, Any] | None:
 def build_event_from_json(
     payload: bytes, *, app_id: int, scrubber: Scrubber, context: IngestContext
 ) -> NewEvent:
-    """Build an event from its JSON. Raises Filtered, and Unreadable unless the JSON is an object."""
+    """Build an event from its JSON. Raises Filtered like build_event, and Unreadable unless the JSON is an object."""
     raw = frame_cache.decode(payload, scrubber)
     if not isinstance(raw, dict):
         raise Unreadable("the event is not a JSON object")

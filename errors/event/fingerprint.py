@@ -2,8 +2,8 @@
 
 Every stored hash includes the version of the algorithm, so that a better algorithm does not split existing groups.
 
-A fingerprint that the client sets is used first. Otherwise, the types and frames of the exception chain are used, and
-an exception's value or the message only if there is no stack trace. Line numbers are never used.
+A fingerprint that the client sets is used first. Otherwise, the types and frames of the exception chain are used. An
+exception's value or the message is used only if there is no stack trace. Line numbers are never used.
 """
 
 import re

@@ -1,8 +1,8 @@
 """Convert the events of all SDKs to one shape. Invalid fields are removed and listed in `errors`; the event is kept.
 
 The result is a Sentry event whose members have known types: `exception`, `threads` and `breadcrumbs` hold `{"values":
-[dict, …]}`, `frames` is a list of dicts, `tags` a dict of texts, `logentry` a dict, `request` has `headers` and `env`
-as dicts. Templates and the fingerprint rely on this shape.
+[dict, …]}`, `frames` is a list of dicts, `tags` is a dict of texts, `logentry` is a dict, and `request` has the dicts
+`headers` and `env`. Templates and the fingerprint rely on this shape.
 """
 
 import contextlib

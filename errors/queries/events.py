@@ -1,4 +1,4 @@
-"""List the events of many groups, newest first. The table of events has no index by app, because it is the busiest one.
+"""List the events of many groups, newest first. Events have no index by app, because it would slow down ingestion.
 
 The index of events by group and id (`events_of_group`) finds the newest event of each group, and then the events on a
 page. The time of a group's last event limits the groups to search: older groups have no event on the page.

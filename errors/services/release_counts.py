@@ -1,6 +1,6 @@
 """Add up the events and users of releases once a minute, and derive a deploy from the first event of a release.
 
-The roll-up reads the events stored since the previous roll-up in SQL, so it does not slow down ingestion.
+The roll-up is an SQL query over the events that were stored since the previous roll-up. Ingestion does no work for it.
 """
 
 from datetime import datetime, timedelta
@@ -32,7 +32,7 @@ DEFAULT_ENVIRONMENT = "production"  # SDKs have the same default for events with
 
 
 def roll_up(*, now: datetime) -> int:
-    """Count the events since the last roll-up by release. Return the number of release rows that changed."""
+    """Count the events of each release since the last roll-up. Return the number of release rows that changed."""
     count = 0
     for _ in range(MAX_CHUNKS):
         changed, is_done = _roll_up_chunk(received_id(now - COMMIT_MARGIN))

@@ -1,9 +1,9 @@
 """Run the store process, which compresses and commits one batch while a web process parses the next batch.
 
-Parsing and committing are CPU-bound, and separate processes can use a core each (figures: docs/performance.md, "Which
-processes accept errors"). `manage.py serve` starts the store process and keeps it running. The process listens on a
-Unix socket that only the portal's user may open. While the store process is unavailable, each web process commits in a
-thread.
+Parsing and committing are CPU-bound, and separate processes can use a core each (docs/performance.md has figures under
+"Which processes accept errors"). `manage.py serve` starts the store process and keeps it running. The process listens
+on a Unix socket that only the portal's user may open. While the store process is unavailable, each web process commits
+in a thread.
 
 Messages in both directions are encoded with msgpack and preceded by their length.
 """
