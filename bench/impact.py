@@ -153,7 +153,7 @@ def _event(
 
 
 def seed_changes(functions: int) -> ErrorGroup:
-    """Create a new error, and before it deploys, edits and calls of many functions.
+    """Create deploys, edits and calls of many functions, and then a new error.
 
     Shortly before the error, the calls of one function become slower.
     """

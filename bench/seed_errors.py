@@ -142,7 +142,7 @@ EVENT_COLUMNS = (
 
 
 def load(model: type[Model], columns: tuple[str, ...], rows: list[tuple[object, ...]]) -> None:
-    """Insert the rows in the fastest way: COPY on PostgreSQL, executemany on SQLite."""
+    """Insert the rows in the fastest way, which is COPY on PostgreSQL and executemany on SQLite."""
     table, names = model._meta.db_table, ", ".join(columns)
     with connection.cursor() as cursor:
         if connection.vendor == "postgresql":

@@ -63,5 +63,5 @@ BUGS: list[Callable[[Basket], object]] = [
 
 
 def run_buggy_code(basket: Basket) -> None:
-    """Run a random bug; some are more frequent than others."""
+    """Run a randomly chosen function with a bug. Some of the functions are chosen more often than others."""
     random.choices(BUGS, weights=[6, 3, 2, 3])[0](basket)

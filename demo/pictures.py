@@ -138,7 +138,7 @@ def take_pictures(browser: Browser, said: Callable[[str], str]) -> None:
 
 
 def wait_for_text(page: Page, path: str, selector: str, pattern: str) -> None:
-    """Load the page until the element shows the text."""
+    """Load the page repeatedly until the text of the element matches the pattern."""
     for _ in range(WAIT_MS // 2000):
         page.goto(path)
         shown = page.locator(selector)

@@ -179,7 +179,7 @@ def errors_of_trace(trace_id: str) -> list[ErrorEvent]:
 
 
 def attributes_of(entry: LogEntry) -> list[tuple[str, str, bool]]:
-    """Return the name and text of each attribute, by name, and True if the search can find this value.
+    """Return (name, text, True if the search can find the value) for each attribute, sorted by name.
 
     PostgreSQL does not keep the order in which a client sent the attributes.
     """

@@ -95,7 +95,7 @@ def request_record(
     environment: str,
     release: str,
 ) -> Record:
-    """Return a record for a request, with which pages show the request among the logs of its trace.
+    """Return a log record that represents a request, so that pages show the request among the logs of its trace.
 
     `at` is the time at which the request began.
     """

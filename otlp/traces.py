@@ -96,7 +96,7 @@ def _measurement(resource: Resource, span: Span, name: str) -> Performance:
 
 
 def _request(resource: Resource, span: Span, name: str, attributes: dict[str, Any]) -> Record:
-    """Return a record for a request, with which pages show the request among the logs of its trace."""
+    """Return a log record that represents a request, so that pages show the request among the logs of its trace."""
     status = first_text(attributes, "http.response.status_code", "http.status_code")
     shown = {one: attributes[one] for one in _SHOWN if one in attributes}
     return request_record(

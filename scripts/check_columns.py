@@ -1,7 +1,7 @@
 """Fail on lines over 120 columns in code and templates.
 
 `long_lines.txt` lists the files that had such lines when this check was added, with the number of lines. A file must
-not exceed its number. When a file improves, its number in the list must be lowered:
+not have more long lines than listed. If it has fewer, its number in the list must be lowered:
 
     python scripts/check_columns.py --update
 

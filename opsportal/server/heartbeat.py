@@ -19,7 +19,7 @@ START_TIMEOUT_SECONDS = 180.0
 class Heartbeat:
     """Two values of time.monotonic(): when the event loop last ran, and when the threads last made progress.
 
-    Create the heartbeat before you fork the process that calls `beat`.
+    The heartbeat must be created before the process that calls `beat` is forked.
     """
 
     INTERVAL_SECONDS: ClassVar = 0.5

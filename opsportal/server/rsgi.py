@@ -2,7 +2,7 @@
 
 Ingestion is answered in the event loop, where thousands of requests may wait for the store without a thread each.
 Everything else is answered by Django, which runs as a WSGI application in a pool of threads; a thread is taken only
-once the whole body has arrived, so slow clients do not occupy threads. The specification of RSGI:
+once the whole body has arrived, so slow clients do not occupy threads. RSGI is specified in
 https://github.com/emmett-framework/granian/blob/master/docs/spec/RSGI.md
 """
 
