@@ -1,4 +1,4 @@
-"""Measure server time and queries of the system-health page, of each of its widgets, and of the status page.
+"""Measure time and number of queries of the system-health page, of each of its widgets, and of the status page.
 
 python -m bench.seed_health
 python -m bench.seed_errors --events 1000000

@@ -1,4 +1,4 @@
-"""Measure server time and queries of the error pages on the current database: python -m bench.pages --rounds 20"""
+"""Measure time and number of queries of the error pages on the current database: python -m bench.pages --rounds 20"""
 
 import argparse
 import statistics

@@ -1,7 +1,7 @@
 """Compare servers that implement the Sentry protocol under the same load, one after another.
 
-    python -m bench.peers systems.toml --connections 8 --append runs.jsonl      one round; repeat as needed
-    python -m bench.peers systems.toml --table runs.jsonl                       the medians of all rounds
+    python -m bench.peers systems.toml --connections 8 --append runs.jsonl      measure one round; repeat as needed
+    python -m bench.peers systems.toml --table runs.jsonl                       print the medians of all rounds
 
 An event counts as digested when it is a row in the system's own database. The time is measured from the first request
 to the last row. Before you run the benchmark, start each system as its documentation describes for production, and

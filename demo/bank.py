@@ -77,7 +77,7 @@ class Bank:
 
 
 class PayingDouble(StripeDouble):
-    """A Stripe double that pays an intent on request, for examples that have no checkout page."""
+    """A Stripe double that pays an intent on request, for the examples, which have no checkout page."""
 
     def __init__(self, portal_url: str) -> None:
         super().__init__()
