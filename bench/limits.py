@@ -43,7 +43,9 @@ APPS = {f"Bearer ops_{n:043}": ClientApp(name="Shop", slug=f"shop-{n}") for n in
 
 def empty(request: HttpRequest) -> HttpResponse:
     if key := request.META.get("HTTP_AUTHORIZATION"):
-        request.META[APP_IN_META] = APPS[key]  # In the portal, views set this after they verify the key.
+        request.META[APP_IN_META] = APPS[
+            key
+        ]  # In the portal, views set this after they verify the key.
     return HttpResponse(b"{}", content_type="application/json")
 
 

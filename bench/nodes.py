@@ -41,7 +41,9 @@ class Measured:
     nodes: int
     rate: float
     p99_ms: float
-    microseconds: dict[str, float]  # The keys are PARTS, and the values are the processor time per event.
+    microseconds: dict[
+        str, float
+    ]  # The keys are PARTS, and the values are the processor time per event.
     wal_bytes: float  # This is the number of bytes of WAL per event.
     commits: float  # This is the number of commits per event.
 

@@ -25,7 +25,9 @@ class Portal:
         self._http = httpx.Client(
             base_url=base_url, timeout=10, headers={"Authorization": f"Bearer {keys.api_key}"}
         )
-        self._missing: set[str] = set()  # These are the areas of the API that the portal turned out not to have.
+        self._missing: set[str] = (
+            set()
+        )  # These are the areas of the API that the portal turned out not to have.
         self._printed: set[str] = set()
         self._lock = threading.Lock()
 

@@ -138,7 +138,9 @@ def app_for_key(key: str, scope: Scope) -> ClientApp | None:
         record_key_use(ClientKey, public.pk)
         return public.app
     keys = ApiKey.objects.live().select_related("app").filter(key_hash=hash_secret(key))
-    found = next(iter(keys[:1]), None)  # There is at most one row, so it need not be sorted as in first().
+    found = next(
+        iter(keys[:1]), None
+    )  # There is at most one row, so it need not be sorted as in first().
     if found is None or scope not in found.scopes:
         return None
     record_key_use(ApiKey, found.pk)

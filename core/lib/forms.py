@@ -135,7 +135,9 @@ class SpanField(forms.CharField):
         return spell_span(value) if isinstance(value, timedelta) else value
 
     def to_python(self, value: Any) -> Any:
-        if isinstance(value, timedelta):  # A test for truth would not work, because a duration of 0 counts as false.
+        if isinstance(
+            value, timedelta
+        ):  # A test for truth would not work, because a duration of 0 counts as false.
             return value
         if value in self.empty_values:
             return None

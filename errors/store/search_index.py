@@ -41,7 +41,9 @@ text_cache = TextCache()
 
 def add(events: Iterable[tuple[int, NewEvent]], *, new_groups: Iterable[int]) -> None:
     """Make the events' texts searchable. Runs inside the store's transaction, with the groups' rows locked."""
-    text_cache.remove(new_groups)  # The ids may have been used in a transaction that was rolled back.
+    text_cache.remove(
+        new_groups
+    )  # The ids may have been used in a transaction that was rolled back.
     new: dict[int, list[NewEvent]] = {}
     for group_id, event in events:
         if text_cache.is_new(group_id, event):

@@ -133,7 +133,9 @@ class Writer:
         except Exception as error:
             job.finish(error)
             return
-        except BaseException as error:  # A panic in an extension written in Rust is not an Exception.
+        except (
+            BaseException
+        ) as error:  # A panic in an extension written in Rust is not an Exception.
             log.exception("a request could not be parsed")
             job.finish(Unavailable(str(error)))
             return

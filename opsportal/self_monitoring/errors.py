@@ -48,7 +48,7 @@ class ErrorCollector(logging.Handler):
         if not settings.SELF_MONITORING or record.name.startswith(_IGNORED_LOGGERS):
             return
         if getattr(_state, "is_collecting", False):
-            return    # event_of() below logged this error. Recording it would cause an endless recursion.
+            return  # event_of() below logged this error. Recording it would cause an endless recursion.
         _state.is_collecting = True
         try:
             if not _limiter.acquire("", MAX_PER_MINUTE, 60).allowed:

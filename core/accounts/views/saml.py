@@ -17,7 +17,9 @@ from core.accounts.models import IdentityProvider
 from core.accounts.services import single_sign_on
 
 MAX_RESPONSE_BYTES = 256 * 1024
-KEPT_SECONDS = 60  # The response is kept for this time, although the browser follows the redirect immediately.
+KEPT_SECONDS = (
+    60  # The response is kept for this time, although the browser follows the redirect immediately.
+)
 
 
 def _provider(slug: str) -> IdentityProvider:
