@@ -251,7 +251,7 @@ def test_erasures_are_repeated_after_a_restore(
     assert kinds(reference) == {}
     assert not Subscriber.objects.exists()
     assert kinds("buyer-18") == ALL
-    assert "2 persons had been erased; 1 of them had records again" in out.getvalue()
+    assert "Persons that had been erased: 2. Persons with records again: 1." in out.getvalue()
     assert AuditEvent.objects.filter(action="person erased").count() == 3
 
 

@@ -71,5 +71,5 @@ def test_a_repeated_erasure_leaves_nothing_of_the_person_in_the_files(
     assert files_with(portal, PERSON) == ["opsportal.sqlite3"]
     output = run(portal, "repeat_erasures")
 
-    assert "1 persons had been erased; 1 of them had records again" in output
+    assert "Persons that had been erased: 1. Persons with records again: 1." in output
     assert files_with(portal, PERSON) == []

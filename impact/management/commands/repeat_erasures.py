@@ -29,7 +29,7 @@ class Command(BaseCommand):
             raise CommandError(f"{path} is not a file of erasures") from None
         found = repeat_erasures(erased, now=timezone.now())
         self.stdout.write(
-            f"{len(erased)} persons had been erased; {len(found)} of them had records again"
+            f"Persons that had been erased: {len(erased)}. Persons with records again: {len(found)}."
         )
         for erasure in found:
             self.stdout.write(f"  {erasure}: {erasure.summary}")
