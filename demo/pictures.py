@@ -1,7 +1,7 @@
-"""Run `make pictures`: take the pictures of README.md and docs/screenshots from the demo, in the middle of its story.
+"""Take the pictures for README.md and docs/screenshots while the demo plays its story.
 
-The program starts the demo on its own data and plays the story in a few minutes. It also writes
-docs/screenshots/made-from.json, which `scripts/check_pictures.py` reads to find outdated pictures.
+`make pictures` runs this program. It starts the demo on its own data and plays the story in a few minutes. It also
+writes docs/screenshots/made-from.json, which `scripts/check_pictures.py` reads to find outdated pictures.
 """
 
 import os

@@ -51,7 +51,7 @@ class Migration(migrations.Migration):
                 ('threshold', models.FloatField()),
                 ('clear_threshold', models.FloatField(blank=True, help_text='The alert resolves at this value. Leave empty for 80 % of the threshold (125 % if low values are bad).', null=True)),
                 ('critical_threshold', models.FloatField(blank=True, help_text='The severity becomes critical at this value. Leave empty if it should not change.', null=True)),
-                ('window', models.DurationField(help_text='The data that one evaluation covers, such as 15 min or 1 h.')),
+                ('window', models.DurationField(help_text='The period that one evaluation covers, such as 15 min or 1 h.')),
                 ('breaches_needed', models.PositiveSmallIntegerField(default=1, help_text='The number of breaches that opens an alert.', validators=[django.core.validators.MinValueValidator(1)])),
                 ('out_of', models.PositiveSmallIntegerField(default=1, help_text='The number of recent evaluations among which breaches are counted.', validators=[django.core.validators.MinValueValidator(1)])),
                 ('clear_after', models.PositiveSmallIntegerField(default=1, help_text='The number of consecutive clear evaluations that resolves an alert.', validators=[django.core.validators.MinValueValidator(1)])),

@@ -99,7 +99,7 @@ class AlertRule(models.Model):
         help_text="The severity becomes critical at this value. Leave empty if it should not change.",
     )
     window = models.DurationField(
-        help_text="The data that one evaluation covers, such as 15 min or 1 h."
+        help_text="The period that one evaluation covers, such as 15 min or 1 h."
     )
     breaches_needed = models.PositiveSmallIntegerField(
         default=1,
@@ -200,7 +200,7 @@ class AlertRule(models.Model):
 
 
 class RuleReading(models.Model):
-    """The value that a rule measured in one minute. Charts of alerts and previews of limits read these values."""
+    """The value that a rule measured in one minute. Charts of alerts and previews of thresholds read these values."""
 
     rule = models.ForeignKey(AlertRule, models.CASCADE, related_name="readings")
     key = models.CharField(max_length=200)

@@ -128,7 +128,7 @@ class SettingLink:
 
 @dataclass(frozen=True)
 class Tool:
-    """A link beside the heading of a form to a page about the row in the form."""
+    """A link beside a form's heading. The link opens a page about the row that the form edits."""
 
     label: str
     url: str

@@ -56,7 +56,10 @@ class BatchingThread(Generic[Request, Result]):
         max_batch: int,
         timeout_seconds: float,
     ) -> None:
-        """Call `perform` with up to `max_batch` requests at a time. `perform` must answer each request."""
+        """Create a thread that calls `perform` with up to `max_batch` requests at a time.
+
+        `perform` must answer each request.
+        """
         self._name = name
         self._perform = perform
         self._max_batch = max_batch

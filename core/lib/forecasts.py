@@ -32,7 +32,8 @@ class Outlook(StrEnum):
     UNCLEAR = "unclear"  # The level changes, but not steadily enough for a date.
     # The level does not approach the limit, or not within the time that can be forecast.
     NOT_IN_SIGHT = "not in sight"
-    NO_DATA = "no data"  # The past is too short or too old, or has too few values.
+    # The recorded values cover too short a time, are too old, or are too few.
+    NO_DATA = "no data"
 
 
 @dataclass(frozen=True)
@@ -162,7 +163,7 @@ def _levels(points: Points, now: datetime, basis: timedelta) -> list[tuple[datet
 
 
 def _reached(left: float, rate: float, now: datetime) -> datetime | None:
-    """Return when a change of `rate` per day amounts to `left`, or None if never, or not within ten HORIZONs."""
+    """Return the time at which a change of `rate` per day amounts to `left`, or None if it is beyond ten HORIZONs."""
     if rate <= 0 or left / rate > 10 * HORIZON.days:
         return None
     return now + timedelta(days=left / rate)

@@ -1,4 +1,4 @@
-"""Receive Sentry envelopes, which contain an event, and other items such as check-ins, sessions and transactions."""
+"""Receive Sentry envelopes. An envelope can contain an event and other items, such as check-ins and transactions."""
 
 import logging
 from collections.abc import Sequence

@@ -47,7 +47,7 @@ def refused(status: int, detail: str, *headers: tuple[str, str]) -> Response:
 
 
 def as_problem(status: int, headers: Headers, body: bytes, id: str) -> Response:
-    """Convert a refusal of the plain endpoint into a problem document, which the rest of the API uses, too."""
+    """Convert a refusal by the plain JSON endpoint into a problem document, as the rest of the API returns."""
     said = json_codec.decode(body) if body else {}
     # If every error of a batch is invalid, the response lists the reason for each.
     if "results" in said:

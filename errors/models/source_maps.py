@@ -95,7 +95,7 @@ class ArtifactFile(models.Model):
 
 
 class UploadedChunk(models.Model):
-    """A part of an upload that is not assembled yet. The storage has its content."""
+    """A part of an upload that has not been assembled yet. The content of the part is in the source-map storage."""
 
     app = models.ForeignKey(ClientApp, models.CASCADE, related_name="+")
     checksum = models.CharField(max_length=40)  # The upload protocol requires SHA-1.

@@ -1,4 +1,4 @@
-"""Delete groups, single events, and all events of a user, in small transactions that a later run can continue.
+"""Delete groups, single events, and all events of a user, in small transactions. A later run can continue a deletion.
 
 When events are deleted, the counts of their group are lowered. The counts by app and minute stay, because they count
 received events.

@@ -38,7 +38,7 @@ def follow_up_soon(result: BatchResult) -> None:
 
 
 def follow_up_on_commit(result: BatchResult) -> None:
-    """When the caller's transaction has committed, start the work that follows the batch."""
+    """Schedule the work that follows the batch, so that it starts when the caller's transaction has committed."""
     for action in _actions_for(result):
         transaction.on_commit(action)
 

@@ -1,4 +1,6 @@
-"""Maintain the searchable text of groups. For a text that is already indexed, this takes only a look-up in a set."""
+"""Maintain the searchable text of groups.
+
+A text that this process has already indexed costs only a look-up in a set."""
 
 from collections.abc import Iterable
 

@@ -329,7 +329,10 @@ def _search_url(query: str) -> str:
 
 
 def _story(request: HttpRequest, event: ErrorEvent) -> dict[str, object]:
-    """Return the context of the template `_event_story.html`. With `?frames=minified`, it has the frames as sent."""
+    """Return the context of the template `_event_story.html`.
+
+    If the request has `?frames=minified`, the context contains the frames as the client sent them.
+    """
     try:
         payload, source_maps = with_original_frames(
             event, payloads.payload_of(event), minified=request.GET.get("frames") == "minified"

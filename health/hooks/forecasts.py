@@ -1,4 +1,7 @@
-"""Forecast the error budget, the disk, the limits of the plan, and backlogs."""
+"""Forecast when limits are reached and when backlogs are cleared.
+
+The limits are the error budget, the size of the disk, and the limits of the hosting plan.
+"""
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta

@@ -6,7 +6,8 @@ from datetime import datetime
 from alerts.extension_points import instant_check
 from health import services
 
-PAUSE_SECONDS = 0.5  # The pause before a repetition is shorter than usual, because a user waits for the response.
+# A failed check is repeated after a shorter pause than usual, because a user is waiting for the response.
+PAUSE_SECONDS = 0.5
 
 
 @instant_check("health checks")

@@ -31,7 +31,7 @@ PREFIX = "kuma"
 DOWN, UP, MAINTENANCE = 0, 1, 3
 MAX_TIMEOUT_SECONDS = 15
 MAX_INTERVAL_MINUTES = 1_440
-# These names in backups differ from the names of the columns by more than camel case.
+# A name in a backup is usually the name of the column in camel case. These names are exceptions.
 _BACKUP_NAMES = {"accepted_statuscodes": "accepted_statuscodes_json"}
 # For each type of notification, this contains the kind of channel, and the name of each setting in both systems.
 CHANNELS: dict[str, tuple[str, dict[str, str]]] = {

@@ -43,7 +43,11 @@ def metrics(request: HttpRequest) -> HttpResponse:
 
 
 def may_read(request: HttpRequest) -> bool:
-    """Return True for METRICS_TOKEN, for a key with the admin scope or, without a key, for an allowed address."""
+    """Return True if the request may read the metrics.
+
+    The request must have METRICS_TOKEN or a key with the admin scope. A request without a key must come from an allowed
+    address.
+    """
     key = key_of(request)
     if key:
         if settings.METRICS_TOKEN and hmac.compare_digest(

@@ -32,7 +32,7 @@ from health.verdict import Status, Tone
 CACHE_SECONDS = 30
 CACHE_SECONDS_WHEN_STALE = 5
 LOGO_CACHE_SECONDS = 86400
-# If more components than this have no group, the page folds the working components.
+# If more components than this have no group, the page collapses the list of working components.
 MAX_UNGROUPED = 12
 HEADLINES = {
     Status.HEALTHY.value: (Tone.OK, "All systems operational"),

@@ -48,7 +48,7 @@ def figure(value: float | int | None, unit: str = "", places: int | None = None)
 
 @register.simple_tag
 def money(amount: int | None, currency: str = "") -> SafeString:
-    """Show an amount in minor units: `{% money 123450 "eur" %}` shows 1,234.50 EUR."""
+    """Show an amount that is given in minor units: `{% money 123450 "eur" %}` shows 1,234.50 EUR."""
     return format_html('<span class="money">{}</span>', formats.money(amount, currency))
 
 

@@ -44,7 +44,7 @@ def receive(request: HttpRequest, endpoint: str = "") -> HttpResponse:
         return _reject(request, "not an event", 400)
     except DatabaseError:
         log.exception("a webhook event could not be stored")
-        # Stripe sends the event again for three days.
+        # After an error, Stripe retries the event for up to three days.
         return problem(500, "the event was not stored; send it again")
     return json_response({"received": True, "duplicate": not received.is_new})
 

@@ -76,7 +76,11 @@ def cancel(*, reservation: Reservation, now: datetime) -> Reservation:
 
 
 def end_processing(reservation: Reservation, payment: Payment, now: datetime) -> None:
-    """Hold the tickets for another payment in processing, or else give the buyer a short time to pay in another way."""
+    """End the hold for this payment.
+
+    If another payment is in processing, hold the tickets for that payment. Otherwise, give the buyer a short time to
+    pay in another way.
+    """
     others = Payment.objects.filter(
         reservation_id=payment.reservation_id, status__in=ON_THE_WAY
     ).exclude(pk=payment.pk)

@@ -1,4 +1,4 @@
-"""Test how the Sentry endpoints refuse requests from SDKs and browsers that are invalid or exceed a quota."""
+"""Test how the Sentry endpoints refuse invalid requests and requests over a quota, from SDKs and from browsers."""
 
 import gzip
 import zlib

@@ -53,7 +53,7 @@ def test_a_locked_database_causes_503_and_afterwards_200(portal: Portal) -> None
 
 
 def test_requests_that_wait_for_the_store_occupy_no_thread(portal: Portal) -> None:
-    """Request pages, each of which needs one of the 16 threads, while 40 requests with errors wait."""
+    """Request pages, each of which needs one of the 16 threads, while 40 reports of errors wait."""
     assert post(portal)[1].status_code == 200
     with ExitStack() as open_ones:
         with held(portal):

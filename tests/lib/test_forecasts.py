@@ -41,7 +41,7 @@ def weekly(points: list[tuple[datetime, float]], limit: float = 100, **given: ob
 
 
 def test_a_steady_rise_reaches_the_limit_when_its_pace_says() -> None:
-    # The level is 45 now, and 55 are left at 5 a day, so the limit is reached in 11 days.
+    # The level is 45 and rises by 5 a day, so it needs 11 days for the remaining 55.
     trend = weekly(course(lambda day: 10 + 5 * day))
 
     assert trend.outlook is Outlook.EXPECTED

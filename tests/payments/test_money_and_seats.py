@@ -32,7 +32,7 @@ MAX_RESERVATIONS, MAX_PAYMENTS, MAX_WAITING = 5, 7, 3
 
 
 def has_intent(*statuses: str) -> Callable[[Step], Step]:
-    """Return a precondition, with which a step is taken only if Stripe has an intent in one of `statuses`."""
+    """Return a decorator that allows a step only if Stripe has an intent in one of `statuses`."""
 
     def check(shop: "Shop") -> bool:
         return any(one["status"] in statuses for one in shop.account.intents.values())

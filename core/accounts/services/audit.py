@@ -59,7 +59,7 @@ def record(
 
 
 def prune(*, now: datetime, limit: int = 5000) -> int:
-    """Delete at most `limit` events that are older than RETENTION. Returns the number deleted."""
+    """Delete at most `limit` events that are older than RETENTION, and return their number."""
     return AuditEvent.objects.prune(before=now - RETENTION, limit=limit)
 
 
