@@ -1,6 +1,7 @@
 """Maintain the searchable text of groups.
 
-A text that this process has already indexed costs only a look-up in a set."""
+A text that this process has already indexed costs only a look-up in a set.
+"""
 
 from collections.abc import Iterable
 
