@@ -78,7 +78,7 @@ def test_page_starts_with_the_worst_problem_and_its_reason(staff: Client) -> Non
 
     assert "All systems operational" not in page
     headline = strip_tags(page.partition('class="verdict">')[2])
-    assert " ".join(headline.split()).startswith("Database down since 4 min ago")
+    assert " ".join(headline.split()).startswith("Database down started 4 min ago")
     assert "refused by db.internal" in page
 
 
