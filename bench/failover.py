@@ -17,7 +17,8 @@ until every kind of request is acknowledged again, repairs the host, and waits u
 - disk: the file system of the host is filled
 - switchover: nothing breaks, but the primary hands over to a standby, as for an upgrade
 
-At the end, the database must contain every acknowledged request exactly once.
+At the end, the database must contain every acknowledged request exactly once. No client may have exceeded its limit,
+and scheduled jobs and continuous tasks must have continued.
 """
 
 import argparse
@@ -31,20 +32,18 @@ from pathlib import Path
 from tests.deploy.drill import Drill
 from tests.deploy.ha import NAMES, HighAvailability, missing_programs
 from tests.deploy.hosts import Network
-from tests.deploy.load import Load
+from tests.deploy.load import ACCEPTABLE, SET_LIMITS, Load
 
 CYCLE = ("host", "partition", "disk", "host", "etcd", "server", "partition", "switchover")
-SEED = """
+SEED = f"""{SET_LIMITS}
 import json
 from core.clients.models import ApiKey, ClientApp, Scope
-from core.limits.models import RateLimitTier
 from reservations.models import Event, TicketType
-RateLimitTier.objects.update(limit=100000)
 app = ClientApp.objects.create(name="Shop", slug="shop", platform="python")
 secret = ApiKey.issue(app=app, scopes=list(Scope.values))[1]
 event = Event.objects.create(name="Concert", slug="concert")
 type_ = TicketType.objects.create(event=event, name="Seat", capacity=1000000)
-print(json.dumps({"api_key": secret, "ticket_type": type_.pk}))
+print(json.dumps(dict(api_key=secret, ticket_type=type_.pk)))
 """
 
 
@@ -80,6 +79,9 @@ def report(drill: Drill) -> None:
     print(f"Payments charged more than once: {sum(count > 1 for count in intents.values())}.")
     print(f"Writes acknowledged by a separated primary: {len(drill.split_brains)}.")
     print(f"Responses that an outage does not explain: {Counter(drill.load.refused)}.")
+    print(f"Calls accepted within one window: {drill.load.most_accepted()} of {ACCEPTABLE}.")
+    print(f"Tasks that were late after the last outage: {drill.late_tasks()}.")
+    print(f"Job runs that were repeated in one period: {drill.repeated_runs()}.")
 
 
 def main() -> None:
@@ -100,7 +102,7 @@ def main() -> None:
         ha = HighAvailability(network, folder, has_pgbouncer=options.pgbouncer)
         try:
             seeded = json.loads(ha.manage("shell", "-v0", "-c", SEED).splitlines()[-1])
-            load = Load(ha.url, **seeded, has_payments=True, timeout_seconds=4)
+            load = Load(ha.url, **seeded, has_payments=True, exceeds_limits=True, timeout_seconds=4)
             load.start()
             ha.wait_until(lambda: len(load.acknowledged) == 4, "the first acknowledgments")
             drill = Drill(ha, load)

@@ -1,11 +1,16 @@
 """Break the primary of the setup in deploy/ha under load, and compare the acknowledged writes with the stored ones.
 
+The drill also checks that scheduled jobs and continuous tasks continue after each outage.
+
 bench/failover.py runs many rounds, and test_failover.py runs two.
 """
 
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable
+from datetime import UTC, datetime
+
+from cronsim import CronSim
 
 from tests.deploy.ha import ETCD_PORTS, HighAvailability
 from tests.deploy.load import Load
@@ -19,6 +24,19 @@ STORED = {
     "/api/v1/signals/": "SELECT batch_id, count(*) FROM health_signalbatch GROUP BY 1",
     "/api/v1/payments/": "SELECT key, count(*) FROM payment_intents_log GROUP BY 1",
 }
+# Six jobs that have not run yet become due soon after the primary breaks, because their next time may be in an hour.
+MAKE_DUE = (
+    "UPDATE jobs_job SET next_run_at = now() + interval '5 s' WHERE id IN (SELECT id FROM jobs_job "
+    "WHERE cron LIKE '%* * * *' AND last_started_at IS NULL ORDER BY name LIMIT 6) RETURNING name"
+)
+NEWEST_RUNS = (
+    "SELECT j.name, j.cron, max(r.started_at) FROM jobs_job j LEFT JOIN jobs_jobrun r "
+    "ON r.job_id = j.id AND r.outcome = 'succeeded' GROUP BY 1, 2"
+)
+RUNS = (
+    "SELECT j.name, j.cron, r.started_at FROM jobs_jobrun r JOIN jobs_job j ON j.id = r.job_id "
+    "WHERE r.outcome <> 'lost'"
+)
 
 
 class Drill:
@@ -28,6 +46,8 @@ class Drill:
         self.split_brains: list[str] = []
         # These nodes could not join the cluster again automatically, so they were copied from the primary.
         self.copied_again: list[str] = []
+        self.due_jobs: set[str] = set()  # These jobs became due during the outages.
+        self.recovered_at = datetime.now(UTC)
 
     def round(self, action: str) -> tuple[str, str, float, float]:
         """Break the primary with `action`, and repair it.
@@ -36,6 +56,7 @@ class Drill:
         """
         old = self.ha.leader()
         assert old
+        self.due_jobs |= {name for (name,) in self.ha.rows(MAKE_DUE)}
         began_at = time.monotonic()
         break_, repair = self._action(action, old)
         break_()
@@ -46,6 +67,7 @@ class Drill:
             self._wait_for_acknowledgments()
         except AssertionError as error:
             print(str(error)[:2000], flush=True)
+        self.recovered_at = datetime.now(UTC)
         outage = self.load.longest_gap(began_at - 0.5)
         self.outages[action].append(outage)
         new = self.ha.leader() or "?"
@@ -104,3 +126,35 @@ class Drill:
             doubled = sum(count > 1 for count in counts.values())
             result[path] = (len(keys), lost, doubled)
         return result
+
+    def late_tasks(self) -> list[str]:
+        """Return the tasks that have not continued by the end of the first whole minute after the newest outage.
+
+        A job that runs every minute must have succeeded again, a job that became due during an outage must have
+        succeeded, and a continuous task must have completed the work that is waiting now.
+        """
+        deadline = (self.recovered_at.timestamp() // 60 + 2) * 60
+        waiting = "SELECT count(*) FROM impact_change WHERE id <= "
+        [(newest,)] = self.ha.rows("SELECT coalesce(max(id), 0) FROM impact_change")
+        while True:
+            late = [
+                name
+                for name, cron, started_at in self.ha.rows(NEWEST_RUNS)
+                if (name in self.due_jobs and started_at is None)
+                or (cron == "* * * * *" and (started_at is None or started_at < self.recovered_at))
+            ]
+            if self.ha.rows(f"{waiting}{newest}") != [(0,)]:
+                late.append("impact.tasks.add_up_orders")
+            if not late or time.time() > deadline:
+                return late
+            time.sleep(1)
+
+    def repeated_runs(self) -> list[str]:
+        """Return the jobs that ran more than once between two of their scheduled times, and the later time.
+
+        Runs whose worker was lost are not counted, because the portal repeats such runs.
+        """
+        runs = Counter(
+            (name, next(CronSim(cron, started_at))) for name, cron, started_at in self.ha.rows(RUNS)
+        )
+        return [f"{name} before {at:%H:%M}" for (name, at), count in runs.items() if count > 1]

@@ -321,6 +321,15 @@ class HighAvailability:
                     return name
         return None
 
+    def fail_over_redis(self) -> None:
+        """Let the master of Redis answer no command for 15 s, and wait until Sentinel has promoted another Redis."""
+        import redis
+
+        old = self.redis_master()
+        assert old
+        redis.Redis(self.host(old).address, 6379).client_pause(15_000)
+        self.wait_until(lambda: self.redis_master() not in (old, None), "another master of Redis")
+
     # --- the portal's host -------------------------------------------------------------------------------
 
     def _start_haproxy(self) -> None:

@@ -5,12 +5,25 @@ import time
 import uuid
 from collections import defaultdict
 from collections.abc import Callable
+from contextlib import suppress
 from enum import Enum
 from itertools import pairwise
 
 import httpx
 
 Posted = tuple[str, object, dict[str, str]]  # A request has a path, a body and headers.
+
+READ_LIMIT, WINDOW_SECONDS = 30, 60
+SET_LIMITS = f"""
+from core.limits.models import RateLimitTier
+RateLimitTier.objects.update(limit=100000)
+RateLimitTier.objects.filter(tier="read").update(limit={READ_LIMIT}, window_seconds={WINDOW_SECONDS})
+"""
+BY_ADDRESS, BY_KEY = "/status/", "/api/v1/error-groups/"
+# At most this many calls may be accepted within one window. A verified key is known to the limits for a minute. The
+# call that verifies the key again counts toward the address, and an outage may delay it, so that two such calls are in
+# one window.
+ACCEPTABLE = {BY_ADDRESS: READ_LIMIT, BY_KEY: READ_LIMIT + 2}
 
 
 class Load:
@@ -23,6 +36,7 @@ class Load:
         ticket_type: int,
         *,
         has_payments: bool = False,
+        exceeds_limits: bool = False,
         timeout_seconds: float = 8,
     ) -> None:
         self.url, self.ticket_type, self.timeout_seconds = url, ticket_type, timeout_seconds
@@ -32,6 +46,11 @@ class Load:
         self.acknowledged_at: dict[str, list[float]] = defaultdict(list)
         # Responses in this list are failures, because no outage of the database explains them.
         self.refused: list[str] = []
+        # Accepted calls of limited paths: the times at which each call was sent and answered.
+        self.accepted: dict[str, list[tuple[float, float]]] = {path: [] for path in ACCEPTABLE}
+        self.limited: set[str] = (
+            set()
+        )  # Calls of these paths have been rejected because of the limit.
         self._ending = threading.Event()
         kinds = [self.error, self.error, self.reservation, self.signals]
         if has_payments:
@@ -39,6 +58,11 @@ class Load:
         self._threads = [
             threading.Thread(target=self._work, args=(kind,), daemon=True) for kind in kinds
         ]
+        if exceeds_limits:
+            self._threads += [
+                threading.Thread(target=self._exceed_limit, args=call, daemon=True)
+                for call in ((BY_ADDRESS, None), (BY_KEY, self.headers))
+            ]
 
     def start(self) -> None:
         for thread in self._threads:
@@ -63,6 +87,20 @@ class Load:
 
     def count(self) -> int:
         return sum(len(ids) for ids in list(self.acknowledged.values()))
+
+    def most_accepted(self) -> dict[str, int]:
+        """Return how many calls of each limited path were accepted in the window with the most accepted calls.
+
+        Only calls that were certainly accepted within one window are counted together.
+        """
+        return {
+            path: max(
+                sum(answered_at < sent_at + WINDOW_SECONDS for _, answered_at in calls[first:])
+                for first, (sent_at, _) in enumerate(calls)
+            )
+            for path, calls in [(path, list(calls)) for path, calls in self.accepted.items()]
+            if calls
+        }
 
     # --- requests -----------------------------------------------------------------------------------------
 
@@ -108,6 +146,19 @@ class Load:
                         waiting.append((key, posted))
                 # With this pause, a thread sends at most 300 requests per minute. The limit of an app is 600.
                 time.sleep(0.2)
+
+    def _exceed_limit(self, path: str, headers: dict[str, str] | None) -> None:
+        with httpx.Client(
+            base_url=self.url, headers=headers, timeout=self.timeout_seconds
+        ) as client:
+            while not self._ending.wait(0.25):
+                sent_at = time.monotonic()
+                with suppress(httpx.HTTPError):
+                    response = client.get(path)
+                    if response.is_success:
+                        self.accepted[path].append((sent_at, time.monotonic()))
+                    elif response.status_code == 429:
+                        self.limited.add(path)
 
     def _post(
         self, client: httpx.Client, key: str, path: str, body: object, headers: dict[str, str]

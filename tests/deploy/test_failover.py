@@ -1,4 +1,7 @@
-"""Test that no acknowledged write is lost or stored twice when the primary of deploy/ha is killed or disconnected."""
+"""Test that no acknowledged write is lost or stored twice when the primary of deploy/ha is killed or disconnected.
+
+Limits also hold, and scheduled jobs and continuous tasks continue.
+"""
 
 import tempfile
 from collections.abc import Iterator
@@ -9,15 +12,13 @@ import pytest
 from tests.deploy.drill import Drill
 from tests.deploy.ha import NAMES, HighAvailability, missing_programs
 from tests.deploy.hosts import Network
-from tests.deploy.load import Load
+from tests.deploy.load import ACCEPTABLE, SET_LIMITS, Load
 from tests.servers import process
 from tests.servers.portal import Template
 from tests.two_runs import in_the_postgresql_run
 
-SEED = """
-from core.limits.models import RateLimitTier
+SEED = f"""{SET_LIMITS}
 from reservations.models import Event, TicketType
-RateLimitTier.objects.update(limit=100000)
 event = Event.objects.create(name="Concert", slug="concert")
 print(TicketType.objects.create(event=event, name="Seat", capacity=1000000).pk)
 """
@@ -50,18 +51,31 @@ def test_no_acknowledged_write_is_lost_when_the_primary_is_killed_or_separated(
 ) -> None:
     ticket_type = int(ha.manage("shell", "-v0", "-c", SEED).splitlines()[-1])
     load = Load(
-        ha.url, portal_template.seeded.api_key, ticket_type, has_payments=True, timeout_seconds=4
+        ha.url,
+        portal_template.seeded.api_key,
+        ticket_type,
+        has_payments=True,
+        exceeds_limits=True,
+        timeout_seconds=4,
     )
     load.start()
     ha.wait_until(lambda: len(load.acknowledged) == 4, "the first acknowledgments")
+    ha.wait_until(lambda: load.limited == ACCEPTABLE.keys(), "the limits to be reached")
     drill = Drill(ha, load)
 
-    drill.round("partition")
-    drill.round("host")
+    ha.fail_over_redis()
+    late_tasks = []
+    for action in ("partition", "host"):
+        drill.round(action)
+        late_tasks += drill.late_tasks()
     load.stop()
 
     for path, (count, lost, doubled) in drill.lost_and_doubled().items():
         assert count > 5, path
         assert (lost, doubled) == (0, 0), path
     assert drill.split_brains == []
+    accepted = load.most_accepted()
+    assert {path: n for path, n in accepted.items() if n > ACCEPTABLE[path]} == {}
+    assert len(drill.due_jobs) > 6
+    assert (late_tasks, drill.repeated_runs()) == ([], [])
     assert load.refused == []
