@@ -64,7 +64,7 @@ def check_port(port: int) -> None:
     """Raise ForbiddenAddress if the port is in DENIED_PORTS."""
     if port in settings.DENIED_PORTS:
         raise ForbiddenAddress(
-            f"port {port} is used by a protocol other than HTTP (to allow it, remove it from DENIED_PORTS)"
+            f"port {port} is used by another protocol (to allow it, remove it from DENIED_PORTS)"
         )
 
 
