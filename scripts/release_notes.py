@@ -15,9 +15,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 OUTPUT = ROOT / ".cache" / "release"
-NAMESPACE = (
-    "opsportal-release"  # A signature that the same key makes for another purpose is not accepted.
-)
+# A signature that the same key makes for another purpose is not accepted.
+NAMESPACE = "opsportal-release"
 
 
 def section_of(changelog: str, version: str) -> str:

@@ -14,9 +14,8 @@ from django.utils.crypto import get_random_string, salted_hmac
 from core.lib.sealed_fields import SealedTextField
 
 RECOVERY_CODE_COUNT = 10
-_ALPHABET = (
-    "abcdefghjkmnpqrstuvwxyz23456789"  # Users type these characters, so no two of them look alike.
-)
+# Users type these characters, so no two of them look alike.
+_ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"
 
 
 class AccessPolicy(models.Model):

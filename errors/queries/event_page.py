@@ -7,9 +7,8 @@ from datetime import UTC, datetime
 from itertools import groupby
 
 MAX_TEXT_LENGTH = 20_000  # Longer values are shortened on the page, but not in the raw JSON.
-FOLD_AFTER = (
-    3  # If at least this many library frames follow each other, they are collapsed into one line.
-)
+# If at least this many library frames follow each other, they are collapsed into one line.
+FOLD_AFTER = 3
 Pairs = list[tuple[str, str]]
 
 

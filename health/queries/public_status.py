@@ -140,9 +140,8 @@ class PublicPage(msgspec.Struct):
 
     name: str = DEFAULT_NAME
     home_url: str = ""
-    logo_version: str = (
-        ""  # The version changes when the logo changes, and is "" if there is no logo.
-    )
+    # The version changes when the logo changes, and is "" if there is no logo.
+    logo_version: str = ""
     accent_color: str = ""
     dark_accent_color: str = ""
 

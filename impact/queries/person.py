@@ -11,9 +11,8 @@ from impact.models import Order
 from impact.references import PRECISE_KINDS
 from impact.services.catch_up import catch_up
 
-MAX_SHOWN = (
-    100  # The page shows at most this many records of each kind. The export contains all records.
-)
+# The page shows at most this many records of each kind. The export contains all records.
+MAX_SHOWN = 100
 
 
 @dataclass(frozen=True)

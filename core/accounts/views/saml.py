@@ -17,9 +17,8 @@ from core.accounts.models import IdentityProvider
 from core.accounts.services import single_sign_on
 
 MAX_RESPONSE_BYTES = 256 * 1024
-KEPT_SECONDS = (
-    60  # The response is kept for this time, although the browser follows the redirect immediately.
-)
+# The response is kept for this time, although the browser follows the redirect immediately.
+KEPT_SECONDS = 60
 
 
 def _provider(slug: str) -> IdentityProvider:

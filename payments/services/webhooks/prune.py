@@ -8,9 +8,8 @@ from core.lib.durability import relaxed_durability
 from payments.models import RefusedDelivery, WebhookEvent
 
 CHUNK_SIZE = 1_000
-MAX_CHUNKS = (
-    500  # This limits the work of one night. A table that was never pruned takes several nights.
-)
+# This limits the work of one night. A table that was never pruned takes several nights.
+MAX_CHUNKS = 500
 
 
 def prune_events(*, now: datetime) -> dict[str, int]:
