@@ -8,6 +8,7 @@ from functools import lru_cache
 from threading import BoundedSemaphore
 from typing import Any
 
+from django.http import FileResponse
 from granian.rsgi import ProtocolClosed, Scope  # type: ignore[attr-defined]
 
 from opsportal.middleware.security_headers import HEADERS as SECURITY_HEADERS
@@ -98,7 +99,9 @@ def run_wsgi(
 
 def _is_stream(response: Iterable[bytes], started: tuple[int, Headers]) -> bool:
     has_length = any(name.lower() == "content-length" for name, _ in started[1])
-    return bool(getattr(response, "streaming", False)) and not has_length
+    # WhiteNoise returns a FileResponse without a length for responses without a body, such as a 304.
+    is_file = isinstance(response, FileResponse)
+    return bool(getattr(response, "streaming", False)) and not has_length and not is_file
 
 
 def _send_stream(
