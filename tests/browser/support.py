@@ -33,7 +33,8 @@ class Watch:
 
     def verify(self) -> None:
         left = [f for f in self.faults if not any(p.search(f) for p in self._allowed)]
-        assert not left, "the browser complained:\n" + "\n".join(left)
+        # Use a single line, because pytest's summary of failures shows only the first line.
+        assert not left, "the browser complained: " + " | ".join(left)
 
     def _page(self, page: Page) -> None:
         page.on("console", self._console)
