@@ -30,11 +30,12 @@ from collections import Counter
 from pathlib import Path
 
 from tests.deploy.drill import Drill
-from tests.deploy.ha import NAMES, HighAvailability, missing_programs
+from tests.deploy.ha import DISK_MB, NAMES, HighAvailability, missing_programs
 from tests.deploy.hosts import Network
 from tests.deploy.load import ACCEPTABLE, SET_LIMITS, Load
 
 CYCLE = ("host", "partition", "disk", "host", "etcd", "server", "partition", "switchover")
+DISK_MB_PER_KILL = 20  # In each round, the load stores up to 16 MB. The disks are in the memory.
 SEED = f"""{SET_LIMITS}
 import json
 from core.clients.models import ApiKey, ClientApp, Scope
@@ -99,7 +100,8 @@ def main() -> None:
         raise SystemExit(f"not installed: {', '.join(missing)}")
     folder = Path(tempfile.mkdtemp(prefix="opsportal-failover-"))
     with Network(NAMES) as network:
-        ha = HighAvailability(network, folder, has_pgbouncer=options.pgbouncer)
+        disk_mb = DISK_MB + options.kills * DISK_MB_PER_KILL
+        ha = HighAvailability(network, folder, has_pgbouncer=options.pgbouncer, disk_mb=disk_mb)
         try:
             seeded = json.loads(ha.manage("shell", "-v0", "-c", SEED).splitlines()[-1])
             load = Load(ha.url, **seeded, has_payments=True, exceeds_limits=True, timeout_seconds=4)

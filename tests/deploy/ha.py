@@ -65,9 +65,19 @@ class HighAvailability:
     """A running setup. Tests can kill its hosts, disconnect them, start them again, and fill their disks."""
 
     def __init__(
-        self, network: Network, folder: Path, *, has_pgbouncer: bool = False, template_url: str = ""
+        self,
+        network: Network,
+        folder: Path,
+        *,
+        has_pgbouncer: bool = False,
+        template_url: str = "",
+        disk_mb: int = DISK_MB,
     ) -> None:
-        """Start all services. If `template_url` is set, copy the portal's database from the database at that URL."""
+        """Start all services. Each database host gets a disk of `disk_mb` MiB in the memory.
+
+        If `template_url` is set, copy the portal's database from the database at that URL.
+        """
+        self.disk_mb = disk_mb
         self.network, self.folder, self.has_pgbouncer = network, folder, has_pgbouncer
         self.user = process.unprivileged_user()
         folder.chmod(0o755)
@@ -124,7 +134,7 @@ class HighAvailability:
     def _create_disk(self, name: str) -> None:
         disk = self.disk(name)
         disk.mkdir()
-        mount = ["mount", "-t", "tmpfs", "-o", f"size={DISK_MB}m,mode=755", "tmpfs", str(disk)]
+        mount = ["mount", "-t", "tmpfs", "-o", f"size={self.disk_mb}m,mode=755", "tmpfs", str(disk)]
         subprocess.run(mount, check=True)
         shutil.chown(disk, self.user)
         for part in ("postgres", "socket", "redis"):
