@@ -1,12 +1,15 @@
 """Test the HTML that the tags of `{% load portal %}` render."""
 
 import html
+import re
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from django.contrib.auth.models import User
 from django.template import Context, Template
 from django.test import Client
+from django.utils import timezone
 
 from core.lib import formats
 from core.lib.charts import Chart, Series, Threshold
@@ -60,6 +63,30 @@ def test_a_chart_contains_its_values_as_data_and_as_a_table() -> None:
     assert "240 ms" in text
     assert formats.NONE in text
     assert "style=" not in text
+
+
+def test_the_table_of_a_chart_lists_the_newest_slot_first_in_the_current_zone_with_links_to_intervals() -> (
+    None
+):
+    def times(chart: Chart) -> list[str]:
+        return re.findall(
+            r'<th scope="row">(.*?)</th>', html.unescape(shown("{% chart c %}", c=chart))
+        )
+
+    slots = [NOON, NOON + timedelta(minutes=15)]
+    plain = Chart("Errors", slots, [Series("Errors", [1, 2])])
+    linked = replace(plain, interval_url="/interval/")
+
+    in_utc = times(plain)
+    with timezone.override("Europe/Berlin"):
+        in_berlin = times(plain)
+
+    assert ["12:15:00 UTC" in in_utc[0], "12:00:00 UTC" in in_utc[1]] == [True, True]
+    assert ["13:15:00 CET" in in_berlin[0], "13:00:00 CET" in in_berlin[1]] == [True, True]
+    assert [re.findall(r"\?.*?(?=\")", time) for time in times(linked)] == [
+        ["?since=1795349700&until=1795350600"],
+        ["?since=1795348800&until=1795349700"],
+    ]
 
 
 def test_a_chart_without_data_says_so() -> None:
