@@ -48,11 +48,15 @@ def render(widget: Widget, request: HttpRequest, span: TimeRange) -> str:
 
 
 def measure(run: Callable[[], object]) -> tuple[float, int]:
-    """Return the duration of the call in milliseconds and its number of queries."""
+    """Return the duration of the call in milliseconds and its number of queries.
+
+    The queries are counted in a second call, because recording them takes a quarter of the time of a page.
+    """
+    began = time.perf_counter()
+    run()
+    elapsed = time.perf_counter() - began
     with CaptureQueriesContext(connection) as captured:
-        began = time.perf_counter()
         run()
-        elapsed = time.perf_counter() - began
     return elapsed * 1000, len(captured)
 
 
