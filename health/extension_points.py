@@ -23,9 +23,10 @@ from django.urls import reverse
 from prometheus_client.core import Metric
 
 from core.lib.app_access import sees_every_app
-from core.lib.charts import Chart
+from core.lib.charts import Chart, Mark
 from core.lib.forecasts import Forecast
 from core.lib.registry import Registry
+from core.releases.queries import deploy_marks
 from health.verdict import Tone
 from impact.references import References
 
@@ -145,6 +146,10 @@ class WidgetContext:
         result: T = self._loaded[key]
         return result
 
+    def deploy_marks(self) -> list[Mark]:
+        """Return the newest deploys in the time range as marks for a chart."""
+        return self.load_once(lambda: deploy_marks(self.since, self.now), key=deploy_marks)
+
 
 # The function returns None if there is nothing to show. The page then omits the widget.
 WidgetFunction = Callable[[WidgetContext], dict[str, object] | None]
@@ -233,7 +238,7 @@ class OverviewFigure:
     is_less_better: bool | None  # None means that neither a rise nor a fall is an improvement.
     # This widget shows the details. The figure links to the page of the widget instead of `url_name`.
     widget: str
-    describe_warning: Callable[[datetime], str] | None
+    describe_warning: Callable[[WidgetContext], str] | None
     respects_apps: bool  # If True, `read` reads all rows of apps through `app_access.limit`.
 
     @property
@@ -259,7 +264,7 @@ def overview_figure(
     widget: str = "",
     on_timeline: bool = False,
     is_less_better: bool | None = None,
-    describe_warning: Callable[[datetime], str] | None = None,
+    describe_warning: Callable[[WidgetContext], str] | None = None,
     respects_apps: bool = False,
 ) -> Callable[[ReadingFunction], ReadingFunction]:
     """Register an overview figure: a function that takes a WidgetContext and returns a Reading.

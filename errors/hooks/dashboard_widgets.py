@@ -12,6 +12,11 @@ from health.extension_points import Tab, WidgetContext, widget
 SEVERITY_TONES = {Severity.CRITICAL: "critical", Severity.HIGH: "high", Severity.WARNING: "warning"}
 
 
+def rate_now(context: WidgetContext) -> float:
+    """Return the current errors per minute, read once for the whole page."""
+    return context.load_once(lambda: counts.rate_now(context.now), key=rate_now)
+
+
 def count_by_slot(context: WidgetContext) -> dict[Severity, dict[datetime, int]]:
     """Return the number of errors in each slot of the time range, by severity, read once for the whole page."""
     return context.load_once(
@@ -54,7 +59,7 @@ def chart_errors_per_minute(
 )
 def live(context: WidgetContext) -> dict[str, object]:
     """Show errors of severity warning and above. Informational events are left out."""
-    per_minute = counts.rate_now(context.now)
+    per_minute = rate_now(context)
     by_slot = count_by_slot(context)
     chart = chart_errors_per_minute(
         context,

@@ -1,9 +1,9 @@
 """Show the number of errors at the top of the system-health page."""
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from core.lib import formats
-from errors.hooks.dashboard_widgets import SEVERITY_TONES, chart_errors_per_minute
+from errors.hooks.dashboard_widgets import SEVERITY_TONES, chart_errors_per_minute, rate_now
 from errors.models import Severity
 from errors.queries import counts
 from health.extension_points import Reading, WidgetContext, overview_figure
@@ -12,9 +12,9 @@ from health.verdict import Tone
 _HOUR, _WEEK = timedelta(hours=1), timedelta(weeks=1)
 
 
-def describe_excess(now: datetime) -> str:
+def describe_excess(context: WidgetContext) -> str:
     """Return a sentence if the number of errors exceeds the threshold of the warning rule, or ""."""
-    rate = counts.rate_now(now)
+    rate = rate_now(context)
     if rate <= counts.WARNING_PER_MINUTE:
         return ""
     return (
@@ -36,8 +36,9 @@ def describe_excess(now: datetime) -> str:
 def errors_per_minute(context: WidgetContext) -> Reading:
     """Return the number of errors of severity warning and above, per minute of the last hour."""
     now = context.now
-    in_last_hour = counts.count(now - _HOUR, now, *SEVERITY_TONES)
-    critical = counts.count(now - _HOUR, now, Severity.CRITICAL) if in_last_hour else 0
+    by_severity = counts.count_by_severity(now - _HOUR, now)
+    in_last_hour = sum(by_severity[severity] for severity in SEVERITY_TONES)
+    critical = by_severity[Severity.CRITICAL]
     return Reading(
         in_last_hour / 60,
         "/min",

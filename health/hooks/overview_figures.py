@@ -113,11 +113,11 @@ def uptime_of_the_month(context: WidgetContext) -> Reading:
     """Return the uptime of all required components in the last 30 days in percent, and the remaining error budget."""
     required = limit(Component.objects.in_use()).filter(is_required=True)
     # With a subquery instead of ids, SQLite would read the history of all components instead of using the index.
-    ids = list(required.values_list("pk", flat=True))
+    status_by_id = dict(required.values_list("pk", "status"))
     today = Tier.DAY.floor(context.now)
     dates = [today - timedelta(days=ago) for ago in reversed(range(_UPTIME_DAYS))]
     rows = (
-        Uptime.objects.filter(component__in=ids, tier=Tier.DAY, start__gte=dates[0])
+        Uptime.objects.filter(component__in=list(status_by_id), tier=Tier.DAY, start__gte=dates[0])
         .values_list("start")
         .annotate(up=Sum("healthy") + Sum("degraded"), down=Sum("unhealthy"))
     )
@@ -125,7 +125,7 @@ def uptime_of_the_month(context: WidgetContext) -> Reading:
     total = uptime.Availability(
         sum(day.up for day in by_day.values()), sum(day.down for day in by_day.values())
     )
-    is_down = required.filter(status=Status.UNHEALTHY).exists()
+    is_down = Status.UNHEALTHY in status_by_id.values()
     return Reading(
         total.percent,
         text=uptime.percent_in_words(total.percent),

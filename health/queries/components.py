@@ -57,6 +57,18 @@ def list_worst_first(components: QuerySet[Component], *, at_least: int | None = 
     return found
 
 
+def sort_worst_first(components: QuerySet[Component]) -> list[Component]:
+    """Return the components in the order of `list_worst_first`. All columns are read, so there should be few of them."""
+    return sorted(
+        components.order_by(), key=lambda one: (*_rank(one), *_by_title((one.title, one.pk)))
+    )
+
+
+def _rank(component: Component) -> tuple[int, bool, bool, str]:
+    rank = _RANK.get(component.status, 2)
+    return rank, not component.is_required, not component.is_public, component.kind
+
+
 def _sort(components: QuerySet[Component], *, at_least: int | None) -> list[int]:
     rows = components.order_by().values_list(
         "pk", "status", "is_required", "is_public", "kind", "title"

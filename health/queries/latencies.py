@@ -69,11 +69,12 @@ def latency_rows(
 
 
 def summarize(series: QuerySet[Series], since: datetime, until: datetime) -> LatencySummary:
-    """Return a summary of all calls of the series in the period, from the roll-up that `tier_for` selects."""
-    rows = latency_rows(series, since, until, tier_for(until - since)).aggregate(
-        **_SUMS, highest=Max("highest_ms"), **_BUCKETS
-    )
-    return LatencySummary.of([list(rows.values())]) if rows["count"] else LatencySummary()
+    """Return a summary of all calls of the series in the period, from the roll-up that `tier_for` selects.
+
+    The sums are computed in Python, because this is cheaper for a few hundred rows than a query with thirty sums.
+    """
+    rows = latency_rows(series, since, until, tier_for(until - since))
+    return LatencySummary.of(rows.values_list(*_COLUMNS))
 
 
 def summarize_hour(series: QuerySet[Series], timestamp: datetime) -> LatencySummary:
@@ -109,10 +110,7 @@ def summarize_by_app(
 def _summarize_by(
     rows: QuerySet[Latency], by: str, keys: Iterable[Key]
 ) -> dict[Key, LatencySummary]:
-    """Return a summary of the rows for each value of a column.
-
-    The sums are computed in Python, because this is cheaper for a few hundred rows than a query with thirty sums.
-    """
+    """Return a summary of the rows for each value of a column. The sums are computed in Python as in `summarize`."""
     found: dict[Key, list[Sequence[Any]]] = {key: [] for key in keys}
     for key, *figures in rows.values_list(by, *_COLUMNS):
         found[key].append(figures)
@@ -170,7 +168,9 @@ def rank_series(
     pks = [pk for pk, key in names.items() if key in chosen]
     named = Series.objects.filter(pk__in=pks)
     found: dict[tuple[str, str], list[Sequence[Any]]] = {key: [] for key in chosen}
-    for pk, *figures in latency_rows(named, since, until, tier).values_list("series_id", *_COLUMNS):
+    # Add up in the database, because eight functions have more than a thousand rows in a week.
+    rows = latency_rows(named, since, until, tier).values_list("series_id")
+    for pk, *figures in rows.annotate(**_SUMS, highest=Max("highest_ms"), **_BUCKETS).order_by():
         found[names[pk]].append(figures)
     return [SeriesLatency(*key, LatencySummary.of(found[key])) for key in chosen]
 

@@ -1,6 +1,6 @@
 """List deploys, alerts, incidents, maintenance and changed rules in a time range, for the timeline."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from django.db.models import Q
@@ -11,7 +11,6 @@ from alerts.models import SystemAlert
 from core.accounts.models import AuditEvent
 from core.lib.app_access import limit
 from core.lib.charts import Mark
-from core.releases.queries import deploy_marks
 from health.models import Incident, MaintenanceWindow
 
 MAX_OF_A_KIND = 25
@@ -19,13 +18,13 @@ _ALERT_TONES = {Severity.CRITICAL: "critical", Severity.HIGH: "high"}
 _CHANGES = {"alerts.alertrule changed": "changed", "alerts.alertrule added": "added"}
 
 
-def list_marks(since: datetime, until: datetime) -> list[Mark]:
-    """Return the marks of all kinds, sorted by time.
+def list_marks(since: datetime, until: datetime, *, deploys: Sequence[Mark]) -> list[Mark]:
+    """Return `deploys` and the marks of all other kinds, sorted by time.
 
-    Only the newest MAX_OF_A_KIND marks of each kind are returned.
+    Only the newest MAX_OF_A_KIND marks of each other kind are returned.
     """
     marks = [
-        *deploy_marks(since, until, limit=MAX_OF_A_KIND),
+        *deploys,
         *_alerts(since, until),
         *_incidents(since, until),
         *_maintenance(since, until),

@@ -19,10 +19,9 @@ from django.views.decorators.http import require_POST, require_safe
 
 from core.lib import formats, time_ranges
 from core.lib.app_access import limit
-from core.lib.charts import Chart, Mark
+from core.lib.charts import Chart
 from core.lib.first_steps import DISMISSED_COOKIE
 from core.lib.time_ranges import TimeRange
-from core.releases.queries import deploy_marks
 from health.extension_points import Tab, Widget, WidgetContext, dashboard_widgets, interval_sections
 from health.models import Component
 from health.queries import uptime, values
@@ -228,15 +227,11 @@ def render_card(found: Widget, context: WidgetContext, span: TimeRange) -> SafeS
 def _mark_charts(values: dict[str, object], context: WidgetContext) -> dict[str, object]:
     """Return the values of a widget, with the deploys of the time range added to its charts."""
     marked = {
-        name: replace(value, marks=context.load_once(lambda: _deploys(context), key=_deploys))
+        name: replace(value, marks=context.deploy_marks())
         for name, value in values.items()
         if isinstance(value, Chart) and not value.marks and not value.is_empty
     }
     return values | marked
-
-
-def _deploys(context: WidgetContext) -> list[Mark]:
-    return deploy_marks(context.since, context.now)
 
 
 def _card(

@@ -38,7 +38,7 @@ def load_summary() -> ActiveSummary:
 def overall_status(context: WidgetContext) -> dict[str, object]:
     failing = context.load_once(load_failing)
     found = problems.list_problems(failing.values(), problems.load_urgent_alerts())
-    in_use = count_in_use()
+    in_use = context.load_once(count_in_use)
     summary = context.load_once(load_summary)
     warnings = [] if found else _list_warnings(context)
     first = found[0] if found else None
@@ -95,7 +95,7 @@ def _list_warnings(context: WidgetContext) -> list[tuple[str, str]]:
     for figure in sorted(overview_figures, key=lambda figure: figure.order):
         if figure.describe_warning is None or not figure.is_visible:
             continue
-        sentence = figure.describe_warning(context.now)
+        sentence = figure.describe_warning(context)
         if sentence:
             found.append((sentence, figure.url))
     return found

@@ -63,7 +63,7 @@ def overview(context: WidgetContext) -> dict[str, object]:
         for figure in sorted(overview_figures, key=lambda figure: figure.order)
         if figure.is_visible
     ]
-    marks = list_marks(context.since, context.now)
+    marks = list_marks(context.since, context.now, deploys=context.deploy_marks())
     charts = [
         replace(
             shown.reading.chart,

@@ -4,7 +4,12 @@ from core.lib.app_access import limit
 from health.extension_points import Tab, WidgetContext, widget
 from health.models import Component
 from health.queries import uptime
-from health.queries.components import list_worst_first, load_in_order
+from health.queries.components import (
+    count_in_use,
+    list_worst_first,
+    load_in_order,
+    sort_worst_first,
+)
 from health.verdict import Status
 
 MAX_LINES = 8
@@ -25,7 +30,7 @@ def uptime_bars(context: WidgetContext) -> dict[str, object]:
     ids = list_worst_first(in_use, at_least=MAX_LINES)
     return {
         "lines": uptime.load_lines(load_in_order(ids[:MAX_LINES]), now=context.now),
-        "total": in_use.count(),
+        "total": context.load_once(count_in_use).count,
         "goal": 100 * uptime.GOAL,
     }
 
@@ -42,7 +47,7 @@ def uptime_bars(context: WidgetContext) -> dict[str, object]:
 )
 def all_checks(context: WidgetContext) -> dict[str, object]:
     enabled = limit(Component.objects.checks()).filter(is_enabled=True)
-    checks = load_in_order(list_worst_first(enabled))
+    checks = sort_worst_first(enabled)
     return {
         "components": [one for one in checks if one.status != Status.NOT_CONFIGURED],
         "unused": [one for one in checks if one.status == Status.NOT_CONFIGURED],
