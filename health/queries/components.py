@@ -24,6 +24,7 @@ from health.models import (
 from health.verdict import State, Status
 
 _RANK = {Status.UNHEALTHY.value: 0, Status.DEGRADED.value: 1}
+_Rank = tuple[int, bool, bool, str]
 
 
 def load_states() -> Mapping[str, tuple[Component, State]]:
@@ -58,25 +59,27 @@ def list_worst_first(components: QuerySet[Component], *, at_least: int | None = 
 
 
 def sort_worst_first(components: QuerySet[Component]) -> list[Component]:
-    """Return the components in the order of `list_worst_first`. All columns are read, so there should be few of them."""
+    """Return the components with all columns, in the order of `list_worst_first`."""
     return sorted(
-        components.order_by(), key=lambda one: (*_rank(one), *_by_title((one.title, one.pk)))
+        components.order_by(),
+        key=lambda one: (
+            _rank(one.status, one.is_required, one.is_public, one.kind),
+            _by_title((one.title, one.pk)),
+        ),
     )
 
 
-def _rank(component: Component) -> tuple[int, bool, bool, str]:
-    rank = _RANK.get(component.status, 2)
-    return rank, not component.is_required, not component.is_public, component.kind
+def _rank(status: str, is_required: bool, is_public: bool, kind: str) -> _Rank:
+    return _RANK.get(status, 2), not is_required, not is_public, kind
 
 
 def _sort(components: QuerySet[Component], *, at_least: int | None) -> list[int]:
     rows = components.order_by().values_list(
         "pk", "status", "is_required", "is_public", "kind", "title"
     )
-    groups: dict[tuple[int, bool, bool, str], list[tuple[str, int]]] = {}
+    groups: dict[_Rank, list[tuple[str, int]]] = {}
     for pk, status, is_required, is_public, kind, title in rows:
-        key = (_RANK.get(status, 2), not is_required, not is_public, kind)
-        groups.setdefault(key, []).append((title, pk))
+        groups.setdefault(_rank(status, is_required, is_public, kind), []).append((title, pk))
     found: list[int] = []
     for key in sorted(groups):
         found += [pk for _, pk in sorted(groups[key], key=_by_title)]

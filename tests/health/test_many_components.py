@@ -10,7 +10,15 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from core.lib.forms import MANY_CHOICES, Checkboxes, LongSelect
-from health.models import CheckIn, Component, Heartbeat, Incident, MaintenanceWindow
+from health.models import (
+    CheckIn,
+    Component,
+    ComponentKind,
+    Heartbeat,
+    Incident,
+    MaintenanceWindow,
+)
+from health.queries.components import list_worst_first, sort_worst_first
 from health.services import record_results
 from health.verdict import Result, Status
 from tests.factories import make_app, make_component, make_monitor
@@ -150,3 +158,17 @@ def test_incident_form_keeps_its_component(admin_client: Client) -> None:
     incident = Incident.objects.create(title="Slow", component=shop, started_at=timezone.now())
     page = admin_client.get(f"/admin/health/incident/{incident.pk}/change/").content.decode()
     assert f'<option value="{shop.pk}" selected>Shop</option>' in page
+
+
+def test_components_with_all_columns_are_in_the_same_order_as_their_ids() -> None:
+    for number in range(40):
+        make_component(
+            title=f"Part {number % 13}",
+            kind=list(ComponentKind)[number % 3],
+            status=list(Status)[number % 4],
+            is_required=number % 5 == 0,
+            is_public=number % 2 == 0,
+        )
+    components = Component.objects.all()
+
+    assert [one.pk for one in sort_worst_first(components)] == list_worst_first(components)
