@@ -1,200 +1,24 @@
-"""Define the admin of users, the sign-in policy, identity providers and the audit log.
-
-Two-factor devices have no pages, because they contain secrets.
-"""
+"""Define the admin of the sign-in policy and of identity providers."""
 
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
-import msgspec
 import requests
-from allauth.account.models import EmailAddress
-from allauth.socialaccount.models import SocialAccount, SocialApp, SocialToken
 from django import forms
 from django.conf import settings
 from django.contrib import admin
-from django.contrib.admin.options import IncorrectLookupParameters
-from django.contrib.auth.admin import GroupAdmin, UserAdmin
-from django.contrib.auth.models import Group, Permission, User
-from django.core.exceptions import PermissionDenied, ValidationError
-from django.db.models import QuerySet
+from django.contrib.auth.models import Group
+from django.core.exceptions import ValidationError
 from django.http import (
-    Http404,
     HttpRequest,
     HttpResponse,
-    HttpResponseBadRequest,
-    StreamingHttpResponse,
 )
-from django.http.response import HttpResponseBase
 from django.shortcuts import redirect
-from django.urls import URLPattern, path, reverse
-from django.utils import timezone
-from django.utils.text import capfirst
-from django_otp.plugins.otp_totp.models import TOTPDevice
+from django.urls import reverse
 
-from core.accounts.models import AccessPolicy, AuditEvent, IdentityProvider
-from core.accounts.queries import in_batches
-from core.accounts.services import audit, single_sign_on, two_factor
-from core.lib.admin import LogAdmin, PortalAdmin, Section, Tool
-from core.lib.csv_export import csv_response
-from core.lib.openapi import NDJSON
-
-admin.site.unregister(
-    [TOTPDevice, User, Group, EmailAddress, SocialAccount, SocialApp, SocialToken]
-)
-
-
-class WithPermissions(PortalAdmin):
-    """An admin with a choice of permissions, in which each label names the object of its permission."""
-
-    def formfield_for_manytomany(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
-        field: Any = super().formfield_for_manytomany(db_field, request, **kwargs)
-        if db_field.related_model is Permission:
-            field.label_from_instance = lambda one: (
-                f"{capfirst(one.content_type.name)}: {one.name.removeprefix('Can ')}"
-            )
-        return field
-
-
-@admin.register(User)
-class PortalUserAdmin(WithPermissions, UserAdmin):  # type: ignore[type-arg]
-    section = Section.PEOPLE
-    setting_purpose = "The people who may sign in, with their roles."
-    list_display = ("username", "full_name", "email", "roles", "is_active", "last_login")
-    list_filter = ("is_active", "groups")
-    fieldsets = (
-        (None, {"fields": ("username", "password", "is_active")}),
-        ("Person", {"fields": (("first_name", "last_name"), "email")}),
-        (
-            "Role",
-            {
-                "fields": ("groups", "is_staff", "is_superuser"),
-                "description": "Owners can do everything. Staff work with alerts, errors, payments and reservations, "
-                "but cannot change settings. Read-only users see everything except people, and change nothing.",
-            },
-        ),
-        ("Further permissions", {"classes": ("collapse",), "fields": ("user_permissions",)}),
-        ("Dates", {"fields": ("last_login", "date_joined")}),
-    )
-    add_form_template = None
-    add_fieldsets = (
-        (None, {"fields": ("username", "password1", "password2")}),
-        ("Person", {"fields": (("first_name", "last_name"), "email")}),
-        ("Role", {"fields": ("groups", "is_staff")}),
-    )
-    readonly_fields = ("last_login", "date_joined")
-    field_labels = {
-        "username": "User name",
-        "email": "E-mail address",
-        "groups": "Roles",
-        "is_active": "May sign in",
-        "is_staff": "Uses the portal",
-        "is_superuser": "All permissions, regardless of the role",
-        "user_permissions": "Permissions in addition to the role",
-        "last_login": "Last sign-in",
-        "date_joined": "Added",
-    }
-    field_help = {
-        "username": "Use only letters, digits and @ . + - _, for example anna.",
-        "email": "The user needs this address to reset a forgotten password.",
-        "is_active": "Turn this off instead of deleting a user, so that the audit log still names the user.",
-        "is_staff": "If this is off, the user cannot sign in to this portal.",
-        "is_superuser": "",
-        "groups": "",
-        "user_permissions": "",
-    }
-
-    def get_queryset(self, request: HttpRequest) -> QuerySet[User]:
-        return super().get_queryset(request).prefetch_related("groups")
-
-    def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
-        return {"is_staff": True, **super().get_changeform_initial_data(request)}
-
-    def list_tools(self, request: HttpRequest, obj: User) -> list[Tool]:
-        return [Tool("Sessions", reverse("access:session-list-of", args=[obj.pk]))]
-
-    @admin.display(description="name", ordering="last_name")
-    def full_name(self, user: User) -> str:
-        return user.get_full_name()
-
-    @admin.display(description="role")
-    def roles(self, user: User) -> str:
-        names = [group.name for group in user.groups.all()]
-        return ", ".join(["All permissions", *names] if user.is_superuser else names)
-
-
-@admin.register(Group)
-class RoleAdmin(WithPermissions, GroupAdmin):  # type: ignore[misc]
-    section = Section.PEOPLE
-    setting_title = "Roles"
-    setting_purpose = "The permissions of the users with each role."
-
-
-@admin.register(AuditEvent)
-class AuditEventAdmin(LogAdmin):
-    section = Section.PEOPLE
-    setting_title = "Audit log"
-    list_display = ("at", "username", "action", "target", "detail", "status", "request_id")
-    list_filter = ("at", ("user", admin.RelatedOnlyFieldListFilter))
-    search_fields = ("username__exact", "action", "target", "request_id__exact")
-    search_help_text = "User name, action, target, or reference (request id)"
-    ordering = ("-at", "-pk")
-    date_hierarchy = "at"
-    show_facets = admin.ShowFacets.NEVER
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def get_urls(self) -> list[URLPattern]:
-        view = self.admin_site.admin_view(self.export)
-        return [
-            path("export/<str:kind>/", view, name="access_auditevent_export"),
-            *super().get_urls(),
-        ]
-
-    def changelist_view(
-        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
-    ) -> HttpResponse:
-        """Show the list with links that download the listed events."""
-        query = request.GET.urlencode()
-        exports = [
-            (f"{reverse('admin:access_auditevent_export', args=[kind])}?{query}", label)
-            for kind, label in EXPORTS.items()
-        ]
-        return super().changelist_view(request, {**(extra_context or {}), "exports": exports})
-
-    def export(self, request: HttpRequest, kind: str) -> HttpResponseBase:
-        """Stream the events that match the filters of the list, oldest first."""
-        if not self.has_view_permission(request):
-            raise PermissionDenied
-        if kind not in EXPORTS:
-            raise Http404(kind)
-        try:
-            found = self.get_changelist_instance(request).get_queryset(request)
-        except IncorrectLookupParameters:
-            return HttpResponseBadRequest("A filter is invalid.", content_type="text/plain")
-        audit.record(request.user, "access.auditevent exported", detail=kind)
-        name = f"audit-log-{timezone.now():%Y-%m-%d}"
-        rows = (
-            [str(value) if value is not None else "" for value in _values(event).values()]
-            for event in in_batches(found)
-        )
-        if kind == "csv":
-            return csv_response(name, EXPORTED, rows)
-        return StreamingHttpResponse(
-            (msgspec.json.encode(_values(event)) + b"\n" for event in in_batches(found)),
-            content_type=NDJSON,
-            headers={"Content-Disposition": f'attachment; filename="{name}.jsonl"'},
-        )
-
-
-EXPORTS = {"csv": "Export as CSV", "jsonl": "Export as JSON Lines"}
-EXPORTED = ("id", "at", "user_id", "username", "action", "target", "detail", "status", "request_id")
-
-
-def _values(event: AuditEvent) -> dict[str, Any]:
-    values = {name: getattr(event, name) for name in EXPORTED}
-    return {**values, "at": event.at.isoformat()}
+from core.accounts.models import AccessPolicy, IdentityProvider
+from core.accounts.services import single_sign_on, two_factor
+from core.lib.admin import PortalAdmin, Section
 
 
 class AccessPolicyForm(forms.ModelForm[AccessPolicy]):
