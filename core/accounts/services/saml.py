@@ -17,7 +17,7 @@ from onelogin.saml2.auth import OneLogin_Saml2_Auth
 from onelogin.saml2.constants import OneLogin_Saml2_Constants as Constants
 from onelogin.saml2.errors import OneLogin_Saml2_Error
 from onelogin.saml2.idp_metadata_parser import OneLogin_Saml2_IdPMetadataParser
-from onelogin.saml2.settings import OneLogin_Saml2_Settings
+from onelogin.saml2.settings import OneLogin_Saml2_Settings, validate_url
 
 MAX_METADATA_BYTES = 512 * 1024
 _CONFIRMATIONS = "saml:Subject/saml:SubjectConfirmation/saml:SubjectConfirmationData"
@@ -46,6 +46,8 @@ def read_metadata(text: str) -> dict[str, Any]:
         ).get("idp", {})
     except (etree.XMLSyntaxError, OneLogin_Saml2_Error, ValueError) as error:
         raise InvalidMetadata(f"The metadata is not valid XML: {error}") from error
+    except AttributeError as error:  # The parser requires a text in each certificate.
+        raise InvalidMetadata("A certificate in the metadata is empty.") from error
     missing = [
         label
         for label, is_there in (
@@ -57,10 +59,19 @@ def read_metadata(text: str) -> dict[str, Any]:
     ]
     if missing:
         raise InvalidMetadata(f"The metadata lacks {', '.join(missing)}.")
-    address = urlsplit(found["singleSignOnService"]["url"])
-    if address.scheme not in ("https", "http") or not address.netloc:
+    if not _is_web_address(found["singleSignOnService"]["url"] or ""):
         raise InvalidMetadata("The address of the SingleSignOnService is not a web address.")
     return {name: found[name] for name in found if name != "singleLogoutService"}
+
+
+def _is_web_address(url: str) -> bool:
+    """Return True for a URL of the web that python3-saml accepts, because it checks the URL at each sign-in."""
+    try:
+        scheme = urlsplit(url).scheme
+    except ValueError:
+        return False
+    is_valid: bool = validate_url(url, allow_single_label_domain=True)
+    return scheme in ("https", "http") and is_valid
 
 
 def acs_url(slug: str) -> str:

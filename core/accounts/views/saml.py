@@ -73,7 +73,7 @@ def finish(request: HttpRequest, slug: str) -> HttpResponse:
         checked, request_id = saml.check_response(slug, row.client_id, row.metadata, posted)
         state = provider.unstash_redirect_state(request, request_id)
         login = provider.sociallogin_from_response(request, checked)
-    except (saml.InvalidResponse, PermissionDenied, ValueError) as error:
+    except (saml.InvalidMetadata, saml.InvalidResponse, PermissionDenied, ValueError) as error:
         reason = str(error) or "this browser did not ask for the response"
         return single_sign_on.failure_page(request, provider.app.name, reason)
     login.state = state

@@ -32,8 +32,7 @@ def start(request: HttpRequest, slug: str) -> HttpResponse:
     if provider is None:
         raise Http404("There is no such identity provider.")
     if provider.kind == IdentityProvider.Kind.SAML:
-        saml = get_adapter().get_provider(request, slug)
-        response: HttpResponse = saml.redirect_from_request(request)
+        response = _start_saml(request, slug)
     else:
         response = _answer(OAuth2LoginView, request, provider.kind, slug)
     location = response.headers.get("Location")
@@ -41,6 +40,19 @@ def start(request: HttpRequest, slug: str) -> HttpResponse:
         return response
     context = {**admin.site.each_context(request), "title": "Sign in", "provider": provider}
     return render(request, "access/continue.html", {**context, "location": location})
+
+
+def _start_saml(request: HttpRequest, slug: str) -> HttpResponse:
+    from core.accounts.services import saml  # noqa: PLC0415  its libraries take 11 MB
+
+    try:
+        provider = get_adapter().get_provider(request, slug)
+        response: HttpResponse = provider.redirect_from_request(request)
+    except saml.InvalidMetadata as error:
+        audit.record(None, "single sign-on failed", detail=f"{slug}: {error}")
+        text = "The provider's metadata is not valid. Ask an owner to correct it, or sign in with a password."
+        return single_sign_on.refusal_page(request, text, 502)
+    return response
 
 
 @never_cache

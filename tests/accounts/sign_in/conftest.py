@@ -1,4 +1,4 @@
-"""Provide a fixed clock, an owner with a password, and an identity provider."""
+"""Provide a fixed clock, an owner with a password, and identity providers."""
 
 from collections.abc import Iterator
 
@@ -12,6 +12,7 @@ from core.accounts.services.roles import ensure_roles
 from tests.accounts.sign_in.identity_providers import make_provider
 from tests.accounts.sign_in.support import PASSWORD
 from tests.servers.identity_provider import IdentityProviderDouble
+from tests.servers.saml_provider import SAMLProviderDouble
 
 
 @pytest.fixture(autouse=True)
@@ -44,3 +45,22 @@ def double() -> Iterator[IdentityProviderDouble]:
 @pytest.fixture
 def company(loopback_providers: None, double: IdentityProviderDouble) -> IdentityProvider:
     return make_provider(issuer=double.issuer)
+
+
+@pytest.fixture
+def saml() -> Iterator[SAMLProviderDouble]:
+    provider = SAMLProviderDouble()
+    yield provider
+    provider.close()
+
+
+@pytest.fixture
+def company_saml(loopback_providers: None, saml: SAMLProviderDouble) -> IdentityProvider:
+    return make_provider(
+        kind=IdentityProvider.Kind.SAML,
+        client_id="",
+        client_secret="",
+        issuer=saml.entity_id,
+        metadata=saml.metadata(),
+        email_domains="shop.example",
+    )

@@ -1,18 +1,13 @@
 """Test that people can sign in through a SAML provider, and that the portal refuses invalid assertions."""
 
 import base64
-import html
-import os
 import re
-import subprocess
-import sys
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-import httpx
 import pytest
 import time_machine
 import xmlsec
@@ -20,70 +15,26 @@ from django.contrib.auth.models import User
 from django.contrib.sessions.models import Session
 from django.test import Client
 from lxml import etree
-from pytest_django import Settings
 
-from core.accounts.models import AuditEvent, IdentityProvider
+from core.accounts.models import IdentityProvider
 from core.accounts.services.roles import Role
-from tests.accounts.sign_in.identity_providers import START, make_provider, roles
-from tests.accounts.sign_in.support import LOGIN, is_in
+from tests.accounts.sign_in.identity_providers import START, roles
+from tests.accounts.sign_in.saml_browser import ACS, ask, location_of, post, reason
+from tests.accounts.sign_in.support import is_in
 from tests.servers.saml_provider import (
     TRANSIENT,
     SAMLProviderDouble,
     answering,
     new_signer,
-    response_in,
     with_other_person,
     wrapped,
 )
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("loopback_providers")]
-ACS = f"{START}acs/"
-
-
-@pytest.fixture
-def saml() -> Iterator[SAMLProviderDouble]:
-    provider = SAMLProviderDouble()
-    yield provider
-    provider.close()
-
-
-@pytest.fixture
-def company_saml(loopback_providers: None, saml: SAMLProviderDouble) -> IdentityProvider:
-    return make_provider(
-        kind=IdentityProvider.Kind.SAML,
-        client_id="",
-        client_secret="",
-        issuer=saml.entity_id,
-        metadata=saml.metadata(),
-        email_domains="shop.example",
-    )
-
-
-def location_of(client: Client, **data: str) -> str:
-    """Press the sign-in button, and return the URL to which the page redirects the browser."""
-    found = re.search(r'content="0;url=([^"]+)"', client.post(START, data).content.decode())
-    assert found
-    return html.unescape(found[1])
-
-
-def ask(client: Client, **data: str) -> str:
-    """Press the sign-in button, sign in at the provider, and return the provider's SAML response."""
-    return response_in(httpx.get(location_of(client, **data)).text)
-
-
-def post(client: Client, response: str) -> Any:
-    """Post the SAML response as the form on the provider's page does, and follow the portal's redirect."""
-    sent = client.post(ACS, {"SAMLResponse": response}, headers={"Origin": "https://evil.example"})
-    assert sent["Location"] == f"{ACS}finish/"
-    return client.get(sent["Location"])
 
 
 def is_refused(client: Client, answer: Any) -> bool:
     return answer.status_code == 401 and not is_in(client) and not User.objects.exists()
-
-
-def reason() -> str:
-    return AuditEvent.objects.get(action="single sign-on failed").detail
 
 
 @pytest.mark.parametrize("signs", ["assertion", "response"])
@@ -294,113 +245,3 @@ def test_only_a_saml_provider_has_these_addresses(
     assert client.get(f"{START}metadata/").status_code == 404
     assert client.post(ACS, {"SAMLResponse": "x"}).status_code == 404
     assert client.get(f"{ACS}finish/").status_code == 404
-
-
-# --- settings ------------------------------------------------------------------------------------
-
-FORM = {
-    "name": "Company", "slug": "company", "kind": "saml", "is_enabled": "on", "email_domains": "shop.example",
-    "groups_claim": "groups", "role_mapping": "platform = Owner", "creates_users": "on",
-}  # fmt: skip
-ADD = "/admin/access/identityprovider/add/"
-
-
-@pytest.mark.parametrize("is_fetched", [False, True])
-def test_a_provider_is_added_by_its_metadata_or_the_url_of_it(
-    is_fetched: bool, client: Client, owner: User, saml: SAMLProviderDouble
-) -> None:
-    client.force_login(owner)
-    given = saml.entity_id if is_fetched else saml.metadata()
-
-    assert client.post(ADD, {**FORM, "metadata": given}).status_code == 302
-
-    stored = IdentityProvider.objects.get()
-    assert (stored.issuer, stored.metadata) == (saml.entity_id, saml.metadata())
-    shown = client.get(f"/admin/access/identityprovider/{stored.pk}/change/").content.decode()
-    assert "http://testserver/admin/sso/company/acs/" in shown
-    assert "entity ID: http://testserver/admin/sso/company/metadata/" in shown
-    client.logout()
-    saml.attributes["groups"] = ["platform"]
-    post(client, ask(client))
-    assert is_in(client)
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"metadata": ""}, "Paste the metadata of the provider"),
-        ({"metadata": "<a/>"}, "lacks an entityID, a SingleSignOnService"),
-        ({"metadata": "<a"}, "is not valid XML"),
-        ({"metadata": "<!DOCTYPE a><a/>"}, "a document type"),
-        ({"metadata": "http://10.0.0.1/metadata"}, "not a public address"),
-        ({"metadata": "no certificate"}, "lacks a certificate for signing"),
-        ({"metadata": "no web address"}, "is not a web address"),
-        ({"email_domains": ""}, "A SAML provider needs the domains of your company"),
-    ],
-    ids=lambda value: " ".join(value.values()) if isinstance(value, dict) else "",
-)
-def test_wrong_metadata_is_explained(
-    change: dict[str, str], message: str, client: Client, owner: User, saml: SAMLProviderDouble
-) -> None:
-    broken = {
-        "no certificate": re.sub("<md:KeyDescriptor.*</md:KeyDescriptor>", "", saml.metadata()),
-        "no web address": saml.metadata().replace(f"{saml.http.url}/sso", "javascript:alert(1)"),
-    }
-    data = {**FORM, "metadata": saml.metadata(), **change}
-    data["metadata"] = broken.get(data["metadata"], data["metadata"])
-    client.force_login(owner)
-
-    answer = client.post(ADD, data)
-
-    assert message in html.unescape(answer.content.decode())
-    assert not IdentityProvider.objects.exists()
-
-
-def test_both_certificates_are_accepted_during_a_rotation(
-    client: Client, company_saml: IdentityProvider, saml: SAMLProviderDouble
-) -> None:
-    following = new_signer()
-    both = re.search("<md:KeyDescriptor.*</md:KeyDescriptor>", saml.metadata(following))
-    assert both
-    metadata = saml.metadata().replace("<md:SingleSign", f"{both[0]}<md:SingleSign")
-    IdentityProvider.objects.update(metadata=metadata)
-
-    for signer in (saml.signer, following):
-        saml.signer = signer
-        post(client, ask(client))
-        assert is_in(client)
-        client.logout()
-
-
-def test_the_environment_configures_a_provider(
-    client: Client, saml: SAMLProviderDouble, settings: Settings
-) -> None:
-    settings.SSO_SAML_METADATA, settings.SSO_NAME = saml.metadata(), "Acme"
-    settings.SSO_EMAIL_DOMAINS, settings.SSO_ROLES = ["shop.example"], {"platform": "Owner"}
-    saml.attributes["groups"] = ["platform"]
-    assert "Continue with Acme" in client.get(LOGIN).content.decode()
-
-    page = client.post("/admin/sso/environment/").content.decode()
-    found = re.search(r'content="0;url=([^"]+)"', page)
-    assert found
-    response = response_in(httpx.get(html.unescape(found[1])).text)
-    sent = client.post("/admin/sso/environment/acs/", {"SAMLResponse": response})
-    client.get(sent["Location"])
-
-    assert roles(User.objects.get()) == {Role.OWNER}
-
-
-def test_the_libraries_of_saml_are_loaded_only_when_they_are_used() -> None:
-    program = (
-        "import django, sys; django.setup(); import opsportal.urls; print('xmlsec' in sys.modules)"
-    )
-    environment = {**os.environ, "DJANGO_SETTINGS_MODULE": "opsportal.settings"}
-    done = subprocess.run(
-        [sys.executable, "-c", program],
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-    assert done.stdout.strip() == "False", done.stderr
