@@ -22,6 +22,7 @@ from tests.servers.fake_http import Answer, FakeHTTP, Received
 from tests.servers.identity_provider import new_key
 
 PERSISTENT = "urn:oasis:names:tc:SAML:2.0:nameid-format:persistent"
+EMAIL_ADDRESS = "urn:oasis:names:tc:SAML:1.1:nameid-format:emailAddress"
 TRANSIENT = "urn:oasis:names:tc:SAML:2.0:nameid-format:transient"
 _NAMESPACES = 'xmlns:samlp="urn:oasis:names:tc:SAML:2.0:protocol" xmlns:saml="urn:oasis:names:tc:SAML:2.0:assertion"'
 
@@ -89,6 +90,8 @@ class SAMLProviderDouble:
     in_response_to: str | None = None
     expires_in: timedelta = timedelta(minutes=5)
     begins_in: timedelta = timedelta(minutes=-1)
+    # This pattern and its replacement change the response before it is signed.
+    edit: tuple[str, str] = ("", "")
 
     def __post_init__(self) -> None:
         self.http = FakeHTTP()
@@ -117,7 +120,9 @@ class SAMLProviderDouble:
         asked = etree.fromstring(zlib.decompress(base64.b64decode(request), -15))
         acs = asked.get("AssertionConsumerServiceURL")
         audience = asked.findtext("{urn:oasis:names:tc:SAML:2.0:assertion}Issuer")
-        document = etree.fromstring(self._response(str(asked.get("ID")), str(acs), str(audience)))
+        plain = self._response(str(asked.get("ID")), str(acs), str(audience))
+        pattern, replacement = self.edit
+        document = etree.fromstring(re.sub(pattern, replacement, plain) if pattern else plain)
         if self.signs:
             target = document if self.signs == "response" else document[-1]
             self._sign(target)

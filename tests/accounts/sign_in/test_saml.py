@@ -11,6 +11,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 import time_machine
 import xmlsec
+from allauth.socialaccount.models import SocialAccount
 from django.contrib.auth.models import User
 from django.contrib.sessions.models import Session
 from django.test import Client
@@ -22,6 +23,7 @@ from tests.accounts.sign_in.identity_providers import START, roles
 from tests.accounts.sign_in.saml_browser import ACS, ask, location_of, post, reason
 from tests.accounts.sign_in.support import is_in
 from tests.servers.saml_provider import (
+    EMAIL_ADDRESS,
     TRANSIENT,
     SAMLProviderDouble,
     answering,
@@ -31,6 +33,16 @@ from tests.servers.saml_provider import (
 )
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("loopback_providers")]
+
+
+SECOND_CONFIRMATION = (
+    '<saml:SubjectConfirmation Method="urn:oasis:names:tc:SAML:2.0:cm:bearer"><saml:SubjectConfirmationData'
+    ' InResponseTo="_another" NotOnOrAfter="2099-01-01T00:00:00Z"/></saml:SubjectConfirmation>'
+)
+ENCRYPTED = (
+    b'<samlp:Response xmlns:samlp="urn:oasis:names:tc:SAML:2.0:protocol"'
+    b' xmlns:saml="urn:oasis:names:tc:SAML:2.0:assertion"><saml:EncryptedAssertion/></samlp:Response>'
+)
 
 
 def is_refused(client: Client, answer: Any) -> bool:
@@ -84,6 +96,123 @@ def test_an_existing_user_is_linked_by_an_address_of_the_company(
     assert User.objects.get() == owner
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "urn:oid:0.9.2342.19200300.100.1.3",
+        "http://schemas.xmlsoap.org/ws/2005/05/identity/claims/emailaddress",
+        "email",
+        "mail",
+    ],
+)
+def test_the_address_is_read_from_the_usual_attributes(
+    name: str, client: Client, company_saml: IdentityProvider, saml: SAMLProviderDouble
+) -> None:
+    saml.attributes = {name: ["anna@shop.example"]}
+
+    post(client, ask(client))
+
+    assert User.objects.get().email == "anna@shop.example"
+
+
+@pytest.mark.parametrize(
+    ("first_name", "last_name"),
+    [
+        ("urn:oid:2.5.4.42", "urn:oid:2.5.4.4"),
+        (
+            "http://schemas.xmlsoap.org/ws/2005/05/identity/claims/givenname",
+            "http://schemas.xmlsoap.org/ws/2005/05/identity/claims/surname",
+        ),
+        ("firstName", "lastName"),
+        ("givenName", "sn"),
+    ],
+)
+def test_the_name_is_read_from_the_usual_attributes(
+    first_name: str,
+    last_name: str,
+    client: Client,
+    company_saml: IdentityProvider,
+    saml: SAMLProviderDouble,
+) -> None:
+    saml.attributes |= {first_name: ["Anna"], last_name: ["Meier"]}
+
+    post(client, ask(client))
+
+    assert User.objects.get().get_full_name() == "Anna Meier"
+
+
+def test_the_subject_id_identifies_the_person_even_if_the_name_id_changes(
+    client: Client, company_saml: IdentityProvider, saml: SAMLProviderDouble
+) -> None:
+    saml.attributes["urn:oasis:names:tc:SAML:attribute:subject-id"] = ["anna@shop"]
+    post(client, ask(client))
+    client.logout()
+    saml.name_id = "subject-2"
+    saml.attributes["email"] = ["anna.meier@shop.example"]
+
+    post(client, ask(client))
+
+    assert is_in(client)
+    assert User.objects.count() == 1
+
+
+def test_a_name_id_that_is_an_address_needs_no_attributes(
+    client: Client, company_saml: IdentityProvider, saml: SAMLProviderDouble
+) -> None:
+    saml.name_id, saml.name_id_format = "anna@shop.example", EMAIL_ADDRESS
+    saml.edit = ("<saml:AttributeStatement>.*</saml:AttributeStatement>", "")
+
+    post(client, ask(client))
+
+    assert User.objects.get().email == "anna@shop.example"
+
+
+def test_groups_may_be_in_several_attributes_with_one_name(
+    client: Client, company_saml: IdentityProvider, saml: SAMLProviderDouble
+) -> None:
+    IdentityProvider.objects.update(role_mapping="platform = Owner")
+    saml.attributes["groups"] = ["all"]
+    group = "<saml:AttributeValue>platform</saml:AttributeValue>"
+    first = f'<saml:AttributeStatement><saml:Attribute Name="groups">{group}</saml:Attribute>'
+    saml.edit = ("<saml:AttributeStatement>", first)
+
+    post(client, ask(client))
+
+    assert roles(User.objects.get()) == {Role.OWNER}
+
+
+def test_a_group_whose_name_only_contains_a_mapped_group_gives_no_role(
+    client: Client, company_saml: IdentityProvider, saml: SAMLProviderDouble
+) -> None:
+    IdentityProvider.objects.update(role_mapping="platform = Owner")
+    saml.attributes["groups"] = ["platform-guests"]
+
+    post(client, ask(client))
+
+    assert roles(User.objects.get()) == {Role.STAFF}
+
+
+def test_nothing_but_the_subject_is_stored_with_the_account(
+    client: Client, company_saml: IdentityProvider, saml: SAMLProviderDouble
+) -> None:
+    for _ in range(2):  # The account is created at the first sign-in, and updated at the second.
+        post(client, ask(client))
+        client.logout()
+
+    account = SocialAccount.objects.get()
+    assert (account.uid, account.extra_data) == ("subject-1", {})
+
+
+def test_without_domains_no_address_counts_as_verified(
+    client: Client, company_saml: IdentityProvider, saml: SAMLProviderDouble, owner: User
+) -> None:
+    IdentityProvider.objects.update(email_domains="")
+
+    assert post(client, ask(client)).status_code == 403
+    assert not is_in(client)
+    assert User.objects.get() == owner
+
+
 def test_an_address_of_another_domain_links_no_one(
     client: Client, company_saml: IdentityProvider, saml: SAMLProviderDouble
 ) -> None:
@@ -109,6 +238,9 @@ def test_an_address_of_another_domain_links_no_one(
         ({"signs": ""}, "No Signature"),
         ({"algorithm": xmlsec.Transform.RSA_SHA1}, "Deprecated"),
         ({"name_id_format": TRANSIENT}, "transient"),
+        ({"edit": (r' NotOnOrAfter="[^"]+" Recipient', " Recipient")}, "no expiry time"),
+        ({"edit": ("</saml:Subject>", f"{SECOND_CONFIRMATION}</saml:Subject>")}, "does not answer"),
+        ({"edit": (":status:Success", ":status:Responder")}, "not Success"),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )
@@ -189,7 +321,16 @@ def test_a_stolen_assertion_in_a_response_to_another_request_is_refused(
 
 
 @pytest.mark.parametrize(
-    "response", ["", "%%%", "bm90IHhtbA==", base64.b64encode(b"<a/>").decode(), "x" * 300_000]
+    "response",
+    [
+        "",
+        "%%%",
+        "bm90IHhtbA==",
+        base64.b64encode(b"<a/>").decode(),
+        base64.b64encode(ENCRYPTED).decode(),
+        "x" * 300_000,
+    ],
+    ids=["empty", "no base64", "no XML", "no response", "encrypted", "too long"],
 )
 def test_what_is_no_response_is_refused(
     response: str, client: Client, company_saml: IdentityProvider
@@ -219,6 +360,75 @@ def test_a_kept_response_is_deleted_and_expires_soon(
     client.get(f"{ACS}finish/")
 
     assert not Session.objects.filter(session_key=kept.value).exists()
+
+
+def test_a_response_that_is_too_long_is_not_kept(
+    client: Client, company_saml: IdentityProvider
+) -> None:
+    client.post(ACS, {"SAMLResponse": "x" * 300_000})
+
+    assert not Session.objects.exists()
+    assert "saml-response" not in client.cookies
+
+
+def test_each_response_is_kept_under_a_new_key(
+    client: Client, company_saml: IdentityProvider
+) -> None:
+    keys = []
+    for _ in range(2):
+        client.post(ACS, {"SAMLResponse": "bm90IHhtbA=="})
+        keys.append(client.cookies["saml-response"].value)
+
+    assert keys[0] != keys[1]
+    assert list(Session.objects.values_list("session_key", flat=True)) == keys[1:]
+
+
+def test_pages_of_a_sign_in_are_not_cached_and_accept_one_method(
+    client: Client, company_saml: IdentityProvider
+) -> None:
+    kept = client.post(ACS, {"SAMLResponse": "bm90IHhtbA=="})
+    finished = client.get(f"{ACS}finish/")
+
+    assert "no-store" in kept["Cache-Control"]
+    assert "no-store" in finished["Cache-Control"]
+    assert client.get(ACS).status_code == 405
+    assert client.post(f"{ACS}finish/").status_code == 405
+
+
+def test_the_page_of_a_failed_sign_in_does_not_show_the_reason(
+    client: Client, company_saml: IdentityProvider, saml: SAMLProviderDouble
+) -> None:
+    saml.issuer = "https://evil.example"
+
+    page = post(client, ask(client)).content.decode()
+
+    assert "Company did not confirm who you are. Try again." in page
+    assert "evil.example" in reason()
+    assert "evil.example" not in page
+
+
+def test_a_provider_that_was_disabled_during_the_sign_in_is_refused(
+    client: Client, company_saml: IdentityProvider
+) -> None:
+    response = ask(client)
+    IdentityProvider.objects.update(is_enabled=False)
+
+    assert client.post(START).status_code == 404
+    assert client.post(ACS, {"SAMLResponse": response}).status_code == 404
+    assert client.get(f"{ACS}finish/").status_code == 404
+    assert client.get(f"{START}metadata/").status_code == 404
+
+
+def test_an_assertion_for_one_provider_is_refused_by_another(
+    client: Client, company_saml: IdentityProvider
+) -> None:
+    response = ask(client)
+    company_saml.pk, company_saml.slug = None, "other"
+    company_saml.save()
+
+    client.post("/admin/sso/other/acs/", {"SAMLResponse": response})
+
+    assert is_refused(client, client.get("/admin/sso/other/acs/finish/"))
 
 
 def test_the_next_page_is_one_of_the_portal(client: Client, company_saml: IdentityProvider) -> None:
