@@ -230,7 +230,9 @@ def test_an_address_of_another_domain_links_no_one(
         ({"audience": ""}, "audience"),
         ({"issuer": "https://evil.example"}, "issuer"),
         ({"recipient": "https://other.example/acs/"}, "SubjectConfirmation"),
+        ({"recipient": "http://testserver/admin/sso/other/acs/"}, "SubjectConfirmation"),
         ({"destination": "https://other.example/acs/"}, "instead of"),
+        ({"destination": "http://testserver/admin/sso/other/acs/"}, "instead of"),
         ({"expires_in": timedelta(minutes=-10)}, "expired"),
         ({"begins_in": timedelta(minutes=10)}, "not yet valid"),
         ({"in_response_to": "_another"}, "SubjectConfirmation"),
@@ -429,6 +431,12 @@ def test_an_assertion_for_one_provider_is_refused_by_another(
     client.post("/admin/sso/other/acs/", {"SAMLResponse": response})
 
     assert is_refused(client, client.get("/admin/sso/other/acs/finish/"))
+
+
+def test_the_chosen_page_of_the_portal_follows_the_sign_in(
+    client: Client, company_saml: IdentityProvider
+) -> None:
+    assert post(client, ask(client, next="/admin/errors/"))["Location"] == "/admin/errors/"
 
 
 def test_the_next_page_is_one_of_the_portal(client: Client, company_saml: IdentityProvider) -> None:
