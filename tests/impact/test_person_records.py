@@ -268,20 +268,35 @@ def user_with(*permissions: str) -> User:
     return user
 
 
+def client_of_a_team() -> Client:
+    """Return the client of a user who may erase persons but sees only the app "Shop" of a team."""
+    user = user_with("view_order", "view_erasure", "add_erasure", "see_team_apps_only")
+    team = Team.objects.create(name="Shop")
+    team.people.add(TeamMember.objects.create(user=user, name="Eve"))
+    team.apps.add(make_app("shop"))
+    client = Client()
+    client.force_login(user)
+    return client
+
+
 PAGES = ("impact:person", "impact:erase")
 
 
 @pytest.mark.parametrize("page", PAGES)
 def test_a_user_who_sees_only_the_apps_of_a_team_sees_and_erases_no_person(page: str) -> None:
-    user = user_with("view_order", "view_erasure", "add_erasure", "see_team_apps_only")
-    client = Client()
-    client.force_login(user)
-    team = Team.objects.create(name="Shop")
-    team.people.add(TeamMember.objects.create(user=user, name="Eve"))
-    team.apps.add(make_app())
+    client = client_of_a_team()
 
     assert client.get(reverse(page)).status_code == 403
     assert client.post(reverse(page), {"customer": BUYER, "step": "export"}).status_code == 403
+
+
+def test_a_user_who_sees_only_the_apps_of_a_team_sees_only_their_retention() -> None:
+    make_app("box-office")
+
+    page = client_of_a_team().get(reverse("impact:retention")).content.decode()
+
+    assert "Events of Shop" in page
+    assert "Events of Box-Office" not in page
 
 
 @pytest.mark.parametrize("page", PAGES)

@@ -17,7 +17,7 @@ from django.contrib.sessions.models import Session
 from django.test import Client
 from lxml import etree
 
-from core.accounts.models import IdentityProvider
+from core.accounts.models import AuditEvent, IdentityProvider
 from core.accounts.services.roles import Role
 from tests.accounts.sign_in.identity_providers import START, roles
 from tests.accounts.sign_in.saml_browser import ACS, ask, location_of, post, reason
@@ -192,6 +192,45 @@ def test_a_group_whose_name_only_contains_a_mapped_group_gives_no_role(
     assert roles(User.objects.get()) == {Role.STAFF}
 
 
+def test_the_name_of_a_mapped_group_may_contain_equals_signs(
+    client: Client, company_saml: IdentityProvider, saml: SAMLProviderDouble
+) -> None:
+    IdentityProvider.objects.update(role_mapping="cn=platform,ou=groups = Owner")
+    saml.attributes["groups"] = ["cn=platform,ou=groups"]
+
+    post(client, ask(client))
+
+    assert roles(User.objects.get()) == {Role.OWNER}
+
+
+def test_a_new_person_without_a_role_is_refused(
+    client: Client, company_saml: IdentityProvider
+) -> None:
+    IdentityProvider.objects.update(default_role=None)
+
+    assert post(client, ask(client)).status_code == 403
+    assert not User.objects.exists()
+
+
+def test_the_audit_log_has_the_new_account_and_its_roles(
+    client: Client, company_saml: IdentityProvider
+) -> None:
+    post(client, ask(client))
+
+    made = AuditEvent.objects.filter(username="anna").values_list("action", "detail")
+    assert ("added by single sign-on", "Company") in made
+    assert ("roles set by single sign-on", "Staff") in made
+
+
+def test_the_audit_log_has_the_link_of_an_existing_account(
+    client: Client, company_saml: IdentityProvider, owner: User
+) -> None:
+    post(client, ask(client))
+
+    linked = AuditEvent.objects.get(action="linked to an identity provider")
+    assert (linked.user, linked.detail) == (owner, "Company")
+
+
 def test_nothing_but_the_subject_is_stored_with_the_account(
     client: Client, company_saml: IdentityProvider, saml: SAMLProviderDouble
 ) -> None:
@@ -211,6 +250,16 @@ def test_without_domains_no_address_counts_as_verified(
     assert post(client, ask(client)).status_code == 403
     assert not is_in(client)
     assert User.objects.get() == owner
+
+
+def test_a_user_who_is_not_staff_is_refused_and_not_linked(
+    client: Client, company_saml: IdentityProvider
+) -> None:
+    User.objects.create_user("anna", "anna@shop.example")
+
+    assert post(client, ask(client)).status_code == 403
+    assert not is_in(client)
+    assert not SocialAccount.objects.exists()
 
 
 def test_an_address_of_another_domain_links_no_one(
