@@ -107,6 +107,8 @@ def main() -> None:
             load = Load(ha.url, **seeded, has_payments=True, exceeds_limits=True, timeout_seconds=4)
             load.start()
             ha.wait_until(lambda: len(load.acknowledged) == 4, "the first acknowledgments")
+            # The portal applies changed limits a few seconds later, and not while the database is unavailable.
+            ha.wait_until(lambda: load.limited == ACCEPTABLE.keys(), "the limits to be reached")
             drill = Drill(ha, load)
             try:
                 run(drill, options)
