@@ -72,6 +72,15 @@ def test_the_orders_of_an_error_require_the_permission_to_see_errors(name: str) 
     assert client_of(user).get(url).status_code == 200
 
 
+@pytest.mark.parametrize("name", ["impact:orders", "impact:orders-csv"])
+def test_seeing_errors_is_no_permission_to_see_orders(name: str) -> None:
+    url = reverse(name, args=["group", make_error(shop()).group_id])
+
+    user = make_user("view_errorgroup", "see_every_app")
+
+    assert client_of(user).get(url).status_code == 403
+
+
 def test_seeing_orders_is_no_permission_to_write_a_list() -> None:
     url = reverse("impact:write-list", args=["group", make_error(shop()).group_id])
 
