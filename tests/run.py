@@ -68,8 +68,7 @@ def main() -> int:
     parser.add_argument("--only", choices=["sqlite", "postgresql"])
     options, arguments = parser.parse_known_args()
     if not any(argument.startswith("-n") for argument in arguments):
-        # One process more than processors, because tests often wait for a portal, a browser or a timeout.
-        arguments = ["-n", str(min(os.cpu_count() or 1, 4) + 1), *arguments]
+        arguments = ["-n", str(min(os.cpu_count() or 1, 4)), *arguments]
     if not any(argument.startswith("-r") for argument in arguments):
         arguments = ["-rfEs", *arguments]
     if not any(argument.startswith("--durations") for argument in arguments):
