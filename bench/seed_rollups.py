@@ -27,7 +27,8 @@ STEPS = {
     "hours of groups": """
         INSERT INTO errors_grouphour (group_id, hour, count)
         SELECT ranked.id, hour, greatest(1, (2 * %(per_hour)s * random() * ranked.weight)::int)
-        FROM (SELECT id, %(groups)s / (rank() OVER (ORDER BY id) * ln(%(groups)s)) AS weight FROM errors_errorgroup) ranked,
+        FROM (SELECT id, %(groups)s / (rank() OVER (ORDER BY id) * ln(%(groups)s)) AS weight
+              FROM errors_errorgroup) ranked,
              generate_series(%(hour)s - 24 * %(days)s + 1, %(hour)s) AS hour
         ON CONFLICT (group_id, hour) DO UPDATE SET count = errors_grouphour.count + excluded.count""",
     "minutes of apps": """
