@@ -14,14 +14,13 @@ from allauth.core.exceptions import ImmediateHttpResponse
 from allauth.socialaccount.adapter import DefaultSocialAccountAdapter
 from allauth.socialaccount.models import SocialApp, SocialLogin
 from django.conf import settings
-from django.contrib import admin
 from django.contrib.auth.models import Group, User
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import render
 from django.utils.crypto import get_random_string
 
 from core.accounts.models import AccessPolicy, IdentityProvider
 from core.accounts.services import audit, throttle, two_factor
+from core.accounts.services import single_sign_on_failures as failures
 from core.lib.outbound.exceptions import ForbiddenAddress
 from core.lib.outbound.guard import check_public_url
 
@@ -258,7 +257,7 @@ class ProviderAdapter(DefaultSocialAccountAdapter):
                 raise NotAllowed("New people have no role in this portal. Ask an owner to add you.")
         except NotAllowed as refusal:
             audit.record(sociallogin.user, "single sign-on refused", detail=str(refusal))
-            raise ImmediateHttpResponse(refusal_page(request, str(refusal), 403)) from None
+            raise ImmediateHttpResponse(failures.refusal_page(request, str(refusal), 403)) from None
         sociallogin.state["replaces_second_factor"] = provider.replaces_second_factor
 
     def _link_user(
@@ -328,7 +327,9 @@ class ProviderAdapter(DefaultSocialAccountAdapter):
     ) -> None:
         """Answer a failed or cancelled sign-in with a page, and record why it failed."""
         is_cancelled = error == "cancelled"
-        page = failure_page(request, provider.app.name, str(exception or error), is_cancelled)
+        page = failures.failure_page(
+            request, provider.app.name, str(exception or error), is_cancelled
+        )
         raise ImmediateHttpResponse(page)
 
 
@@ -345,21 +346,6 @@ class AccountAdapter(DefaultAccountAdapter):
             request.session[two_factor.REPLACED] = True
         throttle.remember_browser(request, response, user)
         return response
-
-
-def failure_page(
-    request: HttpRequest, provider: str, reason: str, is_cancelled: bool = False
-) -> HttpResponse:
-    """Record why a sign-in failed, and return the page for the person, without the reason."""
-    audit.record(None, "single sign-on failed", detail=f"{provider}: {reason}"[:500])
-    text = f"{provider} did not confirm who you are. Try again."
-    return refusal_page(request, "The sign-in was cancelled." if is_cancelled else text, 401)
-
-
-def refusal_page(request: HttpRequest, text: str, status: int) -> HttpResponse:
-    """Return the page that says why a person is not signed in."""
-    context = {**admin.site.each_context(request), "title": "Sign in", "text": text}
-    return render(request, "access/not_signed_in.html", context, status=status)
 
 
 def _settings_of(provider: IdentityProvider) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_GET, require_POST
 
 from core.accounts.models import IdentityProvider
-from core.accounts.services import single_sign_on
+from core.accounts.services import single_sign_on, single_sign_on_failures
 
 MAX_RESPONSE_BYTES = 256 * 1024
 # The response is kept for this time, although the browser follows the redirect immediately.
@@ -75,7 +75,7 @@ def finish(request: HttpRequest, slug: str) -> HttpResponse:
         login = provider.sociallogin_from_response(request, checked)
     except (saml.InvalidMetadata, saml.InvalidResponse, PermissionDenied, ValueError) as error:
         reason = str(error) or "this browser did not ask for the response"
-        return single_sign_on.failure_page(request, provider.app.name, reason)
+        return single_sign_on_failures.failure_page(request, provider.app.name, reason)
     login.state = state
     response: HttpResponse = complete_social_login(request, login)
     return response

@@ -17,7 +17,7 @@ from django.views.decorators.http import require_GET, require_POST
 
 from core.accounts.models import IdentityProvider
 from core.accounts.provider import VerifyingAdapter
-from core.accounts.services import audit, single_sign_on
+from core.accounts.services import single_sign_on, single_sign_on_failures
 
 
 @never_cache
@@ -43,15 +43,15 @@ def start(request: HttpRequest, slug: str) -> HttpResponse:
 
 
 def _start_saml(request: HttpRequest, slug: str) -> HttpResponse:
-    from core.accounts.services import saml  # noqa: PLC0415  its libraries take 11 MB
+    from core.accounts.services import saml, single_sign_on_failures  # noqa: PLC0415  its libraries take 11 MB
 
     try:
         provider = get_adapter().get_provider(request, slug)
         response: HttpResponse = provider.redirect_from_request(request)
     except saml.InvalidMetadata as error:
-        audit.record(None, "single sign-on failed", detail=f"{slug}: {error}")
+        single_sign_on_failures.record(request, f"{slug}: {error}")
         text = "The provider's metadata is not valid. Ask an owner to correct it, or sign in with a password."
-        return single_sign_on.refusal_page(request, text, 502)
+        return single_sign_on_failures.refusal_page(request, text, 502)
     return response
 
 
@@ -82,7 +82,7 @@ def _answer(
         raise Http404("There is no such identity provider.") from None
     # The last two errors are raised if the provider's description is invalid.
     except (requests.RequestException, ValueError, KeyError) as error:
-        audit.record(None, "single sign-on failed", detail=f"{slug or kind}: {error}")
+        single_sign_on_failures.record(request, f"{slug or kind}: {error}")
         text = "The identity provider cannot be reached. Try again, or sign in with a password."
-        return single_sign_on.refusal_page(request, text, 502)
+        return single_sign_on_failures.refusal_page(request, text, 502)
     return response

@@ -8,6 +8,7 @@ from django.test import Client
 from pytest_django import Settings
 
 from core.accounts.models import AuditEvent, IdentityProvider
+from core.accounts.services.single_sign_on_failures import MAX_RECORDED_PER_MINUTE
 from tests.accounts.sign_in.identity_providers import START, come_back, sign_in_by_provider, start
 from tests.accounts.sign_in.support import LOGIN, is_in
 from tests.servers.identity_provider import IdentityProviderDouble, new_key
@@ -148,3 +149,14 @@ def test_a_private_address_is_not_asked_unless_allowed(
 
     assert client.post(START).status_code == 502
     assert not double.http.requests
+
+
+def test_a_stranger_cannot_fill_the_audit_log_with_failures(
+    client: Client, company: IdentityProvider
+) -> None:
+    answers = [come_back(client, "forged") for _ in range(MAX_RECORDED_PER_MINUTE + 5)]
+    elsewhere = client.get(f"{START}callback/?state=forged&code=c", REMOTE_ADDR="198.51.100.7")
+
+    assert {answer.status_code for answer in [*answers, elsewhere]} == {401}
+    # The other address is recorded although the first one has reached its maximum.
+    assert AuditEvent.objects.count() == MAX_RECORDED_PER_MINUTE + 1
