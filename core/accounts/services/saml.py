@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.urls import reverse
+from django.utils.text import get_text_list
 from lxml import etree
 from onelogin.saml2.auth import OneLogin_Saml2_Auth
 from onelogin.saml2.constants import OneLogin_Saml2_Constants as Constants
@@ -58,7 +59,7 @@ def read_metadata(text: str) -> dict[str, Any]:
         if not is_there
     ]
     if missing:
-        raise InvalidMetadata(f"The metadata lacks {', '.join(missing)}.")
+        raise InvalidMetadata(f"The metadata lacks {get_text_list(missing, 'and')}.")
     if not _is_web_address(found["singleSignOnService"]["url"] or ""):
         raise InvalidMetadata("The address of the SingleSignOnService is not a web address.")
     return {name: found[name] for name in found if name != "singleLogoutService"}

@@ -62,7 +62,7 @@ def test_a_provider_is_added_by_its_metadata_or_the_url_of_it(
     ("change", "message"),
     [
         ({"metadata": ""}, "Paste the metadata of the provider"),
-        ({"metadata": "<a/>"}, "lacks an entityID, a SingleSignOnService"),
+        ({"metadata": "<a/>"}, "HTTP-Redirect and a certificate for signing."),
         ({"metadata": "<a"}, "is not valid XML"),
         ({"metadata": "<!DOCTYPE a><a/>"}, "a document type"),
         ({"metadata": "http://10.0.0.1/metadata"}, "not a public address"),
