@@ -1,7 +1,5 @@
 """Test which user a person becomes who signs in through a SAML provider, and with which roles."""
 
-from typing import Any
-
 import pytest
 from allauth.socialaccount.models import SocialAccount
 from django.contrib.auth.models import User
@@ -18,10 +16,6 @@ from tests.servers.saml_provider import (
 )
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("loopback_providers")]
-
-
-def is_refused(client: Client, answer: Any) -> bool:
-    return answer.status_code == 401 and not is_in(client) and not User.objects.exists()
 
 
 @pytest.mark.parametrize("signs", ["assertion", "response"])
