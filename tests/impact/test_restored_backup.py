@@ -1,16 +1,18 @@
 """Test that a repeated erasure after the restore of a backup leaves nothing of the person in the portal's files."""
 
 import gzip
+import os
 import re
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tests.servers.portal import Portal
-from tests.two_runs import in_the_sqlite_run
+from tests.two_runs import in_the_postgresql_run, in_the_sqlite_run
 
-pytestmark = [in_the_sqlite_run, pytest.mark.slow]
+pytestmark = pytest.mark.slow
 PERSON = "ticketbuyer17x"  # The search index of logs stores single words, so the name is one word.
 LEAVE_TRACES = f"""
 from django.utils import timezone
@@ -56,6 +58,7 @@ def restore(portal: Portal, backup: Path) -> None:
     (portal.data_dir / "opsportal.sqlite3").write_bytes(gzip.decompress(backup.read_bytes()))
 
 
+@in_the_sqlite_run
 def test_a_repeated_erasure_leaves_nothing_of_the_person_in_the_files(
     make_portal: Callable[..., Portal],
 ) -> None:
@@ -73,3 +76,50 @@ def test_a_repeated_erasure_leaves_nothing_of_the_person_in_the_files(
 
     assert "Persons that had been erased: 1. Persons with records again: 1." in output
     assert files_with(portal, PERSON) == []
+
+
+def tables_with(portal: Portal, text: str) -> list[str]:
+    """Return the names of the portal's PostgreSQL tables with a row that contains the text."""
+    tables = portal.rows("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
+    query = 'SELECT 1 FROM "{}" AS one WHERE one::text LIKE %s LIMIT 1'
+    return [name for (name,) in tables if portal.rows(query.format(name), (f"%{text}%",))]
+
+
+def postgresql_files_with(portal: Portal, text: str) -> list[str]:
+    """Return the names of the files of the portal's PostgreSQL database that contain the text."""
+    portal.rows("CHECKPOINT")
+    ((folder, number),) = portal.rows(
+        "SELECT current_setting('data_directory'), oid FROM pg_database WHERE datname = current_database()"
+    )
+    files = (Path(folder) / "base" / str(number)).iterdir()
+    return [path.name for path in files if text.encode() in path.read_bytes()]
+
+
+@in_the_postgresql_run
+def test_on_postgresql_a_repeated_erasure_and_vacuum_full_leave_nothing_of_the_person(
+    make_portal: Callable[..., Portal],
+) -> None:
+    portal = make_portal()
+    run(portal, "shell", "-v0", "-c", LEAVE_TRACES)
+    found = re.search(r"\S+\.dump", run(portal, "backup"))
+    assert found
+    assert "kept 1" in run(portal, "shell", "-v0", "-c", ERASE)
+    assert tables_with(portal, PERSON) == []
+
+    portal.rows("DROP SCHEMA public CASCADE")
+    portal.rows("CREATE SCHEMA public")
+    pg_restore = Path(os.environ["PG_BIN"]) / "pg_restore"
+    subprocess.run(
+        [pg_restore, "--no-owner", "--exit-on-error", f"--dbname={portal.database_url}", found[0]],
+        check=True,
+    )
+    assert {"errors_errorevent", "logs_logentry", "impact_order"} <= set(
+        tables_with(portal, PERSON)
+    )
+    output = run(portal, "repeat_erasures")
+
+    assert "Persons that had been erased: 1. Persons with records again: 1." in output
+    assert tables_with(portal, PERSON) == []
+    assert postgresql_files_with(portal, PERSON) != []
+    portal.rows("VACUUM FULL")
+    assert postgresql_files_with(portal, PERSON) == []
