@@ -26,8 +26,8 @@ STORED = {
 }
 # Tasks continue within a minute on an idle machine; a busy machine needs longer.
 LATE_AFTER_SECONDS = 300
-# Six jobs that have not run yet become due soon after the primary breaks, because their next time may be in an hour. The
-# seven jobs that run at two o'clock are among them, because shortly after an hour has begun, the hourly jobs have run.
+# Six jobs that have not run yet become due soon after the primary breaks, because their next time may be in an hour.
+# The seven jobs that run at two o'clock are among them, because the hourly jobs have run soon after an hour has begun.
 MAKE_DUE = (
     "UPDATE jobs_job SET next_run_at = now() + interval '5 s' WHERE id IN (SELECT id FROM jobs_job "
     "WHERE (cron LIKE '%* * * *' OR cron LIKE '% 2 * * *') AND last_started_at IS NULL ORDER BY name LIMIT 6) "
