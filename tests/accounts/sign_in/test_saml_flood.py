@@ -2,7 +2,7 @@
 
 import base64
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import httpx
@@ -40,13 +40,6 @@ REFUSED = {"many fields": 400, "too large": 413}
 
 def headers_of(name: str) -> dict[str, str]:
     return {"Content-Type": "multipart/form-data; boundary=x"} if name == "no parts" else FORM
-
-
-@pytest.fixture
-def saml() -> Iterator[SAMLProviderDouble]:
-    provider = SAMLProviderDouble()
-    yield provider
-    provider.close()
 
 
 @pytest.fixture

@@ -17,11 +17,7 @@ from core.accounts.services.roles import Role
 from tests.accounts.sign_in.identity_providers import roles
 from tests.accounts.sign_in.saml_browser import ask, post
 from tests.accounts.sign_in.support import LOGIN, is_in
-from tests.servers.saml_provider import (
-    SAMLProviderDouble,
-    new_signer,
-    response_in,
-)
+from tests.servers.saml_provider import SAMLProviderDouble, new_signer, response_in
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("loopback_providers")]
 FORM = {
