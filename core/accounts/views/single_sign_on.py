@@ -43,7 +43,7 @@ def start(request: HttpRequest, slug: str) -> HttpResponse:
 
 
 def _start_saml(request: HttpRequest, slug: str) -> HttpResponse:
-    from core.accounts.services import saml, single_sign_on_failures  # noqa: PLC0415  its libraries take 11 MB
+    from core.accounts.services import saml  # noqa: PLC0415  its libraries take 11 MB
 
     try:
         provider = get_adapter().get_provider(request, slug)
