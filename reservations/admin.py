@@ -1,6 +1,6 @@
-"""Define the admin of events and ticket types, and read-only lists of reservations.
+"""Define the admin pages of events and ticket types, and read-only lists of reservations.
 
-Staff act on the pages in views/.
+The lists offer no actions, because staff act on reservations on the pages in reservations/views.
 """
 
 from typing import Any

@@ -1,4 +1,7 @@
-"""Update reservations when the payments app sends a signal, inside the transaction that saves the payment."""
+"""Update reservations when the payments app sends a signal.
+
+The receivers run in the transaction that saves the payment, so that money and seats are saved together.
+"""
 
 from datetime import datetime
 from typing import Any

@@ -6,7 +6,7 @@ from reservations import services
 
 @every(minutes=5, title="Release expired holds")
 def release_expired() -> dict[str, int]:
-    """Put the tickets of expired reservations on sale again."""
+    """Extend holds during outages, release all other expired holds, and open cases for lost partial payments."""
     now = timezone.now()
     services.extend_during_outage(now=now)
     released = services.release_expired(now=now)
@@ -28,12 +28,12 @@ def continue_cancellations() -> dict[str, int]:
 
 @every(minutes=1, title="Offer returned tickets")
 def offer_tickets() -> dict[str, int]:
-    """Offer returned tickets to the waiting list."""
+    """Offer available tickets to the customers on waiting lists."""
     return {"offers": services.offer_tickets(now=timezone.now())}
 
 
 @every(minutes=15, title="Check ticket counters")
 def check_integrity() -> str:
-    """Compare the counters of ticket types with their reservations."""
+    """Compare the counters of ticket types with their reservations, and alert if they differ."""
     drift = services.check_integrity(now=timezone.now())
     return "; ".join(str(found) for found in drift) or "no drift"

@@ -1,4 +1,4 @@
-"""Map the URLs of the reservation API, availability and the staff pages."""
+"""Map the URLs of the reservation API, the ticket availability and the staff pages."""
 
 from django.contrib import admin
 from django.urls import path

@@ -21,7 +21,10 @@ from reservations.queries.stock import forecast_sold_out
     runbook="docs/reservations.md#low-inventory",
 )
 def low_inventory(since: datetime, until: datetime) -> Iterator[Reading]:
-    """Return a reading for each ticket type on sale: the tickets left, minus the threshold of the type."""
+    """Yield how far each ticket type on sale is above its low-inventory threshold, in tickets.
+
+    Types with a capacity of 0 are left out, because their capacity is not decided yet.
+    """
     on_sale = [
         type_
         for type_ in TicketType.objects.on_sale(until).select_related("event")

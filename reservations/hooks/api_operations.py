@@ -15,7 +15,7 @@ State = Literal["active", "completed", "cancelled", "expired", "refund_needed", 
 
 
 class Line(msgspec.Struct, forbid_unknown_fields=True):
-    """The tickets of one type. `price` is for one ticket, in the currency's smallest unit."""
+    """The tickets of one type. `price` is for one ticket, in the unit of Stripe's API."""
 
     ticket_type: int
     quantity: int
@@ -62,7 +62,7 @@ class Availability(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class WaitingEntry(msgspec.Struct, forbid_unknown_fields=True):
-    """A place on the waiting list. `reservation` and `expires_at` belong to the offer."""
+    """A place on the waiting list. `reservation` and `expires_at` describe the offer, if there is one."""
 
     id: uuid.UUID
     ticket_type: int

@@ -1,4 +1,4 @@
-"""Contribute edited events and started sales to the possible causes of a problem."""
+"""Report edits of events and starts of ticket sales as possible causes of a problem."""
 
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -15,7 +15,7 @@ MAX_SALES = 20
 
 
 def _about(event: Any) -> Iterable[str]:
-    """Return the name of the event as it appears in the labels of alerts."""
+    """Return the event's label as alerts show it, so that a cause and an alert about the same event match."""
     return [f"event {event.slug}"]
 
 
@@ -26,7 +26,7 @@ def settings(onset: Onset) -> Iterator[Change]:
 
 @cause_source("reservations.sales")
 def sales(onset: Onset) -> Iterator[Change]:
-    """Yield the ticket sales that started. The start of a sale brings more visitors than usual."""
+    """Yield the ticket sales that started before the problem, because a new sale brings more visitors than usual."""
     begun = TicketType.objects.filter(
         sale_starts_at__gte=onset.since,
         sale_starts_at__lte=onset.at,

@@ -9,7 +9,7 @@ from reservations.services import remove_from_waiting_lists
 
 @eraser("reservations")
 def erase_from_reservations(person: Person, limit: int, now: datetime) -> int:
-    """Remove the customer and the fingerprint of the request, which covers the customer. Seats are kept."""
+    """Clear the customer and the request's fingerprint, which is computed from the customer. Keep the seats."""
     named = Reservation.objects.filter(customer__in=person.customers).order_by("pk")
     found = list(named.values_list("pk", flat=True)[:limit])
     Reservation.objects.filter(pk__in=found).update(customer="", fingerprint="")
@@ -18,7 +18,7 @@ def erase_from_reservations(person: Person, limit: int, now: datetime) -> int:
 
 @eraser("waiting_entries")
 def erase_from_waiting_lists(person: Person, limit: int, now: datetime) -> int:
-    """Remove the person from the waiting lists, and the customer from earlier entries."""
+    """End the person's waiting entries, and clear the customer in all entries of the person."""
     named = WaitingEntry.objects.filter(customer__in=person.customers).order_by("pk")
     found = list(named.values_list("pk", flat=True)[:limit])
     remove_from_waiting_lists(entry_ids=found, now=now)

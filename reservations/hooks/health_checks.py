@@ -7,13 +7,13 @@ from impact.references import References
 from reservations.models import Event, Reservation
 from reservations.queries.drift import find_drift
 
-# The clean-up runs every 5 minutes. If a hold is overdue for twice this time, the clean-up has stopped.
+# The clean-up runs every 5 minutes. A hold that is overdue for two runs means that the clean-up has stopped.
 OVERDUE_AFTER = timedelta(minutes=10)
 MAX_REFERENCES = 1_000
 
 
 def overdue_holds() -> References:
-    """Return references to the overdue holds, which the check counts."""
+    """Return references to the overdue holds that expired first, at most MAX_REFERENCES."""
     overdue = Reservation.objects.overdue(timezone.now() - OVERDUE_AFTER).order_by("expires_at")
     found = overdue.values_list("uuid", flat=True)[:MAX_REFERENCES]
     return References(reservation_ids=frozenset(map(str, found)))

@@ -1,4 +1,7 @@
-"""Export reservation metrics for /metrics. Rows are counted at most twice a minute, even if scraped more often."""
+"""Export reservation metrics to /metrics.
+
+Reservations are counted per status at most twice a minute, even if the metrics are scraped more often.
+"""
 
 from collections.abc import Iterator
 

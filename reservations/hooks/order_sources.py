@@ -1,4 +1,4 @@
-"""Contribute reservations, and payments whose money must be returned, as attempts to complete an order."""
+"""Report reservations and refunds that are due as attempts to complete an order."""
 
 from collections.abc import Iterator
 from datetime import datetime
@@ -58,7 +58,7 @@ def reservation_attempts(wanted: Wanted) -> Iterator[Attempt]:
 
 def _settled_at(reservation: Reservation) -> datetime | None:
     if reservation.status == Status.EXPIRED and reservation.ended_at:
-        # The clean-up may release an expired hold some minutes after its end.
+        # Use the end of the hold, because the clean-up may release it some minutes later.
         return min(reservation.expires_at, reservation.ended_at)
     return reservation.ended_at
 
@@ -76,7 +76,10 @@ def _references(reservation: Reservation) -> frozenset[Reference]:
     page=lambda reference: reverse("payments:payment-page", args=[reference]),
 )
 def refunds_due(wanted: Wanted) -> Iterator[Attempt]:
-    """Yield the payments of discrepancies. The stage is REFUND_DUE while only a refund can resolve the discrepancy."""
+    """Yield an attempt for each payment with a discrepancy.
+
+    The stage is REFUND_DUE while only a refund resolves the discrepancy.
+    """
     of_payment = Q()
     if wanted.order_ids:
         of_payment |= Q(payment__order_id__in=wanted.order_ids)

@@ -1,4 +1,4 @@
-"""Let payments find the reservation that they pay for."""
+"""Provide the amount and status of a reservation to the payments app."""
 
 import uuid
 from datetime import datetime

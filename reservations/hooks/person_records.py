@@ -1,4 +1,4 @@
-"""Contribute reservations and places on waiting lists to the data of a person."""
+"""Add a person's reservations and places on waiting lists to the export of the person's data."""
 
 from collections.abc import Iterator
 

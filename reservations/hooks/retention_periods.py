@@ -1,4 +1,4 @@
-"""List how long reservations are kept."""
+"""Declare how long reservations are kept."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""Find reservations and events for the portal's search."""
+"""Add reservations and events to the portal's search."""
 
 from collections.abc import Iterator
 
@@ -20,7 +20,7 @@ from reservations.models import Event, Reservation
     respects_apps=True,
 )
 def find_reservations(search: Search) -> Iterator[Hit]:
-    """Find reservations by customer, or by a complete reservation or order id."""
+    """Find reservations by customer, or by a complete reservation, order or request id."""
     text = search.text
     condition = has_value("order_id", text) | has_value("request_id", text)
     for customer in customer_references(text) if "@" in text else [text]:

@@ -11,7 +11,7 @@ from reservations.models.holds import Reservation
 
 
 class Cancellation(models.Model):
-    """The cancellation of an event: every reservation is released, and every payment is refunded."""
+    """The cancellation of an event, which releases every reservation and refunds every payment."""
 
     event = models.OneToOneField(Event, models.PROTECT, related_name="cancellation")
     reason = models.CharField(max_length=200)
@@ -31,7 +31,7 @@ class CancellationItemQuerySet(models.QuerySet["CancellationItem"]):
 
 
 class Outcome(models.TextChoices):
-    """The outcome for a reservation of a cancelled event."""
+    """The state of a reservation during the cancellation of its event."""
 
     PENDING = "pending"
     REQUESTED = "requested", "Refund requested, no response from Stripe yet"
@@ -42,7 +42,7 @@ class Outcome(models.TextChoices):
 
 
 class CancellationItem(models.Model):
-    """One reservation of a cancelled event, with its outcome."""
+    """The outcome of an event's cancellation for one reservation."""
 
     cancellation = models.ForeignKey(Cancellation, models.CASCADE, related_name="items")
     reservation = models.ForeignKey(Reservation, models.PROTECT, related_name="+")

@@ -13,7 +13,7 @@ class EventQuerySet(models.QuerySet["Event"]):
         return self.filter(_has_sale(now))
 
     def announced_first(self, now: datetime) -> "EventQuerySet":
-        """Return the events sorted by their start. Events whose sale has not ended precede all other events."""
+        """Sort events by their start, with events whose sale has not ended first."""
         return self.order_by(_has_sale(now).desc(), "starts_at", "-pk")
 
 
@@ -69,15 +69,16 @@ class Event(models.Model):
 
     @property
     def hold(self) -> timedelta:
-        """Return the time for which a reservation holds its tickets."""
+        """Return how long a reservation of this event's tickets lasts."""
         return timedelta(minutes=self.hold_minutes)
 
 
 class TicketTypeQuerySet(models.QuerySet["TicketType"]):
     def on_sale(self, now: datetime | Combinable) -> "TicketTypeQuerySet":
-        """Return the types that can be bought at `now`. This is the only definition of "on sale".
+        """Return the types that can be bought at `now`.
 
-        `now` may be an expression, so that hand-written SQL can be built around the same rule.
+        All code that needs to know if a type is on sale uses this method. `now` may be a database expression, so that
+        hand-written SQL can include the same condition.
         """
         return self.not_over(now).filter(Q(sale_starts_at=None) | Q(sale_starts_at__lte=now))
 
@@ -91,10 +92,10 @@ class TicketTypeQuerySet(models.QuerySet["TicketType"]):
         )
 
     def available(self, now: datetime) -> dict[int, int]:
-        """Return the number of tickets left by type id. Expired holds count as free, because the next buyer gets them.
+        """Return the number of tickets left for each type's id.
 
-        While customers are on a type's waiting list, its free tickets are reserved for these customers, so the
-        returned number is 0.
+        Expired holds count as free, because the next buyer gets their tickets. A type with customers on its waiting
+        list has 0 tickets left, because its free tickets are kept for these customers.
         """
         live = Q(lines__reservation__status="active", lines__reservation__expires_at__gt=now)
         held = Coalesce(models.Sum("lines__quantity", filter=live), 0)
@@ -103,29 +104,29 @@ class TicketTypeQuerySet(models.QuerySet["TicketType"]):
         return {pk: 0 if is_awaited else max(0, left) for pk, left, is_awaited in rows}
 
     def hold(self, pk: int, quantity: int) -> bool:
-        """Hold tickets and return True if enough are left.
+        """Hold tickets and return True, or return False if too few are left.
 
-        While customers are on the waiting list, other customers get no tickets. The method runs one conditional
-        statement, so concurrent calls are safe.
+        Return False as well while customers are on the waiting list, because they come first. The method runs one
+        conditional statement, so concurrent calls are safe.
         """
         return self.filter(has_waiting_buyers=False).hold_first(pk, quantity)
 
     def hold_first(self, pk: int, quantity: int) -> bool:
-        """Hold tickets and return True if enough are left, even while customers are on the waiting list.
+        """Hold tickets and return True, or return False if too few are left. Ignore the waiting list.
 
-        Use this method for customers with an offer from the waiting list or with a payment in processing, because they
-        have precedence over other customers.
+        This method is for customers with an offer from the waiting list or with a payment in processing, who have
+        precedence over other customers.
         """
         with_room = self.filter(pk=pk, capacity__gte=F("held") + F("sold") + quantity)
         return bool(with_room.update(held=F("held") + quantity))
 
     def sell_unheld(self, pk: int, quantity: int) -> bool:
-        """Sell tickets that were not held, and return True if enough are left."""
+        """Sell tickets that were not held and return True, or return False if too few are left."""
         with_room = self.filter(pk=pk, capacity__gte=F("held") + F("sold") + quantity)
         return bool(with_room.update(sold=F("sold") + quantity))
 
     def sell_held(self, pk: int, quantity: int) -> None:
-        """Count held tickets as sold tickets."""
+        """Turn held tickets into sold tickets. The caller has held this quantity."""
         self.filter(pk=pk).update(held=F("held") - quantity, sold=F("sold") + quantity)
 
     def release_held(self, pk: int, quantity: int) -> None:
@@ -138,7 +139,10 @@ class TicketTypeQuerySet(models.QuerySet["TicketType"]):
 
 
 class TicketType(models.Model):
-    """A kind of ticket for an event. `held` and `sold` change only together with the reservations that they count."""
+    """A kind of ticket for an event.
+
+    `held` and `sold` change only in the transaction that changes the reservations with these tickets.
+    """
 
     event = models.ForeignKey(Event, models.PROTECT, related_name="ticket_types")
     name = models.CharField(max_length=100)
@@ -197,13 +201,13 @@ class TicketType(models.Model):
         return f"{self.event}: {self.name}"
 
     def count_free(self) -> int:
-        """Return the number of tickets that are neither held nor sold, read from the database."""
+        """Refresh the counters from the database, and return the number of tickets that are neither held nor sold."""
         self.refresh_from_db(fields=["capacity", "held", "sold"])
         return self.capacity - self.held - self.sold
 
     @property
     def low_at(self) -> int:
-        """Return the number of tickets at which inventory is low: the threshold, or 10 % of the capacity."""
+        """Return the low-inventory threshold, which is 10 % of the capacity by default."""
         if self.low_inventory_threshold is None:
             return self.capacity // 10
         return self.low_inventory_threshold

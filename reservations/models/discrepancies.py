@@ -14,7 +14,10 @@ class DiscrepancyQuerySet(models.QuerySet["Discrepancy"]):
 
 
 class Discrepancy(models.Model):
-    """A payment that does not match its seats. The case stays in the inbox until staff or a refund resolves it."""
+    """A payment that does not match its seats.
+
+    The case stays in the staff's inbox until staff or a refund resolves it.
+    """
 
     class Kind(models.TextChoices):
         SOLD_OUT = "sold_out", "Paid, but the seats are gone"
@@ -61,7 +64,7 @@ class Discrepancy(models.Model):
 
     @property
     def keeps_seats(self) -> bool:
-        """Return True if the money is gone and staff must decide about the seats."""
+        """Return True if the money was returned but the seats are booked, so that staff must decide about the seats."""
         return self.kind in (self.Kind.SEAT_WITHOUT_MONEY, self.Kind.DISPUTE_LOST)
 
     @property
@@ -70,7 +73,7 @@ class Discrepancy(models.Model):
 
     @property
     def can_be_accepted(self) -> bool:
-        """Return True if staff can give the buyer the seats for the received money."""
+        """Return True if staff can give the buyer the seats for the amount that was received."""
         return (
             self.kind in (self.Kind.AMOUNT, self.Kind.PARTLY_PAID)
             and self.reservation is not None

@@ -34,11 +34,11 @@ class ReservationQuerySet(models.QuerySet["Reservation"]):
         return self.active().filter(expires_at__gt=now)
 
     def overdue(self, now: datetime) -> "ReservationQuerySet":
-        """Return the active reservations that have expired and still hold their tickets."""
+        """Return the active reservations that have expired, but whose tickets have not been released."""
         return self.active().filter(expires_at__lte=now)
 
     def holding(self, ticket_type_ids: list[int]) -> "ReservationQuerySet":
-        """Return the reservations that hold tickets of these types."""
+        """Return the reservations with tickets of these types, in any status."""
         return self.filter(
             pk__in=Line.objects.filter(ticket_type__in=ticket_type_ids).values("reservation")
         )
@@ -48,12 +48,12 @@ class ReservationQuerySet(models.QuerySet["Reservation"]):
         return self.active().filter(processing_payment__isnull=False)
 
     def move(self, pk: int, *, from_: list[str], to: str, **changes: object) -> bool:
-        """Change the status if it is one of `from_`, and return True on success."""
+        """Change the status and the fields in `changes` if the status is one of `from_`. Return True on success."""
         return bool(self.filter(pk=pk, status__in=from_).update(status=to, **changes))
 
 
 class Reservation(models.Model):
-    """A customer's reservation of tickets of one or more types. Either all its tickets are held or none."""
+    """A customer's reservation of tickets of one or more types, which are held and sold together."""
 
     uuid = models.UUIDField(unique=True, default=uuid.uuid4, editable=False)
     app = models.ForeignKey(ClientApp, models.PROTECT, related_name="+")
@@ -137,13 +137,13 @@ class Reservation(models.Model):
         return self.status
 
 
-# This expression is `Line.kept` for queries: the number of the line's tickets that have not been released.
+# This is `Line.kept` as an expression for queries.
 KEPT = F("quantity") - F("released")
 
 
 class LineQuerySet(models.QuerySet["Line"]):
     def owned_by(self, customer: str, now: datetime) -> "LineQuerySet":
-        """Return the lines with held or sold tickets, which count against a limit per customer."""
+        """Return the customer's lines that count against a limit: sold tickets and unexpired holds."""
         return self.filter(reservation__customer=customer).filter(
             Q(reservation__status=Status.COMPLETED)
             | Q(reservation__status=Status.ACTIVE, reservation__expires_at__gt=now)
@@ -155,7 +155,7 @@ class LineQuerySet(models.QuerySet["Line"]):
 
 
 class Line(models.Model):
-    """A number of tickets of one type in a reservation. `price` is the price at the time of the reservation."""
+    """The tickets of one type in a reservation, at the price at the time of the reservation."""
 
     reservation = models.ForeignKey(Reservation, models.CASCADE, related_name="lines")
     ticket_type = models.ForeignKey(TicketType, models.PROTECT, related_name="lines")
@@ -196,7 +196,7 @@ class Line(models.Model):
 
     @property
     def kept_amount(self) -> int:
-        """Return the price of the tickets that remain after refunds."""
+        """Return the price of the tickets that were not released after a refund."""
         return self.kept * self.price
 
 

@@ -97,5 +97,5 @@ class WaitingEntry(models.Model):
             is_event_cancelled = hasattr(self.ticket_type.event, "cancellation")
             return "closed" if is_event_cancelled else "left"
         if self.reservation.status in (Status.ACTIVE, Status.EXPIRED):
-            return "missed"  # An overdue offer may still be paid until its tickets are released.
+            return "missed"  # The customer can still pay for an expired offer until its tickets are released.
         return "accepted"

@@ -1,4 +1,4 @@
-"""Read the events on sale and the tickets left, as JSON for the API."""
+"""Encode the events on sale and their tickets left as JSON for the API."""
 
 from datetime import datetime
 
@@ -8,9 +8,9 @@ from reservations.models import Event, TicketType
 
 
 def availability_json(slug: str, *, now: datetime) -> bytes:
-    """Return all events that are or will be on sale or, if a slug is given, only this event.
+    """Return, as JSON, all events that are or will be on sale, or the event with this slug.
 
-    Return b"" if no event with this slug is or will be on sale.
+    Return b"" if a slug is given and no such event is or will be on sale.
     """
     events = Event.objects.announced(now).order_by("starts_at", "pk")
     if slug:

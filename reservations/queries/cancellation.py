@@ -1,4 +1,4 @@
-"""Read the progress and the report of a cancellation of an event, and forecast its effect."""
+"""Forecast the effect of an event's cancellation, and report its progress."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ class Forecast:
     hold_count: int
     booking_count: int
     seat_count: int
-    refundable: list[tuple[str, int]]  # Each pair is a currency and the maximum amount.
+    refundable: list[tuple[str, int]]  # Pairs a currency with its maximum amount.
 
 
 def forecast(event: Event) -> Forecast:
@@ -41,12 +41,12 @@ def forecast(event: Event) -> Forecast:
 
 @dataclass(frozen=True)
 class Progress:
-    """The numbers of finished reservations of a cancellation, and the refunded amounts."""
+    """The progress of a cancellation, with the number of reservations by outcome and the refunded amounts."""
 
     total: int
     done: int
     outcomes: list[tuple[Outcome, int]]
-    refunded: list[tuple[str, int]]  # Each pair is a currency and an amount.
+    refunded: list[tuple[str, int]]  # Pairs a currency with the amount refunded in it.
 
     @property
     def percent(self) -> int:
@@ -67,7 +67,7 @@ def collect_progress(cancellation: Cancellation) -> Progress:
 
 
 def list_open_items(cancellation: Cancellation) -> QuerySet[CancellationItem]:
-    """Return the reservations that staff must handle: failed refunds, and payments outside the portal."""
+    """Return the reservations whose refund failed or must be made outside the portal, so that staff can handle them."""
     return (
         cancellation.items.filter(outcome__in=[Outcome.FAILED, Outcome.PAID_ELSEWHERE])
         .select_related("reservation", "payment")

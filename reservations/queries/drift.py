@@ -22,7 +22,7 @@ class Drift:
 
 
 def find_drift() -> list[Drift]:
-    """Return the ticket types whose `held` or `sold` differs from the sum of their reservations."""
+    """Return the ticket types whose `held` or `sold` differs from the tickets in their reservations."""
     held = Sum("lines__quantity", filter=Q(lines__reservation__status=Status.ACTIVE))
     kept = F("lines__quantity") - F("lines__released")
     sold = Sum(kept, filter=Q(lines__reservation__status=Status.COMPLETED))

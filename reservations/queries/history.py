@@ -15,7 +15,7 @@ HOURLY_UP_TO = timedelta(days=7)
 
 
 def build_event_chart(event: Event, *, since: datetime, now: datetime) -> Chart:
-    """Return the event's chart of seats per hour, or per day for periods of more than a week."""
+    """Build a chart of the event's seats per hour, or per day for periods of more than a week."""
     is_hourly = now - since <= HOURLY_UP_TO
     lines = Line.objects.filter(ticket_type__event=event)
     truncate: Callable[..., TruncHour | TruncDay] = TruncHour if is_hourly else TruncDay
@@ -43,9 +43,10 @@ def build_event_chart(event: Event, *, since: datetime, now: datetime) -> Chart:
 
 
 def _slots(since: datetime, now: datetime, *, hourly: bool) -> list[datetime]:
-    """Return the start of each hour or day, to which the database truncates, in the portal's time zone.
+    """Return the start of each hour or day from `since` to `now`, in the portal's time zone.
 
-    A day has 23 to 25 hours, because the time zone may have daylight saving time.
+    The database truncates to the same times. Steps of 24 hours would miss them when daylight saving time starts or
+    ends, because such a day has 23 or 25 hours.
     """
     start = timezone.localtime(since).replace(minute=0, second=0, microsecond=0)
     slots = []
@@ -58,5 +59,6 @@ def _slots(since: datetime, now: datetime, *, hourly: bool) -> list[datetime]:
         day = start.replace(hour=0)
         while day <= now:
             slots.append(day)
-            day += timedelta(days=1)  # In local time, adding a day leads from midnight to midnight.
+            # Adding a day to a local time leads to the next midnight, even if the day has 23 or 25 hours.
+            day += timedelta(days=1)
     return slots

@@ -1,4 +1,4 @@
-"""Compute figures about reservations for the API, the system-health page and the overview."""
+"""Compute statistics of reservations for the API, the system-health page and the overview."""
 
 from datetime import datetime
 
@@ -21,7 +21,7 @@ class CleanupStats(msgspec.Struct):
 class ReservationStats(msgspec.Struct):
     reservations: dict[str, int]
     seats: dict[str, int]
-    # Active reservations whose payment is in processing are not considered here, because they are held for days.
+    # Ignores reservations whose payment is in processing, because they are held for days.
     oldest_active_at: datetime | None
     processing: int
     processing_seats: int

@@ -1,4 +1,4 @@
-"""Read the number of tickets left of each type, and forecast when the type sells out."""
+"""Read the number of tickets left, and forecast when ticket types sell out."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,26 +12,26 @@ from reservations.models.catalog import TicketTypeQuerySet
 from reservations.models.holds import KEPT
 
 BASES = (
-    timedelta(minutes=20),  # This is short, because a rush can sell a day's tickets within an hour.
+    timedelta(minutes=20),  # A rush can sell a day's tickets within an hour.
     timedelta(hours=1),
     timedelta(hours=6),
     timedelta(days=1),
     timedelta(days=7),
 )
-# A forecast uses past values at intervals of FINE within the last FINE_FOR, and at intervals of COARSE before that.
+# A forecast uses values at intervals of FINE for the last FINE_FOR, and at intervals of COARSE before that.
 FINE, COARSE = timedelta(minutes=2), timedelta(hours=1)
 FINE_FOR = timedelta(hours=6)
-# If at least one ticket but fewer tickets than this were sold, there is too little data for a forecast.
+# Fewer sold tickets are too little data for a forecast.
 MIN_SOLD = 5
 
 
 def forecast_sold_out(
     types: Sequence[TicketType], left: Mapping[int, int], *, now: datetime
 ) -> dict[int, Trend]:
-    """Forecast by type id when the types sell out at the pace of the last hours or days.
+    """Forecast for each type's id when the type sells out at the pace of the last hours or days.
 
-    The deadline is the end of the sale or, without one, the start of the event. All pages, metrics and alerts use this
-    function to forecast sales.
+    The deadline of a forecast is the end of the sale or, without one, the start of the event. All pages, metrics and
+    alerts use this function, so that they show the same forecast.
     """
     sold: dict[int, list[tuple[datetime, int]]] = {}
     recent = Line.objects.filter(
@@ -69,7 +69,7 @@ def _forecast(
 def _course(
     sold: Sequence[tuple[datetime, int]], first_at: datetime, now: datetime
 ) -> list[tuple[datetime, float]]:
-    """Return pairs of a time and the number of tickets sold from `first_at` to this time."""
+    """Return pairs of a time and the number of tickets sold between `first_at` and that time."""
     course, place, total, at = [], 0, 0, first_at
     while True:
         while place < len(sold) and sold[place][0] <= at:
@@ -83,14 +83,14 @@ def _course(
 
 @dataclass(frozen=True)
 class Stock:
-    """A ticket type with the number of its tickets that are left, and a forecast of when it sells out."""
+    """A ticket type with its number of tickets left, and a forecast of when it sells out."""
 
     type: TicketType
     left: int
     is_low: bool
     is_on_sale: bool
-    waiting: int  # This is the number of customers on the waiting list.
-    # This is the forecast of when the type sells out, or None if no ticket is left.
+    waiting: int  # Counts the customers on the waiting list.
+    # Forecasts when the type sells out. None if no ticket is left.
     sold_out: Trend | None = None
 
     @property
@@ -99,7 +99,7 @@ class Stock:
 
     @property
     def forecast(self) -> str:
-        """Describe when the type sells out. Return "" if it is sold out."""
+        """Describe when the type will sell out. Return "" if it is sold out already."""
         trend = self.sold_out
         if trend is None:
             return ""
@@ -114,7 +114,7 @@ class Stock:
 
 
 def list_stock(types: TicketTypeQuerySet, *, now: datetime) -> list[Stock]:
-    """Return a Stock for each ticket type, sorted by event."""
+    """Return the number of tickets left and a forecast for each ticket type, sorted by event."""
     ordered = list(types.select_related("event").order_by("event", "pk"))
     if not ordered:
         return []

@@ -1,7 +1,7 @@
 """Change reservations.
 
-All functions lock rows in the same order, so no deadlock is possible. They lock reservations first, and then ticket
-types, each by ascending id. A ticket type that many buyers want is therefore locked last and for the shortest time.
+To prevent deadlocks, all functions lock rows in the same order: reservations first, then ticket types, each by
+ascending id. Ticket types come last because many buyers want the same type, which is therefore locked for a short time.
 """
 
 from reservations.services.accept import accept_amount

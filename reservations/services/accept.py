@@ -1,4 +1,4 @@
-"""Accept a different amount than the price, by a staff decision."""
+"""Give a buyer the seats although the amount differs from the price, when staff decide so."""
 
 from datetime import datetime
 
@@ -12,10 +12,11 @@ from reservations.services.paid import book_seats
 
 @transaction.atomic
 def accept_amount(*, discrepancy: Discrepancy, note: str, user: User, now: datetime) -> bool:
-    """Give the buyer the seats for the received money. If the seats are no longer available, open a new case.
+    """Book the seats for the received amount, and return True if the case was resolved.
 
-    Cases of other payments stay open, except for partial payments, whose seats are booked together with this payment.
-    Returns False if the case cannot be accepted or was resolved before.
+    If the seats are no longer available, the function opens a new case. It also resolves the cases of the reservation's
+    partial payments, because the seats are booked for all of them. Returns False if the case cannot be accepted or was
+    resolved before.
     """
     if discrepancy.reservation_id is None:
         return False

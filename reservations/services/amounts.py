@@ -11,9 +11,10 @@ from reservations.models import Reservation
 
 @dataclass(frozen=True)
 class Verdict:
-    """The result of the comparison for one payment.
+    """The result of comparing a payment with the price of its reservation.
 
-    `problem` is the reason for a case. Without a problem, `left` is the amount that must still be paid.
+    `problem` describes why the amount is wrong, and is empty if it is right. `left` is the amount that the buyer must
+    still pay, in the unit of Stripe's API.
     """
 
     problem: str = ""
@@ -21,7 +22,7 @@ class Verdict:
 
 
 def check_amount(payment: Payment, reservation: Reservation) -> Verdict:
-    """Compare the received amount with the requested amount and with the unpaid amount of the reservation."""
+    """Compare the received amount with the requested amount and with the unpaid part of the reservation's price."""
     lines = list(reservation.lines.all())
     currency = lines[0].currency if lines else payment.currency
     received = money(payment.amount_received, payment.currency)

@@ -1,7 +1,7 @@
-"""Cancel an event: stop the sale, release every reservation and refund every payment. The work can be interrupted.
+"""Cancel an event: stop the sale, release every reservation and refund every payment.
 
-The outcome for each reservation is stored as a CancellationItem. A refund's id is derived from that row, so that a
-repeated step requests the same refund.
+A job does the work in steps, and continues after an interruption. A CancellationItem stores the outcome for each
+reservation. The id of a refund is derived from the item, so that a repeated step requests the same refund again.
 """
 
 import time
@@ -20,7 +20,7 @@ from reservations.services.release import release_sold
 
 MAX_SECONDS = 35.0
 BATCH_SIZE = 500
-# Payments for cancelled holds, such as bank debits, may succeed days later, and are then refunded as well.
+# A payment for a cancelled hold, such as a bank debit, may succeed days later, and must then be refunded as well.
 WATCHED_FOR = timedelta(days=60)
 
 
@@ -30,7 +30,7 @@ class AlreadyCancelled(Exception):
 
 @transaction.atomic
 def cancel_event(*, event: Event, reason: str, user: User, now: datetime) -> Cancellation:
-    """Take the event off sale and start its cancellation, which `continue_cancellations` works through.
+    """Take the event off sale, and queue all its reservations for release and refund by `continue_cancellations`.
 
     Raises AlreadyCancelled if the event was cancelled before.
     """
@@ -45,7 +45,7 @@ def cancel_event(*, event: Event, reason: str, user: User, now: datetime) -> Can
 
 
 def continue_cancellations(*, now: datetime) -> int:
-    """Work through the cancelled events for up to 35 seconds, and return the number of finished reservations."""
+    """Process reservations of cancelled events for up to 35 seconds, and return the number of finished reservations."""
     deadline = time.monotonic() + MAX_SECONDS
     done = 0
     for cancellation in Cancellation.objects.filter(started_at__gt=now - WATCHED_FOR):
@@ -65,7 +65,7 @@ def retry_failed(cancellation: Cancellation) -> int:
 
 
 def _add_items(cancellation: Cancellation) -> None:
-    """Add an item for each new reservation with tickets for the event. Reopen items that received a late payment."""
+    """Add an item for each reservation without one. Reopen items whose payment arrived after the release."""
     touched = Reservation.objects.filter(
         lines__ticket_type__event=cancellation.event_id,
         status__in=[Status.ACTIVE, Status.COMPLETED, Status.REFUND_NEEDED],
@@ -90,7 +90,7 @@ def _continue(cancellation: Cancellation, now: datetime, deadline: float) -> int
         _process(cancellation, item, now)
         done += item.outcome not in (Outcome.PENDING, Outcome.REQUESTED)
         if item.outcome == Outcome.REQUESTED:
-            break  # Stripe does not respond, so the next run continues with this item.
+            break  # Stripe did not respond, so stop here. The next run continues with this item.
     if not cancellation.items.unfinished().exists():
         unfinished_row = Cancellation.objects.filter(pk=cancellation.pk, finished_at=None)
         unfinished_row.update(finished_at=now)
@@ -131,9 +131,10 @@ def _refund_all(
     is_whole: bool,
     now: datetime,
 ) -> None:
-    """Refund the payments of a reservation.
+    """Refund the payments of a reservation, and store the outcome in `item`.
 
     If the reservation also has tickets for other events, refund only the price of the tickets for the cancelled event.
+    A repeated call continues the same refunds.
     """
     prices = dict(item.reservation.lines.values_list("pk", "price"))
     left = sum(count * prices[int(pk)] for pk, count in kept.items())

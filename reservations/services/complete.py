@@ -1,4 +1,4 @@
-"""Complete a reservation at the request of an app, for free tickets and payments outside the portal."""
+"""Complete a reservation at the request of an app, if it is free, paid by a payment, or paid outside the portal."""
 
 from datetime import datetime
 
@@ -19,11 +19,11 @@ def complete(
     paid_elsewhere: str = "",
     now: datetime,
 ) -> Reservation:
-    """Complete the reservation and return it. A second call changes nothing.
+    """Complete the reservation and return it. Change nothing if it is completed already.
 
-    Tickets with a price need a successful payment for this reservation, or `paid_elsewhere`. CannotChange is
-    raised otherwise, and if the reservation has ended. The `reason` of the exception is `payment-missing`,
-    `payment-not-succeeded`, `expired`, `not-active`, `amount-differs` or `sold-out`.
+    Tickets with a price need a successful payment for this reservation, or `paid_elsewhere`. Raises CannotChange if
+    both are missing, if the payment does not match, or if the reservation has ended. The `reason` of the exception is
+    `payment-missing`, `payment-not-succeeded`, `expired`, `not-active`, `amount-differs` or `sold-out`.
     """
     if payment is not None:
         return _complete_with_payment(reservation, payment, now)
@@ -33,7 +33,7 @@ def complete(
             raise CannotChange(
                 "payment-missing", "send `payment`, or the payment method in `paid_elsewhere`"
             )
-        # An expired hold can be completed as long as its seats have not been released.
+        # The status is ACTIVE until the seats are released, so an expired hold can be completed up to that time.
         moved = Reservation.objects.all().move(
             reservation.pk,
             from_=[Status.ACTIVE],

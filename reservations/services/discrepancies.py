@@ -22,9 +22,9 @@ def record_discrepancy(
     detail: str = "",
     now: datetime,
 ) -> Discrepancy:
-    """Open a case of this kind for this payment, or return the open case.
+    """Open a case of this kind for this payment and alert staff, or return the case that is already open.
 
-    The function runs in the caller's transaction.
+    The caller runs this function in the transaction that changes the payment or the reservation.
     """
     discrepancy, is_new = Discrepancy.objects.open().get_or_create(
         payment=payment,
@@ -77,7 +77,10 @@ def _alert_key(discrepancy: Discrepancy) -> str:
 
 
 def close_refunded(*, payment: Payment, settlement: str = "refunded", now: datetime) -> int:
-    """Resolve the cases that waited for this payment's refund, and return their number."""
+    """Resolve the payment's cases that a refund settles, and return their number.
+
+    Cases about seats that are still booked stay open.
+    """
     open_cases = Discrepancy.objects.open().filter(payment=payment)
     waiting = [found for found in open_cases if not found.keeps_seats]
     for discrepancy in waiting:
@@ -88,7 +91,7 @@ def close_refunded(*, payment: Payment, settlement: str = "refunded", now: datet
 def close_cases(
     *, payment: Payment, kind: Discrepancy.Kind, settlement: str, now: datetime
 ) -> None:
-    """Resolve the payment's open cases of this kind because they were corrected."""
+    """Resolve the payment's open cases of this kind, after their cause has disappeared."""
     for discrepancy in Discrepancy.objects.open().filter(payment=payment, kind=kind):
         close(discrepancy, settlement=settlement, user=None, now=now)
 
@@ -102,9 +105,9 @@ def settle(
     user: User,
     now: datetime,
 ) -> bool:
-    """Resolve the case by a staff decision. With `release_seats`, the completed reservation's seats go on sale again.
+    """Resolve the case for a staff member. With `release_seats`, put the completed reservation's seats on sale again.
 
-    Returns False if the case was resolved before.
+    Returns False, and releases no seats, if the case was resolved before.
     """
     if not close(discrepancy, settlement=settlement, user=user, now=now):
         return False
@@ -115,7 +118,7 @@ def settle(
 
 
 def close(discrepancy: Discrepancy, *, settlement: str, user: User | None, now: datetime) -> bool:
-    """Close the case and its alert. Return False if it was closed before."""
+    """Close the case and its alert. Return False if the case was closed before."""
     closed = (
         Discrepancy.objects.open()
         .filter(pk=discrepancy.pk)

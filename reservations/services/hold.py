@@ -1,4 +1,4 @@
-"""Extend or cancel a reservation that holds tickets."""
+"""Extend or cancel a hold."""
 
 from datetime import datetime
 
@@ -26,7 +26,7 @@ class CannotChange(Exception):
 
 
 def extend(*, reservation: Reservation, now: datetime) -> Reservation:
-    """Extend the hold to at least 15 minutes from now. This is possible 4 times, and only before the hold ends.
+    """Extend the hold to at least 15 minutes from now, up to 4 times.
 
     The 15 minutes start now and not at the old end, so repeated calls in quick succession do not add up. Raises
     CannotChange, without changing `expires_at`, if the hold has ended or was extended 4 times.
@@ -51,10 +51,10 @@ def extend(*, reservation: Reservation, now: datetime) -> Reservation:
 
 @transaction.atomic
 def cancel(*, reservation: Reservation, now: datetime) -> Reservation:
-    """Cancel the reservation and release its seats. A second call changes nothing.
+    """Cancel the reservation and release its seats. Change nothing if it is cancelled or expired already.
 
-    Raises CannotChange if the reservation is completed or refunded. CannotChange is also raised while a bank debit for
-    the reservation is being processed, because the debit may succeed after the seats have been sold again.
+    Raises CannotChange if the reservation is completed or refunded. CannotChange is also raised while a payment such as
+    a bank debit is being processed, because the payment may succeed after the seats have been sold again.
     """
     moved = Reservation.objects.filter(processing_payment=None).move(
         reservation.pk, from_=[Status.ACTIVE], to=Status.CANCELLED, ended_at=now
@@ -76,10 +76,10 @@ def cancel(*, reservation: Reservation, now: datetime) -> Reservation:
 
 
 def end_processing(reservation: Reservation, payment: Payment, now: datetime) -> None:
-    """End the hold for this payment.
+    """Stop holding the tickets for this payment.
 
-    If another payment is in processing, hold the tickets for that payment. Otherwise, give the buyer a short time to
-    pay in another way.
+    If another payment for the reservation is in processing, hold the tickets for that payment. Otherwise, let the hold
+    end within 15 minutes, so that the buyer can pay in another way.
     """
     others = Payment.objects.filter(
         reservation_id=payment.reservation_id, status__in=ON_THE_WAY

@@ -8,22 +8,22 @@ from payments.models import ProviderOutage
 from payments.services import check_provider
 from reservations.models import Event, HoldExtension, Reservation, Status
 
-# The job runs every minute. Holds that would end within this time are extended, so that a late run loses no hold.
+# The job runs every minute. The margin of 5 minutes keeps holds alive even if a run is late.
 EXTEND_BEFORE = timedelta(minutes=5)
-# An extension moves the end of a hold to this time from now. Extensions repeat while the outage lasts.
+# Each run extends a hold to this time from now, as long as the outage lasts.
 EXTENSION_LENGTH = timedelta(minutes=10)
 CHUNK_SIZE = 200
 
 
 def extend_during_outage(*, now: datetime) -> int:
-    """While the provider is unavailable, extend the holds of events that opted in, and return the number of holds."""
+    """Extend the holds of events that opted in, if the payment provider is unavailable. Return the number of holds."""
     opted_in = Event.objects.filter(extends_holds_in_outages=True)
     if not opted_in.exists():
         return 0
     outage = check_provider(now=now)
     if outage is None:
         return 0
-    # A hold that expired since the outage began can be extended until its tickets are released.
+    # A hold that has expired since the outage began is extended too, unless its tickets were released.
     due = Reservation.objects.active().filter(
         expires_at__gt=outage.started_at,
         expires_at__lt=now + EXTEND_BEFORE,
@@ -55,7 +55,7 @@ def _extend(pk: int, outage: ProviderOutage, now: datetime) -> bool:
     planned_end = first.ended_before if first else reservation.expires_at
     until = min(now + EXTENSION_LENGTH, planned_end + timedelta(minutes=min(limits)))
     if until <= max(reservation.expires_at, now):
-        return False  # The hold has already been extended to its limit.
+        return False  # The hold has reached the maximum extension of its event.
     HoldExtension.objects.create(
         reservation=reservation,
         outage=outage,

@@ -1,7 +1,7 @@
-"""Apply successful and refunded payments to their reservations.
+"""Change reservations after their payments succeed, are refunded or are disputed.
 
-The functions run inside the transaction that saves the payment, so money and seats are saved together. For every status
-of the reservation, the payment ends with seats or with a discrepancy that staff must resolve.
+The functions run inside the transaction that saves the payment, so that money and seats are saved together. Whatever
+the reservation's status, each payment ends with seats or with a discrepancy that staff must resolve.
 """
 
 import logging
@@ -35,7 +35,7 @@ Kind = Discrepancy.Kind
 
 
 def complete_paid(*, payment: Payment, now: datetime) -> None:
-    """Book the seats that were paid for, or record why none are booked.
+    """Book the seats that the payment paid for, or open a case that records why they are not booked.
 
     A second call for the same payment changes nothing.
     """
@@ -43,10 +43,10 @@ def complete_paid(*, payment: Payment, now: datetime) -> None:
         with transaction.atomic():
             _complete_paid(payment, now)
     except OperationalError:
-        # The database was locked or unavailable, so the webhook event is processed again later.
+        # The database was locked or unavailable. Let the caller fail, so that the webhook event is processed again.
         raise
     except Exception as error:
-        # A bug here must not roll back the payment's success.
+        # A bug in booking must not roll back the payment's success, so open a case instead.
         log.exception(
             "a paid reservation could not be completed", extra={"payment": str(payment.uuid)}
         )
@@ -89,7 +89,10 @@ def _complete_paid(payment: Payment, now: datetime) -> None:
 
 
 def book_seats(reservation: Reservation, payment: Payment, now: datetime) -> None:
-    """Complete the locked reservation with this payment, or record that its seats are no longer available."""
+    """Complete the locked reservation with this payment.
+
+    If the seats are gone, mark the reservation for a refund and open a case.
+    """
     ended_at = now
     if reservation.status == Status.ACTIVE:
         sell_held(reservation)
@@ -121,7 +124,7 @@ def _record_sold_out(reservation: Reservation, payment: Payment, now: datetime) 
 def _keep_for_the_rest(
     reservation: Reservation, payment: Payment, left: int, now: datetime
 ) -> None:
-    """Give the buyer time for the next partial payment. If the hold has ended, record the payment as a discrepancy."""
+    """Extend the hold to give the buyer time for the next partial payment. If the hold has ended, open a case."""
     if reservation.status == Status.ACTIVE:
         reservation.expires_at = max(reservation.expires_at, now + EXTENSION)
         reservation.save(update_fields=["expires_at"])
@@ -135,7 +138,7 @@ def _keep_for_the_rest(
 def _locked(reservation_id: str) -> Reservation | None:
     try:
         return Reservation.objects.select_for_update().filter(uuid=reservation_id).first()
-    except ValidationError:  # The app sent a value that cannot be the id of a reservation.
+    except ValidationError:  # The app sent a value that is not a UUID.
         return None
 
 
@@ -163,18 +166,19 @@ def sell_held(reservation: Reservation) -> None:
 
 
 class _NotEnoughLeft(Exception):
-    """Too few seats are left. Raising this exception rolls back the seats that were taken before."""
+    """Raised if too few seats of one type are left, to roll back the seats taken of other types."""
 
 
 def _reacquire(reservation: Reservation, now: datetime) -> bool:
-    """Sell the seats of a released hold to its buyer, either all or none of them."""
+    """Sell the seats of a released hold to its buyer, either all or none."""
     return take_again(reservation, TicketType.objects.all().sell_unheld, now)
 
 
 def take_again(reservation: Reservation, take: Callable[[int, int], bool], now: datetime) -> bool:
-    """Take all seats of a released hold with `take`, or none of them. Return True on success.
+    """Take all seats of a released hold with `take`, or none. Return True on success.
 
-    Expired holds of other reservations on these ticket types are released first.
+    Releases expired holds on these ticket types first. Returns False if too few seats are left or an event was
+    cancelled.
     """
     lines = list(reservation.lines.select_related("ticket_type__event").order_by("ticket_type"))
     if any(line.ticket_type.event.cancelled_at for line in lines):
@@ -196,14 +200,14 @@ def take_again(reservation: Reservation, take: Callable[[int, int], bool], now: 
 
 
 def _paid_with(payment: Payment) -> ReservationQuerySet:
-    """Return the reservation that was paid with this payment, alone or together with other payments."""
+    """Return a queryset with the reservation that was paid with this payment, either completely or in part."""
     if Purpose(payment.purpose).adds_up and payment.reservation_id:
         return Reservation.objects.filter(Q(payment=payment) | Q(uuid=payment.reservation_id))
     return Reservation.objects.filter(payment=payment)
 
 
 def release_refunded(*, payment: Payment, refund: Refund, now: datetime) -> int:
-    """Release the tickets that staff chose when they confirmed the refund, and return their number."""
+    """Release the tickets that staff chose when they requested the refund, and return their number."""
     if refund.seats != Refund.Seats.RELEASE:
         return 0
     reservation = _paid_with(payment).first()
@@ -216,9 +220,9 @@ def release_refunded(*, payment: Payment, refund: Refund, now: datetime) -> int:
 
 
 def handle_refund(*, payment: Payment, refund: Refund | None = None, now: datetime) -> None:
-    """Handle a full refund: resolve the cases that waited for it, and open a case if the seats are still sold.
+    """Resolve the cases that waited for a full refund, and open a case if the seats are still sold.
 
-    No case is needed if staff decided about the seats together with the refund.
+    No case is opened if staff decided about the seats when they requested the refund.
     """
     close_refunded(payment=payment, now=now)
     reservation = _paid_with(payment).select_for_update().first()
@@ -233,9 +237,10 @@ def handle_refund(*, payment: Payment, refund: Refund | None = None, now: dateti
 
 
 def handle_failed_refund(*, payment: Payment, now: datetime) -> None:
-    """Handle a failed refund. Seats that are still booked are paid, and a reservation without seats needs a refund.
+    """Undo the effects of a refund that failed later.
 
-    The payments app opens a mismatch for the failed refund itself.
+    Resolves the case about seats without money, because the buyer has paid for them after all. Sets a reservation
+    without seats back to `refund_needed`. The payments app opens a mismatch for the failed refund.
     """
     settlement = "the refund failed, so the seats are paid"
     close_cases(payment=payment, kind=Kind.SEAT_WITHOUT_MONEY, settlement=settlement, now=now)
@@ -245,9 +250,9 @@ def handle_failed_refund(*, payment: Payment, now: datetime) -> None:
 
 
 def handle_closed_dispute(*, payment: Payment, dispute: Dispute, now: datetime) -> None:
-    """Handle the end of a dispute. If the money is lost and the seats are still booked, open a case.
+    """Open a case if the dispute was lost and the seats are still booked. Otherwise, resolve such a case.
 
-    If the dispute is not lost, resolve the case.
+    Resolves the cases that waited for a refund if the dispute took the rest of the money.
     """
     if dispute.status != Dispute.Status.LOST:
         settlement = f"dispute: {dispute.get_status_display().lower()}"

@@ -1,4 +1,4 @@
-"""Keep the tickets of a buyer whose payment is in processing, such as a bank debit, which takes days."""
+"""Hold the tickets of a buyer whose payment takes days to be processed, such as a bank debit."""
 
 from datetime import datetime, timedelta
 
@@ -15,14 +15,14 @@ from reservations.services.paid import take_again
 
 @transaction.atomic
 def follow_processing(*, payment: Payment, now: datetime) -> None:
-    """Extend the hold while the payment is in processing, and end the extension when the processing fails.
+    """Extend the hold while the payment is in processing, and end the extension if the payment fails.
 
-    The function runs in the transaction that saves the payment's status. Success is handled by complete_paid().
+    The function runs in the transaction that saves the payment's status. complete_paid() handles success.
     """
     try:
         found = Reservation.objects.select_for_update().filter(uuid=payment.reservation_id)
         reservation = found.first()
-    except ValidationError:  # The app sent a value that cannot be the id of a reservation.
+    except ValidationError:  # The app sent a value that is not a UUID.
         return
     if reservation is None:
         return
@@ -42,7 +42,8 @@ def _hold_for(reservation: Reservation, payment: Payment, now: datetime) -> None
         reservation.status, reservation.ended_at = Status.ACTIVE, None
         reservation.expires_at = until
     else:
-        # The reservation is paid or cancelled, or its seats are gone. If the payment succeeds, a case is opened.
+        # The reservation is paid or cancelled, or its seats are gone. If the payment succeeds, complete_paid() opens a
+        # case.
         return
     reservation.processing_payment = payment
     reservation.save(update_fields=["status", "ended_at", "expires_at", "processing_payment"])

@@ -1,4 +1,4 @@
-"""Release expired holds: when a buyer needs the tickets, and otherwise in the periodic clean-up."""
+"""Release expired holds, either for a buyer who needs the tickets or in the periodic clean-up."""
 
 import time
 from collections import Counter
@@ -35,7 +35,7 @@ def reclaim(*, ticket_type_ids: list[int], now: datetime) -> Released:
     """Release up to CHUNK_SIZE expired holds on these types, for a buyer who needs the tickets."""
     with transaction.atomic():
         set_lock_timeout()
-        # Wait for rows that a concurrent buyer is reclaiming, so that their seats are seen as free afterwards.
+        # Wait for rows that a concurrent buyer is reclaiming, so that the seats are free when this function returns.
         overdue = Reservation.objects.overdue(now).holding(ticket_type_ids)
         return _expire(overdue.select_for_update(), now)
 
@@ -44,7 +44,7 @@ def release_expired(*, now: datetime) -> Released:
     """Release every expired hold in short transactions, and record the run in the history."""
     started = time.monotonic()
     total = Released()
-    # Skip locked rows, because other transactions are completing, extending or releasing these reservations.
+    # Skip locked rows, because another transaction is completing, extending or releasing the reservation.
     overdue = Reservation.objects.overdue(now).select_for_update(skip_locked=True)
     while chunk := _expire(overdue, now):
         total += chunk
@@ -65,9 +65,9 @@ def _expire(overdue: ReservationQuerySet, now: datetime) -> Released:
 
 
 def mark_expired(overdue: ReservationQuerySet, now: datetime) -> list[int]:
-    """Lock and expire a chunk of a `select_for_update` queryset and return the ids.
+    """Lock and expire up to CHUNK_SIZE reservations of a `select_for_update` queryset, and return their ids.
 
-    The caller then releases the seats in the same transaction.
+    The caller must release their seats in the same transaction.
     """
     picked = list(overdue.order_by("pk").values_list("pk", flat=True)[:CHUNK_SIZE])
     Reservation.objects.filter(pk__in=picked).update(status=Status.EXPIRED, ended_at=now)
@@ -75,7 +75,7 @@ def mark_expired(overdue: ReservationQuerySet, now: datetime) -> list[int]:
 
 
 def release_held(reservation_ids: Iterable[int]) -> int:
-    """Release the seats of reservations that were active until this transaction, and return their number."""
+    """Release the seats of reservations that this transaction has expired or cancelled, and return their number."""
     seats: Counter[int] = Counter()
     for type_id, quantity in Line.objects.filter(reservation__in=reservation_ids).values_list(
         "ticket_type", "quantity"
@@ -93,7 +93,8 @@ def release_sold(
     """Put sold tickets of a completed reservation on sale again, and return their number.
 
     `items` maps the id of a line, as text, to the number of tickets. Without `items`, all tickets are released. The
-    reservation becomes `refunded` when no ticket is left. A ticket that was released before is not released again.
+    reservation becomes `refunded` when it has no tickets left. Tickets that were released before are not released
+    again. Returns 0 for a reservation in any other status.
     """
     locked = Reservation.objects.select_for_update().get(pk=reservation.pk)
     if locked.status != Status.COMPLETED:

@@ -1,4 +1,4 @@
-"""Hold tickets once per idempotency key, either all or none, and never more than are left."""
+"""Hold tickets for a buyer: all or none, never more than are left, and only once per idempotency key."""
 
 import uuid
 from collections.abc import Sequence
@@ -25,8 +25,8 @@ MAX_ROUNDS = 3
 class Wanted:
     """A buyer's normalized request.
 
-    `items` are pairs of ticket type id and quantity, by ascending id. `digest` is the request's SHA-256.
-    `earlier_customers` are the customer's references under earlier values of SECRET_KEY.
+    `items` are pairs of a ticket type's id and a quantity, by ascending id. `digest` is the SHA-256 of the request's
+    content. `earlier_customers` are the customer's references under earlier values of SECRET_KEY.
     """
 
     items: tuple[tuple[int, int], ...]
@@ -39,7 +39,7 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Reserved:
-    """A reservation that was created, or the existing reservation for a repeated request."""
+    """A new reservation, or the existing reservation if the request was a repetition."""
 
     reservation: Reservation
     lines: Sequence[Line]
@@ -57,7 +57,7 @@ class SoldOut(Exception):
 
 
 class Busy(Exception):
-    """The ticket type stayed locked by concurrent buyers for too long. Trying again is safe."""
+    """The ticket type stayed locked by concurrent buyers for too long. The client can safely try again."""
 
 
 class NotOnSale(Exception):
@@ -90,8 +90,9 @@ def reserve(*, app: ClientApp, wanted: Wanted, now: datetime) -> Reserved:
     """Hold the wanted tickets, or return the existing reservation if the key was used before.
 
     Raises SoldOut if too few tickets are left, and LimitReached or CustomerMissing if a limit per customer prevents the
-    reservation. Raises NotOnSale or UnknownTicketType for types that cannot be bought, KeyReused for a key of another
-    request, and Busy if concurrent buyers lock the types for too long. The key of a refused request can be used again.
+    reservation. Raises NotOnSale or UnknownTicketType for types that cannot be bought, KeyReused if the key belongs to
+    a different request, and Busy if concurrent buyers lock the types for too long. A refused request leaves its key
+    unused.
     """
     recognize_customer(customer=wanted.customer, earlier=wanted.earlier_customers)
     draft = Reservation(
@@ -145,13 +146,13 @@ _group = GroupCommit(_reserve_batch)
 
 
 def _reserve_step_by_step(draft: Reservation, wanted: Wanted) -> Reserved:
-    """Reserve in several statements, the general path, which handles every case and gives the reason for a refusal."""
+    """Reserve in several statements, which handle every case and raise the reason for a refusal."""
     now = draft.created_at
     try:
         types = _load_types_on_sale(wanted, now)
     except (NotOnSale, UnknownTicketType):
-        # This request may repeat a request that succeeded while the type was still on sale. While the type is on sale,
-        # the insert below detects a repeated request.
+        # The request may repeat one that succeeded while the type was on sale. For types on sale, `_hold` finds
+        # repetitions.
         repeat = _find_repeat(draft, wanted)
         if repeat is None:
             raise
@@ -162,10 +163,10 @@ def _reserve_step_by_step(draft: Reservation, wanted: Wanted) -> Reserved:
         except SoldOut as refusal:
             if refusal.is_final:
                 raise
-            # Enough tickets are left if expired holds are released, so release them for this buyer.
+            # Enough tickets are left once expired holds are released, so release them and try again.
             reclaim(ticket_type_ids=[type_.pk for type_ in types], now=now)
-    # In every round, concurrent buyers took the released tickets. Raise Busy and not SoldOut, because tickets may
-    # still be left for another attempt.
+    # Concurrent buyers took the released tickets in every round. Raise Busy and not SoldOut, because tickets may still
+    # be left for another attempt.
     raise Busy
 
 
@@ -204,7 +205,7 @@ def _load_types_on_sale(wanted: Wanted, now: datetime) -> list[TicketType]:
 def hold_for_waiting_buyer(
     draft: Reservation, wanted: Wanted, type_: TicketType, *, length: timedelta
 ) -> Reserved:
-    """Hold tickets that are offered to a customer on the waiting list.
+    """Hold tickets for a waiting customer, as an offer that lasts for `length`.
 
     Raises SoldOut if too few tickets are left, and LimitReached if the customer would have too many tickets.
     """
@@ -219,9 +220,10 @@ def _hold(
     *,
     length: timedelta | None = None,
 ) -> Reserved:
-    """Store the reservation and hold its tickets.
+    """Store the reservation and hold its tickets, or return the existing reservation of a repeated request.
 
-    `length` is the duration of an offer to a waiting customer, who has precedence over other customers.
+    With `length`, the hold is an offer to a waiting customer and ignores the waiting list. Raises SoldOut, LimitReached
+    or CustomerMissing, and then stores nothing.
     """
     quantities = dict(wanted.items)
     take = TicketType.objects.all().hold_first if length else TicketType.objects.all().hold
@@ -248,7 +250,7 @@ def _hold(
             ]
             Line.objects.bulk_create(lines)
     except IntegrityError:
-        # A concurrent request with this key has inserted its reservation first, so this request is a repetition.
+        # A concurrent request with the same key inserted its reservation first.
         repeat = _find_repeat(draft, wanted)
         if repeat is None:
             raise
@@ -259,7 +261,8 @@ def _hold(
 def enforce_limit(type_: TicketType, customer: str, quantity: int, now: datetime) -> None:
     """Raise LimitReached if the customer would exceed the type's limit, or CustomerMissing if `customer` is empty.
 
-    The caller has locked the ticket type's row, so that concurrent requests of one customer are counted in sequence.
+    Do nothing if the type has no limit. The caller has locked the ticket type's row, so that two concurrent requests of
+    one customer are both counted.
     """
     limit = type_.per_customer_limit
     if limit is None:

@@ -25,12 +25,12 @@ from reservations.services.reserve_sql import (
 
 @cache
 def build_statement() -> str:
-    """Return the statement, whose placeholders are named like the columns of a reservation.
+    """Return the statement, whose placeholders have the names of a reservation's columns.
 
-    The statement returns no row if the key exists, or if the type is not on sale, has a limit per customer or seems to
-    be sold out. The general path in reserve.py then finds the reason. The condition on `free` only avoids failing
-    inserts, because the check constraint `never_oversold` decides. PostgreSQL reads lock_timeout when a wait begins, so
-    setting lock_timeout here is early enough.
+    The statement returns no row if the key exists, or if the type is not on sale, has a limit per customer or waiting
+    customers, or seems to be sold out. The general path in reserve.py then finds the reason. The condition on `free`
+    only avoids failing inserts, because the check constraint `never_oversold` decides. PostgreSQL reads lock_timeout
+    when a wait begins, so the statement can set lock_timeout itself.
     """
     offers = select_offers(TicketType.objects.on_sale(placeholder("%(created_at)s")))
     reservation = insert_reservations(
@@ -62,7 +62,10 @@ RETURNING held.id, held.expires_at, line.id, line.price, line.currency
 
 
 def reserve(draft: Reservation, *, type_id: int, quantity: int) -> Line | None:
-    """Store the draft and return its line. Return None if the reservation needs the general path in reserve.py."""
+    """Store the draft and return its line. Return None if the general path in reserve.py must handle the request.
+
+    Sets the draft's `pk` and `expires_at`.
+    """
     parameters: dict[str, str | int | datetime | UUID] = {
         **{column: getattr(draft, column) for column in RESERVATION_COLUMNS},
         "status": str(draft.status),
@@ -70,8 +73,7 @@ def reserve(draft: Reservation, *, type_id: int, quantity: int) -> Line | None:
         "type_id": type_id,
         "quantity": quantity,
     }
-    # Outside a transaction, the statement is a transaction of its own. Inside a transaction, a savepoint is needed so
-    # that a failed statement does not abort the transaction.
+    # A failed statement would abort a surrounding transaction, so protect that transaction with a savepoint.
     guard = transaction.atomic() if connection.in_atomic_block else nullcontext()
     try:
         with guard, connection.cursor() as cursor:

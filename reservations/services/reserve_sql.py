@@ -1,7 +1,4 @@
-"""Build the parts of SQL that the statements for PostgreSQL and SQLite share.
-
-These parts select the available ticket types, and insert reservations and their lines.
-"""
+"""Build the SQL that the statements for PostgreSQL and SQLite share: available ticket types, and inserts."""
 
 from collections.abc import Sequence
 
@@ -10,7 +7,7 @@ from django.db.models.expressions import RawSQL
 
 from reservations.models.catalog import TicketTypeQuerySet
 
-# These are all columns of a new reservation that are not null, except `id`, which the database generates.
+# Lists all columns of a new reservation that are not null, except `id`, which the database generates.
 RESERVATION_COLUMNS = (
     "uuid",
     "app_id",
@@ -34,10 +31,10 @@ def placeholder(text: str) -> RawSQL:
 
 
 def select_offers(types: TicketTypeQuerySet) -> str:
-    """Return SQL that selects the id, free tickets, price, currency and hold_minutes of the types that anyone may buy.
+    """Return SQL that selects the ticket types that any customer may buy.
 
-    Ticket types with a limit per customer, or with customers on their waiting list, are left out. `types` must contain
-    placeholders instead of values.
+    The columns are the id, free tickets, price, currency and hold_minutes. Ticket types with a limit per customer, or
+    with customers on their waiting list, are left out. `types` must contain placeholders instead of values.
     """
     offers = (
         types.filter(per_customer_limit=None, has_waiting_buyers=False)

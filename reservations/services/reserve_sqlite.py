@@ -1,9 +1,9 @@
-"""Reserve on SQLite, many requests in one transaction.
+"""Reserve tickets for many requests in one transaction on SQLite.
 
-The transaction is IMMEDIATE, so no other connection writes between the first read and the last write. Free tickets are
-read once, the requests are decided in memory in the order of their arrival, and the granted requests are written with
-one statement per table. The check constraint `never_oversold` applies here as well. The SQL is built once, because
-building it for each call would take twice as long as running it, while all other writers wait.
+The transaction is IMMEDIATE, so no other connection writes between its first read and its last write. The functions
+read the number of free tickets once, decide about the requests in memory in the order of their arrival, and write the
+granted requests with one statement per table. The check constraint `never_oversold` applies here as well. The SQL is
+built only once, because all other writers would wait while each call built it again.
 """
 
 import sqlite3
@@ -37,7 +37,7 @@ class Draft(NamedTuple):
 
 
 class _Offer(NamedTuple):
-    """A ticket type that is on sale during the whole batch and has no limit per customer."""
+    """A ticket type that is on sale during the whole batch, has no limit per customer, and has no waiting customers."""
 
     pk: int
     free: int
@@ -49,10 +49,10 @@ class _Offer(NamedTuple):
 def reserve(drafts: Sequence[Draft]) -> list[list[Line] | None]:
     """Store the drafts and return the lines of each, or None for a draft that only reserve.py can handle.
 
-    A draft needs reserve.py if its key exists, or if a type is not on sale, has a limit per customer or seems to
-    be sold out. The function runs in the caller's transaction.
+    A draft needs reserve.py if its key exists, or if a type is not on sale, has a limit per customer or waiting
+    customers, or seems to be sold out. The function runs in the caller's transaction.
     """
-    # The driver's own cursor is used, because Django's rewrites the placeholders of every statement.
+    # Use the driver's own cursor, because Django's cursor rewrites the placeholders of every statement.
     with connection.wrap_database_errors, closing(connection.connection.cursor()) as cursor:
         offers = _read_offers(cursor, drafts)
         granted = _grant(drafts, offers)
@@ -72,7 +72,10 @@ def reserve(drafts: Sequence[Draft]) -> list[list[Line] | None]:
 
 
 def _grant(drafts: Sequence[Draft], offers: dict[int, _Offer]) -> list[Draft]:
-    """Return the drafts that get their tickets, with `expires_at` set."""
+    """Set `expires_at` of the drafts for which enough tickets are left, and return these drafts.
+
+    Earlier drafts get their tickets first.
+    """
     free = {pk: offer.free for pk, offer in offers.items()}
     granted = []
     for draft in drafts:
@@ -95,13 +98,12 @@ def _grant(drafts: Sequence[Draft], offers: dict[int, _Offer]) -> list[Draft]:
 _HOLD = "UPDATE reservations_tickettype SET held = held + ? WHERE id = ?"
 
 
-# The statements below take their rows as one JSON text, so a statement is the same, and stays prepared, for any number
-# of rows.
+# The statements below take their rows as one JSON text, so that the same prepared statement serves any number of rows.
 
 
 @cache
 def _offers_sql() -> str:
-    """Return SQL for the types that are on sale for the first and for the last request of a batch."""
+    """Return SQL that selects the types on sale at the time of the first and of the last request of a batch."""
     types = TicketType.objects.on_sale(placeholder(":first")).on_sale(placeholder(":last"))
     wanted = "SELECT value FROM json_each(:ids)"
     return f"SELECT * FROM ({select_offers(types)}) WHERE id IN ({wanted})"  # noqa: S608  all constants
@@ -137,7 +139,10 @@ def _read_offers(cursor: sqlite3.Cursor, drafts: Sequence[Draft]) -> dict[int, _
 
 
 def _insert(cursor: sqlite3.Cursor, reservations: Sequence[Reservation]) -> dict[str, int]:
-    """Return the new ids by uuid. A key that already exists, or occurs twice in this batch, is inserted only once."""
+    """Insert the reservations and return the new ids by uuid.
+
+    A reservation is left out if its key exists, or occurs earlier in this batch.
+    """
     rows = [
         [_to_sqlite(getattr(reservation, column)) for column in RESERVATION_COLUMNS]
         for reservation in reservations
@@ -158,7 +163,7 @@ def _to_json(value: object) -> str:
 
 
 def _to_sqlite(value: object) -> object:
-    """Return the value in Django's format for SQLite."""
+    """Convert the value to the format in which Django stores it in SQLite."""
     if isinstance(value, datetime):
         return str(connection.ops.adapt_datetimefield_value(value))
     if isinstance(value, UUID):

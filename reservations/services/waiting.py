@@ -1,6 +1,6 @@
 """Maintain the waiting lists of sold-out ticket types.
 
-When tickets come back, they are held for the first customer on the list, who gets an offer to buy them.
+When tickets become available, they are held for the first customer on the list, who gets an offer to buy them.
 """
 
 import uuid
@@ -59,7 +59,7 @@ def join(
     order_id: str,
     now: datetime,
 ) -> Joined:
-    """Put the customer on the waiting list, unless the customer is on the list already or has an offer.
+    """Put the customer on the waiting list, or return the customer's existing entry or valid offer.
 
     Raises UnknownTicketType, NoWaitingList or NotOnSale if the type does not exist, has no list or is not on sale.
     Raises NotSoldOut if enough tickets are left, MoreThanCapacity if the type has too few tickets in all, and
@@ -80,7 +80,7 @@ def join(
         raise NotOnSale(f"{type_} is not on sale")
     if quantity <= types.available(now)[type_.pk]:
         raise NotSoldOut(f"{type_.name}: enough tickets are left; reserve them")
-    if 0 < type_.capacity < quantity:  # A capacity of 0 means that the capacity is not decided yet.
+    if 0 < type_.capacity < quantity:  # A capacity of 0 is not decided yet.
         tickets = formats.quantity(type_.capacity, "tickets")
         raise MoreThanCapacity(f"{type_.name} has only {tickets} in total")
     enforce_limit(type_, customer, quantity, now)
@@ -97,7 +97,7 @@ def join(
 
 
 def leave(*, entry: WaitingEntry, now: datetime) -> WaitingEntry:
-    """Remove the customer from the list, or release the tickets that were offered. A second call changes nothing.
+    """Remove the customer from the list, or release the offered tickets. A second call changes nothing.
 
     Raises CannotChange if the offer has been accepted.
     """
@@ -107,8 +107,8 @@ def leave(*, entry: WaitingEntry, now: datetime) -> WaitingEntry:
             _update_flag(entry.ticket_type_id)
     entry.refresh_from_db()
     if entry.reservation is not None:
-        # Only now is the lock on the ticket type released. Before that, the reservation must not be locked, because all
-        # functions lock reservations before ticket types.
+        # Cancel the reservation after the transaction, which has locked the ticket type. Within it, the reservation
+        # would be locked after the type, and the opposite order in other functions would allow deadlocks.
         if entry.reservation.status not in (Status.ACTIVE, Status.CANCELLED, Status.EXPIRED):
             raise CannotChange("not-active", f"the offer was {entry.shown_status(now)}")
         cancel(reservation=entry.reservation, now=now)
@@ -116,7 +116,7 @@ def leave(*, entry: WaitingEntry, now: datetime) -> WaitingEntry:
 
 
 def remove_from_waiting_lists(*, entry_ids: Collection[int], now: datetime) -> None:
-    """Remove the customers from these entries, and end the waiting entries. Offers stay valid."""
+    """Clear the customer of these entries, and end those that are waiting. Offers stay valid."""
     entries = WaitingEntry.objects.filter(pk__in=entry_ids)
     type_ids = sorted(set(entries.waiting().values_list("ticket_type", flat=True)))
     with transaction.atomic():
@@ -129,9 +129,9 @@ def remove_from_waiting_lists(*, entry_ids: Collection[int], now: datetime) -> N
 
 
 def offer_tickets(*, now: datetime) -> int:
-    """Offer free tickets to waiting customers in their order, and return the number of offers.
+    """Offer free tickets to waiting customers in order of arrival, and return the number of offers.
 
-    An entry for more tickets than are free is skipped until enough tickets come back.
+    An entry for more tickets than are free is skipped until enough tickets become available.
     """
     types = TicketType.objects.filter(has_waiting_buyers=True).select_related("event")
     return sum(_offer_type(type_, now) for type_ in types.order_by("pk"))
@@ -148,8 +148,8 @@ def _offer_type(type_: TicketType, now: datetime) -> int:
         return 0
     while reclaim(ticket_type_ids=[type_.pk], now=now):
         pass
-    # After a reduction of the capacity, an entry may ask for more tickets than exist. Close such an entry,
-    # because no other buyer gets returned tickets while any entry waits.
+    # Close entries for more tickets than exist since the capacity was reduced. Otherwise they would wait forever, and
+    # no other customer could buy returned tickets.
     if type_.capacity:
         never = type_.waiting.waiting().filter(quantity__gt=type_.capacity)
         never.update(state=State.CLOSED, ended_at=now)
@@ -161,7 +161,7 @@ def _offer_type(type_: TicketType, now: datetime) -> int:
             if not refusal.ticket_type.count_free():
                 break
         except LimitReached:
-            # The customer has bought tickets since joining the list, so more tickets would exceed the limit.
+            # The customer has bought tickets since joining the list, and would exceed the limit.
             _still_waiting(entry).update(state=State.CLOSED, ended_at=now)
     with transaction.atomic():
         _update_flag(type_.pk)
@@ -170,7 +170,10 @@ def _offer_type(type_: TicketType, now: datetime) -> int:
 
 @transaction.atomic
 def _offer(entry: WaitingEntry, type_: TicketType, now: datetime) -> bool:
-    """Hold the tickets for this entry and return True, unless the customer has just left."""
+    """Hold the tickets for this entry and return True, or return False if the customer has just left the list.
+
+    Raises SoldOut or LimitReached, like `hold_for_waiting_buyer`.
+    """
     draft = Reservation(
         uuid=uuid.uuid4(),
         app=entry.app,
@@ -192,12 +195,12 @@ def _offer(entry: WaitingEntry, type_: TicketType, now: datetime) -> bool:
 
 
 def _still_waiting(entry: WaitingEntry) -> WaitingEntryQuerySet:
-    """Return a queryset of the entry, which is empty if the entry is no longer waiting."""
+    """Return a queryset with the entry, or an empty one if the entry is no longer waiting."""
     return WaitingEntry.objects.filter(pk=entry.pk, state=State.WAITING)
 
 
 def _update_flag(type_id: int) -> None:
-    """Let all customers buy again after the last waiting customer has left the list."""
+    """Clear the type's `has_waiting_buyers` if no customer is waiting, so that all customers can buy again."""
     list(TicketType.objects.select_for_update().filter(pk=type_id).values_list("pk"))
     if not WaitingEntry.objects.waiting().filter(ticket_type=type_id).exists():
         TicketType.objects.filter(pk=type_id).update(has_waiting_buyers=False)

@@ -1,4 +1,7 @@
-"""Handle staff actions on reservations. Each is a POST request, which the admin log records with its time and user."""
+"""Handle staff actions on reservations.
+
+Each action is a POST request, and is recorded with its time and user in the admin log.
+"""
 
 import uuid
 

@@ -131,7 +131,7 @@ def complete(request: HttpRequest, app: ClientApp, reference: uuid.UUID) -> Http
 
 @api(Scope.RESERVATIONS, "GET")
 def stats(request: HttpRequest, app: ClientApp) -> HttpResponse:
-    """Respond with counts over all apps. They contain no customer data."""
+    """Respond with counts over all apps, which contain no customer data."""
     return json_response(collect_stats(now=timezone.now()))
 
 

@@ -1,6 +1,6 @@
 """Serve the availability of tickets to clients that poll it.
 
-The availability is computed once a second. A client that already has the current response gets a 304.
+The response is computed at most once a second. A client that already has the current response gets a 304.
 """
 
 import hashlib
@@ -21,7 +21,10 @@ FRESH_SECONDS = 1
 
 @api(Scope.RESERVATIONS, "GET", "HEAD", cache_keys=True)
 def availability(request: HttpRequest, app: ClientApp, slug: str = "") -> HttpResponse:
-    """Respond with the events that are or will be on sale and their tickets left, or with the event with this slug."""
+    """Respond with the events that are or will be on sale and their tickets left.
+
+    With a slug, respond with this event only, or with 404 if it neither is nor will be on sale.
+    """
     body, etag = _current(slug)
     if not body:
         return problem(404, "there is no such event on sale")

@@ -1,4 +1,4 @@
-"""Show the pages that cancel an event, and the progress and the report of its cancellation."""
+"""Serve the pages that cancel an event and report the progress of its cancellation."""
 
 from collections.abc import Callable
 from functools import wraps
@@ -26,7 +26,10 @@ may_see = permission_required("reservations.view_reservation", raise_exception=T
 
 
 def can_cancel(request: HttpRequest) -> bool:
-    """Return True if the user may cancel events. The user must see all apps, because any app may sell the tickets."""
+    """Return True if the user may cancel events.
+
+    The user must have access to all apps, because any app may have sold the tickets.
+    """
     needed = ["reservations.change_event", "payments.change_payment"]
     return request.user.has_perms(needed) and sees_every_app()
 
@@ -62,7 +65,7 @@ class CancelForm(forms.Form):
 @may_cancel
 @require_http_methods(["GET", "POST"])
 def cancel_event(request: HttpRequest, slug: str) -> HttpResponse:
-    """Show the effect of the cancellation, and start it when the user confirms with the event's identifier."""
+    """Show the effects of a cancellation, and start it when the user has typed the event's identifier."""
     event = get_object_or_404(Event, slug=slug)
     if event.cancelled_at:
         return redirect("reservations:cancellation", slug)

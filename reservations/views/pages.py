@@ -1,4 +1,4 @@
-"""Show the overview of events, an event, the inbox of discrepancies, and a reservation to staff."""
+"""Serve the staff pages: the overview of events, an event, the inbox of discrepancies, and a reservation."""
 
 import uuid
 from datetime import timedelta
@@ -86,7 +86,7 @@ def event_page(request: HttpRequest, slug: str) -> HttpResponse:
 
 @may_see
 def inbox(request: HttpRequest) -> HttpResponse:
-    """Show the open cases, with the oldest first, and the most recently resolved cases."""
+    """Show the open cases, oldest first, and the most recently resolved cases."""
     context: dict[str, Any] = {
         **admin.site.each_context(request),
         "title": "Payments without matching seats",

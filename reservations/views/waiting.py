@@ -1,4 +1,7 @@
-"""Handle the waiting-list API for apps: join, read, leave, and the open offers. An app sees only its own customers."""
+"""Handle the waiting-list API for apps: join, read, leave, and list the open offers.
+
+An app sees only its own customers.
+"""
 
 import uuid
 from datetime import datetime
@@ -34,7 +37,7 @@ def waiting_list(request: HttpRequest, app: ClientApp) -> HttpResponse:
 
 
 def _join(request: HttpRequest, app: ClientApp) -> HttpResponse:
-    """Respond with 201 and the new entry, or with 200 and the customer's place on the list or open offer."""
+    """Respond with 201 and the new entry, or with 200 and the customer's existing entry or open offer."""
     body, now = read_json(request, JoinWaitingList), timezone.now()
     try:
         joined = services.join(
@@ -62,7 +65,7 @@ def _join(request: HttpRequest, app: ClientApp) -> HttpResponse:
 
 
 def _list_offers(app: ClientApp) -> HttpResponse:
-    """Respond with the offers that are valid now, so that the app can notify the customers."""
+    """Respond with up to MAX_LISTED valid offers, so that the app can notify the customers."""
     now = timezone.now()
     open_offers = WaitingEntry.objects.offered(now).filter(app=app).select_related("reservation")
     return json_response({"offers": [as_json(entry, now) for entry in open_offers[:MAX_LISTED]]})
