@@ -1,4 +1,4 @@
-"""Define log entries: log records and the requests of traces. They are kept for a few days."""
+"""Define log entries, which are log records or traced requests and are kept for a few days."""
 
 from datetime import datetime
 from typing import ClassVar
@@ -28,7 +28,7 @@ class Kind(models.TextChoices):
 
 class LogEntryQuerySet(models.QuerySet["LogEntry"]):
     def between(self, since: datetime, until: datetime) -> "LogEntryQuerySet":
-        """Return the entries whose own time is from `since` to before `until`. The primary key contains this time."""
+        """Return the entries with `since` <= `at` < `until`. This uses the primary key, which encodes `at`."""
         return self.filter(pk__gte=received_id(since), pk__lt=received_id(until))
 
     def of_trace(self, trace_id: str) -> "LogEntryQuerySet":
@@ -40,15 +40,15 @@ class LogEntryQuerySet(models.QuerySet["LogEntry"]):
 
 
 class LogEntry(models.Model):
-    """A log record, or a request that a trace contains.
+    """A log record, or a request that belongs to a trace.
 
-    The id is derived from the entry's own time, as the id of an event is derived from its time of receipt. Therefore,
-    entries ordered by id are ordered by time.
+    The id encodes the entry's own time, so ordering by id is ordering by time. (The id of an ErrorEvent encodes its
+    time of receipt instead.)
     """
 
     id = models.BigIntegerField(primary_key=True, editable=False)
-    # As in the table of events, a foreign-key constraint would need a
-    # look-up per row. Retention also deletes the rows of deleted apps.
+    # No foreign-key constraint is used, because it would cost a look-up
+    # per inserted row. Entries of a deleted app remain until they expire.
     app = models.ForeignKey(
         ClientApp, models.DO_NOTHING, related_name="+", db_constraint=False, db_index=False
     )
@@ -56,7 +56,7 @@ class LogEntry(models.Model):
     level = models.CharField(max_length=5, choices=Level)
     body = models.TextField()
     attributes = models.JSONField(default=dict)
-    # The search index contains one word for each attribute, made from its name and value.
+    # Contains a hash of the name and value of each attribute. The search index treats the hashes as words.
     attribute_words = models.TextField(blank=True)
     trace_id = models.CharField(max_length=32, blank=True)
     span_id = models.CharField(max_length=16, blank=True)
@@ -88,5 +88,5 @@ class LogEntry(models.Model):
 
     @property
     def milliseconds(self) -> str:
-        """Return the milliseconds of `at` as three digits for pages."""
+        """Return the millisecond part of `at` as three digits."""
         return f"{self.at.microsecond // 1000:03}"

@@ -33,19 +33,19 @@ KEYS = {
     "until": "Until, such as 1h or 2026-11-22",
 }
 FILTERS = ("q", "app", "level")
-# Times in a search are limited to this range, for which ids can be computed.
+# Times in a search are clamped to this range, because ids cannot encode other times.
 _FIRST_TIME, _LAST_TIME = datetime(1970, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC)
 # In Sentry and OpenTelemetry, these attributes name the user of an entry.
 USER_ATTRIBUTES = ("user.id", "user.name", "user.email", "enduser.id")
-MAX_RELATED = 100  # The page of an event shows at most this many entries.
-# An event of a trace is received shortly before or after the entries of the trace.
+MAX_RELATED = 100  # An event's page omits earlier entries.
+# Events and log entries of one trace may be this far apart, because clients send them in separate requests.
 _BEFORE_TRACE = timedelta(minutes=1)
 _AFTER_TRACE = timedelta(minutes=5)
 
 
 @dataclass
 class SearchResult:
-    """The entries that were found, messages to the user about problems in the query, and the trace in the query."""
+    """The entries found, messages to the user about problems in the query, and the trace id that the query requires."""
 
     entries: Entries
     problems: list[str] = field(default_factory=list)
@@ -53,7 +53,7 @@ class SearchResult:
 
 
 def search(parameters: Mapping[str, str], *, now: datetime) -> SearchResult:
-    """Return the entries that match the parameters of the page's URL."""
+    """Search for the entries that match the page's URL parameters. If a term is invalid, find none and explain why."""
     chosen = (f'{key}:"{parameters[key]}"' for key in FILTERS[1:] if parameters.get(key))
     terms = search_terms.parse(" ".join([parameters.get("q", ""), *chosen]))
     result = SearchResult(limit(LogEntry.objects.all()))
@@ -81,7 +81,7 @@ def search(parameters: Mapping[str, str], *, now: datetime) -> SearchResult:
 
 
 def _words(term: Term) -> list[str] | None:
-    """Return the indexed words of a text or an attribute, or None for a filter by a column.
+    """Return the words to look up in the search index, or None if the term filters by a column.
 
     Raises ValueError for a text without letters and digits.
     """
@@ -157,7 +157,10 @@ def _values_of(key: str, prefix: str) -> list[str]:
 
 
 def entries_around(event: ErrorEvent, trace_id: str) -> list[LogEntry]:
-    """Return the last MAX_RELATED entries of the event's trace and request until soon after the event, oldest first."""
+    """Return the log entries of the event's trace and request, oldest first.
+
+    The result ends one minute after the event was received and contains only the last MAX_RELATED entries.
+    """
     until = event.received_at + _BEFORE_TRACE
     found: dict[int, LogEntry] = {}
     earlier = limit(LogEntry.objects.filter(pk__lt=received_id(until))).order_by("-pk")
@@ -170,7 +173,7 @@ def entries_around(event: ErrorEvent, trace_id: str) -> list[LogEntry]:
 
 
 def errors_of_trace(trace_id: str) -> list[ErrorEvent]:
-    """Return the errors of a trace, or [] if the trace has no entries."""
+    """Return the events of a trace, or [] if it has no log entries, which determine the time range to search."""
     ends = LogEntry.objects.of_trace(trace_id).aggregate(first=Min("pk"), last=Max("pk"))
     if ends["first"] is None:
         return []
@@ -179,9 +182,9 @@ def errors_of_trace(trace_id: str) -> list[ErrorEvent]:
 
 
 def attributes_of(entry: LogEntry) -> list[tuple[str, str, bool]]:
-    """Return (name, text, True if the search can find the value) for each attribute, sorted by name.
+    """Return (name, text, is_searchable) for each attribute, sorted by name.
 
-    PostgreSQL does not keep the order in which a client sent the attributes.
+    The client's order is unknown, because PostgreSQL does not preserve the order of JSON keys.
     """
     return [
         (name, text, isinstance(entry.attributes.get(name), str | int | float) and len(text) < 200)
@@ -190,7 +193,7 @@ def attributes_of(entry: LogEntry) -> list[tuple[str, str, bool]]:
 
 
 def entries_of_users(users: Collection[str]) -> Entries:
-    """Return the entries that have one of these users in an attribute that names the user."""
+    """Return the entries in which one of USER_ATTRIBUTES has one of these values."""
     if not users:
         return LogEntry.objects.none()
     found = Q()

@@ -1,4 +1,4 @@
-"""Convert clients' log records into entries: limit their size and scrub them. This module does not use the database."""
+"""Convert clients' log records into scrubbed log entries of limited size, without using the database."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -24,7 +24,7 @@ MAX_AHEAD = timedelta(minutes=1)
 _LEVELS = {"warning": Level.WARN, "critical": Level.FATAL, "log": Level.INFO}
 _TRACE_ID = re.compile(r"[0-9a-f]{32}")
 _SPAN_ID = re.compile(r"[0-9a-f]{16}")
-# These attributes are not stored, because columns have the same values.
+# These attributes are dropped, because columns of LogEntry store their values.
 _WITH_A_COLUMN = frozenset((
     "sentry.release", "sentry.environment", "sentry.severity_number", "sentry.severity_text",
     "sentry.trace.parent_span_id",
@@ -37,7 +37,7 @@ class Record:
 
     level: Level
     body: str
-    at: datetime | None = None  # If it is None, the time of receipt is used.
+    at: datetime | None = None  # None means the time of receipt.
     attributes: Mapping[str, Any] = field(default_factory=dict)
     trace_id: str = ""
     span_id: str = ""
@@ -47,7 +47,10 @@ class Record:
 
 
 def level_of(text: Any, number: Any = None) -> Level:
-    """Return the level for its name or, if the name is unknown, for OpenTelemetry's severity number (1 to 24)."""
+    """Return the level with this name or, if the name is unknown, with OpenTelemetry's severity number (1 to 24).
+
+    If both are unknown, return INFO.
+    """
     name = str(text or "").strip().lower()
     if name in Level.values:
         return Level(name)
@@ -59,7 +62,7 @@ def level_of(text: Any, number: Any = None) -> Level:
 
 
 def read_sentry_item(given: Any) -> Record:
-    """Return the record of one item of a `log` container. Raises ValueError for an item without a text."""
+    """Convert one log record from a Sentry SDK. Raises ValueError if it is not an object or has no text."""
     if not isinstance(given, dict):
         raise ValueError("not an object")
     body = given.get("body")
@@ -115,7 +118,10 @@ def request_record(
 def to_entry(
     record: Record, *, app: ClientApp, scrubber: Scrubber, now: datetime, max_age: timedelta
 ) -> tuple[LogEntry, datetime]:
-    """Return the entry to store, which has no id, and the time from which the id is to be derived."""
+    """Return a scrubbed, unsaved entry without an id, and the time that its id must encode.
+
+    This is the record's own time or, if that is missing, older than `max_age` or too far in the future, `now`.
+    """
     attributes = _scrubbed(record.attributes, scrubber)
     trace_id = record.trace_id.replace("-", "").lower()
     span_id = record.span_id.lower()
@@ -138,7 +144,7 @@ def to_entry(
 
 
 def _request_id(attributes: Mapping[str, Any]) -> str:
-    """Return the id of the request, from an attribute with the same name as in events, or from `http.request.id`."""
+    """Return the request id from an attribute such as `request_id` or `http.request.id`, or "" if there is none."""
     for name, value in attributes.items():
         is_request = business_refs.column_of(name.removeprefix("http.")) == "request_id"
         if is_request and isinstance(value, str | int) and FILTERED not in str(value):
@@ -147,7 +153,7 @@ def _request_id(attributes: Mapping[str, Any]) -> str:
 
 
 def word_of_attribute(name: str, value: Any) -> str:
-    """Return the word by which the search index finds entries with this attribute. Case does not matter."""
+    """Return the word that represents an attribute in the search index: a case-insensitive hash of name and value."""
     if isinstance(value, bool):
         value = str(value).lower()
     elif isinstance(value, float) and value.is_integer():
@@ -166,14 +172,14 @@ def words_of_attributes(attributes: Mapping[str, Any]) -> list[str]:
 
 
 def _scrubbed(given: Mapping[str, Any], scrubber: Scrubber) -> dict[str, Any]:
-    """Return the scrubbed attributes. The largest values are replaced until the attributes fit into the size limit."""
+    """Scrub at most MAX_ATTRIBUTES attributes, and replace the largest values until MAX_ATTRIBUTES_BYTES suffice."""
     kept: dict[str, Any] = {}
     for name, value in given.items():
         if value is None or len(kept) >= MAX_ATTRIBUTES:
             continue
         kept[_clean(str(name))[:MAX_NAME_LENGTH]] = _bounded(value)
+    # Scrub before cutting, because the scrubber would not recognize a truncated secret.
     scrubbed: dict[str, Any] = scrubber.scrub(kept)
-    # Values are scrubbed before they are cut, because the scrubber would not recognize a part of a secret.
     scrubbed = {
         name: _cut(value, MAX_VALUE_LENGTH) if isinstance(value, str) else value
         for name, value in scrubbed.items()
@@ -188,7 +194,7 @@ def _scrubbed(given: Mapping[str, Any], scrubber: Scrubber) -> dict[str, Any]:
 
 
 def _bounded(value: Any, depth: int = 0) -> Any:
-    """Return a JSON-like value without NUL characters and infinite numbers, and with limited nesting."""
+    """Convert a value to JSON types, limit its size and nesting, and remove NUL characters and non-finite numbers."""
     if isinstance(value, str):
         return _clean(value[: 4 * MAX_VALUE_LENGTH])
     if isinstance(value, bool) or value is None:
@@ -210,7 +216,7 @@ def _bounded(value: Any, depth: int = 0) -> Any:
 
 
 def _clean(text: str) -> str:
-    """Return a text that every database can store, without NUL characters and lone surrogates."""
+    """Remove NUL characters and replace lone surrogates, because not every database can store them."""
     if "\0" in text:
         text = text.replace("\0", "")
     return text if text.isascii() else text.encode("utf-8", "replace").decode()

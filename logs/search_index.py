@@ -1,7 +1,7 @@
-"""Maintain the full-text index of entries: FTS5 on SQLite, a GIN index on PostgreSQL. Both find words by prefix.
+"""Maintain the full-text index of log entries: FTS5 on SQLite, a GIN index on PostgreSQL. Both find words by prefix.
 
-Words are sequences of letters and digits, in lower case. On SQLite, the index is a separate table. This module writes
-the index together with the entries; triggers are not used, because Django drops them when it rebuilds a table.
+Words are sequences of letters and digits, in lower case. On SQLite, the index is a separate table that this module
+updates explicitly; triggers are not used, because Django drops them when it rebuilds a table.
 """
 
 import re
@@ -33,12 +33,12 @@ def split(text: str) -> list[str]:
 
 
 def add(ids: Sequence[int]) -> None:
-    """Index new entries, in the transaction that stores them."""
+    """Add new entries to the index. Call this after inserting them, in the same transaction."""
     _write("INSERT INTO logs_words (rowid, body, attribute_words)", f"SELECT {_COLUMNS}", ids)
 
 
 def remove(ids: Sequence[int]) -> None:
-    """Remove entries from the index, in the transaction that deletes them, before they are deleted."""
+    """Remove entries from the index. Call this before deleting them, in the same transaction."""
     _write(
         "INSERT INTO logs_words (logs_words, rowid, body, attribute_words)",
         f"SELECT 'delete', {_COLUMNS}",
@@ -47,9 +47,9 @@ def remove(ids: Sequence[int]) -> None:
 
 
 def purge() -> None:
-    """Remove the words of removed entries from the file, where FTS5 keeps them until it merges its segments.
+    """Erase the words of removed entries from SQLite's file, where FTS5 keeps them until it merges its segments.
 
-    With 500,000 entries, this takes 2 s, during which no other process can write.
+    This merges all segments, which blocks other writers for seconds if there are hundreds of thousands of entries.
     """
     if connection.vendor == "sqlite":
         with connection.cursor() as cursor:
@@ -67,7 +67,7 @@ def _write(insert: str, select: str, ids: Sequence[int]) -> None:
 
 
 def matching(phrases: Iterable[Sequence[str]]) -> Q | RawSQL:
-    """Return the condition for entries that contain every phrase. The last word of a phrase may be incomplete."""
+    """Return a filter for the entries that contain every phrase. The last word of a phrase may be a prefix."""
     if connection.vendor == "sqlite":
         query = " ".join(f'"{" ".join(words)}" *' for words in phrases)
         found = RawSQL("SELECT rowid FROM logs_words WHERE logs_words MATCH %s", [query])

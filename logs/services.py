@@ -1,4 +1,4 @@
-"""Store log entries, and delete those past their retention."""
+"""Store log entries, and delete entries past their retention."""
 
 import time
 from collections.abc import Sequence
@@ -19,9 +19,9 @@ from logs import search_index
 from logs.models import LogEntry
 from logs.records import Record, to_entry
 
-CATEGORY = "log"  # Entries have this category in the list of discarded items.
-CHUNK_SIZE = 500  # One transaction deletes this many entries.
-# Between chunks, the task sleeps _PAUSE_FACTOR x the duration of the chunk, so that ingestion can write.
+CATEGORY = "log"  # Discarded log entries are counted under this name.
+CHUNK_SIZE = 500  # Entries deleted per transaction.
+# After each chunk, `prune` sleeps for this multiple of the chunk's duration, so that ingestion can write.
 _PAUSE_FACTOR = 2
 
 
@@ -42,12 +42,12 @@ def check_quota(project: Project, count: int) -> None:
 
 
 def count_invalid(project: Project, reason: str, count: int = 1) -> None:
-    """Add records that cannot be stored to the counts of discarded items."""
+    """Count invalid records as discarded for this reason."""
     discarded.count(project.app_id, Discarded.Source.INVALID, CATEGORY, reason, count)
 
 
 def record_logs(records: Sequence[Record], *, project: Project, now: datetime) -> int:
-    """Scrub and store records. Return their number after the commit."""
+    """Scrub and store records, and return their number. The caller must have checked the quota."""
     found = [
         to_entry(record, app=project.app, scrubber=project.scrubber, now=now, max_age=retention())
         for record in records
@@ -58,7 +58,7 @@ def record_logs(records: Sequence[Record], *, project: Project, now: datetime) -
         _insert(found)
     except (
         IntegrityError
-    ):  # Another process generated the same id in the same millisecond, so new ids are used.
+    ):  # Another process generated the same id in the same millisecond. Retry with new ids.
         _insert(found)
     return len(found)
 
@@ -74,13 +74,13 @@ def _insert(found: Sequence[tuple[LogEntry, datetime]]) -> None:
 
 @transaction.atomic
 def delete_entries(ids: Sequence[int]) -> None:
-    """Delete entries and their words in the search index."""
+    """Delete entries and their words in the search index, in one transaction."""
     search_index.remove(ids)
     LogEntry.objects.filter(pk__in=ids).delete()
 
 
 def prune(*, now: datetime, seconds: float = 40.0) -> int:
-    """Delete entries past their retention, for at most `seconds`. Return their number."""
+    """Delete entries past their retention until none is left or `seconds` have passed. Return the number deleted."""
     cutoff = received_id(now - retention())
     ends_at = time.monotonic() + seconds
     count = 0

@@ -1,4 +1,4 @@
-"""Show the page of logs to staff with the permission to view log entries."""
+"""Show the logs page to staff who have the permission to view log entries."""
 
 from collections.abc import Mapping
 
@@ -70,12 +70,12 @@ def log_list(request: HttpRequest) -> HttpResponse:
 @require_GET
 @may_view
 def complete(request: HttpRequest) -> HttpResponse:
-    """Return suggestions for the search line. `q` is the text before the cursor."""
+    """Suggest completions of the search line. The parameter `q` is the text before the cursor."""
     return json_response(queries.complete(request.GET.get("q", "")))
 
 
 def describe(entries: list[LogEntry]) -> list[dict[str, object]]:
-    """Return the entries with the names of their apps, and with links that filter the list by a trace or a value."""
+    """Return template rows for the entries: the app, and links that search for the trace, request and attributes."""
     apps = ClientApp.objects.in_bulk({entry.app_id for entry in entries})
     return [
         {

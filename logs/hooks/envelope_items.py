@@ -5,12 +5,15 @@ from errors.extension_points import ReceivedItem, item_type
 from logs import services
 from logs.records import Record, read_sentry_item
 
-MAX_LOGS = 1_000  # A container may have at most this many records. SDKs send at most 100.
+MAX_LOGS = 1_000  # Further records of an item are discarded. SDKs send at most 100.
 
 
 @item_type("log", limit=4 * 1024 * 1024, is_container=True)
 def logs(item: ReceivedItem) -> None:
-    """Store the records of a container. Records without text or over the quota are counted as discarded."""
+    """Store the log records of an item. Raises TypeError if `items` is not a list.
+
+    Records that are invalid, over the quota or beyond MAX_LOGS are counted as discarded.
+    """
     listed = item.payload["items"]
     if not isinstance(listed, list):
         raise TypeError("`items` is not a list")

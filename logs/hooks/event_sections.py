@@ -1,4 +1,4 @@
-"""Show the logs and requests of an event's trace on the page of the event."""
+"""Show the log entries of an event's trace and request on the event's page."""
 
 from errors.extension_points import EventSection, ShownEvent, event_section
 from errors.queries.traces import trace_id_of

@@ -1,4 +1,4 @@
-"""Add the log entries that name a person to the data that is stored about the person."""
+"""List the log entries that name a person, for the report of all data stored about that person."""
 
 from collections.abc import Iterator
 

@@ -1,6 +1,6 @@
 """Create log entries for the requests that Sentry SDKs measure, so that pages show them among the logs of a trace.
 
-The requests are written once a second, so a process that is killed loses the requests of one second.
+The requests are buffered and written once a second, so a killed process loses up to one second of requests.
 """
 
 from collections.abc import Sequence
@@ -23,7 +23,10 @@ _OfApp = tuple[Project, tuple[Record, ...]]
 
 @traced_request("logs")
 def requests_of_traces(project: Project, requests: Sequence[TracedRequest], now: datetime) -> None:
-    """Store the requests as log entries. They count against the app's quota for logs."""
+    """Buffer requests to store as log entries, or count them as discarded if the app's quota for logs is used up.
+
+    If a transaction is open, the requests are stored immediately instead of being buffered.
+    """
     records = tuple(
         request_record(
             name=one.name,
