@@ -1,4 +1,4 @@
-"""Convert OpenTelemetry's exceptions to events in the format of Sentry SDKs, which the app `errors` processes."""
+"""Convert OpenTelemetry exceptions to events in the format of Sentry SDKs, which the app `errors` can process."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,12 +15,12 @@ _PREFIX = "exception."
 class Caught:
     """An exception, with the span or log record in which it was reported."""
 
-    # These are the attributes exception.type, .message, .stacktrace and .escaped.
+    # Contains exception.type, .message, .stacktrace and .escaped.
     exception: Mapping[str, Any]
     resource: Resource
     at_ns: int
     level: str = "error"
-    # These are the attributes of the span or the log record.
+    # Attributes of the span or log record.
     attributes: Mapping[str, Any] = field(default_factory=dict)
     trace_id: str = ""
     span_id: str = ""
@@ -34,10 +34,10 @@ def is_exception(attributes: Mapping[str, Any]) -> bool:
 
 
 def to_event(caught: Caught, app_id: int) -> dict[str, Any]:
-    """Return the event for an exception. Reports of the same exception in a trace get the same event id.
+    """Convert an exception to an event. Reports of the same exception in one trace get the same event id.
 
-    Therefore, duplicates are stored once: instrumentations report an exception on each span that it leaves, and again
-    in the log, and clients repeat requests.
+    The store ignores events with a known id. Duplicates are common, because instrumentations report an exception on
+    every span that it passes through and again in the log, and because exporters retry requests.
     """
     kind = first_text(caught.exception, "exception.type")
     value = first_text(caught.exception, "exception.message")
@@ -92,7 +92,10 @@ def _event_id(caught: Caught, app_id: int, kind: str, value: str) -> str:
 
 
 def _request(attributes: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Return the HTTP request of a server span. Both the current and the previous names of attributes are read."""
+    """Return the HTTP request that a span's attributes describe, or None if they describe none.
+
+    Both the current and the previous attribute names of OpenTelemetry are supported.
+    """
     method = first_text(attributes, "http.request.method", "http.method")
     url = first_text(attributes, "url.full", "http.url")
     path = first_text(attributes, "url.path", "http.target")

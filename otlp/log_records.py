@@ -1,4 +1,4 @@
-"""Convert log records to the portal's records, and read the exceptions in them."""
+"""Convert OpenTelemetry log records to the portal's log records, and extract the exceptions that they report."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -21,12 +21,12 @@ _REPEATED = ("exception.stacktrace",)  # Records omit these attributes, because 
 
 @dataclass(slots=True)
 class Logs:
-    """The records and exceptions of a request with log records."""
+    """The log records and exceptions in a request to export logs."""
 
     records: list[Record] = field(default_factory=list)
     exceptions: list[Caught] = field(default_factory=list)
-    empty_count: int = 0  # This is the number of records without text.
-    excess_count: int = 0  # This is the number of records beyond MAX_RECORDS.
+    empty_count: int = 0  # Counts records without text.
+    excess_count: int = 0  # Counts records beyond MAX_RECORDS.
 
 
 def read(message: ExportLogsServiceRequest) -> Logs:

@@ -1,7 +1,7 @@
 """Convert gauges and sums to signals. Histograms and summaries are rejected.
 
-Signals have a name and no attributes. Sums are added up over their attributes. The attributes of a gauge become part of
-its name.
+A signal has a name but no attributes. Therefore, sums that differ only in their attributes are added up, and the
+attributes of a gauge become part of its name.
 """
 
 import math
@@ -37,7 +37,7 @@ class Level:
 
 @dataclass(frozen=True, slots=True)
 class Total:
-    """A total since `started_ns`, from which the increase since the last report is computed."""
+    """A running total since `started_ns`, in nanoseconds since the epoch. `stream` identifies its series of reports."""
 
     name: str
     stream: str
@@ -48,11 +48,11 @@ class Total:
 
 @dataclass(slots=True)
 class Metrics:
-    """The measurements that were read from a request to export metrics."""
+    """The measurements in a request to export metrics."""
 
     gauges: dict[str, Level] = field(default_factory=dict)
     increments: list[Level] = field(default_factory=list)
-    totals: dict[str, Total] = field(default_factory=dict)  # The keys are streams.
+    totals: dict[str, Total] = field(default_factory=dict)  # Maps a stream to its latest total.
     rejected_count: int = 0
     rejected_names: set[str] = field(default_factory=set)
 

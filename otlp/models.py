@@ -6,15 +6,15 @@ from core.clients.models import ClientApp
 
 
 class CumulativeSum(models.Model):
-    """The last value of a sum that an app reports as a total since its start.
+    """The last reported value of a cumulative sum, which counts up from the start of the app.
 
     When the app reports the next value, the portal counts the difference.
     """
 
     app = models.ForeignKey(ClientApp, models.CASCADE, related_name="+", db_index=False)
-    # The stream is a hash of the resource, the scope, the metric and its attributes.
+    # Hash of the resource, the scope, the metric's name and the attributes, which together identify the sum.
     stream = models.CharField(max_length=32)
-    started_ns = models.BigIntegerField()  # A new start means that the total begins at 0 again.
+    started_ns = models.BigIntegerField()  # A later start means that the total was reset to 0.
     value = models.FloatField()
     updated_at = models.DateTimeField(db_index=True)
 

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-# Entries keep these attributes of the resource. The other attributes
-# describe the process and are the same in all of its entries.
+# Only these resource attributes are copied to log entries. The others would
+# repeat details of the process, such as its command line, in every entry.
 _KEPT = ("service.", "host.name", "k8s.", "container.name", "cloud.region", "faas.")
 _PLATFORMS = {
     "nodejs": "node",
@@ -25,7 +25,7 @@ class Resource:
     attributes: Mapping[str, Any]
 
     def text(self, *names: str) -> str:
-        """Return the text of the first of these attributes that is set, or ""."""
+        """Return the first of the named attributes that is set, as text, or "" if none is set."""
         return first_text(self.attributes, *names)
 
     @property

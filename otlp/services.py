@@ -31,7 +31,7 @@ MAX_EXCEPTIONS = 1_000  # Further exceptions of a request are rejected.
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """The part of a request that was not stored. All other parts were stored."""
+    """The number of parts of a request that were not stored, and the reason. All other parts were stored."""
 
     count: int = 0
     reason: str = ""
@@ -40,7 +40,8 @@ class Rejected:
 def store_traces(traces: Traces, *, project: Project, now: datetime) -> Rejected:
     """Store the exceptions, measurements and requests of spans.
 
-    Exceptions over the app's quota are rejected. Requests over the quota for logs are dropped and counted.
+    Exceptions over the app's quota are rejected. Requests over the quota for logs are counted as discarded, but their
+    measurements are stored.
     """
     rejected = _store_exceptions(traces.exceptions, project=project, now=now)
     requests = traces.requests
@@ -56,7 +57,10 @@ def store_traces(traces: Traces, *, project: Project, now: datetime) -> Rejected
 
 
 def store_logs(found: Logs, *, project: Project, now: datetime) -> Rejected:
-    """Store log records and the exceptions in them. Raises OverQuota if nothing was stored."""
+    """Store log records and the exceptions in them.
+
+    Raises OverQuota, without storing anything, if the records exceed the app's quota for logs.
+    """
     if found.records:
         logs.check_quota(project, len(found.records))
     rejected = _store_exceptions(found.exceptions, project=project, now=now)
@@ -72,7 +76,7 @@ def store_logs(found: Logs, *, project: Project, now: datetime) -> Rejected:
 
 
 def _store_exceptions(caught: Sequence[Caught], *, project: Project, now: datetime) -> Rejected:
-    """Store exceptions as events. An exception that several spans of a trace report becomes one event."""
+    """Store exceptions as events. An exception that several spans of one trace report becomes a single event."""
     events = {
         event["event_id"]: event for one in caught if (event := to_event(one, project.app_id))
     }
@@ -95,7 +99,7 @@ def _store_exceptions(caught: Sequence[Caught], *, project: Project, now: dateti
 
 
 def _build(event: dict[str, Any], *, project: Project, now: datetime) -> NewEvent | None:
-    """Return the event to store, or None if an inbound filter of the app drops it. A dropped event is counted."""
+    """Return the event to store. If an inbound filter of the app drops it, count it as discarded and return None."""
     context = IngestContext(received_at=now, filters=project.filters)
     try:
         return build_event(event, app_id=project.app_id, scrubber=project.scrubber, context=context)
@@ -106,10 +110,13 @@ def _build(event: dict[str, Any], *, project: Project, now: datetime) -> NewEven
 
 
 def store_metrics(metrics: Metrics, *, project: Project, now: datetime) -> Rejected:
-    """Record gauges and sums as signals. Raises OverQuota if nothing was recorded."""
+    """Record gauges and sums as signals.
+
+    Raises OverQuota, without recording anything, if they exceed the app's quota for signals.
+    """
     if metrics.point_count:
         limit = settings.SIGNALS_PER_MINUTE
-        # The quota is the same as for `POST /api/v1/signals/`.
+        # `POST /api/v1/signals/` uses the same key, so both share one quota.
         verdict = ratelimit.acquire(
             f"signals:{project.app_id}", limit, 60, cost=metrics.point_count
         )

@@ -1,14 +1,14 @@
 """Parse stack traces in the text format of Python, JavaScript or Java into exceptions with frames.
 
-OpenTelemetry sends stack traces as text. As frames, they are grouped and shown like the stack traces of Sentry SDKs.
+OpenTelemetry sends stack traces as text. Parsed into frames, they can be grouped and shown like those of Sentry SDKs.
 """
 
 import re
 from collections.abc import Callable
 from typing import Any
 
-MAX_LENGTH = 200_000  # The rest of a text is ignored.
-MAX_EXCEPTIONS = 20  # A chain has at most this many exceptions.
+MAX_LENGTH = 200_000  # Further characters of a stack trace are ignored.
+MAX_EXCEPTIONS = 20  # The earliest causes of a longer chain are dropped.
 
 Frame = dict[str, Any]
 Exception_ = dict[str, Any]
@@ -39,9 +39,9 @@ _JS_LIBRARY = re.compile(r"(?:^|/)node_modules/|^node:|^internal/|^\(?native|^<a
 
 
 def parse(text: str, *, type: str, value: str) -> list[Exception_]:
-    """Return the chain of exceptions with causes first. The last exception has the given type and value.
+    """Parse a stack trace into a chain of exceptions, causes first. The last one gets the given type and value.
 
-    If the stack trace cannot be parsed, the last exception has no frames.
+    If the text cannot be parsed, the chain contains only this exception, without frames.
     """
     text = text[:MAX_LENGTH].replace("\r\n", "\n")
     parsers: tuple[Callable[[str], list[Exception_]], ...] = (_python, _java, _javascript)
@@ -54,7 +54,7 @@ def parse(text: str, *, type: str, value: str) -> list[Exception_]:
 
 
 def _exception(header: str, frames: list[Frame]) -> Exception_:
-    """Return an exception, whose type and value are in a line `package.Type: text`."""
+    """Return an exception with these frames, and with its module, type and value from a header `module.Type: value`."""
     kind, _, value = header.strip().partition(": ")
     module, _, name = kind.strip().rstrip(":").rpartition(".")
     found: Exception_ = {"type": name[:200], "value": value, "stacktrace": {"frames": frames}}
@@ -79,7 +79,7 @@ def _python(text: str) -> list[Exception_]:
                     and "context_line" not in frames[-1]
                     and not _PYTHON_MARKS.fullmatch(line)
                 ):
-                    # Python prints the line with four spaces. The original indentation is unknown, so it is removed.
+                    # Python reindents the printed line, so its original indentation is unknown.
                     frames[-1]["context_line"] = line.strip()
             else:
                 header.append(line)
@@ -116,7 +116,7 @@ def _java(text: str) -> list[Exception_]:
         elif not frames and not is_suppressed:
             header.append(line)
     found.append(_exception("\n".join(header), frames[::-1]))
-    # Java prints the cause last, but in a chain it comes first.
+    # Java prints causes last, but the chain must list them first.
     return found[::-1] if any(one["stacktrace"]["frames"] for one in found) else []
 
 

@@ -1,4 +1,4 @@
-"""Convert totals since the start of an app to increases, which counters need."""
+"""Convert cumulative totals to increases since the previous report, because counters record increases."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -9,19 +9,22 @@ from errors.ingest.authentication import Project
 from health.signals import Counter
 from otlp.models import CumulativeSum
 
-if TYPE_CHECKING:  # The workers, which delete old sums, do not need protobuf.
+if TYPE_CHECKING:  # Workers import this module to prune sums, and should not load protobuf.
     from otlp.metrics import Total
 
 MAX_STREAMS_PER_APP = 10_000
 _NAMES_PER_QUERY = 400
-# A total that is reported for the first time is counted only if it began recently. Most of an older total was counted
-# before, or arose before the app sent its metrics to the portal.
+# A total that is reported for the first time counts only if it started within this period. An older total mostly
+# consists of amounts that were counted already, or that precede the app's reports to the portal.
 _NEW_TOTAL = timedelta(hours=1)
 SUM_RETENTION = timedelta(days=7)
 
 
 def increases(totals: Sequence["Total"], *, project: Project, now: datetime) -> list[Counter]:
-    """Return the increases of the totals since they were last reported, and store the new values."""
+    """Return the increases of the totals since they were last reported, and store the new values.
+
+    Requires a transaction, which locks the stored sums. New streams beyond MAX_STREAMS_PER_APP are ignored.
+    """
     known: dict[str, CumulativeSum] = {}
     streams = sorted(total.stream for total in totals)
     for start in range(0, len(streams), _NAMES_PER_QUERY):
@@ -65,11 +68,11 @@ def _increase(total: "Total", before: CumulativeSum | None, now: datetime) -> fl
         return total.value if started_at >= (now - _NEW_TOTAL).timestamp() else 0.0
     if before.started_ns == total.started_ns and total.value >= before.value:
         return total.value - before.value
-    # The app was restarted, or its total was reset. If `total` has an earlier start than `before`, it is a late
-    # repetition of an older report and does not count.
+    # The app was restarted or its total was reset, unless `total` started earlier than `before`. Such a report is
+    # a late retry and does not count.
     return total.value if total.started_ns >= before.started_ns else 0.0
 
 
 def prune(*, now: datetime) -> int:
-    """Delete totals that have not been reported for SUM_RETENTION. Return their number."""
+    """Delete sums that have not been reported for SUM_RETENTION, and return the number deleted."""
     return CumulativeSum.objects.filter(updated_at__lt=now - SUM_RETENTION).delete()[0]

@@ -1,4 +1,4 @@
-"""Convert spans: exceptions to events, requests and jobs to measurements, and requests also to log entries."""
+"""Read spans: extract the exceptions in them, and convert requests and jobs to measurements and log records."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -17,7 +17,7 @@ from otlp.events import Caught, is_exception
 from otlp.resources import Resource, first_text
 
 _MAX_DURATION_MS = 86_400_000.0
-# The log entry for a request has these attributes of its span.
+# Only these attributes of a span are copied to the log entry of its request.
 _SHOWN = (
     "http.request.method", "http.method", "http.route", "http.response.status_code", "http.status_code", "url.path",
     "rpc.method", "rpc.service", "messaging.destination.name", "error.type",
@@ -26,7 +26,7 @@ _SHOWN = (
 
 @dataclass(slots=True)
 class Traces:
-    """The errors and measured requests in a request with spans."""
+    """The exceptions, measurements and traced requests in a request to export spans."""
 
     exceptions: list[Caught] = field(default_factory=list)
     measurements: list[Performance] = field(default_factory=list)
@@ -96,7 +96,7 @@ def _measurement(resource: Resource, span: Span, name: str) -> Performance:
 
 
 def _request(resource: Resource, span: Span, name: str, attributes: dict[str, Any]) -> Record:
-    """Return a log record that represents a request, so that pages show the request among the logs of its trace."""
+    """Convert the span of a request or job to a log record, so that pages show it among the logs of its trace."""
     status = first_text(attributes, "http.response.status_code", "http.status_code")
     shown = {one: attributes[one] for one in _SHOWN if one in attributes}
     return request_record(
@@ -114,7 +114,7 @@ def _request(resource: Resource, span: Span, name: str, attributes: dict[str, An
 
 
 def time_of(nanoseconds: int) -> datetime | None:
-    """Return the time, or None for 0 and for times that a datetime cannot represent."""
+    """Convert nanoseconds since the epoch to a datetime, or return None for 0 and for times that do not fit."""
     try:
         return datetime.fromtimestamp(nanoseconds / 1e9, UTC) if nanoseconds else None
     except (ValueError, OverflowError, OSError):

@@ -1,4 +1,4 @@
-"""Map the OTLP endpoints. The URLs have no final slash, because exporters request `/v1/traces` and so on."""
+"""Map the OTLP endpoints. The URLs have no trailing slash, because exporters append `/v1/traces` to the base URL."""
 
 from django.urls import path
 

@@ -1,8 +1,8 @@
 """Handle the OTLP endpoints `POST /v1/traces`, `/v1/logs` and `/v1/metrics`.
 
-Responses follow https://opentelemetry.io/docs/specs/otlp/#otlphttp-response: they have the type of the request, a
-partial success for rejected parts, and a `google.rpc.Status` in every refusal. Exporters repeat a request after 429 and
-503.
+Responses follow https://opentelemetry.io/docs/specs/otlp/#otlphttp-response: they have the content type of the request,
+report rejected parts as a partial success, and contain a `google.rpc.Status` in case of a refusal. Exporters retry a
+request after 429 and 503.
 """
 
 import logging
@@ -40,16 +40,17 @@ from otlp import log_records, metrics, services, traces, wire
 
 log = logging.getLogger(__name__)
 
-# A handler stores the decoded message, and returns the number of rejected parts and the reason.
+# A handler stores the decoded message and returns the parts that it rejected.
 Handler = Callable[[Any, Project, datetime], services.Rejected]
 
 
 def endpoint(
     scope: Scope, takes: type[Message], *, answers: type[Message], counts: str
 ) -> Callable[[Handler], Callable[[HttpRequest], HttpResponse]]:
-    """Decorate a function that stores a message of type `takes`.
+    """Return a decorator that turns a handler of messages of type `takes` into a view.
 
-    The response has the type `answers`. The field `counts` of its partial success has the number of rejected parts.
+    The view authenticates the client with a key that has `scope`. The response has the type `answers`, and the field
+    `counts` of its partial success is the number of rejected parts.
     """
 
     def decorate(handle: Handler) -> Callable[[HttpRequest], HttpResponse]:
@@ -59,7 +60,7 @@ def endpoint(
             media_type = wire.MediaType.JSON
             origin = request.headers.get("Origin")
             headers = {**dict(CORS), "Access-Control-Allow-Origin": "*"}
-            if request.method == "OPTIONS":  # Browsers send preflight requests without a key.
+            if request.method == "OPTIONS":  # Browsers send no key with a preflight request.
                 return HttpResponse(status=200, headers=headers)
             try:
                 if request.method != "POST":
@@ -97,7 +98,7 @@ def _success(answers: type[Message], counts: str, rejected: services.Rejected) -
 
 
 def _refusal(error: Exception) -> tuple[int, str, dict[str, str]]:
-    """Return the status, the text and further headers of a refusal."""
+    """Return the HTTP status, the detail and extra headers for an error. Log errors that the client did not cause."""
     match error:
         case NotAuthenticated():
             return 401, str(error), {"WWW-Authenticate": "Bearer"}

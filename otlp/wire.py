@@ -39,8 +39,8 @@ def media_type_of(content_type: str) -> MediaType:
 def decode(body: bytes, encoding: str, media_type: MediaType, into: type[Request]) -> Request:
     """Return the message in the body of a request.
 
-    Raises Unreadable if the body is not such a message, TooLarge if the decompressed body is too large, and
-    UnsupportedEncoding if the portal cannot decode `encoding`.
+    Raises Unreadable if the body is not a valid message of type `into`, TooLarge if it exceeds MAX_DECOMPRESSED_BYTES,
+    and UnsupportedEncoding if the portal cannot decode `encoding`.
     """
     content = decompress(body, encoding, MAX_DECOMPRESSED_BYTES)
     message: Request = into()
@@ -64,7 +64,7 @@ def encode(message: Message, media_type: MediaType) -> bytes:
     return str(json_format.MessageToJson(message, indent=None)).encode()
 
 
-# The keys are HTTP statuses. The values are gRPC status codes:
+# Maps HTTP statuses to gRPC status codes:
 # https://github.com/googleapis/googleapis/blob/master/google/rpc/code.proto.
 _CODES = {400: 3, 401: 16, 403: 7, 405: 12, 413: 3, 415: 3, 429: 8, 503: 14}
 
@@ -74,22 +74,22 @@ def refusal(status: int, detail: str) -> Status:
 
 
 def id_of(raw: bytes) -> str:
-    """Return a trace or span id in hex, or "" if it is invalid.
+    """Return a trace or span id in hex, or "" if it is missing or consists of zeros.
 
-    OTLP's JSON has ids in hex, but protobuf's JSON parser decodes them as base64, because hex digits are valid base64.
-    The result has an unusual length, 12 or 24 bytes. Encoding it in base64 again restores the hex digits.
+    OTLP's JSON form encodes ids in hex, but protobuf's JSON parser decodes them as base64, which yields 12 or 24 bytes
+    instead of 8 or 16. Encoding these bytes in base64 again restores the hex digits.
     """
     text = base64.b64encode(raw).decode().lower() if len(raw) in (12, 24) else raw.hex()
     return text if text.strip("0") else ""
 
 
 def clean(text: str) -> str:
-    """Return a text without NUL characters, which PostgreSQL rejects."""
+    """Remove NUL characters, which PostgreSQL rejects."""
     return text.replace("\0", "")
 
 
 def value_of(value: AnyValue, depth: int = 0) -> Any:
-    """Return the JSON-like value of an attribute or a body."""
+    """Convert an attribute's value or a log body to JSON types. Values nested below _MAX_DEPTH become None."""
     kind = value.WhichOneof("value")
     if kind is None:
         return None
@@ -105,7 +105,7 @@ def value_of(value: AnyValue, depth: int = 0) -> Any:
 
 
 def attributes_of(pairs: Iterable[KeyValue], depth: int = 0) -> dict[str, Any]:
-    """Convert a list of KeyValue to a dict of JSON-like values."""
+    """Convert attributes to a dict whose values have JSON types."""
     found: dict[str, Any] = {}
     for pair in pairs:
         found[clean(pair.key)] = value_of(pair.value, depth)

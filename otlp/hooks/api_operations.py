@@ -1,4 +1,4 @@
-"""Describe the OTLP endpoints in OpenAPI, in their JSON form. The protobuf form has the same members."""
+"""Describe the JSON form of the OTLP endpoints in OpenAPI. The protobuf form has the same fields."""
 
 from typing import Annotated, Any
 
@@ -28,7 +28,7 @@ class OtlpMetrics(msgspec.Struct, omit_defaults=True):
 
 
 class OtlpPartialSuccess(msgspec.Struct, omit_defaults=True):
-    """The number of rejected entries and the reason. The JSON form of protobuf has 64-bit numbers as texts."""
+    """The number of rejected entries and the reason. The numbers are strings, as in protobuf's JSON form of int64."""
 
     rejectedSpans: str = ""
     rejectedLogRecords: str = ""

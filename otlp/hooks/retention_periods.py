@@ -1,4 +1,4 @@
-"""Declare the retention period of the last values of sums."""
+"""Declare the retention period of the last reported values of OpenTelemetry sums."""
 
 from collections.abc import Iterator
 
