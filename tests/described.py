@@ -11,11 +11,12 @@ from jsonschema import Draft202012Validator, FormatChecker
 
 from core.lib import openapi
 
+# Any operation may return these statuses, for an invalid host, a wrong method, or too many requests.
 UNDOCUMENTED = {
     400,
     405,
     429,
-}  # Any operation may return these statuses, for an invalid host, a wrong method, or too many requests.
+}
 
 
 @cache

@@ -34,7 +34,7 @@ def only_event() -> AuditEvent:
     return event
 
 
-def test_a_write_on_a_page_is_recorded_with_its_request(
+def test_a_write_on_a_page_is_recorded_with_its_request_id(
     admin_client: Client, app: ClientApp
 ) -> None:
     key = app.keys.get()
@@ -190,7 +190,7 @@ def test_the_log_is_exported_with_the_filters_of_the_list(
 
 
 @pytest.mark.parametrize("path", ["export/xml/", "export/csv/?at__gte=nonsense"])
-def test_an_impossible_export_is_refused(admin_client: Client, path: str) -> None:
+def test_an_invalid_export_is_refused(admin_client: Client, path: str) -> None:
     assert admin_client.get(f"/admin/access/auditevent/{path}").status_code in (400, 404)
 
 

@@ -36,7 +36,7 @@ def test_ensuring_the_roles_again_restores_removed_permissions() -> None:
     assert set(before) == {Role.OWNER, Role.STAFF, Role.READ_ONLY}
 
 
-def test_read_only_users_see_operational_data_and_change_nothing() -> None:
+def test_read_only_users_see_operational_data_and_cannot_change_anything() -> None:
     user = member_of(Role.READ_ONLY)
 
     assert user.has_perm("jobs.view_job")

@@ -60,7 +60,7 @@ def test_the_address_is_encrypted_in_the_database(ada: User) -> None:
     assert UserSession.objects.get().address == "192.0.2.7"
 
 
-def test_a_session_is_ended_by_its_person(ada: User) -> None:
+def test_users_can_end_their_own_sessions(ada: User) -> None:
     here, there = sign_in(), sign_in(agent=IPHONE)
     row = UserSession.objects.get(device="Safari on iOS")
 
@@ -71,7 +71,7 @@ def test_a_session_is_ended_by_its_person(ada: User) -> None:
     assert AuditEvent.objects.filter(action="access:session-end", user=ada).exists()
 
 
-def test_all_other_sessions_are_ended_at_once(ada: User) -> None:
+def test_users_can_end_all_their_other_sessions_at_once(ada: User) -> None:
     bob = User.objects.create_superuser("bob", password=PASSWORD)
     here, others, of_bob = sign_in(), [sign_in(), sign_in()], sign_in("bob")
 
@@ -98,7 +98,7 @@ def test_only_owners_reach_the_sessions_of_others(ada: User, method: str) -> Non
     assert UserSession.objects.filter(user=ada).exists()
 
 
-def test_an_owner_signs_another_person_out_everywhere(ada: User) -> None:
+def test_an_owner_can_sign_another_person_out_everywhere(ada: User) -> None:
     User.objects.create_superuser("bob", password=PASSWORD)
     here, of_bob = sign_in(), [sign_in("bob"), sign_in("bob")]
     bob = User.objects.get(username="bob")
@@ -111,7 +111,7 @@ def test_an_owner_signs_another_person_out_everywhere(ada: User) -> None:
     assert is_signed_in(here)
 
 
-def test_a_session_stays_one_row_when_its_key_changes(ada: User) -> None:
+def test_a_session_keeps_its_row_when_its_key_changes(ada: User) -> None:
     client = sign_in()
     before = UserSession.objects.get()
 
@@ -126,7 +126,7 @@ def test_a_session_stays_one_row_when_its_key_changes(ada: User) -> None:
     assert "this browser" in client.get(PAGE).content.decode()
 
 
-def test_a_session_from_before_the_list_is_added_at_its_next_request(ada: User) -> None:
+def test_a_session_older_than_the_list_is_added_at_its_next_request(ada: User) -> None:
     client = sign_in()
     UserSession.objects.all().delete()
     session = client.session

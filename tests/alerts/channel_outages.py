@@ -28,7 +28,7 @@ class Provider:
 
     def __init__(self, mode: str = "") -> None:
         self.mode = mode
-        # Each entry has the key, kind and title of a message, and the value of time.time() when it arrived.
+        # Each entry has a message's key, kind and title, and its arrival time in seconds since the epoch.
         self.accepted: list[tuple[str, str, str, float]] = []
         self._closing = threading.Event()
         self._lock = threading.Lock()
@@ -62,7 +62,7 @@ class Provider:
 class Reported:
     title: str
     is_critical: bool
-    at: float  # The alert was opened at this value of time.time().
+    at: float  # Seconds since the epoch.
 
 
 @dataclass
@@ -169,7 +169,7 @@ class Scenario:
         return [title for _, one, title, _ in self.received(channel) if one == kind]
 
     def announced(self, channel: str) -> set[str]:
-        """Return the titles of the reported alerts about which the channel received a separate message."""
+        """Return the titles of the reported alerts that the channel announced in messages of their own."""
         known = {alert.title for alert in self.reported}
         return known & set(self.titles(channel, "triggered"))
 
@@ -200,7 +200,7 @@ class Scenario:
         )
 
     def interrupted_keys(self) -> set[str]:
-        """Return the idempotency keys of the messages that had an attempt without a recorded result."""
+        """Return the idempotency keys of the messages with an attempt whose result was never recorded."""
         return {
             key
             for (key,) in self.portal.rows(

@@ -49,7 +49,7 @@ class Gauge:
 
 @pytest.fixture
 def only_test_rules() -> Iterator[None]:
-    """Unregister the rules and checks of all apps, so that they do not add alerts of their own."""
+    """Unregister the rules and checks of all apps, which would open further alerts."""
     registries: list[Registry[Any]] = [alert_rules, instant_checks]
     kept = [dict(registry._items) for registry in registries]
     for registry in registries:

@@ -59,7 +59,7 @@ _numbers = itertools.count(1)
 
 
 def groups(count: int) -> Act:
-    """Return an act that creates `count` error groups, which are first seen at the time passed to the act."""
+    """Return a function that creates `count` error groups, first seen at the time passed to it."""
 
     def act(app: ClientApp, now: datetime) -> None:
         for _ in range(count):
@@ -103,7 +103,10 @@ def unfinished_payment(age: timedelta) -> Act:
 
 
 def failed_debit(status: str) -> Act:
-    """Create a payment whose bank debit failed. If `status` is "succeeded", the buyer then paid in another way."""
+    """Return a function that creates a payment whose bank debit failed.
+
+    The status "succeeded" means that the buyer then paid in another way.
+    """
     return lambda app, now: make_payment(app=app, now=now, status=status, debit_failed_at=now)
 
 
@@ -122,7 +125,7 @@ def events_are_processed(app: ClientApp, now: datetime) -> None:
 
 
 def hold(expired: timedelta) -> Act:
-    """Create a hold that expired `expired` ago and was not released."""
+    """Return a function that creates an unreleased hold, which expired `expired` before the time passed to it."""
     return lambda app, now: Reservation.objects.create(
         app=app,
         idempotency_key=f"hold-{next(_numbers)}",
@@ -132,7 +135,7 @@ def hold(expired: timedelta) -> Act:
 
 
 def hold_in_processing(status: str) -> Act:
-    """Create a reservation whose payment is still being processed by the bank."""
+    """Return a function that creates a reservation with the given status whose bank debit is still pending."""
 
     def act(app: ClientApp, now: datetime) -> None:
         payment = make_payment(app=app, now=now, status="processing")
@@ -158,7 +161,10 @@ def holds_are_released(app: ClientApp, now: datetime) -> None:
 
 
 def answers(good: int, bad: int) -> Act:
-    """Record check results of a component that never counts as down, so that only its error budget shrinks."""
+    """Return a function that records check results of the component "shop-api".
+
+    The component never counts as down, so that only its error budget shrinks.
+    """
 
     def act(app: ClientApp, now: datetime) -> None:
         component = Component.objects.filter(name="shop-api").first()
@@ -170,7 +176,7 @@ def answers(good: int, bad: int) -> Act:
 
 
 def nothing(app: ClientApp, now: datetime) -> None:
-    """Do nothing, because the problem ends when the window of its rule has passed."""
+    """Do nothing, because the problem ends automatically once the rule's window has passed."""
 
 
 @dataclass(frozen=True)
@@ -179,9 +185,8 @@ class Crossing:
     threshold: float
     under: Act
     over: Act
-    later: timedelta = timedelta(
-        hours=2
-    )  # The problem has ended when this time has passed since NOON.
+    # The problem has ended this long after NOON.
+    later: timedelta = timedelta(hours=2)
     end: Act = nothing
 
 

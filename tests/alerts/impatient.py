@@ -1,4 +1,4 @@
-"""Run manage.py with a shorter interval between storm messages and a shorter timeout for providers, to save time."""
+"""Run manage.py with short intervals between storm messages and short provider timeouts, to save time."""
 
 import os
 import sys

@@ -24,7 +24,7 @@ from alerts.models import Channel  # noqa: E402
 
 
 def add_channels(urls: Mapping[str, str], max_per_minute: int) -> Iterator[None]:
-    """Send alerts of every type to the e-mail channel, and to a webhook channel for each URL in `urls`."""
+    """Route every alert type to the e-mail channel and to a new webhook channel for each URL in `urls`."""
     Channel.objects.exclude(name="email").delete()
     Channel.objects.update(gets_every_type=True, max_per_minute=max_per_minute)
     for name, url in urls.items():
@@ -41,7 +41,7 @@ def add_channels(urls: Mapping[str, str], max_per_minute: int) -> Iterator[None]
 def report(
     count: int, critical_every: int, pause_seconds: float
 ) -> Iterator[tuple[str, bool, float]]:
-    """Open `count` alerts. For each, yield its title, True if it is critical, and the time at which it was opened."""
+    """Open `count` alerts. For each, yield the title, True if it is critical, and the opening time (epoch seconds)."""
     for number in range(count):
         title, is_critical = f"Problem {number:03}", number % critical_every == 0
         services.report_problem(

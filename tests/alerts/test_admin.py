@@ -63,7 +63,7 @@ def test_the_button_of_a_row_dismisses_its_alert(owner: Client) -> None:
     assert "Dismissed: Gate is slow" in answer.content.decode()
 
 
-def test_htmx_gets_an_event_instead_of_a_page(owner: Client) -> None:
+def test_htmx_requests_get_an_event_instead_of_a_page(owner: Client) -> None:
     alert = make_alert()
 
     answer = owner.post(

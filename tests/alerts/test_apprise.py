@@ -23,7 +23,7 @@ TITLE = "[high] Gate <north> is slow & sad"
 
 
 def text_of(received: Received) -> str:
-    """Return the whole JSON or form body without escapes, because each service names its fields differently."""
+    """Return the whole JSON or form body without escapes, because the names of the fields differ between services."""
     try:
         content = json.loads(received.body)
     except ValueError:
@@ -126,7 +126,7 @@ def url_for(fake: FakeHTTP, template: str) -> str:
 
 
 @pytest.mark.parametrize("service", SERVICES)
-def test_service_gets_the_message_in_its_own_protocol(
+def test_each_service_gets_the_message_in_its_own_protocol(
     channel: Make, fake: FakeHTTP, service: str
 ) -> None:
     template, respond = SERVICES[service]
@@ -136,11 +136,11 @@ def test_service_gets_the_message_in_its_own_protocol(
 
     shown = " ".join(text_of(received) for received in fake.requests)
     assert "is slow" in shown
-    # Only the path is compared, because some services escape the dots of the host for Markdown.
+    # Compare only the path, because some services escape the host's dots for Markdown.
     assert "/admin/alerts/7/" in shown
 
 
-def test_resolution_is_a_success(channel: Make, fake: FakeHTTP) -> None:
+def test_a_resolution_is_sent_as_a_success(channel: Make, fake: FakeHTTP) -> None:
     resolved = msgspec.structs.replace(MESSAGE, kind=MessageKind.RESOLVED)
     send(channel("apprise", url=url_for(fake, "json://{address}/hook")), resolved)
     [received] = fake.requests
@@ -157,7 +157,7 @@ def test_resolution_is_a_success(channel: Make, fake: FakeHTTP) -> None:
         (503, False, False),
     ],
 )
-def test_answer_decides_whether_the_message_is_retried(
+def test_the_providers_answer_determines_if_the_message_is_retried(
     channel: Make, fake: FakeHTTP, status: int, permanent: bool, gone: bool
 ) -> None:
     fake.answer(status, times=None)
@@ -166,10 +166,10 @@ def test_answer_decides_whether_the_message_is_retried(
     assert (failure.value.is_permanent, failure.value.is_gone) == (permanent, gone)
 
 
-# --- what apprise may not do -----------------------------------------------------------------------------
+# --- limits of apprise -----------------------------------------------------------------------------
 
 
-def test_private_address_is_refused(channel: Make, fake: FakeHTTP, settings: Settings) -> None:
+def test_a_private_address_is_refused(channel: Make, fake: FakeHTTP, settings: Settings) -> None:
     settings.ALLOW_PRIVATE_URLS = []
     made = channel("apprise", url=url_for(fake, "json://{address}/hook"))
     with pytest.raises(DeliveryFailed, match="not a public address"):
@@ -177,14 +177,14 @@ def test_private_address_is_refused(channel: Make, fake: FakeHTTP, settings: Set
     assert fake.requests == []
 
 
-def test_redirect_to_a_private_address_is_refused(channel: Make, fake: FakeHTTP) -> None:
+def test_a_redirect_to_a_private_address_is_refused(channel: Make, fake: FakeHTTP) -> None:
     fake.answer(307, headers={"Location": "http://10.0.0.1/secret"})
     with pytest.raises(DeliveryFailed, match="not a public address"):
         send(channel("apprise", url=url_for(fake, "json://{address}/hook")))
 
 
 @pytest.mark.parametrize("scheme", ["mqtt", "rsyslog", "mailto", "syslog"])
-def test_services_that_bypass_the_proxy_reach_nothing(
+def test_services_that_bypass_the_proxy_cannot_connect(
     channel: Make, fake: FakeHTTP, scheme: str
 ) -> None:
     made = channel("apprise", url=url_for(fake, f"{scheme}://user:pass@{{address}}/topic"))
@@ -193,7 +193,7 @@ def test_services_that_bypass_the_proxy_reach_nothing(
     assert fake.requests == []
 
 
-def test_unreachable_service_is_retried(channel: Make, fake: FakeHTTP) -> None:
+def test_an_unreachable_service_is_retried(channel: Make, fake: FakeHTTP) -> None:
     made = channel("apprise", url=url_for(fake, "json://{address}/hook"))
     fake.refuse()
     with pytest.raises(DeliveryFailed, match="unreachable") as failure:
@@ -201,7 +201,7 @@ def test_unreachable_service_is_retried(channel: Make, fake: FakeHTTP) -> None:
     assert (failure.value.is_permanent, failure.value.is_gone) == (False, False)
 
 
-def test_service_that_hangs_is_given_up(
+def test_a_hanging_service_is_aborted(
     channel: Make, fake: FakeHTTP, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def hang(*args: object, **kwargs: object) -> None:
@@ -212,7 +212,7 @@ def test_service_that_hangs_is_given_up(
         send(channel("apprise", url=url_for(fake, "json://{address}/hook")))
 
 
-def test_token_is_in_no_error_and_no_log(
+def test_a_token_appears_in_no_error_and_no_log(
     gauge: Gauge, channel: Make, fake: FakeHTTP, caplog: pytest.LogCaptureFixture
 ) -> None:
     fake.answer(500, body="unknown token very-secret-token", times=None)
@@ -225,14 +225,14 @@ def test_token_is_in_no_error_and_no_log(
     assert "very-secret" not in notification.error + caplog.text
 
 
-def test_url_is_encrypted_in_the_database(channel: Make) -> None:
+def test_the_url_is_encrypted_in_the_database(channel: Make) -> None:
     channel("apprise", url="ntfys://very-secret-token@ntfy.example.com/topic")
     with connection.cursor() as cursor:
         cursor.execute("SELECT config FROM alerts_channel WHERE kind = 'apprise'")
         assert "very-secret" not in str(cursor.fetchone()[0])
 
 
-def test_program_that_is_run_imports_nothing_of_the_portal() -> None:
+def test_the_program_that_runs_apprise_imports_no_code_of_the_portal() -> None:
     source = Path(apprise.__file__).with_name("apprise_process.py").read_text()
     assert "django" not in source
     assert "from core" not in source
@@ -249,7 +249,9 @@ def test_program_that_is_run_imports_nothing_of_the_portal() -> None:
         ("ntfy://127.0.0.1/topic", ""),
     ],
 )
-def test_form_refuses_urls_that_cannot_work(admin_client: Client, url: str, problem: str) -> None:
+def test_the_form_refuses_urls_that_cannot_work(
+    admin_client: Client, url: str, problem: str
+) -> None:
     page = admin_client.post(
         "/admin/alerts/channel/add/?kind=apprise",
         {

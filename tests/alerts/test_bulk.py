@@ -51,7 +51,7 @@ def make_many(count: int, **fields: object) -> list[SystemAlert]:
     return [first, *SystemAlert.objects.bulk_create(copies)]
 
 
-# --- all that match ----------------------------------------------------------------------------------------
+# --- all matching alerts ----------------------------------------------------------------------------------------
 
 
 def test_all_matching_alerts_are_changed_beyond_the_page(owner: Client) -> None:
@@ -95,7 +95,7 @@ def test_an_invalid_search_matches_nothing(owner: Client) -> None:
     ("action", "after"),
     [("acknowledge", "acknowledged"), ("dismiss", "dismissed"), ("resolve", "resolved")],
 )
-def test_an_action_is_undone_with_everything_it_changed(
+def test_an_undo_reverts_everything_that_the_action_changed(
     owner: Client, action: str, after: str
 ) -> None:
     alerts = [make_alert(), make_alert()]
@@ -137,7 +137,7 @@ def test_a_silence_and_a_read_mark_are_undone(owner: Client) -> None:
     assert (Silence.objects.count(), alert.read_at, alert.read_by) == (0, None, None)
 
 
-def test_undo_without_script_is_a_button_on_the_next_page(owner: Client) -> None:
+def test_without_scripts_the_next_page_has_an_undo_button(owner: Client) -> None:
     alert = make_alert()
 
     page = owner.post(f"{INBOX}act/", {"action": "dismiss", "alert": alert.pk}, follow=True)
@@ -151,7 +151,7 @@ def test_undo_without_script_is_a_button_on_the_next_page(owner: Client) -> None
     assert "Nothing was undone" in page.content.decode()
 
 
-def test_an_alert_that_was_changed_again_stays_as_it_is(owner: Client) -> None:
+def test_undo_skips_an_alert_that_was_changed_again(owner: Client) -> None:
     alerts = [make_alert(), make_alert()]
     message = act(owner, "acknowledge", alert=[alert.pk for alert in alerts])
     services.dismiss([alerts[0]], user=None, now=timezone.now())
@@ -204,7 +204,7 @@ def test_undoing_a_resolution_notifies_people_that_the_alert_is_open(
     assert Notification.objects.get(kind="resolved").state == "superseded"
 
 
-def test_a_resolution_is_not_undone_if_the_problem_has_a_newer_alert(owner: Client) -> None:
+def test_a_resolution_is_not_undone_if_a_newer_alert_covers_the_problem(owner: Client) -> None:
     old = make_alert(key="same")
     message = act(owner, "resolve", alert=old.pk)
     make_alert(key="same", now=timezone.now() + timedelta(hours=1))
@@ -217,7 +217,7 @@ def test_a_resolution_is_not_undone_if_the_problem_has_a_newer_alert(owner: Clie
 # --- groups ------------------------------------------------------------------------------------------------
 
 
-def test_alerts_of_one_family_are_one_row(owner: Client) -> None:
+def test_alerts_of_one_type_are_shown_as_one_row(owner: Client) -> None:
     make_many(60, source="shop", alert_type="slow-performance", severity=Severity.HIGH)
     make_alert(source="gate", title="Gate down")
 
@@ -247,7 +247,7 @@ def test_alerts_of_one_rule_have_one_cause(owner: Client, gauge: Gauge) -> None:
 
 
 @pytest.mark.parametrize("by", ["type", "source", "cause"])
-def test_an_action_on_a_group_changes_its_alerts_only(owner: Client, by: str) -> None:
+def test_an_action_on_a_group_changes_only_the_alerts_of_this_group(owner: Client, by: str) -> None:
     family = make_many(3, key="k", source="shop", alert_type="slow-performance")
     if by == "cause":
         family = family[:1]
@@ -279,7 +279,7 @@ def test_an_action_on_a_group_changes_its_alerts_only(owner: Client, by: str) ->
         "Checkout slow",
     ],
 )
-def test_each_filter_finds_the_alert_and_not_the_other(owner: Client, query: str) -> None:
+def test_each_filter_finds_only_the_matching_alert(owner: Client, query: str) -> None:
     make_alert(title="Gate", source="gate", severity=Severity.INFO, key="p0")
     make_alert(
         title="Checkout is slow",
@@ -294,7 +294,7 @@ def test_each_filter_finds_the_alert_and_not_the_other(owner: Client, query: str
     assert [row["alert"].title for row in page.context["rows"]] == ["Checkout is slow"]
 
 
-def test_an_unknown_filter_is_named_with_the_one_that_was_meant(owner: Client) -> None:
+def test_an_unknown_filter_is_reported_with_the_most_similar_one(owner: Client) -> None:
     make_alert(title="Shown", labels={"function": "pay"})
 
     page = owner.get(INBOX, {"q": "functions:pay"}).content.decode()

@@ -77,7 +77,7 @@ def test_a_token_never_appears_in_a_stored_error(
 
 @pytest.mark.parametrize("kind", ["slack", "teams", "discord", "webhook"])
 @pytest.mark.parametrize("status", [401, 403, 404, 410])
-def test_an_invalid_address_is_reported_as_gone(
+def test_a_removed_address_is_reported_as_gone(
     channel: Make, fake: FakeHTTP, kind: str, status: int
 ) -> None:
     fake.answer(status)

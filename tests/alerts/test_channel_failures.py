@@ -21,7 +21,7 @@ pytestmark = pytest.mark.django_db
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_hanging_channel_occupies_a_few_sends_and_delays_no_other(
+def test_a_hanging_channel_occupies_few_sends_and_delays_no_other_channel(
     slack: FakeHTTP, mail: MailServer
 ) -> None:
     answer = threading.Event()
@@ -79,7 +79,7 @@ def test_only_one_of_two_nodes_probes_a_failing_channel(slack: FakeHTTP) -> None
     assert second.step(now=NOON) == 0
 
 
-def test_a_probe_that_only_one_message_fails_does_not_keep_the_channel_failing(
+def test_a_message_that_alone_fails_as_a_probe_does_not_keep_the_channel_failing(
     slack: FakeHTTP,
 ) -> None:
     def refuse_the_first(request: Received) -> Answer | None:
@@ -96,7 +96,7 @@ def test_a_probe_that_only_one_message_fails_does_not_keep_the_channel_failing(
     assert sum("high 1" in title for title in titles(slack)) == 1
 
 
-def test_a_send_that_ends_after_another_one_failed_does_not_end_the_wait_that_the_provider_asks_for(
+def test_a_send_that_succeeds_after_another_failed_does_not_end_the_wait_requested_by_the_provider(
     slack: FakeHTTP,
 ) -> None:
     alerts(3)
@@ -116,7 +116,7 @@ def test_a_send_that_ends_after_another_one_failed_does_not_end_the_wait_that_th
     assert len(slack.requests) == 2
 
 
-def test_critical_messages_wait_as_long_as_the_provider_asks_for(slack: FakeHTTP) -> None:
+def test_critical_messages_wait_as_long_as_the_provider_requests(slack: FakeHTTP) -> None:
     slack.answer(429, headers={"Retry-After": "120"})
     alerts(1)
     deliver(NOON)

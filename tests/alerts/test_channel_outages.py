@@ -14,7 +14,7 @@ IMPATIENT = ("-m", "tests.alerts.impatient")
 
 
 @pytest.mark.slow
-def test_nothing_is_lost_doubled_or_out_of_order_while_channels_fail_and_workers_are_killed(
+def test_no_message_is_lost_doubled_or_out_of_order_while_channels_fail_and_workers_are_killed(
     make_portal: Callable[..., Portal], mail_server: MailServer
 ) -> None:
     portal = make_portal(**environment(mail_server))

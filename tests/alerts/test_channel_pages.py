@@ -83,7 +83,7 @@ def test_a_new_channel_gets_every_type_unless_staff_choose_some(
     assert not channel.gets_every_type
 
 
-def test_a_channel_that_no_type_is_routed_to_says_so_everywhere(
+def test_a_channel_without_routed_types_is_marked_everywhere(
     owner: Client, slack: FakeHTTP
 ) -> None:
     answer = owner.post(ADD, form(setting_webhook_url=f"{slack.url}/hook"), follow=True)
@@ -101,7 +101,7 @@ def test_a_channel_that_no_type_is_routed_to_says_so_everywhere(
     )
 
 
-def test_saving_a_repaired_channel_sends_what_it_failed_to_deliver(
+def test_saving_a_repaired_channel_sends_the_messages_that_it_failed_to_deliver(
     owner: Client, gauge: Gauge, slack: FakeHTTP
 ) -> None:
     slack.answer(410)

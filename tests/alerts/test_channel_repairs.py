@@ -61,7 +61,7 @@ def test_a_message_held_for_days_is_sent_after_the_repair_if_its_alert_still_fir
     assert titles(slack) == ["⛔ Test gauge"] * 2
 
 
-def test_a_held_message_about_a_resolved_alert_becomes_one_message_about_both(
+def test_a_held_message_and_its_resolution_are_sent_as_one_message(
     gauge: Gauge, slack: FakeHTTP
 ) -> None:
     slack.answer(410)
@@ -75,7 +75,7 @@ def test_a_held_message_about_a_resolved_alert_becomes_one_message_about_both(
     assert titles(slack)[1:] == ["✅ Resolved after 4 min: Test gauge"]
 
 
-def test_a_refused_sender_loses_nothing(gauge: Gauge, mail: MailServer) -> None:
+def test_a_refused_sender_address_loses_no_message(gauge: Gauge, mail: MailServer) -> None:
     mail.refuse_sender_with("553 sender not allowed")
     gauge.evaluate(6, now=NOON)
     deliver(NOON)
@@ -115,7 +115,7 @@ def test_a_message_to_a_forbidden_address_is_sent_once_the_address_is_allowed(
     assert titles(slack) == ["⛔ Test gauge"]
 
 
-def test_a_message_that_was_refused_for_good_is_sent_again_after_a_repair(
+def test_a_permanently_refused_message_is_sent_again_after_a_repair(
     gauge: Gauge, slack: FakeHTTP
 ) -> None:
     slack.answer(400, body="invalid_token")

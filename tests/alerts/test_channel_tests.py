@@ -104,7 +104,9 @@ def test_an_invalid_form_is_not_tested(owner: Client, settings: Settings) -> Non
     assert not ChannelTest.objects.exists()
 
 
-def test_a_test_of_an_email_channel_goes_to_all_its_people(owner: Client, mail: MailServer) -> None:
+def test_a_test_of_an_email_channel_is_sent_to_all_its_people(
+    owner: Client, mail: MailServer
+) -> None:
     anna = Person.objects.create(name="Anna", email="anna@example.com")
     url = f"{reverse('admin:alerts_channel_test_new')}?kind=email"
 
@@ -114,7 +116,7 @@ def test_a_test_of_an_email_channel_goes_to_all_its_people(owner: Client, mail: 
     assert mail.mails[0]["To"] == "anna@example.com, ops@example.com"
 
 
-def test_a_test_without_a_mail_server_is_not_called_delivered(
+def test_a_test_without_a_mail_server_is_not_reported_as_delivered(
     owner: Client, settings: Settings, capsys: pytest.CaptureFixture[str]
 ) -> None:
     settings.EMAIL_BACKEND = "django.core.mail.backends.console.EmailBackend"
@@ -147,7 +149,7 @@ def test_a_test_of_an_sms_channel_sends_one_message_per_number(
     assert sorted(r.form()["To"] for r in fake.requests) == ["+1555010", "+1555011"]
 
 
-def test_a_test_that_no_worker_sends_says_so(owner: Client, slack: FakeHTTP) -> None:
+def test_a_test_that_no_worker_sends_is_reported_as_unsent(owner: Client, slack: FakeHTTP) -> None:
     now = timezone.now()
     channel = Channel.objects.get(name="slack")
     test = services.send_test(channel, now=now - timedelta(seconds=20))
@@ -178,7 +180,7 @@ def test_a_successful_test_of_an_unrouted_channel_offers_routes(
     assert every_type not in owner.get(page_of(channel)).content.decode()
 
 
-def test_a_delivered_test_sends_what_the_failing_channel_holds(
+def test_a_delivered_test_releases_the_messages_that_the_failing_channel_holds(
     gauge: Gauge, slack: FakeHTTP
 ) -> None:
     slack.answer(503)

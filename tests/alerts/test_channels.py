@@ -58,7 +58,7 @@ def test_trigger_acknowledge_and_resolve_belong_to_one_pagerduty_incident(
     assert "payload" not in events[1]
 
 
-def test_pagerduty_gets_nothing_about_a_problem_resolved_before_delivery(
+def test_pagerduty_gets_no_event_about_a_problem_resolved_before_delivery(
     gauge: Gauge, pagerduty: FakeHTTP
 ) -> None:
     gauge.evaluate(6, now=NOON)
@@ -212,7 +212,7 @@ def resend(channel: Make, fake: FakeHTTP, settings: Settings) -> FakeHTTP:
     return fake
 
 
-def test_a_retry_has_the_same_idempotency_key_and_a_resend_a_new_one(
+def test_a_retry_has_the_same_idempotency_key_and_a_resend_has_a_new_one(
     gauge: Gauge, resend: FakeHTTP
 ) -> None:
     # Resend may have accepted the e-mail before the connection was dropped, so the retry must have the same key.

@@ -1,4 +1,4 @@
-"""Test that a cooldown delays messages about problems that return, unless they are worse, and delays no resolution."""
+"""Test that a cooldown delays messages about returning problems, but not about worse problems or resolutions."""
 
 from datetime import datetime, timedelta
 
@@ -21,7 +21,9 @@ def tick(first: datetime, minutes: int) -> None:
         services.follow_up(now=first + minute * MINUTE)
 
 
-def test_the_cooldown_holds_back_a_return_but_not_for_good(gauge: Gauge, slack: FakeHTTP) -> None:
+def test_the_cooldown_delays_the_message_about_a_return_but_does_not_drop_it(
+    gauge: Gauge, slack: FakeHTTP
+) -> None:
     gauge.row(cooldown=timedelta(minutes=10))
     for minute, value in [(0, 6), (1, 0), (2, 6)]:
         gauge.evaluate(value, now=NOON + minute * MINUTE)
@@ -34,7 +36,7 @@ def test_the_cooldown_holds_back_a_return_but_not_for_good(gauge: Gauge, slack: 
     assert kinds() == ["triggered", "resolved", "reopened"]
 
 
-def test_the_cooldown_does_not_hold_back_a_rise_in_severity(gauge: Gauge, slack: FakeHTTP) -> None:
+def test_the_cooldown_does_not_delay_a_rise_in_severity(gauge: Gauge, slack: FakeHTTP) -> None:
     gauge.row(severity="warning", critical_threshold=50, cooldown=timedelta(minutes=10))
     gauge.evaluate(6, now=NOON)
     assert kinds() == ["triggered"]
@@ -44,9 +46,7 @@ def test_the_cooldown_does_not_hold_back_a_rise_in_severity(gauge: Gauge, slack:
     assert kinds() == ["triggered", "raised"]
 
 
-def test_the_cooldown_does_not_hold_back_a_return_that_is_worse(
-    gauge: Gauge, slack: FakeHTTP
-) -> None:
+def test_the_cooldown_does_not_delay_a_return_that_is_worse(gauge: Gauge, slack: FakeHTTP) -> None:
     gauge.row(severity="warning", critical_threshold=50, cooldown=timedelta(minutes=10))
     for minute, value in [(0, 6), (1, 0), (2, 51)]:
         gauge.evaluate(value, now=NOON + minute * MINUTE)

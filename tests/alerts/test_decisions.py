@@ -1,4 +1,4 @@
-"""Test the decisions about a problem for sequences of verdicts."""
+"""Test which sequences of verdicts open, keep, resolve and reopen a problem."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -22,7 +22,7 @@ MINUTE = timedelta(minutes=1)
 CEILING = Limits(threshold=5, severity=Severity.HIGH)
 
 
-def test_one_breach_is_pending_and_two_of_three_open() -> None:
+def test_one_breach_is_pending_and_two_of_three_breaches_open_an_alert() -> None:
     rule = Limits(5, Severity.HIGH, breaches_needed=2, out_of=3)
 
     first = decide(Verdict.BREACH, 6, None, rule, NOON)
@@ -47,7 +47,7 @@ def test_repeated_evaluations_within_a_minute_count_as_one_breach() -> None:
         pending = PreviousState(Stage.PENDING, Severity.HIGH, decision.recent, NOON)
 
 
-def test_evaluations_less_than_a_slot_apart_are_one_and_its_last_verdict_counts() -> None:
+def test_evaluations_in_the_same_slot_count_once_with_the_last_verdict() -> None:
     rule = Limits(5, Severity.HIGH, breaches_needed=3, out_of=5)
     pending = PreviousState(Stage.PENDING, Severity.HIGH, "bcb", NOON)
 
@@ -55,9 +55,8 @@ def test_evaluations_less_than_a_slot_apart_are_one_and_its_last_verdict_counts(
     on_time = decide(Verdict.CLEAR, 0, pending, rule, NOON + EVALUATION_SLOT)
 
     assert (early.recent, on_time.recent) == ("bcc", "bcbc")
-    assert (
-        timedelta(seconds=50) == EVALUATION_SLOT
-    )  # Two sweeps are a minute apart, so they never fall into the same slot.
+    # Two sweeps are a minute apart, so they never fall into the same slot.
+    assert timedelta(seconds=50) == EVALUATION_SLOT
 
 
 def test_a_clock_that_is_set_back_a_little_counts_no_breach_twice() -> None:
@@ -72,7 +71,7 @@ def test_a_clock_that_is_set_back_a_little_counts_no_breach_twice() -> None:
 @pytest.mark.parametrize(
     ("out_of", "clear_after", "kept"), [(3, 1, 3), (1, 4, 4), (150, 1, 100), (1, 150, 100)]
 )
-def test_as_many_verdicts_are_kept_as_the_rule_looks_at_and_a_hundred_at_most(
+def test_a_rule_keeps_as_many_verdicts_as_it_needs_and_at_most_a_hundred(
     out_of: int, clear_after: int, kept: int
 ) -> None:
     rule = Limits(5, Severity.HIGH, out_of=out_of, clear_after=clear_after)
@@ -83,7 +82,7 @@ def test_as_many_verdicts_are_kept_as_the_rule_looks_at_and_a_hundred_at_most(
     assert decision.recent == "b" * (kept - 1) + "c"
 
 
-def test_a_clear_value_opens_nothing_when_fewer_breaches_are_needed_than_before() -> None:
+def test_a_clear_value_opens_no_alert_when_fewer_breaches_are_needed_than_before() -> None:
     rule = Limits(5, Severity.HIGH, breaches_needed=2, out_of=3)
     pending = PreviousState(Stage.PENDING, Severity.HIGH, "bb", NOON)
 
@@ -104,7 +103,7 @@ def test_a_pending_problem_ends_once_no_breach_counts_any_more() -> None:
     assert (first.action, second.action) == (Action.RECORD, Action.DISCARD)
 
 
-def test_a_clear_value_after_the_end_reopens_nothing() -> None:
+def test_a_clear_value_after_the_end_does_not_reopen_an_alert() -> None:
     rule = Limits(5, Severity.HIGH, breaches_needed=2, out_of=3)
     breached = PreviousState(Stage.RESOLVED, Severity.HIGH, "bb", NOON, resolved_at=NOON)
     calm = PreviousState(Stage.RESOLVED, Severity.HIGH, "cc", NOON, resolved_at=NOON)
@@ -116,7 +115,7 @@ def test_a_clear_value_after_the_end_reopens_nothing() -> None:
     assert after_calm.action is Action.NOTHING
 
 
-def test_a_first_breach_after_the_end_waits_for_the_others_that_are_needed() -> None:
+def test_a_first_breach_after_the_end_waits_for_the_further_breaches_that_are_needed() -> None:
     rule = Limits(5, Severity.HIGH, breaches_needed=2, out_of=3)
     ended = PreviousState(Stage.RESOLVED, Severity.HIGH, "c", NOON, resolved_at=NOON)
 
@@ -144,7 +143,7 @@ def test_a_problem_whose_end_is_unknown_returns_as_a_new_one() -> None:
     assert decide(Verdict.BREACH, 6, ended, CEILING, NOON + MINUTE).action is Action.OPEN
 
 
-def test_a_return_within_the_window_reopens_and_a_later_one_opens() -> None:
+def test_a_return_within_the_window_reopens_the_alert_and_a_later_one_opens_another() -> None:
     ended = PreviousState(Stage.RESOLVED, Severity.HIGH, resolved_at=NOON)
 
     soon = decide(Verdict.BREACH, 6, ended, CEILING, NOON + timedelta(minutes=15))
@@ -153,7 +152,7 @@ def test_a_return_within_the_window_reopens_and_a_later_one_opens() -> None:
     assert (soon.action, later.action) == (Action.REOPEN, Action.OPEN)
 
 
-def test_a_value_between_the_thresholds_neither_ends_a_problem_nor_starts_its_calm() -> None:
+def test_a_value_between_the_thresholds_neither_ends_a_problem_nor_counts_as_clear() -> None:
     rule = Limits(5, Severity.HIGH, clear_after=2)
     active = PreviousState(Stage.ACTIVE, Severity.HIGH, "bc", NOON, clear_since=NOON)
 
@@ -165,7 +164,7 @@ def test_a_value_between_the_thresholds_neither_ends_a_problem_nor_starts_its_ca
     assert (clear.action, clear.clear_since) == (Action.RECORD, NOON + 2 * MINUTE)
 
 
-def test_a_problem_ends_after_as_many_clear_values_in_a_row_as_the_rule_wants() -> None:
+def test_a_problem_ends_after_the_rules_number_of_consecutive_clear_values() -> None:
     rule = Limits(5, Severity.HIGH, clear_after=2)
     active = PreviousState(Stage.ACTIVE, Severity.HIGH, "b", NOON)
 
@@ -176,7 +175,7 @@ def test_a_problem_ends_after_as_many_clear_values_in_a_row_as_the_rule_wants() 
     assert (first.action, second.action) == (Action.RECORD, Action.RESOLVE)
 
 
-def test_a_flapping_problem_resolves_after_it_was_clear_for_a_while() -> None:
+def test_a_flapping_problem_resolves_after_it_has_been_clear_for_a_while() -> None:
     flapping = PreviousState(
         Stage.ACTIVE, Severity.HIGH, "b", NOON, clear_since=NOON, is_flapping=True
     )
@@ -202,7 +201,7 @@ def test_a_problem_that_never_became_an_alert_has_no_state_after_its_end() -> No
     assert pending is None
 
 
-def test_a_resolved_problem_is_known_with_its_end_until_it_returns() -> None:
+def test_a_resolved_problem_keeps_the_time_of_its_end_until_it_returns() -> None:
     ended = advance(None, decide(Verdict.BREACH, 6, None, CEILING, NOON), NOON)
     assert ended == PreviousState(Stage.ACTIVE, Severity.HIGH, "b", NOON)
 
@@ -217,7 +216,9 @@ def test_a_resolved_problem_is_known_with_its_end_until_it_returns() -> None:
     assert back == PreviousState(Stage.ACTIVE, Severity.HIGH, "b", at + MINUTE)
 
 
-def test_a_resolved_problem_keeps_its_end_while_its_return_waits_for_further_breaches() -> None:
+def test_a_resolved_problem_keeps_the_time_of_its_end_while_its_return_waits_for_further_breaches() -> (
+    None
+):
     rule = Limits(5, Severity.HIGH, breaches_needed=2, out_of=3)
     ended = PreviousState(Stage.RESOLVED, Severity.HIGH, evaluated_at=NOON, resolved_at=NOON)
 
@@ -227,7 +228,7 @@ def test_a_resolved_problem_keeps_its_end_while_its_return_waits_for_further_bre
     assert waiting == PreviousState(Stage.RESOLVED, Severity.HIGH, "b", now, resolved_at=NOON)
 
 
-def test_a_decision_that_changes_nothing_leaves_the_state() -> None:
+def test_a_decision_without_a_change_keeps_the_state() -> None:
     rule = Limits(5, Severity.HIGH, no_data=NoData.KEEP)
     active = PreviousState(Stage.ACTIVE, Severity.HIGH, "b", NOON)
 

@@ -56,7 +56,7 @@ def test_an_acknowledged_cause_still_counts_and_a_disabled_dependency_does_not()
     assert "Page" in titles()
 
 
-def test_of_two_alerts_that_depend_on_each_other_one_is_sent() -> None:
+def test_only_one_of_two_alerts_that_depend_on_each_other_is_sent() -> None:
     Dependency.objects.create(
         comment="and back", matchers={"key": "health:database"}, cause={"key": "page-*"}
     )
@@ -81,7 +81,7 @@ def test_a_silenced_cause_holds_back_its_consequences() -> None:
     assert titles() == []
 
 
-def test_a_cause_of_which_no_one_was_notified_holds_back_nothing() -> None:
+def test_a_cause_without_a_sent_notification_holds_back_no_consequence() -> None:
     cause = make_alert(key="health:database", title="Database", now=NOON)
     SystemAlert.objects.filter(pk=cause.pk).update(is_announced=False)
 

@@ -29,7 +29,7 @@ found: list[DigestItem] = []
 
 @pytest.fixture
 def groups() -> Iterator[list[DigestItem]]:
-    """Replace the digest sources by a source that returns the items of the list that this fixture yields."""
+    """Replace all digest sources with one that returns the yielded list of items."""
     kept = dict(digest_sources._items)
     digest_sources._items.clear()
 
@@ -66,7 +66,7 @@ def test_a_new_group_is_listed_once_a_day(groups: list[DigestItem], mail: MailSe
         digests.send_error_digest(now=NOON + quarter * QUARTER)
         deliver(NOON + quarter * QUARTER)
 
-    # One e-mail arrives at noon on each of two consecutive days.
+    # The two e-mails arrived at noon on two consecutive days.
     first, _ = mail.mails
     assert first["Subject"] == "1 new or worse error group"
     text, html = (part.get_content().replace("\r\n", "\n") for part in first.iter_parts())
@@ -94,7 +94,7 @@ def test_no_email_is_sent_without_news(groups: list[DigestItem], mail: MailServe
     assert not Notification.objects.exists()
 
 
-def test_what_no_channel_could_get_is_in_the_first_digest_that_one_gets(
+def test_items_that_no_channel_could_receive_are_in_the_first_delivered_digest(
     groups: list[DigestItem], mail: MailServer
 ) -> None:
     groups.append(group())
@@ -147,7 +147,7 @@ def test_daylight_saving_and_leap_days_neither_repeat_nor_skip_a_period(
     assert all(a[1] == b[0] for a, b in itertools.pairwise(covered))
 
 
-def test_a_clock_that_is_set_back_repeats_nothing(
+def test_a_clock_that_is_set_back_causes_no_repetition(
     groups: list[DigestItem], mail: MailServer
 ) -> None:
     groups.append(group())

@@ -72,7 +72,9 @@ def test_too_few_samples_count_as_no_data() -> None:
 
 
 @given(value=finite, rule=limits)
-def test_a_breached_value_is_never_clear_for_any_limits(value: float, rule: Limits) -> None:
+def test_a_breached_value_is_never_clear_whatever_the_limits_are(
+    value: float, rule: Limits
+) -> None:
     breached = value <= rule.threshold if rule.below else value > rule.threshold
 
     assert (judge(value, None, rule) is Verdict.BREACH) == breached
@@ -151,7 +153,7 @@ def test_severity_rises_at_the_critical_threshold_and_never_falls() -> None:
         (True, 100, 110, Verdict.CLEAR),
     ],
 )
-def test_a_rule_may_say_itself_when_it_is_over(
+def test_a_rule_may_define_its_own_clear_threshold(
     below: bool, threshold: float, value: float, verdict: Verdict
 ) -> None:
     clear_threshold = 110 if below else 3
@@ -163,7 +165,7 @@ def test_a_rule_may_say_itself_when_it_is_over(
 @pytest.mark.parametrize(
     ("below", "clear", "between"), [(False, -12, -11), (True, -7.5, -8)], ids=["ceiling", "floor"]
 )
-def test_a_negative_threshold_is_over_on_its_good_side_too(
+def test_a_negative_threshold_clears_on_its_good_side(
     below: bool, clear: float, between: float
 ) -> None:
     rule = Limits(-10, Severity.HIGH, below=below)
@@ -181,7 +183,7 @@ def test_without_a_minimum_a_rule_is_judged_by_any_number_of_samples() -> None:
     ("value", "severity"),
     [(100, Severity.HIGH), (21, Severity.HIGH), (20, Severity.CRITICAL), (0, Severity.CRITICAL)],
 )
-def test_a_floor_is_critical_at_its_critical_threshold_and_below(
+def test_a_floor_is_critical_at_or_below_its_critical_threshold(
     value: float, severity: Severity
 ) -> None:
     rule = Limits(100, Severity.HIGH, below=True, critical_threshold=20)
@@ -205,7 +207,7 @@ def test_a_falling_value_raises_an_alert_at_its_critical_threshold() -> None:
 @pytest.mark.parametrize(
     ("value", "severity"), [(6, Severity.WARNING), (50, Severity.WARNING), (51, Severity.CRITICAL)]
 )
-def test_a_ceiling_is_critical_above_its_critical_threshold_only(
+def test_a_ceiling_is_critical_only_above_its_critical_threshold(
     value: float, severity: Severity
 ) -> None:
     rule = Limits(5, Severity.WARNING, critical_threshold=50)
@@ -213,7 +215,7 @@ def test_a_ceiling_is_critical_above_its_critical_threshold_only(
     assert decide(Verdict.BREACH, value, None, rule, NOON).severity is severity
 
 
-def test_no_data_that_alerts_has_the_severity_of_the_rule() -> None:
+def test_an_alert_about_missing_data_has_the_severity_of_the_rule() -> None:
     rule = Limits(5, Severity.WARNING, critical_threshold=50, no_data=NoData.ALERT)
 
     opened = decide(judge(None, None, rule), None, None, rule, NOON)

@@ -1,4 +1,4 @@
-"""Test that crossing any rule's threshold opens one alert and sends one message of each kind on each channel."""
+"""Test that crossing a rule's threshold opens one alert, and that each channel announces it and its resolution once."""
 
 from datetime import datetime
 

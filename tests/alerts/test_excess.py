@@ -1,4 +1,4 @@
-"""Test that only its own series resolves an alert of a rule, and that series beyond the limit share one alert."""
+"""Test that only the series that opened an alert resolves it, and that series beyond the limit share one alert."""
 
 from datetime import timedelta
 
@@ -25,7 +25,7 @@ def states() -> dict[str, str]:
     return dict(SystemAlert.objects.order_by("title").values_list("title", "state"))
 
 
-def test_a_slower_function_resolves_no_alert_of_another_one() -> None:
+def test_a_slower_function_does_not_resolve_the_alert_of_another_one() -> None:
     app = make_app("shop")
     calls = [Performance(f"slow-{n:02}", 20_000 + n) for n in range(MAX_ALERTS_PER_RULE)]
     record_measurements(calls, app=app, now=NOON)
@@ -43,7 +43,7 @@ def test_a_slower_function_resolves_no_alert_of_another_one() -> None:
     assert "Shop, slower-3 (1.0 min)" in excess.message
 
 
-def test_every_regressed_group_is_read() -> None:
+def test_every_regressed_group_has_an_open_alert() -> None:
     app = make_app("shop")
     for number in range(27):
         ErrorGroup.objects.create(
@@ -121,7 +121,7 @@ def test_the_shared_alert_ends_when_each_further_series_is_clear_or_has_its_own(
     assert set(states().values()) == {"open", "resolved"}
 
 
-def test_a_worse_newcomer_takes_no_place_of_an_open_alert(gauge: Gauge) -> None:
+def test_a_new_and_worse_series_does_not_displace_an_open_alert(gauge: Gauge) -> None:
     breaching = {f"f{n:02}": 10.0 for n in range(MAX_ALERTS_PER_RULE)}
     gauge.evaluate(series(breaching), now=NOON)
 
@@ -142,7 +142,7 @@ def test_the_shared_alert_has_the_severity_of_its_worst_series(gauge: Gauge) -> 
     assert (shared.severity, shared.title) == ("critical", "Test gauge: 2 more")
 
 
-def test_dismissed_alerts_leave_their_places_to_new_ones(gauge: Gauge) -> None:
+def test_dismissed_alerts_do_not_count_toward_the_limit(gauge: Gauge) -> None:
     breaching = {f"f{n:02}": 10.0 for n in range(MAX_ALERTS_PER_RULE)}
     gauge.evaluate(series(breaching), now=NOON)
     services.dismiss(gauge.alerts(), user=None, now=NOON)

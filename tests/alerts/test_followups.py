@@ -245,7 +245,7 @@ def test_a_nightly_silence_keeps_its_wall_clock_time_across_daylight_saving() ->
         assert night.active_until(start + 60 * MINUTE) is None
 
 
-def test_a_weekly_silence_is_active_on_its_weekday_only() -> None:
+def test_a_weekly_silence_is_active_only_on_its_weekday() -> None:
     sunday = silence(
         recurrence="weekly",
         starts_at=datetime(2026, 3, 1, 23, 0, tzinfo=UTC),

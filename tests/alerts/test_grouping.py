@@ -57,7 +57,7 @@ def open_alert(
         ({"gate": "north"}, {"payment": 3}, []),
     ],
 )  # fmt: skip
-def test_causes_are_the_component_the_host_and_the_app(
+def test_the_component_the_host_and_the_app_count_as_causes(
     labels: dict[str, object], metadata: dict[str, object], causes: list[str]
 ) -> None:
     assert list_causes(labels, metadata) == causes
@@ -66,7 +66,7 @@ def test_causes_are_the_component_the_host_and_the_app(
 # --- one message ----------------------------------------------------------------------------------------
 
 
-def test_alerts_about_one_app_within_the_wait_are_one_message(slack: FakeHTTP) -> None:
+def test_alerts_about_one_app_within_the_wait_are_merged_into_one_message(slack: FakeHTTP) -> None:
     open_alert("Slow pages")
     open_alert("High error rate", now=NOON + 10 * SECOND)
     open_alert("Failed SMS", app="tickets", now=NOON + 10 * SECOND)
@@ -91,7 +91,7 @@ def test_alerts_without_a_known_cause_do_not_wait(slack: FakeHTTP) -> None:
     assert texts(slack) == ["🔶 A", "🔶 B"]
 
 
-def test_a_critical_alert_is_sent_at_once_with_what_waits(slack: FakeHTTP) -> None:
+def test_a_critical_alert_is_sent_at_once_together_with_waiting_alerts(slack: FakeHTTP) -> None:
     open_alert("Slow pages")
     open_alert("Shop is down", Severity.CRITICAL, now=NOON + SECOND)
 
@@ -101,7 +101,7 @@ def test_a_critical_alert_is_sent_at_once_with_what_waits(slack: FakeHTTP) -> No
     assert deliver(NOON + WAIT) == {}
 
 
-def test_critical_alerts_of_the_same_moment_are_one_message_without_a_delay(
+def test_simultaneous_critical_alerts_are_one_message_without_a_delay(
     slack: FakeHTTP,
 ) -> None:
     for title in ("Shop is down", "Checkout is down", "Search is down"):
@@ -205,7 +205,7 @@ def test_a_channel_can_be_set_to_one_message_per_alert(slack: FakeHTTP) -> None:
     assert texts(slack) == ["🔶 A", "🔶 B"]
 
 
-def test_many_related_alerts_are_no_storm(slack: FakeHTTP) -> None:
+def test_many_related_alerts_do_not_count_as_a_storm(slack: FakeHTTP) -> None:
     for number in range(30):
         open_alert(f"Slow {number}")
 
@@ -253,7 +253,7 @@ def test_if_the_first_alert_resolves_before_delivery_the_others_are_still_sent(
     assert sorted(texts(slack)[1:]) == ["✅ Resolved after 1 min: A", "🔶 B"]
 
 
-def test_a_message_that_the_provider_refuses_does_not_take_the_others_with_it(
+def test_a_message_that_the_provider_refuses_does_not_fail_the_others(
     slack: FakeHTTP,
 ) -> None:
     open_alert("A")
@@ -280,7 +280,7 @@ def test_the_resolution_of_a_merged_alert_is_not_sent_before_its_message(slack: 
     assert texts(slack)[-2:] == ["🔶 A, and 1 related alert", "✅ Resolved: B"]
 
 
-def test_messages_of_a_leader_that_ended_are_found_by_the_sweep(slack: FakeHTTP) -> None:
+def test_the_sweep_finds_messages_whose_leader_has_ended(slack: FakeHTTP) -> None:
     open_alert("A")
     open_alert("B")
     first, second = Notification.objects.filter(channel__kind="slack").order_by("pk")

@@ -20,12 +20,12 @@ pytestmark = pytest.mark.django_db
 DEAD_PID = 2**22 + 1  # Linux gives no process an id above 2**22, so no process has this id.
 
 
-def test_a_restarted_node_sends_what_its_predecessor_had_claimed_at_once(
+def test_a_restarted_node_immediately_sends_the_messages_that_its_predecessor_had_claimed(
     gauge: Gauge, slack: FakeHTTP
 ) -> None:
     gauge.evaluate(6, now=NOON)
     (notification,) = Notification.objects.all()
-    # A message gets three attempts at a failing provider, which five crashes of the portal must not use up.
+    # A failing provider gets three attempts per message. Five crashes of the portal must not use these up.
     for _ in range(5):
         assert Notification.objects.claim(notification.pk, now=NOON, owner=f"node:{DEAD_PID}")
         Dispatcher(dispatch.InlineExecutor(), f"node:{os.getpid()}").release_own(now=NOON)
@@ -36,7 +36,7 @@ def test_a_restarted_node_sends_what_its_predecessor_had_claimed_at_once(
 
 
 @pytest.mark.parametrize("owner", [f"other:{DEAD_PID}", f"node:{os.getppid()}"])
-def test_claims_of_other_machines_and_of_running_processes_are_kept(
+def test_the_claims_of_other_machines_and_of_running_processes_are_kept(
     gauge: Gauge, slack: FakeHTTP, owner: str
 ) -> None:
     gauge.evaluate(6, now=NOON)
@@ -48,7 +48,7 @@ def test_claims_of_other_machines_and_of_running_processes_are_kept(
     assert deliver(NOON) == {}
 
 
-def test_a_message_whose_nodes_keep_dying_is_given_up_visibly(
+def test_a_message_whose_nodes_keep_dying_is_marked_as_failed(
     gauge: Gauge, slack: FakeHTTP
 ) -> None:
     gauge.evaluate(6, now=NOON)
@@ -65,7 +65,7 @@ def test_a_message_whose_nodes_keep_dying_is_given_up_visibly(
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_stopping_process_finishes_and_records_what_it_is_sending(slack: FakeHTTP) -> None:
+def test_a_stopping_process_finishes_its_send_and_records_the_result(slack: FakeHTTP) -> None:
     started, answer = threading.Event(), threading.Event()
     slack.respond_with(lambda request: hang(answer, started))
     make_alert(now=timezone.now())

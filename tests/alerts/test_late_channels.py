@@ -70,7 +70,7 @@ def test_an_alert_is_announced_when_a_channel_is_routed_to_its_type(
     assert titles(slack) == ["⛔ Test gauge"]
 
 
-def test_nothing_escalates_while_no_channel_exists_and_then_the_alert_itself_is_sent(
+def test_no_alert_escalates_while_no_channel_exists_and_the_alert_is_sent_later(
     gauge: Gauge, without_channels: FakeHTTP
 ) -> None:
     gauge.evaluate(6, now=NOON)
@@ -99,7 +99,7 @@ def test_an_escalation_to_the_first_channel_that_works_announces_the_alert(
     assert titles(slack)[0] == "⛔ Test gauge"
 
 
-def test_the_timeline_says_once_that_no_channel_was_available(
+def test_the_timeline_states_once_that_no_channel_was_available(
     gauge: Gauge, without_channels: FakeHTTP
 ) -> None:
     gauge.evaluate(6, now=NOON)

@@ -154,7 +154,7 @@ def test_a_flapping_alert_is_sent_once_and_stays_open_until_it_is_stable(
     assert gauge.alert().state == "resolved"
 
 
-def test_a_failing_rule_is_reported_and_stops_no_other(gauge: Gauge) -> None:
+def test_a_failing_rule_is_reported_and_does_not_stop_other_rules(gauge: Gauge) -> None:
     broken = Gauge("test.a_broken_one")
 
     def fail(since: object, until: object) -> float:
@@ -181,7 +181,7 @@ def test_a_failing_rule_is_reported_and_stops_no_other(gauge: Gauge) -> None:
     assert SystemAlert.objects.active().filter(key=f"rule-failing:{broken.name}").exists()
 
 
-def test_missing_data_opens_an_alert_only_if_the_rule_says_so(gauge: Gauge) -> None:
+def test_missing_data_opens_an_alert_only_if_the_rule_is_configured_to_do_so(gauge: Gauge) -> None:
     gauge.evaluate(None, now=NOON)
     assert gauge.alerts() == []
     gauge.row(no_data="alert")
@@ -210,7 +210,7 @@ def test_readings_are_stored_once_a_minute(gauge: Gauge) -> None:
     assert [at.minute for at in readings] == [0, 1, 2]
 
 
-def test_an_immediate_evaluation_without_changes_writes_nothing(
+def test_an_immediate_evaluation_without_changes_does_not_write(
     gauge: Gauge, django_assert_num_queries: object
 ) -> None:
     gauge.evaluate(6, now=NOON)

@@ -12,7 +12,7 @@ from tests.servers.fake_http import FakeHTTP
 pytestmark = pytest.mark.django_db
 
 
-def test_a_message_says_what_the_alert_costs_when_it_is_sent(slack: FakeHTTP) -> None:
+def test_a_message_states_the_cost_of_the_alert_at_the_time_of_sending(slack: FakeHTTP) -> None:
     make_alert(references=References(order_ids=frozenset({"o-1", "o-2"})))
     for order in ("o-1", "o-2"):
         make_payment(order_id=order, amount=4500, status="processing")
@@ -25,7 +25,7 @@ def test_a_message_says_what_the_alert_costs_when_it_is_sent(slack: FakeHTTP) ->
     assert stored == "2 orders, 90.00 EUR at risk"
 
 
-def test_a_message_about_no_order_says_nothing_about_money(slack: FakeHTTP) -> None:
+def test_a_message_about_an_alert_without_orders_does_not_mention_money(slack: FakeHTTP) -> None:
     make_payment(order_id="o-1", status="processing")
     make_alert()
 

@@ -1,4 +1,4 @@
-"""Test the weekly search for the noisiest rules, their list on a page and in the report, and applying a suggestion."""
+"""Test the weekly search for the noisiest rules, its results on a page and in the report, and its suggestions."""
 
 from datetime import datetime, timedelta
 
@@ -36,7 +36,7 @@ def noisy(gauge: Gauge) -> AlertRule:
     return AlertRule.objects.get(name=gauge.name)
 
 
-def test_the_search_finds_the_rule_with_a_threshold_and_what_it_would_have_done(
+def test_the_search_suggests_a_threshold_and_shows_its_past_effect(
     noisy: AlertRule,
 ) -> None:
     [found] = advice.find_noisy_rules(now=NOON)

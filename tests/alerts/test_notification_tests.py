@@ -92,14 +92,14 @@ def test_a_channel_of_every_type_is_tested_as_well(owner: Client, slack: FakeHTT
     ("fields", "text"),
     [({}, "No configured channel gets this type"), ({"digest_only": True}, "daily digest")],
 )
-def test_a_type_without_a_channel_says_why_nothing_was_sent(
+def test_a_test_of_a_type_without_a_channel_explains_why_nothing_was_sent(
     owner: Client, fields: dict[str, object], text: str
 ) -> None:
     assert text in press(owner, make_type(**fields))
     assert not ChannelTest.objects.exists()
 
 
-def test_a_person_is_tested_by_all_own_notification_rules_at_once(
+def test_a_person_gets_a_test_by_all_personal_notification_rules_at_once(
     owner: Client, slack: FakeHTTP, twilio: FakeHTTP
 ) -> None:
     ann = Person.objects.create(
@@ -120,7 +120,7 @@ def test_a_person_is_tested_by_all_own_notification_rules_at_once(
     assert outcome(owner, ann).count("Delivered to ") == 2
 
 
-def test_a_person_without_rules_is_tested_in_the_default_ways(
+def test_a_person_without_rules_gets_a_test_on_the_default_channels(
     owner: Client, mail: MailServer
 ) -> None:
     ann = Person.objects.create(name="Ann", email="ann@shop.example")

@@ -136,7 +136,7 @@ def test_a_rotation_is_empty_before_its_first_handover_and_without_people() -> N
     assert person(Plan(()), berlin(2026, 4, 1)) is None
 
 
-def test_the_first_rotation_whose_hours_include_the_instant_decides() -> None:
+def test_the_first_rotation_whose_hours_include_the_time_determines_the_person() -> None:
     office = rotation(
         id=1, people=(BOB,), hours=(time(9), time(17)), weekdays=frozenset(range(1, 6))
     )
@@ -148,7 +148,7 @@ def test_the_first_rotation_whose_hours_include_the_instant_decides() -> None:
     assert person(plan, berlin(2026, 3, 7, 12)) == ANN  # Bob is not on call on Saturdays.
 
 
-def test_hours_over_midnight_belong_to_the_weekday_on_which_they_begin() -> None:
+def test_hours_that_span_midnight_belong_to_the_weekday_on_which_they_begin() -> None:
     night = rotation(people=(ANN,), hours=(time(22), time(6)), weekdays=frozenset({5}))
 
     assert person(night, berlin(2026, 3, 6, 22)) == ANN
@@ -169,7 +169,7 @@ FOLLOW_THE_SUN = Plan(
 )
 
 
-def test_following_the_sun_leaves_no_gap_on_any_day_of_a_year() -> None:
+def test_a_follow_the_sun_schedule_has_no_gap_on_any_day_of_a_year() -> None:
     since = datetime(2026, 3, 10, tzinfo=UTC)
 
     shifts = shifts_between(FOLLOW_THE_SUN, since, since + 365 * DAY)
@@ -182,7 +182,7 @@ def test_following_the_sun_leaves_no_gap_on_any_day_of_a_year() -> None:
     assert on_call_at(FOLLOW_THE_SUN, before + 14 * DAY) == Duty(CY, rotation=3)
 
 
-def test_the_newest_override_counts_and_may_replace_one_person_only() -> None:
+def test_the_newest_override_counts_and_may_replace_a_single_person() -> None:
     since = berlin(2026, 3, 2, 9)
     plan = Plan(
         (rotation(),),
@@ -199,7 +199,7 @@ def test_the_newest_override_counts_and_may_replace_one_person_only() -> None:
     assert on_call_at(plan, since + 14 * DAY - MINUTE) == Duty(CY, override=3)
 
 
-# --- comparison of generated schedules with a slower calculation -------------------------------------
+# --- generated schedules, compared with a slower calculation -------------------------------------
 
 ZONES = [
     *("UTC", "Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "Asia/Kolkata"),
@@ -300,7 +300,7 @@ def slow_rotation(one: Rotation, at: datetime) -> int | None:
 
 @settings(deadline=None, max_examples=150)
 @given(plan=plans(), offsets=st.lists(OFFSETS, min_size=1, max_size=8))
-def test_at_every_instant_exactly_the_person_of_the_schedule_is_on_call(
+def test_at_every_instant_only_the_scheduled_person_is_on_call(
     plan: Plan, offsets: list[int]
 ) -> None:
     until = START + 60 * DAY

@@ -78,9 +78,8 @@ def test_tabs_filter_by_state(owner: Client) -> None:
 def test_an_empty_inbox_says_that_no_alert_is_open(owner: Client) -> None:
     page = html(owner, INBOX)
     assert page.count("No open alerts") == 2
-    assert (
-        "All systems operational" not in page
-    )  # A figure may exceed its warning threshold without an open alert, so the page must not claim this.
+    # Without an open alert, a figure may still exceed its warning threshold, so the page must not call all well.
+    assert "All systems operational" not in page
 
 
 def test_the_inbox_warns_about_failing_channels_and_silences(owner: Client) -> None:
@@ -232,7 +231,7 @@ def test_the_silence_form_previews_matching_alerts(owner: Client) -> None:
     assert "at most 200 characters" in html(owner, url, matchers_source="x" * 201)
 
 
-def test_a_silence_matches_what_is_filled_in(owner: Client) -> None:
+def test_a_silence_matches_the_fields_that_are_filled_in(owner: Client) -> None:
     form = {
         "comment": "x",
         "matchers_rule": "errors.*",

@@ -136,7 +136,7 @@ def test_severities_of_other_systems_are_translated(
     assert SystemAlert.objects.get().severity == ours
 
 
-def test_labels_cannot_pose_as_those_of_the_portal(client: Client, key: str) -> None:
+def test_received_labels_cannot_imitate_labels_of_the_portal(client: Client, key: str) -> None:
     post(client, key, "alertmanager", notification(disk_full(group="1", name="x")))
 
     labels = SystemAlert.objects.get().labels
@@ -154,7 +154,7 @@ def test_two_apps_do_not_resolve_each_others_alerts(client: Client, key: str) ->
     assert SystemAlert.objects.active().count() == 1
 
 
-def test_any_json_can_be_mapped_by_paths(client: Client, key: str) -> None:
+def test_any_json_can_be_mapped_with_paths(client: Client, key: str) -> None:
     query = (
         "?each=problems&title=event.name&key=event.id&severity=level&status=event.value"
         "&url=link&message=event.lines.0"
@@ -189,7 +189,7 @@ def test_any_json_can_be_mapped_by_paths(client: Client, key: str) -> None:
         ("grafana", b"", 400),
     ],
 )
-def test_unusable_calls_are_refused_with_a_reason_and_open_nothing(
+def test_unusable_calls_are_refused_with_a_reason_and_open_no_alert(
     client: Client, key: str, source: str, body: object, status: int
 ) -> None:
     refused = post(client, key, source, body)

@@ -53,7 +53,7 @@ def test_quiet_hours_delay_all_but_critical_messages(gauge: Gauge, twilio: FakeH
     assert [n.kind for n in sent()] == ["raised"]
 
 
-def test_an_alert_resolved_during_quiet_hours_is_one_message_afterwards(
+def test_an_alert_resolved_during_quiet_hours_causes_one_message_afterwards(
     gauge: Gauge, channel: Make, mail: MailServer
 ) -> None:
     made = channel("email", recipients="ops@example.com")

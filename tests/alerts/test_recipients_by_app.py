@@ -114,7 +114,9 @@ def test_a_person_cannot_act_by_a_message_on_an_alert_of_another_app(mail: Chann
     assert alert.title not in answer
 
 
-def test_a_digest_lists_what_each_recipient_may_see(mail: Channel, shop: ClientApp) -> None:
+def test_a_digest_lists_only_items_that_the_recipient_may_see(
+    mail: Channel, shop: ClientApp
+) -> None:
     for app in (shop, make_app("bank")):
         make_error(app, received_at=NOON + MINUTE, occurred_at=NOON, title=f"Broken {app.slug}")
 
@@ -130,7 +132,9 @@ def test_a_digest_lists_what_each_recipient_may_see(mail: Channel, shop: ClientA
     assert "Broken bank" not in by_recipient["bob@example.com"]
 
 
-def test_the_daily_digest_lists_what_each_recipient_may_see(mail: Channel, shop: ClientApp) -> None:
+def test_the_daily_digest_lists_only_alerts_that_the_recipient_may_see(
+    mail: Channel, shop: ClientApp
+) -> None:
     AlertType.objects.create(slug="note", name="Note", severity="info", digest_only=True)
     for app in (shop, make_app("bank")):
         make_alert(
@@ -155,7 +159,7 @@ def test_the_weekly_report_on_all_apps_is_sent_to_those_who_see_all(mail: Channe
     assert recipients() == {"ops", "ada", "cem"}
 
 
-def test_a_person_who_sees_every_app_through_the_role_is_notified_of_all(mail: Channel) -> None:
+def test_a_person_whose_role_sees_every_app_is_notified_of_all_alerts(mail: Channel) -> None:
     bob = User.objects.get(username="bob")
     bob.user_permissions.add(Permission.objects.get(codename="see_every_app"))
 

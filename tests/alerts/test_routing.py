@@ -1,4 +1,4 @@
-"""Test that routing selects the channels, people and time of a message."""
+"""Test which channels and people get a message, and at which time."""
 
 from datetime import datetime, time, timedelta
 from typing import Any
@@ -12,8 +12,8 @@ from tests.alerts.conftest import NOON
 from tests.factories import make_alert
 
 pytestmark = pytest.mark.django_db
-NIGHT = NOON + timedelta(hours=11)  # NIGHT is 23:00 in UTC.
-MORNING = NOON + timedelta(hours=19)  # MORNING is 07:00 in UTC.
+NIGHT = NOON + timedelta(hours=11)  # 23:00 UTC.
+MORNING = NOON + timedelta(hours=19)  # 07:00 UTC.
 LATE_MORNING = NOON + timedelta(hours=21)
 Way = tuple[tuple[str, ...], datetime]
 
@@ -68,7 +68,7 @@ def test_a_channel_that_reaches_no_people_is_one_destination() -> None:
     assert ways(slack) == [((), NIGHT)]
 
 
-def test_a_mail_goes_to_all_who_are_awake_together_and_each_address_once() -> None:
+def test_one_email_goes_to_all_people_outside_quiet_hours_and_once_to_each_address() -> None:
     mail = channel("mail", "email")
     team = Team.objects.create(name="Shift")
     anna, ops = person("anna"), person("ops")
@@ -79,7 +79,7 @@ def test_a_mail_goes_to_all_who_are_awake_together_and_each_address_once() -> No
     assert ways(mail) == [(("ops@example.com", "anna@example.com"), NIGHT)]
 
 
-def test_a_text_message_goes_to_each_number_alone() -> None:
+def test_each_number_gets_a_separate_text_message() -> None:
     sms = channel("sms-2", "sms")
     sms.people.set([person("anna"), person("bo", until=time(7))])
 
@@ -91,7 +91,7 @@ def test_a_text_message_goes_to_each_number_alone() -> None:
     ]
 
 
-def test_a_person_with_quiet_hours_is_told_alone_when_they_end() -> None:
+def test_a_person_with_quiet_hours_is_notified_separately_when_they_end() -> None:
     mail = channel("mail", "email")
     mail.people.set([person("anna"), person("bo", until=time(7))])
 
@@ -101,7 +101,7 @@ def test_a_person_with_quiet_hours_is_told_alone_when_they_end() -> None:
     ]
 
 
-def test_a_person_with_quiet_hours_is_told_once_also_as_a_member_of_teams() -> None:
+def test_a_person_with_quiet_hours_in_several_teams_is_notified_once() -> None:
     mail = channel("mail", "email")
     bo = person("bo", until=time(7))
     mail.people.set([bo])
@@ -113,7 +113,7 @@ def test_a_person_with_quiet_hours_is_told_once_also_as_a_member_of_teams() -> N
     assert ways(mail) == [(("ops@example.com",), NIGHT), (("bo@example.com",), MORNING)]
 
 
-def test_where_only_people_with_quiet_hours_are_told_no_mail_goes_out_before() -> None:
+def test_no_email_is_sent_early_if_all_recipients_have_quiet_hours() -> None:
     mail = channel("mail", "email", config={"recipients": ""})
     mail.people.set([person("bo", until=time(7))])
 
@@ -128,7 +128,7 @@ def test_where_only_people_with_quiet_hours_are_told_no_mail_goes_out_before() -
         (time(7), time(7), MORNING),
     ],
 )
-def test_a_person_is_told_when_the_quiet_hours_of_both_person_and_channel_are_over(
+def test_a_person_is_notified_after_the_quiet_hours_of_both_person_and_channel(
     of_channel: time, of_person: time, expected: datetime
 ) -> None:
     quiet = {"quiet_from": time(22), "quiet_until": of_channel, "time_zone": "UTC"}
@@ -157,7 +157,7 @@ def test_a_critical_alert_wakes_people_in_their_quiet_hours() -> None:
     assert [at for _, at in found] == [NIGHT, NIGHT]
 
 
-def test_each_destination_has_a_label_that_no_other_has() -> None:
+def test_each_destination_has_a_unique_label() -> None:
     one, other = channel("sms-2", "sms"), channel("mail", "email")
     for of in (one, other):
         of.people.set([person(f"{of.name}-{hour}", until=time(hour)) for hour in (7, 8)])
@@ -187,7 +187,7 @@ def test_each_destination_has_a_label_that_no_other_has() -> None:
         (time(8), time(8), (2, 8, 0), (3, 8, 0)),
     ],
 )
-def test_quiet_hours_hold_from_their_start_until_just_before_their_end(
+def test_quiet_hours_include_their_start_but_not_their_end(
     start: time, end: time, now: tuple[int, int, int], expected: tuple[int, int, int]
 ) -> None:
     def at(day: int, hour: int, minute: int) -> datetime:

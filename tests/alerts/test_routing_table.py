@@ -25,7 +25,7 @@ def owner(client: Client) -> Client:
     return client
 
 
-def test_the_table_has_types_that_no_alert_has_used_yet(owner: Client) -> None:
+def test_the_table_includes_types_that_no_alert_has_used_yet(owner: Client) -> None:
     page = owner.get("/admin/alerts/routing/").content.decode()
 
     for name in (
@@ -39,7 +39,7 @@ def test_the_table_has_types_that_no_alert_has_used_yet(owner: Client) -> None:
     assert "Every type, including new ones" in page
 
 
-def test_the_table_saves_only_what_was_changed(owner: Client, slack: FakeHTTP) -> None:
+def test_the_table_saves_only_changed_routes(owner: Client, slack: FakeHTTP) -> None:
     channel = Channel.objects.get(name="slack")
     added, removed, untouched = AlertType.objects.order_by("pk")[:3]
     removed.channels.add(channel)
@@ -62,9 +62,7 @@ def test_the_table_saves_only_what_was_changed(owner: Client, slack: FakeHTTP) -
     assert channel not in untouched.channels.all()
 
 
-def test_a_channel_with_every_type_gets_alerts_of_types_that_are_new(
-    owner: Client, slack: FakeHTTP
-) -> None:
+def test_a_channel_with_every_type_also_gets_new_types(owner: Client, slack: FakeHTTP) -> None:
     channel = Channel.objects.get(name="slack")
     owner.post("/admin/alerts/routing/", {"route": [f"0-{channel.pk}"]})
 
@@ -83,13 +81,13 @@ def test_a_channel_with_every_type_gets_alerts_of_types_that_are_new(
 
 
 @pytest.mark.parametrize("value", ["x", "1", "1-", "-1", "1-x", f"{10**30}-1", "99999999-1"])
-def test_the_table_ignores_routes_that_make_no_sense(owner: Client, value: str) -> None:
+def test_the_table_ignores_invalid_routes(owner: Client, value: str) -> None:
     answer = owner.post("/admin/alerts/routing/", {"route": [value]}, follow=True)
 
     assert "No route was changed." in answer.content.decode()
 
 
-def test_only_staff_who_may_change_types_change_routes(client: Client) -> None:
+def test_only_staff_who_may_change_types_can_change_routes(client: Client) -> None:
     reader = get_user_model().objects.create_user("reader", is_staff=True)
     reader.user_permissions.add(Permission.objects.get(codename="view_alerttype"))
     client.force_login(reader)

@@ -105,7 +105,9 @@ def history(rule: AlertRule, values: list[int]) -> None:
     )
 
 
-def test_the_preview_shows_how_often_the_rule_would_have_fired(owner: Client, gauge: Gauge) -> None:
+def test_the_preview_shows_how_often_the_rule_would_have_opened_an_alert(
+    owner: Client, gauge: Gauge
+) -> None:
     rule = gauge.row()
     history(rule, [0, 9, 9, 0] * 3 + [0] * 30 + [9, 0])
     url = f"/admin/alerts/rule/{rule.pk}/preview/"

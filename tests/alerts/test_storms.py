@@ -50,7 +50,7 @@ def test_a_storm_is_one_message_that_names_the_worst_and_counts_the_others(
     assert ["Worst", "Worst"] in message["facts"]
 
 
-def test_a_critical_alert_passes_a_storm(storm: FakeHTTP) -> None:
+def test_a_critical_alert_is_sent_during_a_storm(storm: FakeHTTP) -> None:
     make_alert(title="Shop is down", severity=Severity.CRITICAL, now=NOON)
 
     deliver(NOON)
@@ -58,7 +58,7 @@ def test_a_critical_alert_passes_a_storm(storm: FakeHTTP) -> None:
     assert titles(storm)[-1] == "⛔ Shop is down"
 
 
-def test_an_alert_that_becomes_critical_passes_a_storm(storm: FakeHTTP) -> None:
+def test_an_alert_that_becomes_critical_is_sent_during_a_storm(storm: FakeHTTP) -> None:
     make_alert(key="rising", title="Rising", severity=Severity.HIGH, now=NOON)
     make_alert(key="rising", title="Rising", severity=Severity.CRITICAL, now=NOON)
 
@@ -67,7 +67,7 @@ def test_an_alert_that_becomes_critical_passes_a_storm(storm: FakeHTTP) -> None:
     assert titles(storm)[-1] == "⛔ Now critical: Rising"
 
 
-def test_the_storm_message_is_followed_when_more_alerts_are_held_back(storm: FakeHTTP) -> None:
+def test_another_storm_message_is_sent_when_more_alerts_are_held_back(storm: FakeHTTP) -> None:
     make_alert(title="Another", severity=Severity.HIGH, now=NOON + SECOND)
     deliver(NOON + 10 * SECOND)
     assert len(storm.requests) == 21
@@ -79,7 +79,7 @@ def test_the_storm_message_is_followed_when_more_alerts_are_held_back(storm: Fak
     assert len(threads) == 1
 
 
-def test_an_alert_that_is_saved_after_the_storm_message_of_the_same_moment_is_counted_later(
+def test_an_alert_saved_just_after_a_storm_message_is_counted_in_the_next_one(
     storm: FakeHTTP,
 ) -> None:
     make_alert(title="Saved late", severity=Severity.HIGH, now=NOON - SECOND)
@@ -89,7 +89,9 @@ def test_an_alert_that_is_saved_after_the_storm_message_of_the_same_moment_is_co
     assert storm_titles(storm)[1:] == ["🔶 Alert storm: 4 alerts held back, 4 active"]
 
 
-def test_the_end_of_a_storm_is_reported_once_with_what_is_still_active(storm: FakeHTTP) -> None:
+def test_the_end_of_a_storm_is_reported_once_with_the_alerts_that_are_still_active(
+    storm: FakeHTTP,
+) -> None:
     services.clear_problem(key=SystemAlert.objects.get(title="Late").key, now=NOON + MINUTE)
 
     for minute in range(5, 15):
@@ -98,7 +100,7 @@ def test_the_end_of_a_storm_is_reported_once_with_what_is_still_active(storm: Fa
     assert titles(storm)[21:] == ["🔶 Alert storm over: 3 alerts held back, 2 still active"]
 
 
-def test_a_later_storm_is_reported_on_its_own(storm: FakeHTTP) -> None:
+def test_a_later_storm_is_reported_separately(storm: FakeHTTP) -> None:
     later = NOON + timedelta(hours=1)
     for number in range(21):
         make_alert(title=f"Later {number}", severity=Severity.HIGH, now=later)
@@ -127,7 +129,7 @@ def test_the_resolution_of_an_alert_that_was_held_back_sends_no_message(storm: F
     assert len(storm.requests) == 21
 
 
-def test_very_many_critical_alerts_become_a_storm_too(
+def test_very_many_critical_alerts_also_become_a_storm(
     slack: FakeHTTP, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(storms, "CRITICAL_STORM_THRESHOLD", 30)
@@ -220,7 +222,7 @@ def test_the_inbox_is_fast_with_two_thousand_open_alerts(
         )
         for number in range(2000)
     )
-    # The first request compiles the templates, so that the measurement does not include this.
+    # Make one request before the measurement, which must not include the compilation of the templates.
     client.get("/admin/alerts/")
 
     with django_assert_max_num_queries(20):  # type: ignore[operator]
@@ -230,14 +232,14 @@ def test_the_inbox_is_fast_with_two_thousand_open_alerts(
 
     assert b"2000 active" in page.content
     assert page.content.count(b"data-row-item") == 50
-    # The page took 0.06 s when it was measured. The limit leaves a margin for busy machines.
+    # The limit leaves a wide margin for busy machines.
     assert elapsed < 1.0, f"{elapsed:.3f} s"
 
 
 def test_a_notification_is_sent_again_if_the_worker_dies_before_recording_it(
     gauge: Gauge, slack: FakeHTTP, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Test that a message is sent at least once: the result of the first call is unknown, so the call is repeated."""
+    """Test that delivery is at least once: the result of the first attempt is unknown, so the attempt is repeated."""
 
     class Killed(BaseException):
         pass

@@ -21,7 +21,7 @@ def rows(values: Sequence[float | None], key: str = "a") -> list[Row]:
 
 
 def peaks(*values: float) -> list[float | None]:
-    """Return readings with one peak per value. The peaks are so far apart that each opens an alert of its own."""
+    """Return readings with one peak per value, far enough apart for each peak to open an alert of its own."""
     return [one for value in values for one in [value, *[0.0] * 5]]
 
 
@@ -34,7 +34,7 @@ def find(
 
 
 def at(number: int) -> Known:
-    """Return an acknowledged alert at the peak with the index `number`."""
+    """Return the acknowledged alert of the peak with the index `number`."""
     start = NOON + 6 * number * MINUTE
     return Known("a", start, start + MINUTE)
 
@@ -54,7 +54,7 @@ def test_two_weeks_may_have_two_alerts() -> None:
     assert (found.threshold, found.replay.fired_count) == (7.0, 2)
 
 
-def test_acknowledged_alerts_stay() -> None:
+def test_a_suggestion_keeps_acknowledged_alerts() -> None:
     found = find(peaks(6, 7, 6.2, 20, 9), known=[at(4)])
     assert found is not None
     assert [one.peak for one in found.replay.episodes] == [20, 9]
@@ -83,7 +83,7 @@ def test_thresholds_are_round_numbers(peak: float, threshold: float) -> None:
     assert found.threshold == threshold
 
 
-def test_low_values_are_bad_the_other_way_round() -> None:
+def test_a_suggestion_for_low_values_lowers_the_threshold() -> None:
     limits = replace(LIMITS, below=True, threshold=100)
     values = [one for low in (95, 90, 40, 88) for one in [low, *[500.0] * 5]]
     found = find(values, limits)
@@ -92,7 +92,7 @@ def test_low_values_are_bad_the_other_way_round() -> None:
     assert [one.peak for one in found.replay.episodes] == [40]
 
 
-def test_a_suggestion_stays_before_the_critical_threshold() -> None:
+def test_a_suggestion_stays_below_the_critical_threshold() -> None:
     found = find(peaks(6, 7, 12, 13, 14), replace(LIMITS, critical_threshold=10))
     assert found is not None
     assert found.threshold == 7.0

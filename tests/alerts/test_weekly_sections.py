@@ -1,4 +1,4 @@
-"""Test the sections that all parts of the portal add to the weekly report and to the error digest."""
+"""Test the sections that the portal's apps add to the weekly report and to the error digest."""
 
 from datetime import timedelta
 
@@ -36,7 +36,7 @@ def test_the_weekly_report_covers_errors_payments_and_response_times() -> None:
     assert values["health.response_times"]["Requests, mean"] == "120 ms"
 
 
-def test_the_digest_lists_new_and_regressed_groups_only() -> None:
+def test_the_digest_lists_only_new_and_regressed_groups() -> None:
     now = timezone.now()
     app = make_app("shop")
     new = make_error(app, group="new", received_at=now - MINUTE)

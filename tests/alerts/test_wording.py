@@ -24,7 +24,7 @@ def resolution(title: str) -> Message:
         ("Resolved after 4 min: Error rate: Shop", "resolved after 4 min"),
     ],
 )
-def test_a_resolution_says_once_that_it_is_one(title: str, word: str) -> None:
+def test_a_resolution_says_resolved_only_once(title: str, word: str) -> None:
     message = resolution(title)
     mail = build_email(message, sender="", key="k")
     html = str(mail.alternatives[0][0])
@@ -37,7 +37,7 @@ def test_a_resolution_says_once_that_it_is_one(title: str, word: str) -> None:
         assert text.lower().count("resolved") == 1
 
 
-def test_a_mail_about_an_alert_has_its_limits_and_right_plurals(
+def test_an_email_about_an_alert_states_the_limits_and_has_correct_plurals(
     gauge: Gauge, mail: MailServer
 ) -> None:
     gauge.row(threshold=0, clear_threshold=0)
@@ -50,7 +50,7 @@ def test_a_mail_about_an_alert_has_its_limits_and_right_plurals(
     assert "Resolves at: ≤ 0 errors" in text
 
 
-def test_a_resolution_does_not_say_at_which_value_it_resolves(
+def test_a_resolution_does_not_state_the_value_at_which_the_alert_resolves(
     gauge: Gauge, mail: MailServer
 ) -> None:
     gauge.evaluate(6, now=NOON)

@@ -41,9 +41,8 @@ def test_error_count_updates_without_a_page_reload(owner_page: Page, module_port
     before = number_of_errors(owner_page)
 
     six_critical_errors(module_portal, "checkout")
-    owner_page.evaluate(
-        "htmx.trigger('#widget-errors-live', 'refresh')"
-    )  # The page refreshes the widget only every 60 s.
+    # The page refreshes the widget only every 60 s.
+    owner_page.evaluate("htmx.trigger('#widget-errors-live', 'refresh')")
 
     owner_page.wait_for_function(
         "before => parseInt(document.querySelector('#widget-errors-live .stat__value')"

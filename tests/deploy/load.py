@@ -48,9 +48,8 @@ class Load:
         self.refused: list[str] = []
         # Accepted calls of limited paths: the times at which each call was sent and answered.
         self.accepted: dict[str, list[tuple[float, float]]] = {path: [] for path in ACCEPTABLE}
-        self.limited: set[str] = (
-            set()
-        )  # Calls of these paths have been rejected because of the limit.
+        # Calls of these paths have been rejected because of the limit.
+        self.limited: set[str] = set()
         self._ending = threading.Event()
         kinds = [self.error, self.error, self.reservation, self.signals]
         if has_payments:

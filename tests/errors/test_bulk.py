@@ -99,7 +99,7 @@ def test_a_group_that_was_changed_again_stays_as_it_is(browse: Client, shop: Cli
     assert statuses() == ["muted", "open"]
 
 
-def test_undo_without_script_is_a_button_on_the_next_page(browse: Client, shop: ClientApp) -> None:
+def test_without_scripts_the_next_page_has_an_undo_button(browse: Client, shop: ClientApp) -> None:
     group = group_of(make_error(shop))
 
     page = browse.post(f"/admin/errors/{group.pk}/act/", {"action": "resolve"}, follow=True)

@@ -110,9 +110,8 @@ def test_fifty_monitors_are_probed_in_parallel(fake: FakeHTTP) -> None:
 
     run_checks(now=NOON, pause=0)
 
-    assert datetime.now(UTC) - started_at < timedelta(
-        seconds=15
-    )  # If run one after another, the checks would take over 25 s.
+    # If run one after another, the checks would take over 25 s.
+    assert datetime.now(UTC) - started_at < timedelta(seconds=15)
     assert {status_of(monitor) for monitor in monitors} == {"healthy"}
 
 

@@ -307,9 +307,8 @@ def test_last_known_status_is_shown_while_the_database_is_unavailable(
     assert "All systems operational" not in page
     assert "Shop" in page
     assert "Traceback" not in page
-    assert (
-        time.monotonic() - started < 4
-    )  # The page takes 0.5 s, but a shared machine may delay it.
+    # The page takes 0.5 s, but a shared machine may delay it.
+    assert time.monotonic() - started < 4
     assert client.get("/status/status.json").json()["stale"] is True
 
 

@@ -50,9 +50,8 @@ def test_widgets_beyond_the_time_budget_are_loaded_by_the_browser(
 
     page = staff.get(PAGE).content.decode()
 
-    assert (
-        "All systems operational" in page
-    )  # The time budget does not apply to the widgets at the top.
+    # The time budget does not apply to the widgets at the top.
+    assert "All systems operational" in page
     assert 'hx-trigger="load, every 60s' in page
     assert "Loading…" in page
     complete = staff.get(PAGE, {"all": "1"}).content.decode()

@@ -30,9 +30,8 @@ HOLD = timedelta(minutes=15)
 # as often as necessary.
 OUTAGE = (datetime(2026, 10, 15, 12, 35, tzinfo=UTC), datetime(2026, 10, 15, 13, 25, tzinfo=UTC))
 EXTENSION, EXTENDED_BEFORE = timedelta(minutes=10), timedelta(minutes=5)
-NOTICED_AFTER = timedelta(
-    minutes=2
-)  # An outage is assumed to have begun this long before the first failed check.
+# An outage is assumed to have begun this long before the first failed check.
+NOTICED_AFTER = timedelta(minutes=2)
 # Each problem has a name, a start as a fraction of the month, a length, and the share of the orders that it affects.
 PROBLEMS = (
     ("bad release", 0.15, timedelta(hours=24), 0.9),

@@ -78,9 +78,8 @@ def test_threads_waiting_during_a_commit_share_the_next_one() -> None:
 
     with ThreadPoolExecutor(8) as pool:
         asked = [pool.submit(group.run, 1)]
-        assert maker.has_begun.wait(
-            60
-        )  # The first commit is in progress, so further requests must wait.
+        # The first commit is in progress, so further requests must wait.
+        assert maker.has_begun.wait(60)
         asked += [pool.submit(group.run, number) for number in (2, 4, 5, 7, 8, 10, 11)]
         until_waiting(group, 7)
         maker.may_go_on.set()

@@ -155,9 +155,8 @@ class TestRedisUnavailable:
             for _ in range(3):
                 ratelimit.acquire("k", 100, 60)
             time.sleep(0.35)
-            monkeypatch.setattr(
-                redis_link, "RETRY_INTERVAL_SECONDS", 60
-            )  # The result must not depend on the duration of the calls.
+            # The result must not depend on the duration of the calls.
+            monkeypatch.setattr(redis_link, "RETRY_INTERVAL_SECONDS", 60)
             for _ in range(20):
                 ratelimit.acquire("k", 100, 60)
 

@@ -158,9 +158,8 @@ def test_an_unavailable_database_asks_the_exporter_to_wait(
     exporter: Exporter, shop: ClientApp, signal: str
 ) -> None:
     body = to_protobuf(signal, VALID[signal])
-    exporter.post(
-        signal, body, PROTOBUF
-    )  # This caches the key, so the next request does not query it.
+    # This caches the key, so the next request does not query it.
+    exporter.post(signal, body, PROTOBUF)
 
     with (
         patch("otlp.services.transaction.atomic", side_effect=OperationalError("gone")),

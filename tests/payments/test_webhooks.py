@@ -165,10 +165,11 @@ def test_rejected_calls_are_counted_without_a_row_each() -> None:
         deliver(succeeded(), signature="")
 
     [counted] = RefusedDelivery.objects.all()
+    # The next flush will write the other 19.
     assert (counted.reason, counted.count) == (
         "no signature",
         1,
-    )  # The next flush will write the other 19.
+    )
 
 
 def test_the_count_of_rejected_calls_catches_up(monkeypatch: pytest.MonkeyPatch) -> None:

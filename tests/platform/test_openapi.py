@@ -63,9 +63,8 @@ def test_exactly_the_allowed_methods_are_described(document: dict[str, Any]) -> 
         address = address.replace("/api/1/", f"/api/{app.pk}/")
         for method in METHODS:
             key_cache.clear()
-            client = Client(
-                REMOTE_ADDR=str(next(hosts))
-            )  # Each address has a rate limit of its own.
+            # Each address has a rate limit of its own.
+            client = Client(REMOTE_ADDR=str(next(hosts)))
             answer = client.generic(method, address, b"{}", "application/json")
             if (answer.status_code != 405) != (method.lower() in operations):
                 wrong.append(f"{method} {path}: {answer.status_code}")

@@ -27,9 +27,8 @@ pytestmark = [pytest.mark.urls("tests.platform.urls"), pytest.mark.django_db]
 @pytest.fixture(autouse=True)
 def switched_on(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     settings.SELF_MONITORING = True
-    monkeypatch.setattr(
-        background, "start", lambda: None
-    )  # The tests decide when collected data is written.
+    # The tests decide when collected data is written.
+    monkeypatch.setattr(background, "start", lambda: None)
     monkeypatch.setattr(errors, "_limiter", MemoryLimiter())
     ensure_portal_app()
     own_requests.clear()

@@ -144,9 +144,8 @@ class Shop(RuleBasedStateMachine):
             )
             services.complete_paid(payment=payment, now=self.now)
         if crashes:
-            return (
-                multiple()
-            )  # The payment and its seats are rolled back. Stripe will send the event again.
+            # The payment and its seats are rolled back. Stripe will send the event again.
+            return multiple()
         self.paid.append(payment)
         return payment
 

@@ -201,9 +201,8 @@ def test_an_sdk_respects_the_retry_after_of_an_exhausted_quota(
     portal.rows("UPDATE clients_clientapp SET events_per_hour = 1")
     portal.start()
 
-    run_python(
-        "python_sdk.py", portal.dsn
-    )  # The program sends two events, one of which exceeds the quota.
+    # The program sends two events, one of which exceeds the quota.
+    run_python("python_sdk.py", portal.dsn)
 
     assert portal.value("SELECT count(*) FROM errors_errorevent") == 1
 

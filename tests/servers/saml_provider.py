@@ -77,9 +77,8 @@ class SAMLProviderDouble:
     attributes: dict[str, list[str]] = field(
         default_factory=lambda: {"email": ["anna@shop.example"], "groups": []}
     )
-    signer: Signer = field(
-        default_factory=usual_signer
-    )  # Tests use a new signer to forge assertions.
+    # Tests use a new signer to forge assertions.
+    signer: Signer = field(default_factory=usual_signer)
     signs: str = "assertion"  # This is "assertion", "response", or "" to sign nothing.
     algorithm: Any = xmlsec.Transform.RSA_SHA256
     # If this or one of the next four values is not None, it replaces the correct value in the response.

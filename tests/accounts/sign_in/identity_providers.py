@@ -22,7 +22,7 @@ def make_provider(**fields: Any) -> IdentityProvider:
 
 
 def start(client: Client, **data: str) -> dict[str, str]:
-    """Press the sign-in button, and return the parameters of the URL at the provider to which the browser is sent."""
+    """Press the sign-in button, and return the query parameters of the redirect to the provider."""
     page = client.post(START, data).content.decode()
     found = re.search(r'content="0;url=([^"]+)"', page)
     assert found, page

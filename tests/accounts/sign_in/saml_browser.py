@@ -15,7 +15,7 @@ ACS = f"{START}acs/"
 
 
 def location_of(client: Client, **data: str) -> str:
-    """Press the sign-in button, and return the URL to which the page redirects the browser."""
+    """Press the sign-in button, and return the URL of the redirect to the provider."""
     found = re.search(r'content="0;url=([^"]+)"', client.post(START, data).content.decode())
     assert found
     return html.unescape(found[1])
@@ -34,5 +34,5 @@ def post(client: Client, response: str) -> Any:
 
 
 def reason() -> str:
-    """Return the reason of the only failed sign-in in the audit log."""
+    """Return the reason for the only failed sign-in in the audit log."""
     return AuditEvent.objects.get(action="single sign-on failed").detail

@@ -34,7 +34,7 @@ def shown_codes(page: str) -> list[str]:
 
 
 def sign_in(client: Client, password: str = PASSWORD, name: str = "anna", **extra: str) -> int:
-    ratelimit.memory.clear()  # These tests must not reach the rate limit per address.
+    ratelimit.memory.clear()  # Earlier sign-ins must not count toward the rate limit of the test's address.
     return client.post(LOGIN, {"username": name, "password": password}, **extra).status_code  # type: ignore[arg-type]
 
 

@@ -1,4 +1,4 @@
-"""Test that users who have just signed in can add passkeys, and use them in place of a password or of a code."""
+"""Test that users can add passkeys soon after a sign-in, and use them instead of a password or a code."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -61,7 +61,7 @@ def refused(client: Client) -> list[str]:
     return [str(one) for one in client.get("/admin/login/", follow=True).context["messages"]]
 
 
-# --- adding -----------------------------------------------------------------------------------------
+# --- adding passkeys -----------------------------------------------------------------------------------------
 
 
 def test_the_first_passkey_comes_with_recovery_codes(ada: User, key: Authenticator) -> None:
@@ -77,7 +77,7 @@ def test_the_first_passkey_comes_with_recovery_codes(ada: User, key: Authenticat
     assert AuditEvent.objects.filter(user=ada, action="passkey added").exists()
 
 
-def test_further_passkeys_leave_the_recovery_codes_alone(ada: User, key: Authenticator) -> None:
+def test_further_passkeys_do_not_change_the_recovery_codes(ada: User, key: Authenticator) -> None:
     client = browser(ada)
     add(client, key)
     before = set(RecoveryCode.objects.values_list("digest", flat=True))
@@ -121,7 +121,7 @@ def test_a_forged_registration_is_refused(ada: User, key: Authenticator, attack:
 
 
 @pytest.mark.parametrize("answer", ["", "{}", "[]", "null", '{"id": 1}', "x" * 5_000, '"\\u0000"'])
-def test_an_answer_that_is_none_is_refused(ada: User, key: Authenticator, answer: str) -> None:
+def test_a_malformed_answer_is_refused(ada: User, key: Authenticator, answer: str) -> None:
     client = browser(ada)
     client.post("/admin/passkeys/options/")
     assert client.post("/admin/passkeys/add/", {"credential": answer}).status_code == 302
@@ -135,7 +135,7 @@ def test_an_answer_that_is_none_is_refused(ada: User, key: Authenticator, answer
     assert not is_signed_in(client)
 
 
-def test_a_challenge_is_valid_once_and_for_one_person(ada: User, key: Authenticator) -> None:
+def test_a_challenge_is_valid_once_and_for_one_person_only(ada: User, key: Authenticator) -> None:
     client, other = browser(ada), browser(User.objects.create_superuser("bob"))
     answer = key.create(client.post("/admin/passkeys/options/").json())
 
@@ -158,7 +158,7 @@ def test_a_challenge_expires(
     assert not Passkey.objects.exists()
 
 
-def test_one_device_is_registered_once(ada: User, key: Authenticator) -> None:
+def test_a_device_is_registered_only_once(ada: User, key: Authenticator) -> None:
     add(browser(ada), key)
 
     add(browser(User.objects.create_superuser("bob")), key)
@@ -167,7 +167,7 @@ def test_one_device_is_registered_once(ada: User, key: Authenticator) -> None:
 
 
 @pytest.mark.parametrize("path", ["/admin/passkeys/options/", "/admin/passkeys/{pk}/remove/"])
-def test_a_screen_left_unlocked_does_not_let_others_change_passkeys(
+def test_changing_passkeys_requires_a_recent_sign_in(
     ada: User, key: Authenticator, path: str
 ) -> None:
     client = browser(ada)
@@ -271,7 +271,7 @@ def test_a_recorded_answer_does_not_sign_in_again(ada: User, key: Authenticator)
     ("counters", "accepted"),
     [([0, 0], True), ([1, 2], True), ([5, 5], False), ([5, 4], False), ([5, 0], False)],
 )
-def test_a_counter_that_does_not_grow_shows_a_copy(
+def test_a_counter_that_does_not_grow_reveals_a_copied_passkey(
     ada: User, key: Authenticator, counters: list[int], accepted: bool
 ) -> None:
     add(browser(ada), key)
@@ -293,7 +293,7 @@ def test_people_who_may_not_sign_in_are_refused(ada: User, key: Authenticator) -
     assert not is_signed_in(client)
 
 
-def test_a_policy_of_single_sign_on_holds_for_passkeys(
+def test_a_single_sign_on_policy_applies_to_passkeys(
     ada: User, key: Authenticator, settings: Settings
 ) -> None:
     add(browser(ada), key)
@@ -309,7 +309,7 @@ def test_a_policy_of_single_sign_on_holds_for_passkeys(
     assert is_signed_in(client)
 
 
-def test_the_session_gets_a_new_key_at_sign_in(ada: User, key: Authenticator) -> None:
+def test_a_sign_in_gives_the_session_a_new_key(ada: User, key: Authenticator) -> None:
     add(browser(ada), key)
     client = Client()
     options = client.post("/admin/login/passkey/options/").json()
@@ -323,7 +323,7 @@ def test_the_session_gets_a_new_key_at_sign_in(ada: User, key: Authenticator) ->
 # --- the policy, and removing -----------------------------------------------------------------------
 
 
-def test_a_passkey_satisfies_a_policy_of_two_factors(ada: User, key: Authenticator) -> None:
+def test_a_passkey_satisfies_a_two_factor_policy(ada: User, key: Authenticator) -> None:
     AccessPolicy.objects.create(pk=1, require_second_factor=True)
     client = browser(ada)
     assert not is_signed_in(client)
@@ -359,7 +359,7 @@ def test_removing_the_last_factor_removes_the_recovery_codes(
     assert AuditEvent.objects.filter(action="passkey removed").exists()
 
 
-def test_people_remove_their_own_passkeys_only(ada: User, key: Authenticator) -> None:
+def test_people_can_remove_only_their_own_passkeys(ada: User, key: Authenticator) -> None:
     add(browser(ada), key)
     passkey = Passkey.objects.get()
 
@@ -371,7 +371,7 @@ def test_people_remove_their_own_passkeys_only(ada: User, key: Authenticator) ->
     assert Passkey.objects.exists()
 
 
-def test_a_reset_of_the_sign_in_removes_passkeys(ada: User, key: Authenticator) -> None:
+def test_a_sign_in_reset_removes_passkeys(ada: User, key: Authenticator) -> None:
     add(browser(ada), key)
 
     call_command("resetlogin", "ada")

@@ -1,4 +1,4 @@
-"""Test that the portal refuses SAML assertions that are not for this sign-in, and responses that are none."""
+"""Test that the portal refuses forged, repeated and malformed SAML responses, and assertions for other sign-ins."""
 
 import base64
 import re
@@ -69,7 +69,7 @@ def is_refused(client: Client, answer: Any) -> bool:
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )
-def test_an_assertion_that_is_not_for_this_sign_in_is_refused(
+def test_an_assertion_for_another_sign_in_is_refused(
     lie: dict[str, Any],
     why: str,
     client: Client,
@@ -83,7 +83,7 @@ def test_an_assertion_that_is_not_for_this_sign_in_is_refused(
     assert why in reason()
 
 
-def test_an_assertion_of_another_key_is_refused(
+def test_an_assertion_signed_with_another_key_is_refused(
     client: Client, company_saml: IdentityProvider, saml: SAMLProviderDouble
 ) -> None:
     saml.signer = new_signer()
@@ -106,7 +106,7 @@ def test_a_changed_or_wrapped_assertion_is_refused(
     assert is_refused(client, post(client, forge(ask(client), "the-owner")))
 
 
-def test_an_expired_assertion_is_refused_later(
+def test_an_assertion_is_refused_after_its_expiry(
     client: Client, company_saml: IdentityProvider, fixed_clock: time_machine.Traveller
 ) -> None:
     response = ask(client)
@@ -115,7 +115,7 @@ def test_an_expired_assertion_is_refused_later(
     assert is_refused(client, post(client, response))
 
 
-def test_a_response_is_accepted_once(client: Client, company_saml: IdentityProvider) -> None:
+def test_a_response_is_accepted_only_once(client: Client, company_saml: IdentityProvider) -> None:
     response = ask(client)
     assert post(client, response).status_code == 302
     client.logout()
@@ -124,7 +124,7 @@ def test_a_response_is_accepted_once(client: Client, company_saml: IdentityProvi
     assert not is_in(client)
 
 
-def test_a_response_of_another_browser_is_refused(
+def test_a_response_to_another_browser_is_refused(
     client: Client, company_saml: IdentityProvider
 ) -> None:
     response = ask(client)
@@ -157,7 +157,7 @@ def test_a_stolen_assertion_in_a_response_to_another_request_is_refused(
     ],
     ids=["empty", "no base64", "no XML", "no response", "encrypted", "too long"],
 )
-def test_what_is_no_response_is_refused(
+def test_a_malformed_response_is_refused(
     response: str, client: Client, company_saml: IdentityProvider
 ) -> None:
     assert is_refused(client, post(client, response))
@@ -208,7 +208,7 @@ def test_each_response_is_kept_under_a_new_key(
     assert list(Session.objects.values_list("session_key", flat=True)) == keys[1:]
 
 
-def test_pages_of_a_sign_in_are_not_cached_and_accept_one_method(
+def test_sign_in_pages_are_not_cached_and_accept_one_method(
     client: Client, company_saml: IdentityProvider
 ) -> None:
     kept = client.post(ACS, {"SAMLResponse": "bm90IHhtbA=="})
@@ -220,7 +220,7 @@ def test_pages_of_a_sign_in_are_not_cached_and_accept_one_method(
     assert client.post(f"{ACS}finish/").status_code == 405
 
 
-def test_the_page_of_a_failed_sign_in_does_not_show_the_reason(
+def test_the_page_about_a_failed_sign_in_does_not_show_the_reason(
     client: Client, company_saml: IdentityProvider, saml: SAMLProviderDouble
 ) -> None:
     saml.issuer = "https://evil.example"
@@ -256,13 +256,15 @@ def test_an_assertion_for_one_provider_is_refused_by_another(
     assert is_refused(client, client.get("/admin/sso/other/acs/finish/"))
 
 
-def test_the_chosen_page_of_the_portal_follows_the_sign_in(
+def test_a_sign_in_redirects_to_the_chosen_page_of_the_portal(
     client: Client, company_saml: IdentityProvider
 ) -> None:
     assert post(client, ask(client, next="/admin/errors/"))["Location"] == "/admin/errors/"
 
 
-def test_the_next_page_is_one_of_the_portal(client: Client, company_saml: IdentityProvider) -> None:
+def test_a_sign_in_never_redirects_to_another_site(
+    client: Client, company_saml: IdentityProvider
+) -> None:
     assert post(client, ask(client, next="https://evil.example/"))["Location"] == (
         "/admin/system-health/"
     )
@@ -278,7 +280,7 @@ def test_the_portal_describes_itself_to_the_provider(
     assert 'Location="http://testserver/admin/sso/company/acs/"' in answer.content.decode()
 
 
-def test_only_a_saml_provider_has_these_addresses(
+def test_the_saml_urls_of_an_openid_connect_provider_are_not_found(
     client: Client, company_saml: IdentityProvider
 ) -> None:
     IdentityProvider.objects.update(kind=IdentityProvider.Kind.OPENID_CONNECT)

@@ -1,4 +1,4 @@
-"""Test that a flood of invalid SAML responses is limited, refused cleanly, and leaves no error in the portal's log."""
+"""Test that the portal limits a flood of invalid SAML responses, and refuses each of them without logging an error."""
 
 import base64
 from collections import Counter
@@ -48,10 +48,10 @@ def portal(make_portal: Callable[..., Portal], saml: SAMLProviderDouble) -> Port
 
 
 def flood(portal: Portal, names: list[str]) -> list[tuple[str, int]]:
-    """Post the bodies with these names, AT_A_TIME at a time. Return the names with the statuses of the responses."""
+    """Post the named bodies, AT_A_TIME in parallel, and return each name with the status of its response."""
 
     def send(part: list[str]) -> list[tuple[str, int]]:
-        # httpx closes a connection that another thread uses if many threads share a client.
+        # If many threads share a client, httpx may close a connection that another thread is using.
         with httpx.Client(base_url=portal.base_url, timeout=60) as client:
             return [
                 (name, client.post(ACS, content=BODIES[name], headers=headers_of(name)).status_code)
@@ -75,7 +75,8 @@ def test_a_flood_is_limited_like_other_sign_ins(portal: Portal) -> None:
 
     statuses = Counter(status for _, status in flood(portal, (small * COUNT)[:COUNT]))
 
-    assert statuses.pop(429) >= COUNT - 2 * 20  # 20 are allowed per minute, and the minute may end.
+    # The limit is 20 responses per minute, and the flood may extend into a second minute.
+    assert statuses.pop(429) >= COUNT - 2 * 20
     assert set(statuses) <= {302, 400}
     assert portal.client.get("/admin/login/").status_code == 200
     assert errors_in_log(portal) == []

@@ -1,4 +1,4 @@
-"""Test which user a person becomes who signs in through a SAML provider, and with which roles."""
+"""Test which account and which roles a person gets after signing in through a SAML provider."""
 
 import pytest
 from allauth.socialaccount.models import SocialAccount
@@ -50,7 +50,7 @@ def test_the_name_id_identifies_the_person_even_if_the_address_changes(
 
 
 @pytest.mark.parametrize("address", ["anna@shop.example", "ANNA@shop.example"])
-def test_an_existing_user_is_linked_by_an_address_of_the_company(
+def test_an_existing_user_is_linked_by_a_company_address(
     address: str,
     client: Client,
     company_saml: IdentityProvider,
@@ -136,7 +136,7 @@ def test_a_name_id_that_is_an_address_needs_no_attributes(
     assert User.objects.get().email == "anna@shop.example"
 
 
-def test_groups_may_be_in_several_attributes_with_one_name(
+def test_groups_may_be_in_several_attributes_with_the_same_name(
     client: Client, company_saml: IdentityProvider, saml: SAMLProviderDouble
 ) -> None:
     IdentityProvider.objects.update(role_mapping="platform = Owner")
@@ -200,7 +200,7 @@ def test_the_audit_log_has_the_link_of_an_existing_account(
     assert (linked.user, linked.detail) == (owner, "Company")
 
 
-def test_nothing_but_the_subject_is_stored_with_the_account(
+def test_only_the_subject_is_stored_with_the_account(
     client: Client, company_saml: IdentityProvider, saml: SAMLProviderDouble
 ) -> None:
     for _ in range(2):  # The account is created at the first sign-in, and updated at the second.
@@ -211,7 +211,7 @@ def test_nothing_but_the_subject_is_stored_with_the_account(
     assert (account.uid, account.extra_data) == ("subject-1", {})
 
 
-def test_without_domains_no_address_counts_as_verified(
+def test_no_address_counts_as_verified_without_domains(
     client: Client, company_saml: IdentityProvider, saml: SAMLProviderDouble, owner: User
 ) -> None:
     IdentityProvider.objects.update(email_domains="")

@@ -35,7 +35,7 @@ ADD = "/admin/access/identityprovider/add/"
 
 
 @pytest.mark.parametrize("is_fetched", [False, True])
-def test_a_provider_is_added_by_its_metadata_or_the_url_of_it(
+def test_a_provider_is_added_by_its_metadata_or_a_metadata_url(
     is_fetched: bool, client: Client, owner: User, saml: SAMLProviderDouble
 ) -> None:
     client.force_login(owner)
@@ -75,7 +75,7 @@ def test_a_provider_is_added_by_its_metadata_or_the_url_of_it(
     ],
     ids=lambda value: " ".join(value.values()) if isinstance(value, dict) else "",
 )
-def test_wrong_metadata_is_explained(
+def test_invalid_metadata_is_refused_with_an_explanation(
     change: dict[str, str], message: str, client: Client, owner: User, saml: SAMLProviderDouble
 ) -> None:
     broken = {
@@ -99,7 +99,7 @@ def test_wrong_metadata_is_explained(
 
 
 @pytest.mark.parametrize("status", [204, 302, 404, 500])
-def test_a_url_that_does_not_respond_with_metadata_is_explained(
+def test_a_url_without_metadata_is_refused_with_an_explanation(
     status: int, client: Client, owner: User, saml: SAMLProviderDouble
 ) -> None:
     elsewhere = {"Location": f"{saml.http.url}/metadata"}
@@ -114,7 +114,7 @@ def test_a_url_that_does_not_respond_with_metadata_is_explained(
     assert [one.path for one in saml.http.requests] == ["/moved"]
 
 
-def test_an_entity_id_that_an_owner_chose_names_the_portal(
+def test_an_entity_id_chosen_by_an_owner_identifies_the_portal(
     client: Client, company_saml: IdentityProvider, saml: SAMLProviderDouble
 ) -> None:
     IdentityProvider.objects.update(client_id="urn:shop:portal")
@@ -164,7 +164,7 @@ def test_the_environment_configures_a_provider(
 
 
 @pytest.mark.parametrize("metadata", ["<md:EntityDescriptor", "/run/secrets/metadata.xml"])
-def test_invalid_metadata_in_the_environment_is_a_page_and_not_an_error(
+def test_invalid_metadata_in_the_environment_leads_to_a_page_that_explains_it(
     metadata: str, client: Client, settings: Settings
 ) -> None:
     settings.SSO_SAML_METADATA, settings.SSO_EMAIL_DOMAINS = metadata, ["shop.example"]
@@ -179,7 +179,7 @@ def test_invalid_metadata_in_the_environment_is_a_page_and_not_an_error(
     assert ["is not valid XML" in one.detail for one in reasons] == [True, True]
 
 
-def test_the_libraries_of_saml_are_loaded_only_when_they_are_used() -> None:
+def test_saml_libraries_are_loaded_only_when_they_are_used() -> None:
     program = (
         "import django, sys; django.setup(); import opsportal.urls; print('xmlsec' in sys.modules)"
     )

@@ -67,7 +67,7 @@ def test_the_password_alone_is_not_enough_with_two_factor_sign_in(
     assert "_auth_user_id" not in client.session
 
 
-def test_password_and_code_sign_in_and_redirect(client: Client, owner: User) -> None:
+def test_a_password_and_a_code_sign_the_user_in_and_redirect(client: Client, owner: User) -> None:
     device, _ = enrolled(owner)
     before = client.session.session_key
     step = client.post(
@@ -82,7 +82,7 @@ def test_password_and_code_sign_in_and_redirect(client: Client, owner: User) -> 
     assert client.session.session_key != before
 
 
-def test_a_code_works_once(owner: User) -> None:
+def test_a_code_works_only_once(owner: User) -> None:
     device, _ = enrolled(owner)
     first, second = Client(), Client()
     for client in (first, second):
@@ -96,7 +96,7 @@ def test_a_code_works_once(owner: User) -> None:
     assert not is_in(second)
 
 
-def test_a_recovery_code_works_once_in_any_spelling(owner: User) -> None:
+def test_a_recovery_code_works_only_once_in_any_spelling(owner: User) -> None:
     _, codes = enrolled(owner)
     first, second = Client(), Client()
     for client in (first, second):

@@ -28,7 +28,8 @@ from tests.servers.identity_provider import IdentityProviderDouble
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("loopback_providers")]
 
 
-# --- who gets in ---------------------------------------------------------------------------------------------------
+# --- people who may sign in
+# ---------------------------------------------------------------------------------------------------
 
 
 def test_a_new_person_gets_an_account_with_the_default_role(
@@ -68,9 +69,8 @@ def test_an_existing_user_is_linked_by_the_verified_address(
 
     assert SocialAccount.objects.get().user == owner
     owner.refresh_from_db()
-    assert owner.check_password(
-        PASSWORD
-    )  # The password still works, unless the policy requires single sign-on.
+    # The password still works, unless the policy requires single sign-on.
+    assert owner.check_password(PASSWORD)
     assert is_in(client)
 
 
@@ -85,7 +85,7 @@ def test_an_unverified_address_links_and_creates_no_one(
     assert User.objects.count() == 1
 
 
-def test_nothing_but_the_subject_is_stored_with_the_account(
+def test_only_the_subject_is_stored_with_the_account(
     client: Client, company: IdentityProvider
 ) -> None:
     sign_in_by_provider(client)
@@ -106,7 +106,7 @@ def test_nothing_but_the_subject_is_stored_with_the_account(
         ("anna@shop.example.evil.example", 403),
     ],
 )
-def test_only_people_of_the_domains_get_in(
+def test_only_people_in_the_allowed_domains_can_sign_in(
     client: Client,
     company: IdentityProvider,
     double: IdentityProviderDouble,
@@ -120,7 +120,7 @@ def test_only_people_of_the_domains_get_in(
     assert is_in(client) == (status == 302)
 
 
-def test_without_new_people_a_stranger_is_refused(
+def test_an_unknown_person_is_refused_if_new_accounts_are_not_allowed(
     client: Client, company: IdentityProvider
 ) -> None:
     IdentityProvider.objects.update(creates_users=False)
@@ -144,7 +144,7 @@ def test_a_disabled_user_is_refused(
     assert not is_in(client)
 
 
-def test_two_users_with_the_address_are_not_confused(
+def test_an_address_that_two_users_have_links_neither_of_them(
     client: Client, company: IdentityProvider, owner: User
 ) -> None:
     User.objects.create_user("other", "ANNA@shop.example", PASSWORD, is_staff=True)
@@ -181,7 +181,7 @@ def test_roles_follow_the_groups_at_every_sign_in(
     assert not is_in(client)
 
 
-def test_without_a_mapping_roles_given_by_an_owner_stay(
+def test_roles_given_by_an_owner_are_kept_without_a_mapping(
     client: Client, company: IdentityProvider
 ) -> None:
     sign_in_by_provider(client)
@@ -206,7 +206,7 @@ def test_the_provider_may_replace_the_second_factor(
     assert is_in(client) == replaces
 
 
-def test_names_do_not_collide() -> None:
+def test_new_user_names_do_not_collide() -> None:
     User.objects.create_user("Anna")
     User.objects.create_user("anna-2")
 
@@ -216,7 +216,7 @@ def test_names_do_not_collide() -> None:
 
 @pytest.mark.filterwarnings(
     "ignore:get_jwt_config:DeprecationWarning"
-)  # The library of the test provider causes the warning, not the portal.
+)  # The test provider's library causes this warning, not the portal.
 def test_an_independent_provider_signs_a_person_in(client: Client, settings: Settings) -> None:
     settings.ALLOW_PRIVATE_URLS = ["127.0.0.0/8", "localhost"]
     person = oidc_provider_mock.User(

@@ -1,4 +1,4 @@
-"""Test which answers from an identity provider, and which requests from browsers, the portal refuses in a sign-in."""
+"""Test which provider responses and which browser requests the portal refuses during a sign-in."""
 
 from typing import Any
 
@@ -69,7 +69,7 @@ def test_an_answer_without_a_token_is_refused(
     assert refused(client, sign_in_by_provider(client))
 
 
-def test_a_callback_is_accepted_once(client: Client, company: IdentityProvider) -> None:
+def test_a_callback_is_accepted_only_once(client: Client, company: IdentityProvider) -> None:
     state = start(client)["state"]
     assert come_back(client, state).status_code == 302
     client.logout()
@@ -78,7 +78,7 @@ def test_a_callback_is_accepted_once(client: Client, company: IdentityProvider) 
     assert not is_in(client)
 
 
-def test_a_callback_of_another_browser_is_refused(
+def test_a_callback_from_another_browser_is_refused(
     client: Client, company: IdentityProvider
 ) -> None:
     state = start(client)["state"]
@@ -87,7 +87,9 @@ def test_a_callback_of_another_browser_is_refused(
     assert refused(other, come_back(other, state))
 
 
-def test_a_cancelled_sign_in_says_so(client: Client, company: IdentityProvider) -> None:
+def test_a_canceled_sign_in_is_reported_as_canceled(
+    client: Client, company: IdentityProvider
+) -> None:
     state = start(client)["state"]
     answer = client.get(f"{START}callback/", {"state": state, "error": "access_denied"})
 
@@ -95,7 +97,7 @@ def test_a_cancelled_sign_in_says_so(client: Client, company: IdentityProvider) 
     assert "The sign-in was cancelled." in answer.content.decode()
 
 
-def test_a_provider_that_is_down_is_a_page_and_not_an_error(
+def test_an_unavailable_provider_leads_to_a_page_that_explains_it(
     client: Client, company: IdentityProvider, double: IdentityProviderDouble
 ) -> None:
     state = start(client)["state"]
@@ -129,7 +131,7 @@ def test_no_other_site_can_start_a_sign_in_or_choose_where_it_ends(
     assert answer["Location"] == HEALTH
 
 
-def test_a_disabled_or_unknown_provider_is_not_found(
+def test_a_disabled_or_unknown_provider_gets_a_404(
     client: Client, company: IdentityProvider
 ) -> None:
     IdentityProvider.objects.update(is_enabled=False)
@@ -139,7 +141,7 @@ def test_a_disabled_or_unknown_provider_is_not_found(
     assert "Continue with" not in client.get(LOGIN).content.decode()
 
 
-def test_a_private_address_is_not_asked_unless_allowed(
+def test_a_private_address_is_not_contacted_unless_allowed(
     client: Client,
     company: IdentityProvider,
     settings: Settings,
@@ -158,5 +160,5 @@ def test_a_stranger_cannot_fill_the_audit_log_with_failures(
     elsewhere = client.get(f"{START}callback/?state=forged&code=c", REMOTE_ADDR="198.51.100.7")
 
     assert {answer.status_code for answer in [*answers, elsewhere]} == {401}
-    # The other address is recorded although the first one has reached its maximum.
+    # The failure from the second address is recorded although the first address has reached its maximum.
     assert AuditEvent.objects.count() == MAX_RECORDED_PER_MINUTE + 1

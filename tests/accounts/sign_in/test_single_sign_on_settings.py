@@ -22,7 +22,7 @@ def require(owner: User) -> None:
     policy.password_users.set([owner])
 
 
-def test_required_single_sign_on_refuses_passwords_but_of_the_chosen_owner(
+def test_required_single_sign_on_refuses_all_passwords_but_the_chosen_owners(
     client: Client, company: IdentityProvider, owner: User
 ) -> None:
     User.objects.create_superuser("bob", "bob@shop.example", PASSWORD)
@@ -112,7 +112,7 @@ def test_a_provider_is_added_in_the_admin_and_its_secret_is_encrypted(
         ({"slug": "github"}, "This name is reserved"),
     ],
 )
-def test_a_wrong_provider_is_explained(
+def test_an_invalid_provider_is_refused_with_an_explanation(
     client: Client, owner: User, change: dict[str, str], message: str, settings: Settings
 ) -> None:
     settings.DENIED_PORTS = []

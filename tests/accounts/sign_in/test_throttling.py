@@ -20,9 +20,7 @@ def test_the_eleventh_attempt_from_one_address_is_rejected_even_if_correct(
     assert sign_in(client, PASSWORD) == 429
 
 
-def test_the_page_about_too_many_attempts_says_once_how_long_to_wait(
-    client: Client, owner: User
-) -> None:
+def test_the_page_about_too_many_attempts_states_the_wait_once(client: Client, owner: User) -> None:
     for _ in range(11):
         answer = client.post(LOGIN, {"username": "anna", "password": "wrong"})
 
@@ -61,7 +59,9 @@ def test_a_forged_forwarded_header_does_not_evade_the_limit(client: Client, owne
 
 
 @pytest.mark.slow
-def test_a_botnet_is_stopped_but_the_owners_browser_can_sign_in(owner: User) -> None:
+def test_a_botnet_is_stopped_but_the_owner_can_still_sign_in_from_a_known_browser(
+    owner: User,
+) -> None:
     own_browser = Client()
     assert sign_in(own_browser) == 302
     own_browser.post("/admin/logout/")
@@ -76,7 +76,7 @@ def test_a_botnet_is_stopped_but_the_owners_browser_can_sign_in(owner: User) -> 
     assert sign_in(own_browser, REMOTE_ADDR="192.0.2.2") == 302
 
 
-def test_attempts_from_a_known_browser_are_limited_too(owner: User) -> None:
+def test_attempts_from_a_known_browser_are_also_limited(owner: User) -> None:
     browser = Client()
     sign_in(browser)
     browser.post("/admin/logout/")
@@ -86,7 +86,7 @@ def test_attempts_from_a_known_browser_are_limited_too(owner: User) -> None:
     assert answers[8:] == [200, 200, 429]
 
 
-def test_a_forged_cookie_or_that_of_another_user_has_no_effect(owner: User) -> None:
+def test_a_forged_cookie_or_another_users_cookie_has_no_effect(owner: User) -> None:
     bobs = Client()
     User.objects.create_superuser("bob", password=PASSWORD)
     sign_in(bobs, name="bob")

@@ -1,4 +1,4 @@
-"""Create schedules, escalation steps and notification rules for the tests of on-call duty."""
+"""Create schedules, escalation steps and notification rules for on-call tests."""
 
 from datetime import date, time, timedelta
 from typing import Any

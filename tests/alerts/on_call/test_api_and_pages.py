@@ -64,7 +64,9 @@ def test_the_api_says_who_is_on_call(client: Client, ann: Person, bob: Person) -
     assert call(client, "GET", "/api/v1/on-call/?at=2026-13-02T08:59:00Z").status_code == 422
 
 
-def test_the_api_lists_shifts_and_takes_overrides(client: Client, ann: Person, bob: Person) -> None:
+def test_the_api_lists_shifts_and_accepts_overrides(
+    client: Client, ann: Person, bob: Person
+) -> None:
     schedule = make_schedule(ann, bob)
     base = f"/api/v1/on-call/{schedule.pk}"
     period = "?from=2026-03-02T00:00:00%2B00:00&until=2026-03-04T00:00:00Z"
@@ -124,7 +126,7 @@ def test_the_calendar_has_a_secret_address_that_can_be_replaced(
 # --- pages -------------------------------------------------------------------------------------------------------
 
 
-def test_the_pages_show_the_coming_weeks_and_take_overrides(
+def test_the_pages_show_the_coming_weeks_and_accept_overrides(
     admin_client: Client, ann: Person, bob: Person
 ) -> None:
     schedule = make_schedule(
@@ -151,7 +153,7 @@ def test_the_pages_show_the_coming_weeks_and_take_overrides(
     assert 'value="2126-07-01T08:00"' in prefilled.content.decode()
 
 
-def test_who_is_on_call_stands_in_the_headline_of_the_health_page(
+def test_the_headline_of_the_health_page_names_the_person_on_call(
     admin_client: Client, ann: Person
 ) -> None:
     make_schedule(ann)
@@ -162,7 +164,9 @@ def test_who_is_on_call_stands_in_the_headline_of_the_health_page(
     assert "Ann" in page
 
 
-def test_forms_of_rotations_steps_and_rules_are_saved(admin_client: Client, ann: Person) -> None:
+def test_the_forms_of_rotations_steps_and_rules_can_be_saved(
+    admin_client: Client, ann: Person
+) -> None:
     schedule = Schedule.objects.create(name="Primary")
     form = {
         "schedule": schedule.pk,
@@ -216,7 +220,7 @@ def test_forms_of_rotations_steps_and_rules_are_saved(admin_client: Client, ann:
     assert NotificationRule.objects.get().after == 3 * MINUTE
 
 
-def test_a_person_is_saved_without_notification_rules(admin_client: Client) -> None:
+def test_a_person_can_be_saved_without_notification_rules(admin_client: Client) -> None:
     page = admin_client.get(reverse("admin:alerts_person_add"))
     rules = page.context["inline_admin_formsets"][0].formset
     [empty] = rules.forms

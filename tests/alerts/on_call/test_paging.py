@@ -49,7 +49,7 @@ def test_a_person_is_notified_by_the_persons_own_rules(
 
 
 @pytest.mark.parametrize("action", ["acknowledge", "dismiss", "resolve"])
-def test_an_alert_in_hand_stops_the_later_rules(
+def test_acknowledging_or_resolving_an_alert_stops_the_later_rules(
     three_ways: Person, twilio: FakeHTTP, slack: FakeHTTP, action: str
 ) -> None:
     alert = make_alert(now=NOON)
@@ -82,7 +82,7 @@ def test_an_undone_acknowledgment_continues_the_rules(
     assert len(twilio.requests) == 1
 
 
-def test_a_repeated_step_does_not_repeat_what_still_waits(three_ways: Person) -> None:
+def test_a_repeated_step_does_not_repeat_messages_that_still_wait(three_ways: Person) -> None:
     make_alert(now=NOON)
     for minute in range(3):
         services.follow_up(now=NOON + minute * MINUTE)

@@ -33,7 +33,7 @@ pytestmark = pytest.mark.django_db
 # --- links -------------------------------------------------------------------------------------------------
 
 
-def test_a_link_shows_the_alert_and_acts_on_post_only(client: Client, ann: Person) -> None:
+def test_a_link_shows_the_alert_and_acts_only_on_post(client: Client, ann: Person) -> None:
     alert = make_alert(now=NOON)
     url = reverse("alerts:action-link", args=[signed_links.build_token(alert, ann)])
 
@@ -84,7 +84,7 @@ def twilio_signature(path: str, data: dict[str, str], token: str) -> str:
     return twilio.sign(django_settings.BASE_URL + path, data, token)
 
 
-def test_the_signature_is_the_one_of_twilios_documentation() -> None:
+def test_the_signature_matches_the_example_in_twilios_documentation() -> None:
     """Test the example in https://www.twilio.com/docs/usage/security."""
     data = {
         "CallSid": "CA1234567890ABCDE",
@@ -100,7 +100,7 @@ def test_the_signature_is_the_one_of_twilios_documentation() -> None:
 
 @pytest.fixture
 def sent_sms(ann: Person, voice: Channel) -> Channel:
-    """Set the SMS channel up to notify Ann, and to accept her replies."""
+    """Set up the SMS channel to notify Ann and to accept her replies."""
     channel = Channel.objects.get(name="sms")
     channel.config = {**channel.config, "accepts_replies": "True"}
     channel.save()
@@ -126,7 +126,7 @@ def test_a_reply_acknowledges_the_alert_that_was_sent(
     assert "Resolved" in send_sms(client, sent_sms, f"res {alert.pk}", "+15550111").content.decode()
 
 
-def test_of_several_alerts_the_reply_names_one_or_all(
+def test_a_reply_acknowledges_one_alert_by_its_number_or_all_alerts(
     client: Client, sent_sms: Channel, twilio: FakeHTTP
 ) -> None:
     _, second = make_alert(now=NOON), make_alert(now=NOON)
@@ -160,7 +160,7 @@ def test_unusable_replies_change_nothing(client: Client, sent_sms: Channel) -> N
 @pytest.mark.parametrize(
     ("digit", "state"), [("1", "acknowledged"), ("2", "resolved"), ("9", "open")]
 )
-def test_a_key_pressed_in_a_call_acts(
+def test_pressing_a_key_during_a_call_acts_on_the_alert(
     client: Client, ann: Person, voice: Channel, digit: str, state: str
 ) -> None:
     alert = make_alert(now=NOON)
@@ -250,7 +250,7 @@ def test_the_outcome_of_a_button_is_posted_to_slack(slack: FakeHTTP) -> None:
 
 
 def make_related(*titles: str, **fields: Any) -> list[SystemAlert]:
-    """Open an alert with each title, all about one app, so that the portal merges their messages into one message."""
+    """Open one alert per title, all about one app, so that the portal merges their messages into one."""
     return [make_alert(title=title, labels={"app": "shop"}, now=NOON, **fields) for title in titles]
 
 
@@ -282,9 +282,7 @@ def test_a_button_in_slack_acts_on_all_alerts_that_the_message_names(
     assert first.events.filter(kind="acknowledged", text="by ann.b in Slack").exists()
 
 
-def test_a_message_that_is_sent_again_still_names_all_alerts(
-    slack_app: Channel, slack: FakeHTTP
-) -> None:
+def test_a_repeated_message_still_names_all_alerts(slack_app: Channel, slack: FakeHTTP) -> None:
     alerts = make_related("A", "B")
     slack.answer(500)
     deliver(NOON)
@@ -328,7 +326,7 @@ def sms_of_team(sent_sms: Channel) -> Channel:
     ("reply", "acknowledged"),
     [("ack", "ABC"), ("ACK {first}", "ABC"), ("ACK {second}", "B"), ("ack all", "ABC")],
 )
-def test_a_text_message_in_answer_to_several_alerts_means_all_of_them_or_the_one_it_names(
+def test_a_reply_to_a_message_about_several_alerts_acts_on_all_of_them_or_on_the_one_it_names(
     client: Client, sms_of_team: Channel, twilio: FakeHTTP, reply: str, acknowledged: str
 ) -> None:
     first, second, _ = make_related("A", "B", "C")
@@ -347,7 +345,7 @@ def test_a_text_message_in_answer_to_several_alerts_means_all_of_them_or_the_one
     assert told in answer
 
 
-def test_a_reply_without_a_number_asks_for_one_if_several_messages_are_meant(
+def test_the_portal_asks_for_a_number_if_a_reply_may_refer_to_several_messages(
     client: Client, sms_of_team: Channel
 ) -> None:
     first, *_ = make_related("A", "B")
@@ -363,7 +361,9 @@ def test_a_reply_without_a_number_asks_for_one_if_several_messages_are_meant(
     assert states() == {"A": "resolved", "B": "resolved", "Other": "open"}
 
 
-def test_the_outcome_says_what_was_done_what_was_not_and_what_is_not_allowed(ann: Person) -> None:
+def test_the_outcome_names_alerts_that_were_changed_unchanged_and_not_permitted(
+    ann: Person,
+) -> None:
     alerts = make_related("A", "B", "C", "D")
     services.resolve(alerts[2:], user=None, now=NOON)
     several = replies.act(alerts, replies.Action.RESOLVE, person=ann, way="by a link", now=NOON)

@@ -166,9 +166,8 @@ def test_any_check_in(
     key=texts, path=st.sampled_from(("/api/1/envelope/", "/api/v1/errors/", "/api/1/cron/nightly/"))
 )
 def test_any_key_is_accepted_or_refused(db: None, key: str, path: str) -> None:
-    key = key.encode("latin-1", "replace").decode(
-        "latin-1"
-    )  # WSGI headers contain only latin-1 characters.
+    # WSGI headers contain only latin-1 characters.
+    key = key.encode("latin-1", "replace").decode("latin-1")
     for query in ("", "sentry_key=%00", "sentry_key=x" + "&" * 60, f"sentry_key={key}"):
         assert call(path, b"{}", key, query=query).status in (400, 401, 403)
 

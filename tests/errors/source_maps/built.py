@@ -34,9 +34,8 @@ def _vlq(number: int) -> str:
             return text
 
 
-Token = tuple[
-    int, int, int, int, str
-]  # A token has the column of a segment, the number, line and column of its source, all from 0, and a name.
+# A token has the column of a segment, the number, line and column of its source, all from 0, and a name.
+Token = tuple[int, int, int, int, str]
 
 
 def source_map(tokens: list[Token], sources: dict[str, str]) -> bytes:

@@ -29,9 +29,10 @@ def storage(request: pytest.FixtureRequest, settings: Settings, no_cached_apps: 
 @pytest.fixture(scope="session")
 def s3_server() -> Iterator[str]:
     """Start an S3 server on loopback, and return its URL."""
+    # Only tests with a bucket need this import, which takes a second.
     from moto.server import (
         ThreadedMotoServer,
-    )  # Only tests with a bucket need this import, which takes a second.
+    )
 
     server = ThreadedMotoServer("127.0.0.1", port=0)
     server.start()

@@ -19,9 +19,8 @@ def main() -> None:
     sentry_sdk.set_tag("checkout", "express")
     sentry_sdk.set_user({"id": "u-42", "email": "planted.person@shop.example"})
     sentry_sdk.add_breadcrumb(category="cart", message="seat added", level="info")
-    logging.getLogger("shop").warning(
-        "stock is low"
-    )  # The SDK turns this log record into a breadcrumb.
+    # The SDK turns this log record into a breadcrumb.
+    logging.getLogger("shop").warning("stock is low")
     sentry_sdk.logger.info("order {order_id} paid", order_id="o-77")
     with sentry_sdk.start_transaction(op="task", name="nightly import"):
         pass
