@@ -1,4 +1,4 @@
-"""Create stored errors for page tests."""
+"""Create stored errors for page tests, and return the addresses of their pages."""
 
 import itertools
 import uuid
@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
+from django.urls import reverse
 
 from core.clients.models import ClientApp
 from errors.models import ErrorEvent, ErrorGroup
@@ -84,3 +85,11 @@ def group_of(event: ErrorEvent) -> ErrorGroup:
 def record_group(app: ClientApp, **fields: Any) -> ErrorGroup:
     """Store an error that belongs to a new group, and return the group."""
     return group_of(make_error(app, group=uuid.uuid4().hex, **fields))
+
+
+def group_url(event: ErrorEvent) -> str:
+    return reverse("errors:group-detail", args=[event.group_id])
+
+
+def event_url(event: ErrorEvent) -> str:
+    return reverse("errors:event-detail", args=[event.group_id, event.pk])

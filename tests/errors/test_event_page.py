@@ -1,13 +1,78 @@
-"""Test that the event page can describe payloads with any content."""
+"""Test the page of an event, the download of its payload, and the description of payloads with any content."""
 
-from datetime import UTC, datetime
+import json
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from django.test import Client
+from django.urls import reverse
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from core.clients.models import ClientApp
+from errors.models import EventPayload, UserReport
 from errors.queries.event_page import Line, describe, text
+from tests.errors.stored import NOON, event_url, make_error
+
+
+def test_the_event_page_shows_the_whole_payload(browse: Client, shop: ClientApp) -> None:
+    event = make_error(shop, request_id="req-12345", order_ref="o-1", environment="staging")
+    UserReport.objects.create(
+        app=shop, event_id=event.event_id, message="It ate my money", received_at=NOON
+    )
+
+    page = browse.get(event_url(event)).content.decode()
+
+    for shown in ("PaymentDeclined", "HTTPError", "&lt;Order #7&gt;", "https://shop.example/pay"):
+        assert shown in page
+    for shown in ("req-12345", "o-1", "staging", "CPython", "Accept", "It ate my money"):
+        assert shown in page
+
+
+def test_the_event_page_links_to_the_newer_and_the_older_event(
+    browse: Client, shop: ClientApp
+) -> None:
+    first, middle, last = (
+        make_error(shop, group="g", received_at=NOON + timedelta(minutes=n)) for n in range(3)
+    )
+    make_error(shop, group="other", received_at=NOON + timedelta(minutes=1))
+
+    around = browse.get(event_url(middle)).context["around"]
+
+    assert (around.newer, around.older) == (last.pk, first.pk)
+
+
+def test_an_event_downloads_as_harmless_json(browse: Client, shop: ClientApp) -> None:
+    event = make_error(shop)
+
+    answer = browse.get(reverse("errors:event-raw", args=[event.group_id, event.pk]))
+
+    assert answer["Content-Type"] == "application/json"
+    assert answer["Content-Disposition"].startswith("attachment;")
+    assert answer["X-Content-Type-Options"] == "nosniff"
+    assert json.loads(answer.content)["tags"] == {"browser": "Firefox 133"}
+
+
+def test_the_page_of_an_event_without_payload_shows_its_columns(
+    browse: Client, shop: ClientApp
+) -> None:
+    event = make_error(shop, request_id="req-12345")
+    EventPayload.objects.all().delete()
+
+    assert "req-12345" in browse.get(event_url(event)).content.decode()
+    assert browse.get(event_url(event) + "json/").status_code == 404
+
+
+def test_an_event_is_not_shown_under_another_group(browse: Client, shop: ClientApp) -> None:
+    event, other = make_error(shop), make_error(shop)
+
+    url = reverse("errors:event-detail", args=[other.group_id, event.pk])
+
+    assert browse.get(url).status_code == 404
+
+
+# --- the description of a payload --------------------------------------------------------------------------
 
 
 def frame(function: str, *, in_app: bool = False, **more: object) -> dict[str, object]:
