@@ -38,7 +38,7 @@ def loaded_user(request: HttpRequest) -> AbstractBaseUser | AnonymousUser | None
 
 
 class SessionsMiddleware:
-    """Record the sessions of signed-in people, with the time of the last request in each session."""
+    """Middleware that records each signed-in person's sessions and the time of the last request in each of them."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self.get_response = get_response
@@ -58,7 +58,7 @@ class SessionsMiddleware:
 
 
 class AppAccessMiddleware:
-    """Limit each response, streamed or not, to the apps that its reader may see."""
+    """Middleware that limits each response, streamed or not, to the apps that its reader may see."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self.get_response = get_response
@@ -73,7 +73,7 @@ class AppAccessMiddleware:
 
 
 class AuditMiddleware:
-    """Record every write by a person with its view, object ids and status, but without form fields.
+    """Middleware that records every write by a person with its view, object ids and status, but without form fields.
 
     The person is signed in, or calls the API with a personal token.
     """

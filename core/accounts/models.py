@@ -147,7 +147,7 @@ class RecoveryCodeQuerySet(models.QuerySet["RecoveryCode"]):
         return codes
 
     def use(self, user: User, code: str, *, now: datetime) -> bool:
-        """Mark a code as used. Returns False if it is unknown or already used."""
+        """Mark a code as used. Return False if it is unknown or already used."""
         unused = self.filter(user=user, digest=_digest(user, code), used_at=None)
         return unused.update(used_at=now) == 1
 
@@ -219,7 +219,7 @@ class UserSession(models.Model):
 
 
 class Unchangeable(Exception):
-    """Code tried to change an audit event, or to delete an audit event without calling `prune()`."""
+    """Raised when code changes an audit event, or deletes one without calling `prune()`."""
 
 
 class AuditEventQuerySet(models.QuerySet["AuditEvent"]):
@@ -230,7 +230,7 @@ class AuditEventQuerySet(models.QuerySet["AuditEvent"]):
         raise Unchangeable
 
     def prune(self, *, before: datetime, limit: int) -> int:
-        """Delete at most `limit` events that are older than `before`, oldest first. Returns the number deleted."""
+        """Delete at most `limit` events that are older than `before`, oldest first. Return the number deleted."""
         old = self.filter(at__lt=before).order_by("at").values_list("pk", flat=True)[:limit]
         count, _ = models.QuerySet.delete(self.filter(pk__in=list(old)))
         return count
@@ -239,7 +239,7 @@ class AuditEventQuerySet(models.QuerySet["AuditEvent"]):
 class AuditEvent(models.Model):
     """An action of a user.
 
-    The only personal data in an event is the user name. An event contains no form input and no client address.
+    The only personal data in an event is the user name; form input and client addresses are never stored.
 
     Events are never changed. When a user is deleted, the database clears the relation, and the event keeps the name.
     """

@@ -1,9 +1,8 @@
 """Check the ID token in an OpenID Connect sign-in, and read the person's attributes from a checked SAML response.
 
-allauth finds this module by its name.
-
-allauth relies on TLS for an ID token that it has fetched itself, as the specification allows. The portal also accepts
-issuers in the internal network without TLS, so it always verifies the signature:
+allauth finds this module by its name. By default, allauth trusts an ID token that it fetched itself over TLS, as the
+specification allows. The portal also accepts issuers in the internal network without TLS, so it always verifies the
+signature:
 https://openid.net/specs/openid-connect-core-1_0.html#IDTokenValidation
 """
 

@@ -20,11 +20,11 @@ class Edit:
     """A row that a user added, changed or deleted in the admin."""
 
     at: datetime
-    model: str  # This is a label such as "alerts.alertrule".
+    model: str  # A label such as "alerts.alertrule".
     pk: str
     verb: str
-    username: str  # This is "" for a user who has been deleted.
-    fields: str  # These are the changed fields, such as "Threshold and Severity".
+    username: str  # Empty if the user has been deleted.
+    fields: str  # The changed fields, such as "Threshold and Severity".
 
 
 def edits_between(
@@ -43,7 +43,7 @@ def _edit(event: AuditEvent) -> Edit:
 
 
 def _fields(detail: str) -> str:
-    """Return the field names from Django's message, such as "Threshold and Severity", or ""."""
+    """Return the field names in a change message of Django's admin, such as "Threshold and Severity", or ""."""
     named = re.match(r"Changed ([^.]+)\.", detail)
     return named[1] if named else ""
 
@@ -52,7 +52,7 @@ EXPORT_BATCH = 1_000
 
 
 def in_batches(events: "QuerySet[AuditEvent]") -> Iterator[AuditEvent]:
-    """Yield the events, oldest first. Each batch is a separate query, so that no query runs for minutes."""
+    """Yield the events, oldest first. Query them in batches, so that no single query runs for minutes."""
     last = 0
     while batch := list(events.filter(pk__gt=last).order_by("pk")[:EXPORT_BATCH]):
         yield from batch

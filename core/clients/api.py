@@ -1,4 +1,4 @@
-"""Provide `@api(Scope.X, "POST")`, which answers calls with a wrong method or key by a problem document."""
+"""Provide `@api(Scope.X, "POST")`, which rejects calls with a wrong method or key with a problem document."""
 
 from collections.abc import Callable
 from functools import wraps

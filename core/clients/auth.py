@@ -33,13 +33,14 @@ class NotAuthenticated(Exception):
 class NotAllowed(Exception):
     """The key of the request is not valid for the call. The client gets a 403.
 
-    The key is unknown or revoked, or it lacks the scope, or its app is inactive. The text is the same in all cases.
+    The key is unknown or revoked, or lacks the scope, or its app is inactive. The message does not say which, so that
+    it reveals nothing about the key.
     """
 
 
 def key_of(request: HttpRequest) -> str:
     """Return the key from `Authorization: Bearer …`, `X-API-Key` or `X-Opsportal-Key`, or ""."""
-    meta = request.META  # request.headers would copy all headers.
+    meta = request.META  # META is read directly, because request.headers would copy all headers.
     words = meta.get("HTTP_AUTHORIZATION", "").split()
     if len(words) == 2 and words[0].lower() == "bearer":
         key: str = words[1]

@@ -13,7 +13,7 @@ from core.lib.buffer import Buffer, OnFailure
 
 MAX_KEYS = 50_000
 
-_Key = tuple[type[Model], int]  # This tuple contains the model and the id of a key.
+_Key = tuple[type[Model], int]  # The model and the id of a key.
 
 
 def record_key_use(

@@ -74,7 +74,7 @@ class ClientAppQuerySet(models.QuerySet["ClientApp"]):
             )
             for keys in (ClientKey, ApiKey)
         ]
-        # On SQLite, Greatest returns NULL if an argument is NULL, so each argument falls back to the other one.
+        # On SQLite, Greatest returns NULL if any argument is NULL, so each argument falls back to the other.
         return self.annotate(last_call_at=Greatest(Coalesce(*newest), Coalesce(*reversed(newest))))
 
 
@@ -209,7 +209,7 @@ class ApiKey(models.Model):
         label: str = "default",
         expires_at: datetime | None = None,
     ) -> tuple["ApiKey", str]:
-        """Create a key and return it with its secret, which must be shown now: only the secret's hash is stored."""
+        """Create a key and return it with its secret, which cannot be shown later, because only its hash is stored."""
         secret = "ops_" + secrets.token_urlsafe(32)
         key = cls.objects.create(
             app=app,

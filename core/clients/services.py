@@ -67,7 +67,7 @@ def issue_api_key(
 
 
 def revoke(key: ClientKey | ApiKey | PersonalToken, *, now: datetime) -> bool:
-    """Revoke a key immediately, even in its grace period. Returns False if it was revoked before."""
+    """Revoke a key immediately, even in its grace period. Return False if it was revoked before."""
     if key.revoked_at and key.revoked_at <= now:
         return False
     key.revoked_at = now

@@ -63,7 +63,7 @@ _BY_SCOPE = {
 
 
 def for_api_key(app: ClientApp, key: ApiKey, secret: str) -> list[Snippet]:
-    """Return what to copy into CI or into another system, depending on the scopes of a new key."""
+    """Return the snippets for CI or other systems that use a new key, depending on the key's scopes."""
     return [
         Snippet(
             f"snippet-{name}",

@@ -81,7 +81,10 @@ class _Form:
     def _inline_data(
         self, formset_class: Any, prefix: str, existing: list[Any], given: list[Values] | None
     ) -> Values:
-        """Return the data of a formset. A key identifies each row, and rows that are not given are deleted."""
+        """Return the POST data by which a formset saves the `given` rows and deletes all other rows.
+
+        Rows are matched by their key. If `given` is None, all existing rows are kept.
+        """
         key = formset_class.model._meta.get_field(self.resource.inlines[prefix])
         kept = {getattr(one, key.name): one for one in existing}
         data: Values = {}

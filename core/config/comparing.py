@@ -1,4 +1,4 @@
-"""Compare given members with the stored ones, ignoring differences in notation.
+"""Compare the members of an object in a request or file with the stored ones, ignoring differences in notation.
 
 In a file, a duration may be 900 s instead of 15 min, channels may be in another order, and members may be left out.
 """
@@ -15,7 +15,7 @@ from core.lib.forms import parse_span
 
 
 def with_positions(resource: Resource, given: Values) -> Values:
-    """Return `given`, in which each entry of a numbered inline has a number: by default its position, from 1."""
+    """Return a copy of `given` in which entries of numbered inlines have a number, by default their position from 1."""
     filled = dict(given)
     for prefix, key in resource.inlines.items():
         entries = given.get(prefix)
@@ -33,7 +33,7 @@ def _is_number(resource: Resource, prefix: str, key: str) -> bool:
 
 
 def list_differences(resource: Resource, given: Values, stored: Values) -> list[str]:
-    """Return the names of the given members that differ from the stored ones, including unknown members."""
+    """Return the names of the members in `given` that differ from the stored ones, including unknown members."""
     members = members_of(resource)
     fields = {field.name: field for field in members.fields}
     found = []

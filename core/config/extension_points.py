@@ -28,7 +28,7 @@ Values = dict[str, Any]
 
 
 class InvalidConfig(Exception):
-    """An object is invalid. `problems` has the messages for each member by its path. The path of the object is ""."""
+    """An object is invalid. `problems` maps the path of each invalid member, or "" for the object, to its messages."""
 
     def __init__(self, problems: Mapping[str, list[str]]) -> None:
         self.problems = dict(problems)
@@ -44,9 +44,9 @@ class InvalidConfig(Exception):
 class Resource:
     """A kind of object. A subclass overrides the methods in which it differs from the form of the admin."""
 
-    kind: ClassVar[str]  # Addresses and files use this name, such as "monitors".
+    kind: ClassVar[str]  # The name of the kind in URLs and files, such as "monitors".
     model: ClassVar[type[Model]]
-    key: ClassVar[str]  # Files and other objects name an object by this unique field.
+    key: ClassVar[str]  # The unique field by which files and other objects refer to an object.
     # These fields and inlines of the form are not members.
     left_out: ClassVar[frozenset[str]] = frozenset()
     # The keys are the prefixes of the admin's inlines; each value is the field that identifies a row within its object.
@@ -120,7 +120,7 @@ class Resource:
 
 
 registry: Registry[Resource] = Registry("config_resources")
-# Objects refer to these models, which are not resources.
+# Maps further models to which objects refer, but which are not resources, to the field that identifies a row.
 _names: dict[type[Model], str] = {ClientApp: "slug", User: User.USERNAME_FIELD}
 
 

@@ -103,7 +103,7 @@ def _at(value: Any, path: Path_) -> Any:
 
 # --- references ----------------------------------------------------------------------------------------
 class References:
-    """A set of names of environment variables, each of which replaces a secret of an exported object."""
+    """Collects the environment variables that replace the secrets of exported objects, each with a unique name."""
 
     def __init__(self) -> None:
         self.variables: set[str] = set()

@@ -93,7 +93,7 @@ def update(resource: Resource, row: Any, given: Values, *, by: str) -> Change:
             for member in before:
                 if before[member] != after[member]:
                     differences[member] = _shown_difference(resource, member, before, after)
-            if not differences:  # The values differ only in their notation.
+            if not differences:  # The notation alone differed, as in 900 s and 15 min.
                 raise _Unchanged
             change = Change(resource, str(after[resource.key]), Action.UPDATE, locked, differences)
             _record(change, by)

@@ -27,7 +27,7 @@ class Plan:
 
     changes: list[Change] = field(default_factory=list)
     problems: list[tuple[Resource, str, str]] = field(default_factory=list)
-    # These objects exist only in the portal.
+    # Objects that exist only in the portal, not in the file.
     unmanaged: list[tuple[Resource, str]] = field(default_factory=list)
 
     def of(self, action: Action) -> list[Change]:
@@ -43,7 +43,7 @@ class _Undo(Exception):
 
 
 def export(*, now: datetime, kinds: Collection[str] = ()) -> dict[str, list[Values]]:
-    """Return the objects of the portal by kind, with references in place of secrets."""
+    """Return the portal's objects by kind, with references to environment variables in place of secrets."""
     references = secrets.References()
     document = {}
     for resource in resources_in_order():

@@ -206,7 +206,7 @@ def _plain_type(field: Field) -> Any:
 
 # --- values --------------------------------------------------------------------------------------------
 def value_of(field: Field, row: Any) -> Any:
-    """Return the value of a field as JSON."""
+    """Return a row's value of the field in a form that can be written as JSON."""
     if field.many_to_many:
         name = name_field(field.related_model)  # type: ignore[arg-type]
         return sorted(getattr(one, name) for one in getattr(row, field.name).all())
@@ -230,7 +230,7 @@ def as_json(value: Any) -> Any:
 
 
 def resources_in_order() -> list[Resource]:
-    """Return the resources in an order in which each comes after all resources that its objects refer to."""
+    """Return the resources, each after all resources that its objects refer to."""
     graph = {
         resource.kind: [*_references(resource), *resource.comes_after] for resource in registry
     }

@@ -43,7 +43,8 @@ DATABASE_RETRY_SECONDS = 2.0
 # An iteration of the sentinel's loop takes one second, or about 40 s while the database is unavailable. A sentinel
 # whose iteration takes longer than this is considered stuck.
 STUCK_TIMEOUT_SECONDS = 60
-HUNG_GRACE_SECONDS = 15  # Running tasks have this time to end after the cluster is found to hang.
+# After the cluster is found to be hung, its running tasks have this long to finish.
+HUNG_GRACE_SECONDS = 15
 
 
 class _Flag:

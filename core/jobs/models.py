@@ -27,7 +27,7 @@ class JobQuerySet(models.QuerySet["Job"]):
         )
 
     def run_now(self, *, now: datetime) -> int:
-        """Make enabled jobs due now. Returns the number of jobs."""
+        """Make enabled jobs due now. Return the number of jobs."""
         return self.filter(is_enabled=True).update(next_run_at=now, nudged_at=None)
 
 

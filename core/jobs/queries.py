@@ -16,14 +16,14 @@ class QueueState:
     """The state of the task queue, the scheduled jobs and the workers of all nodes."""
 
     backlog: int
-    oldest_seconds: float  # This is the age of the oldest queued task, or 0 if there is none.
-    # This is the time since a worker last started or received the minute tick, or None if that never happened.
+    oldest_seconds: float  # The age of the oldest queued task, or 0 if there is none.
+    # The time since a worker last started or received the minute tick, or None if that never happened.
     tick_age_seconds: float | None
-    # This is how long the most overdue job has been waiting to start, or 0 if no job is due.
+    # The time that the most overdue job has been waiting to start, or 0 if no job is due.
     late_seconds: float
-    late_job: str  # This is the title of the most overdue job.
-    nodes: tuple[Node, ...]  # These nodes reported within NODE_TIMEOUT.
-    alive: bool  # This is True if a node reports and its workers receive the minute tick.
+    late_job: str  # The title of the most overdue job.
+    nodes: tuple[Node, ...]  # The nodes that reported within NODE_TIMEOUT.
+    alive: bool  # True if a node reports and its workers receive the minute tick.
 
 
 def queue_state(now: datetime) -> QueueState:

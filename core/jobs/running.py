@@ -36,7 +36,7 @@ class Claim:
 def claim(name: str, now: datetime) -> Claim | None:
     """Claim a due job for this worker.
 
-    Returns None if the job is not due, claimed by another worker, disabled, or missing in this node's code.
+    Return None if the job is not due, claimed by another worker, disabled, or missing in this node's code.
     """
     if name not in schedules.registry:
         return None
@@ -70,7 +70,7 @@ def claim(name: str, now: datetime) -> Claim | None:
 
 
 def run_job(name: str, now: datetime) -> Outcome | None:
-    """Claim and run a due job, and record the outcome. Returns None if the job could not be claimed.
+    """Claim and run a due job, and record the outcome. Return None if the job could not be claimed.
 
     A run that exceeds its time limit is recorded as failed, and SystemExit is raised to end the worker.
     """
@@ -102,7 +102,7 @@ def _format_key(key: object) -> str:
 def _describe_error(error: Exception) -> str:
     """Return the type and location of an error, without its message, which may contain personal data.
 
-    The log contains the message after scrubbing.
+    The scrubbed message is in the log.
     """
     frame = error.__traceback__
     while frame and frame.tb_next:

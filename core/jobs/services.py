@@ -1,7 +1,7 @@
 """Schedule jobs so that each is run once when due, even if workers are killed, and store the nodes' reports.
 
-The tick every minute only queues due jobs. A worker claims a job (`running.claim`) with one conditional UPDATE that
-also moves `next_run_at`, so only one of any number of workers on any number of nodes runs it.
+The minute tick only queues due jobs. A worker claims a job (`running.claim`) with one conditional UPDATE that also
+moves `next_run_at`, so that only one worker runs it, regardless of the number of nodes.
 """
 
 from datetime import datetime, timedelta
@@ -55,7 +55,7 @@ def _first_run(scheduled: schedules.Scheduled, now: datetime) -> datetime:
 
 
 def queue_due_jobs(now: datetime) -> list[str]:
-    """Queue the due jobs that were not queued within REQUEUE_AFTER. Returns their names."""
+    """Queue the due jobs that were not queued within REQUEUE_AFTER. Return their names."""
     queued = []
     for job in Job.objects.due(now):
         unchanged = Job.objects.filter(pk=job.pk, nudged_at=job.nudged_at)
@@ -94,7 +94,8 @@ def tick(now: datetime) -> list[str]:
 def _realign(job: Job, scheduled: schedules.Scheduled, now: datetime) -> None:
     """Move the next run and the lease if they are too far in the future because the clock was set back.
 
-    The clocks of nodes may differ by seconds, so a next run may be up to two runs ahead.
+    The clocks of nodes may differ by seconds, so another node may legitimately have set a next run up to two runs
+    ahead.
     """
     latest_next_run = scheduled.next_after(scheduled.next_after(now))
     if job.next_run_at > latest_next_run:
@@ -146,7 +147,7 @@ def is_hung(now: datetime, *, since: datetime) -> bool:
 def release_cluster(now: datetime, *, cluster_id: str) -> int:
     """Release the jobs that the workers of a killed cluster had claimed, so that they can start again immediately.
 
-    Returns the number of released jobs.
+    Return the number of released jobs.
     """
     others = Node.objects.filter(seen_at__gte=now - NODE_TIMEOUT).exclude(
         name=settings.INSTANCE[:100]
@@ -166,7 +167,7 @@ BATCH_SIZE = 5000
 
 
 def prune_runs(*, now: datetime, limit: int = BATCH_SIZE) -> int:
-    """Delete at most `limit` old runs. Returns the number deleted; if it is less than `limit`, no old run is left."""
+    """Delete at most `limit` old runs. Return the number deleted; if it is less than `limit`, no old run is left."""
     old = JobRun.objects.filter(started_at__lt=now - SUCCESS_RETENTION).filter(
         Q(outcome=Outcome.SUCCEEDED) | Q(started_at__lt=now - FAILURE_RETENTION)
     )

@@ -31,7 +31,7 @@ def client_address(meta: Mapping[str, Any]) -> str:
 _IPV4 = re.compile(r"[1-9]\d{0,2}(?:\.(?:0|[1-9]\d{0,2})){3}", re.ASCII)
 
 
-# The setting is copied, because reading it would take longer than the rest of client_address().
+# Read the setting only once, because reading it takes longer than the rest of client_address().
 proxies: int = settings.TRUSTED_PROXY_COUNT
 
 

@@ -47,11 +47,11 @@ class _PortalForm:
 
 
 class _Labeled:
-    """A mixin that derives the labels of fields from their names. `field_labels` has the labels that differ."""
+    """A mixin that derives the labels of fields from their names. `field_labels` contains the exceptions."""
 
     field_labels: ClassVar[Mapping[str, str]] = {}
     field_help: ClassVar[Mapping[str, str]] = {}
-    # The keys are constraints that users can violate; the values are the field to correct and the message.
+    # Maps each constraint that users can violate to the field to correct and the message.
     constraint_messages: ClassVar[Mapping[str, tuple[str, str]]] = {}
     model: type[models.Model]
 
@@ -105,7 +105,7 @@ admin.FieldListFilter.register(
 
 
 class Section(StrEnum):
-    """The sections of the settings page. Each one is about one task of the portal's owners."""
+    """The sections of the settings page, one for each task of the portal's owners."""
 
     APPS = "Apps"
     PEOPLE = "People and access"
@@ -135,10 +135,10 @@ class Tool:
 
 
 class PortalAdmin(_Labeled, admin.ModelAdmin[Any]):
-    """The base class of all model admins. It adds readable labels, pills, ages, and a line on the settings page."""
+    """The base class of all model admins, with readable labels, pills, relative times and a line in the settings."""
 
     section: ClassVar[Section] = Section.PORTAL
-    # This is the title on the settings page; "" stands for the plural name of the model.
+    # The title on the settings page; "" stands for the model's plural name.
     setting_title: ClassVar[str] = ""
     setting_purpose: ClassVar[str] = ""
     is_listed: ClassVar[bool] = True  # If True, the settings page lists this model.
@@ -261,8 +261,8 @@ class PortalAdmin(_Labeled, admin.ModelAdmin[Any]):
 class PortalInline(_Labeled, admin.TabularInline[Any, Any]):
     """An inline form for rows of another table, with readable column headings."""
 
-    # This field has the place of a row among the rows of its object. If two rows have the same place when the object is
-    # saved, all rows get the places 1, 2, 3 and so on; of rows with the same place, the older one comes first.
+    # The field with a row's place (1, 2, 3 …) among the rows of its object. If two rows share a place when the object
+    # is saved, all rows are numbered again; of rows with the same place, the older one comes first.
     place_field: ClassVar[str] = ""
 
     def get_formset(self, request: HttpRequest, obj: Any = None, **kwargs: Any) -> Any:
@@ -283,7 +283,7 @@ class PortalInline(_Labeled, admin.TabularInline[Any, Any]):
 
 
 def _separate_places(formset: Any, field: str) -> None:
-    """Give the rows of an inline the places 1, 2, 3 and so on if two of them have the same place."""
+    """Renumber the rows of an inline as 1, 2, 3 and so on if two of them have the same place."""
     rows = formset.model._default_manager.filter(**{formset.fk.name: formset.instance})
     places = list(rows.order_by(field, "pk").values_list("pk", field))
     if len({place for _, place in places}) == len(places):
@@ -299,7 +299,7 @@ class LogAdmin(PortalAdmin):
     show_full_result_count = False
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
-        """Show the fields of a read-only row like the columns of the list: as words, pills and ages."""
+        """Show the fields of a read-only row as the list shows them, such as timestamps as relative times."""
         fieldsets = super().get_fieldsets(request, obj)
         if obj is None or self.has_change_permission(request, obj):
             return fieldsets
@@ -316,7 +316,7 @@ class LogAdmin(PortalAdmin):
 
 
 def log_change(request: HttpRequest, changed: models.Model, message: str) -> None:
-    """Record a change by the signed-in user in the object's admin history, from which the audit log gets the change."""
+    """Record a change by the signed-in user in the object's admin history, from which the audit log copies it."""
     assert request.user.pk is not None
     LogEntry.objects.log_actions(
         request.user.pk, [changed], CHANGE, change_message=message, single_object=True

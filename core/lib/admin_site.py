@@ -32,7 +32,7 @@ class Setting:
 class SettingsSection:
     title: str
     settings: list[Setting]
-    records: list[Setting]  # These lists are read-only.
+    records: list[Setting]  # Lists that users can only read, such as the audit log.
 
     @property
     def anchor(self) -> str:
@@ -41,7 +41,7 @@ class SettingsSection:
 
 @dataclass(frozen=True)
 class _Reader:
-    """A stand-in for a user or key, with its permissions only: the admin's permission checks need nothing else."""
+    """A stand-in for a user or key with its permissions only, which is all that the admin's permission checks need."""
 
     has_perm: Callable[[str], bool]
 

@@ -67,8 +67,8 @@ def start() -> None:
 def run_last_chores() -> None:
     """Run the chores with `at_exit` if this process runs chores, and stop at the first chore that fails.
 
-    A chore that is running finishes first. Because of the stop, at most one chore waits for an unavailable database, so
-    that the process exits in time.
+    A chore that is running finishes first. Stopping at a failure lets the process exit in time: at most one chore waits
+    for an unavailable database.
     """
     if _started_in != os.getpid():
         return

@@ -23,11 +23,11 @@ class TimedOut(Exception):
 
 
 class Failed(Exception):
-    """The batch ended without an outcome for this request, because `perform` has a bug, which is logged."""
+    """The batch ended without an outcome for this request, because of a bug in `perform`, which is logged."""
 
 
 class PendingRequest(Generic[Request, Result]):
-    """A request for whose outcome a thread waits. The first outcome counts; later outcomes are ignored."""
+    """A request whose sender waits for the outcome. The first outcome counts; later ones are ignored."""
 
     __slots__ = ("_unanswered", "outcome", "request")
 
@@ -107,5 +107,5 @@ class BatchingThread(Generic[Request, Result]):
             except BaseException as error:
                 log.exception("a batch failed", extra={"thread_name": self._name})
                 failed = Failed(str(error))
-            for pending in batch:  # This has no effect on requests that have been answered.
+            for pending in batch:  # Answered requests ignore this second answer.
                 pending.answer(failed)

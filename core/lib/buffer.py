@@ -75,7 +75,7 @@ class Buffer(Generic[Key, Value]):
         self._count = 0
 
     def add(self, key: Key, value: Value) -> bool:
-        """Add a value. Return False if there was no room for it."""
+        """Add a value. Return False if there was no room, so that it was dropped."""
         count = self._count_of(value)
         with self._lock:
             if not self._has_room(key, count):

@@ -22,7 +22,7 @@ SparklineKind = Literal["line", "bars"]
 class Series:
     """A line, an area or a set of bars.
 
-    `tone` ("critical", "warning", "ok") determines its color instead of its position.
+    If `tone` is "critical", "warning" or "ok", the color depends on it instead of on the position of the series.
     """
 
     label: str
@@ -43,10 +43,10 @@ class Mark:
     """An event at a point in time or during a period, which a chart shows as a vertical line or a band."""
 
     at: datetime
-    kind: str  # This is a word such as "Deploy" or "Alert".
+    kind: str  # A word such as "Deploy" or "Alert".
     label: str
     until: datetime | None = None
-    tone: str = ""  # A mark has the same tones as a Series; "" is neutral.
+    tone: str = ""  # The same tones as for a Series; "" is neutral.
     url: str = ""
 
 
@@ -55,16 +55,15 @@ class Chart:
     title: str
     times: Sequence[datetime]
     series: Sequence[Series]
-    unit: str = ""  # This is a unit such as "ms", "bytes", "%", "errors" or "/min".
+    unit: str = ""  # A unit such as "ms", "bytes", "%", "errors" or "/min".
     thresholds: Sequence[Threshold] = field(default_factory=tuple)
     empty: str = "No data for this period yet."
-    # Charts with the same `group` share their pointer: pointing at a time in one chart shows the values of all of them.
+    # Charts with the same `group` share their pointer: pointing at a time in one chart shows the values of all.
     group: str = ""
-    # This is the range of the x axis; None stands for the range of the data.
+    # The range of the x axis; None stands for the range of the data.
     span: tuple[datetime, datetime] | None = None
     marks: Sequence[Mark] = field(default_factory=tuple)
-    # This page is about a part of the time range. A click, a drag
-    # or a link in the table opens it with `since` and `until`.
+    # The page about a part of the time range. A click, a drag or a link in the table opens it with `since` and `until`.
     interval_url: str = ""
 
     @property
@@ -133,7 +132,7 @@ def sparkline(
 ) -> SafeString:
     """Return an inline SVG, 28 px high. Use `kind` "bars" for counts and "line" for levels."""
     height = 28
-    # Scale counts to at least 4, so that a single event does not look like a peak.
+    # Scale to at least 4 items, so that a single event does not look like a peak.
     top = max([*values, 4 if kind == "bars" else 0]) or 1
     count = max(len(values), 1)
     step = width / count

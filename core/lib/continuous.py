@@ -1,4 +1,4 @@
-"""Run tasks continuously, each in a thread of one process, which every node with workers has.
+"""Run tasks continuously, each in its own thread of a process that runs on every node with workers.
 
     @continuous
     def deliver(control: Control) -> None:
@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 
 PROGRESS_TIMEOUT_SECONDS = 60.0
 MAX_BACKOFF_SECONDS = 30.0
-# If the process ran longer than this, it is started again immediately; otherwise it is started with a growing delay.
+# If the process ran longer than this, it is started again immediately; otherwise the delay grows with each start.
 STABLE_SECONDS = 15.0
 WATCH_SECONDS = 0.2
 
@@ -41,7 +41,7 @@ Task = Callable[["Control"], None]
 
 @dataclass(frozen=True)
 class ContinuousTask:
-    name: str  # This is the dotted path of the function.
+    name: str  # The dotted path of the function.
     run: Task
 
 
@@ -49,7 +49,7 @@ registry: Registry[ContinuousTask] = Registry("tasks", package="")
 
 
 def continuous(function: Task) -> Task:
-    """Register a function of an app's `tasks.py`. It returns when `control.is_stopping` is set."""
+    """Register a function of an app's `tasks.py`. The function must return soon after `control.is_stopping` is set."""
     name = f"{function.__module__}.{function.__name__}"
     registry.add(name, ContinuousTask(name, function))
     return function
@@ -97,7 +97,7 @@ class ContinuousProcess:
         self.process.start()
 
     def keep_running(self) -> None:
-        """Start the process again if it has ended, and kill it if a task hangs. Does nothing before the first start."""
+        """Start the process again if it has ended, and kill it if a task hangs. Do nothing before the first start."""
         if self.process is None:
             return
         now = time.monotonic()
@@ -124,7 +124,7 @@ class ContinuousProcess:
             self.start()
 
     def stop(self) -> None:
-        """Ask the tasks to finish the work that they have started."""
+        """Make the tasks finish the work that they have started, and then return."""
         if self.process is not None and self.process.is_alive():
             self.process.terminate()
 
@@ -156,7 +156,7 @@ def _run(tasks: Sequence[ContinuousTask], progress: Any, parent: int) -> None:
         ended = [thread.name for thread in threads if not thread.is_alive()]
         if ended and not controls[0].is_stopping:
             log.critical("continuous task ended", extra={"tasks": ended})
-            # The process exits without waiting for its other threads, because an outside service may delay them.
+            # Exit without waiting for the other threads, which may be waiting for a slow outside service.
             os._exit(70)
         time.sleep(WATCH_SECONDS)
 

@@ -1,8 +1,8 @@
 """Define the decimals, steps and limits of amounts in each currency at Stripe. No other module has such a table.
 
 Source: https://docs.stripe.com/currencies, sections zero-decimal, three-decimal, special cases, and minimum and maximum
-charge amounts. Amounts are integers in the unit of Stripe's API, which is not the currency's smallest unit for every
-currency: 500 is 5.00 EUR, 500 JPY, 0.500 KWD and 5 ISK.
+charge amounts. Amounts are integers in the unit of Stripe's API, which is not always the currency's smallest unit: 500
+is 5.00 EUR, 500 JPY, 0.500 KWD and 5 ISK.
 """
 
 from dataclasses import dataclass
@@ -50,7 +50,7 @@ class Currency:
         return int(scaled)
 
 
-# Stripe can charge these currencies. They have two decimals unless a table below says otherwise.
+# The currencies that Stripe can charge. They have two decimals unless a table below says otherwise.
 _CODES = """
 AED AFN ALL AMD ANG AOA ARS AUD AWG AZN BAM BBD BDT BGN BHD BIF BMD BND BOB BRL BSD BWP BYN BZD CAD CDF CHF CLP CNY COP
 CRC CVE CZK DJF DKK DOP DZD EGP ETB EUR FJD FKP GBP GEL GIP GMD GNF GTQ GYD HKD HNL HTG HUF IDR ILS INR ISK JMD JOD JPY
@@ -110,8 +110,8 @@ def _currency(code: str) -> Currency:
 
 
 CURRENCIES = {code: _currency(code) for code in _CODES}
-# This is the limit of most cards in every currency. Some payment methods accept less, mostly eight digits. Stripe
-# checks that, because the buyer chooses the method after the payment was created.
+# The limit of most cards in every currency. Some payment methods accept less, mostly eight digits. Stripe enforces
+# their limits, because the buyer chooses the method after the payment was created.
 MAX_CHARGE = 999_999_999_999
 
 

@@ -16,9 +16,9 @@ _PHONE_NUMBER = re.compile(r"(?:tel:)?\+[\d\s().\-/]{6,24}", re.IGNORECASE)
 
 
 def customer_reference(given: str) -> str:
-    """Return an opaque id unchanged, and personal data such as an e-mail address or phone number as a keyed hash.
+    """Return an opaque id unchanged, but personal data such as an e-mail address or a phone number as a keyed hash.
 
-    The hash can be looked up but not reversed. Without SECRET_KEY, an address cannot even be verified by guessing.
+    The portal can look up a hash but not reverse it. Without SECRET_KEY, not even a guessed address can be verified.
     """
     return customer_references(given)[0]
 

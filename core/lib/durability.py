@@ -5,9 +5,9 @@ from contextlib import contextmanager
 
 from django.db import connection, transaction
 
-SYNCHRONOUS_NORMAL = 1  # See https://www.sqlite.org/pragma.html#pragma_synchronous.
+SYNCHRONOUS_NORMAL = 1  # https://www.sqlite.org/pragma.html#pragma_synchronous
 
-# Every user may call pg_logical_emit_message(), and it does not require logical replication.
+# Every user may call pg_logical_emit_message(), which does not require logical replication.
 _WRITE_RECORD = """
     SELECT pg_logical_emit_message(true, 'opsportal', '') WHERE current_setting('synchronous_standby_names') <> ''
 """
@@ -15,7 +15,7 @@ _WRITE_RECORD = """
 
 @contextmanager
 def relaxed_durability() -> Iterator[None]:
-    """Run a transaction that is visible after its commit but is written to the disk a little later.
+    """Commit a transaction without waiting until it is on the disk. Other connections see it immediately.
 
     A crash of the process loses nothing; a power failure may lose the transaction. Inside another transaction this does
     nothing, because the outer commit decides.
@@ -44,9 +44,9 @@ def ensure_replicated() -> None:
     """Return once all rows that are visible now are on the synchronous standby, if PostgreSQL has one.
 
     Views call this function before they answer a repeated request whose rows exist. The first request's commit may be
-    visible on the primary although no standby confirmed it and the request failed (core.lib.postgresql.driver). This
-    function writes a small record to the WAL and waits for the standby. Raises OperationalError if no standby confirms
-    the record.
+    visible on the primary although no standby confirmed it and that request failed (core.lib.postgresql.driver). This
+    function writes a small record to the WAL and waits until the standby confirms it. Raises OperationalError if no
+    standby does.
     """
     if connection.vendor == "postgresql":
         with connection.cursor() as cursor:

@@ -40,7 +40,7 @@ class PortalEnv(FileAwareEnv):
     def _get_value(self, env_key: str, default: Any) -> Any:
         try:
             value = super()._get_value(env_key, default)
-        except ValueError as error:  # The file that NAME_FILE names does not exist.
+        except ValueError as error:  # The file that NAME_FILE names cannot be read.
             self.add_error(env_key, str(error))
             return default
         return default if value == "" else value

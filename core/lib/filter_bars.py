@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Select:
-    """A filter with a fixed set of values. `options` are pairs of value and text."""
+    """A filter with a fixed set of values. `options` are pairs of a value and its text."""
 
     name: str
     label: str
@@ -17,7 +17,7 @@ class Select:
 
 @dataclass(frozen=True)
 class FilterBar:
-    """A search line and filters. The view at `complete_url` returns suggestions; screen readers read `help`."""
+    """A search line and filters. The view at `complete_url` suggests search terms; screen readers read `help`."""
 
     q: str
     placeholder: str

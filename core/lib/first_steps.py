@@ -7,7 +7,7 @@
     def has_monitor() -> bool:
         return Monitor.objects.exists()
 
-The function queries the data, so that a step counts as done regardless of the page or API that was used. The
+The function queries the data, so a step counts as done no matter on which page, or by which API, the user took it. The
 system-health page shows the list until all steps are done.
 """
 
@@ -18,7 +18,7 @@ from django.urls import reverse
 
 from core.lib.registry import Registry
 
-# A browser in which the user hid the list has this cookie.
+# The cookie of a browser in which the user hid the checklist.
 DISMISSED_COOKIE = "first-steps-dismissed"
 
 
@@ -27,9 +27,9 @@ class FirstStep:
     name: str
     title: str
     text: str  # One or two sentences give the reason for the step and its effect.
-    action: str  # This is the label of the link to the form.
+    action: str  # The label of the link to the form.
     url_name: str
-    permission: str  # The form requires this permission.
+    permission: str  # The permission that the form requires.
     order: int
     is_done: Callable[[], bool]
 

@@ -14,7 +14,7 @@ from enum import StrEnum
 
 from core.lib.formats import quantity, span
 
-Points = Sequence[tuple[datetime, float]]  # The oldest point comes first.
+Points = Sequence[tuple[datetime, float]]  # Sorted, the oldest point first.
 
 PARTS = 6
 MIN_PARTS = 5  # A forecast needs values in at least this many parts.
@@ -47,8 +47,7 @@ class Trend:
     basis: timedelta = timedelta(0)
     earliest: datetime | None = None
     latest: datetime | None = None
-    # If the outlook is NOT_IN_SIGHT, the limit is not reached before this time. None means that the level does not
-    # change.
+    # If the outlook is NOT_IN_SIGHT, the limit is not reached before this time, or never if it is None.
     until: datetime | None = None
 
     @property
@@ -82,9 +81,9 @@ def forecast(
 ) -> Trend:
     """Return when the level reaches the limit, by rising or, if `is_falling`, by falling.
 
-    `bases` are lengths of the past, the shortest first. The first basis whose forecast is within NEAR times its length
-    is used, because the near future depends most on the recent pace. If there is none, the longest basis that the
-    points cover is used. After `deadline`, reaching the limit has no effect.
+    `bases` are the lengths of past periods to extrapolate, the shortest first. The first basis whose forecast is within
+    NEAR times its length is used, because the near future depends most on the recent pace. If there is none, the
+    longest basis that the points cover is used. A limit reached after `deadline` is ignored.
     """
     sign = -1 if is_falling else 1
     signed = [(at, sign * value) for at, value in points if at <= now]
@@ -170,7 +169,7 @@ def _reached(left: float, rate: float, now: datetime) -> datetime | None:
 
 
 _UNITS = (
-    # Each entry has the unit's name, its length, and the longest duration that is written in this unit.
+    # Each entry has a unit, its length, and the longest duration that is written in this unit.
     ("min", timedelta(minutes=1), timedelta(minutes=90)),
     ("hour", timedelta(hours=1), timedelta(hours=48)),
     ("day", timedelta(days=1), timedelta(days=21)),
@@ -253,12 +252,12 @@ def _place(at: datetime, first: datetime, minutes: int) -> int:
 class Forecast:
     """A trend with its title, basis and link, ready to display."""
 
-    title: str  # This is a title such as "Disk full".
+    title: str  # A title such as "Disk full".
     trend: Trend
-    # This is a text such as "growing by 82 MB a day in the last 7 d; 1.2 GB of 10 GB used".
+    # A text such as "growing by 82 MB a day in the last 7 d; 1.2 GB of 10 GB used".
     basis: str
     url: str = ""
-    words: str = ""  # This text replaces the words of the trend.
+    words: str = ""  # If not empty, this text replaces the words of the trend.
 
     @property
     def text(self) -> str:

@@ -65,7 +65,7 @@ def split_size(value: float | int | None) -> tuple[str, str]:
 
 
 def quantity(value: float | int | None, unit: str) -> str:
-    """Format a number with its unit: "1.24 s", "8 GB", "12 errors". The units "ms" and "bytes" scale automatically."""
+    """Format a number with its unit: "1.24 s", "8 GB", "12 errors". Convert "ms" and "bytes" to a fitting unit."""
     if value is None:
         return NONE
     if unit == "ms":
@@ -110,7 +110,7 @@ def ago(timestamp: datetime, now: datetime) -> str:
     """
     seconds = (now - timestamp).total_seconds()
     if abs(seconds) < 10:
-        # "now" also describes an event whose client's clock is slightly fast.
+        # The client's clock may be slightly fast, which puts an event that has just happened in the future.
         return "just now" if seconds >= 0 else "now"
     text = _rounded_down(abs(seconds))
     return f"{text} ago" if seconds > 0 else f"in {text}"

@@ -1,9 +1,9 @@
-"""Cache a limited number of entries so that a frequent entry is found with a single look-up in a dict, without a lock.
+"""Cache a limited number of entries so that a frequent entry is found with a single dict lookup, without a lock.
 
-An LRU cache would have to record each use. Here, entries are added to the young generation; when the young generation
-is full, it replaces the old generation. An entry that is found in the old generation is added to the young one again.
-Therefore, entries in use stay, and unused entries are dropped after one or two generations. Threads may share the
-cache; in the worst case, an entry is lost.
+An LRU cache would have to record each use. Here, entries are added to a young generation, which replaces the old
+generation when it is full. An entry that is found in the old generation is added to the young one again. Therefore,
+entries in use stay, and unused entries are dropped after one or two generations. Threads may share the cache; in the
+worst case, an entry is lost.
 """
 
 from collections.abc import Callable
@@ -14,7 +14,7 @@ Value = TypeVar("Value")
 
 
 class GenerationCache(Generic[Key, Value]):
-    """A cache with two generations of at most `max_weight` each, and one further entry.
+    """A cache with two generations, the young one of which is renewed when it reaches `max_weight`.
 
     `weight_of` returns the weight of a key's entry, by default one. Entries heavier than `max_entry_weight` are not
     cached. Loops that must be fast may look into `young` before they call `get`.

@@ -16,7 +16,7 @@ TIMEOUT_SECONDS = 30.0  # This is longer than SQLite's busy timeout.
 
 class GroupCommit(Generic[Request, Result]):
     def __init__(self, work: Callable[[Sequence[Request]], Sequence[Result | Exception]]) -> None:
-        """Commit the writes of `work`.
+        """Create the writer, which calls `work` with the collected requests.
 
         `work` runs in a transaction of another thread and returns one outcome per request. If it returns an exception
         for a request, it must have undone the writes for this request.
@@ -27,9 +27,10 @@ class GroupCommit(Generic[Request, Result]):
         )
 
     def run(self, request: Request) -> Result:
-        """Return the outcome after the commit, or raise it if it is an exception.
+        """Return the outcome of the request after its commit, or raise it if it is an exception.
 
-        Inside a transaction, `work` runs immediately as part of that transaction.
+        Inside a transaction, `work` runs immediately as part of that transaction. Raises OperationalError if the writer
+        does not answer in time or fails.
         """
         if connection.in_atomic_block:
             [outcome] = self._work([request])

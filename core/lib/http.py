@@ -44,7 +44,7 @@ def refuse_nul(body: bytes) -> None:
 def read_json(request: HttpRequest, shape: type[T]) -> T:
     """Decode the body into a `shape` (a msgspec.Struct).
 
-    Raises BadRequest (400 or 422) with a sentence that describes the necessary change.
+    Raises BadRequest (400 or 422) with a sentence that tells the client what to change.
     """
     refuse_nul(request.body)
     try:
@@ -98,7 +98,7 @@ def problem(
     headers: dict[str, str] | None = None,
     **members: Any,
 ) -> HttpResponse:
-    """Return a refusal as `application/problem+json` with the request id and any further members."""
+    """Return a refusal as `application/problem+json` with the request id and, as further members, `members`."""
     body = {
         "type": type,
         "title": title or TITLES.get(status, "Error"),
@@ -116,7 +116,7 @@ def problem(
 
 
 def too_many_requests(detail: str, retry_after: float) -> HttpResponse:
-    """Return a 429 with the wait in seconds, in both the header and the body."""
+    """Return a 429 that states the wait in seconds in both the header and the body."""
     wait = max(1, math.ceil(retry_after))
     return problem(
         429, detail, headers={"Retry-After": str(wait)}, error=TITLES[429], retryAfter=wait

@@ -17,7 +17,7 @@ _MAX_ID = 2**63 - 1
 @dataclass(frozen=True)
 class KeysetPage(Generic[Row]):
     rows: list[Row]
-    next_cursor: str  # This is "" on the last page.
+    next_cursor: str  # Empty on the last page.
 
 
 def keyset_page(
@@ -31,8 +31,8 @@ def keyset_page(
     after = _read(rows.model, field, cursor)
     if after:
         value, key = after
-        # The database can use `field <= value` as an index range. The exclusion
-        # drops rows with the same value that were on the previous page.
+        # `field <= value` lets the database use an index range. The exclusion drops the rows with the same value that
+        # were on the previous page.
         rows = rows.filter(**{f"{field}__lte": value}).exclude(**{field: value, "pk__gte": key})
     found = list(rows[: size + 1])
     has_more = len(found) > size

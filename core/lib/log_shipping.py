@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 
 
 class ShippingHandler(logging.Handler):
-    """A handler that queues each line. The first line in each process starts the shipping thread."""
+    """A handler that queues each line. The first line that a process logs starts its shipping thread."""
 
     def __init__(self, url: str, token: str) -> None:
         super().__init__()
@@ -92,7 +92,7 @@ class ShippingHandler(logging.Handler):
         return batch
 
     def _ship(self, batch: list[str]) -> bool:
-        """Return True if the batch was delivered or permanently refused, False if it must be retried."""
+        """Send the lines. Return True if they were delivered or permanently refused, False to send them again."""
         lines = list(batch)
         dropped = self.dropped
         if dropped:

@@ -1,8 +1,8 @@
 """Write log lines as readable text on a terminal, otherwise as JSON objects. LOG_FORMAT can set the format instead.
 
-A line has time (with zone), level, logger, message, request_id, instance, region, the request's facts from
-`add_context`, and the fields given as `extra=`. Personal data is removed. Lines are limited to MAX_LINE_CHARS: the
-longest fields are shortened, and the line stays valid JSON.
+A line has the time (with zone), level, logger, message, request_id, instance, region, the facts that `add_context`
+added, and the fields given as `extra=`. Personal data is removed. A line longer than MAX_LINE_CHARS is kept valid JSON
+by shortening its longest fields.
 """
 
 import contextlib
@@ -25,8 +25,8 @@ MAX_LINE_CHARS = 10_000
 _CUT = "…[cut]…"
 
 _context: ContextVar[dict[str, object] | None] = ContextVar("log_context", default=None)
-# These are standard attributes of a record, and attributes that Django adds but that must not be logged, because the
-# repr of a request contains its query string.
+# Standard attributes of a record, and attributes that Django adds but that must not be logged, because the repr of a
+# request contains its query string.
 _NOT_EXTRA = frozenset(vars(logging.makeLogRecord({}))) | {
     "asctime", "message", "taskName", "request", "response", "server_time",
 }  # fmt: skip
@@ -34,7 +34,7 @@ _NOT_EXTRA = frozenset(vars(logging.makeLogRecord({}))) | {
 
 @contextlib.contextmanager
 def fresh_context() -> Iterator[dict[str, object]]:
-    """Limit the effect of `add_context` to this block."""
+    """Start this block without facts from `add_context`, and discard the block's facts at its end."""
     context: dict[str, object] = {}
     token = _context.set(context)
     try:
@@ -74,20 +74,20 @@ def fields_of(record: logging.LogRecord) -> dict[str, object]:
 
 
 def extra_of(record: logging.LogRecord) -> dict[str, Any]:
-    """Return the context of the request and the `extra=` fields of a record as plain values, not scrubbed."""
+    """Return the facts of `add_context` and the `extra=` fields of a record as plain values, not scrubbed."""
     extra = dict(_context.get() or {})
     extra.update((key, value) for key, value in vars(record).items() if key not in _NOT_EXTRA)
     return {key: _plain(value) for key, value in extra.items()}
 
 
 def _plain(value: object) -> object:
-    """Convert a value to JSON types."""
+    """Convert a value to types that JSON has."""
     if value is None or isinstance(value, str | int | float):
         return value
     try:
         return msgspec.to_builtins(value, enc_hook=_as_text, str_keys=True)
     except (TypeError, ValueError, RecursionError):
-        # msgspec cannot convert the value, for example because of a circular reference.
+        # msgspec could not convert the value, for example because of a circular reference.
         return _as_text(value)
 
 
@@ -157,9 +157,9 @@ class TextFormatter(logging.Formatter):
         return line
 
 
-# Any client can send invalid requests, which Django logs to these loggers as ERROR
-# with a traceback. The access line already shows the 400 or 413. The loggers get a
-# null handler, because Python prints a record without a handler to stderr.
+# Any client can send invalid requests, which Django logs to these loggers as ERROR with a traceback, although the
+# access line already shows the 400 or 413. The loggers get a null handler, because Python prints a record without a
+# handler to stderr.
 _CLIENT_ERRORS = (
     "DisallowedHost", "RequestDataTooBig", "TooManyFieldsSent", "TooManyFilesSent",
     "SuspiciousMultipartForm", "SuspiciousFileOperation", "BadRequest",

@@ -1,4 +1,4 @@
-"""Render HTML fragments that template tags and the Django admin share: icons, pills and timestamps."""
+"""Render HTML fragments that template tags and the Django admin share: icons, pills (colored labels), timestamps."""
 
 from datetime import UTC, datetime
 from functools import cache
@@ -10,8 +10,8 @@ from django.utils.safestring import SafeString, mark_safe
 
 from core.lib import formats
 
-# The keys are the lower-case words on the pills, and the values are (tone, icon). A tone is a CSS suffix. Icons differ
-# in shape, so that color alone never carries the meaning.
+# Maps the lower-case word on a pill to (tone, icon). A tone is a CSS suffix. Icons differ in shape, so that color alone
+# never carries the meaning.
 SEVERITIES = {
     "fatal": ("critical", "critical"),
     "critical": ("critical", "critical"),
@@ -26,7 +26,7 @@ SEVERITIES = {
     "ok": ("ok", "ok"),
 }
 STATES = {
-    # Alerts and error groups have these states.
+    # The states of alerts and error groups.
     "pending": ("info", "clock"),
     "open": ("critical", "critical"),
     "unresolved": ("critical", "critical"),
@@ -39,7 +39,7 @@ STATES = {
     "muted": ("info", "mute"),
     "silenced": ("info", "mute"),
     "resolved": ("ok", "ok"),
-    # Components have these states.
+    # The states of components.
     "healthy": ("ok", "ok"),
     "up": ("ok", "ok"),
     "operational": ("ok", "ok"),
@@ -50,7 +50,7 @@ STATES = {
     "unknown": ("info", "none"),
     "ok": ("ok", "ok"),
     "maintenance": ("medium", "gear"),
-    # Jobs, deliveries and webhooks have these states.
+    # The states of jobs, deliveries and webhooks.
     "running": ("medium", "play"),
     "processing": ("medium", "play"),
     "queued": ("info", "clock"),
@@ -72,7 +72,7 @@ STATES = {
     "off": ("info", "none"),
     "live": ("ok", "ok"),
     "revoked": ("info", "close"),
-    # Payments and reservations have these states.
+    # The states of payments and reservations.
     "created": ("info", "clock"),
     "active": ("medium", "clock"),
     "completed": ("ok", "ok"),
@@ -101,7 +101,7 @@ STATES = {
 }
 
 
-@cache  # A page may contain hundreds of icons, but few different ones.
+@cache  # A page may contain hundreds of icons, but few distinct ones.
 def icon(name: str, css: str = "") -> SafeString:
     """Return an icon of the sprite, hidden from screen readers because the text beside it carries the meaning."""
     return format_html(
@@ -143,7 +143,7 @@ def when(timestamp: datetime | None, style: str = "relative") -> SafeString:
         live = "data-live"
     relative = f'<time datetime="{iso}" title="{full}" {live}>{text}</time>'
     shown = {"full": absolute, "both": f"{absolute} ({relative})"}.get(style, relative)
-    # These texts need no escaping, which would double the cost; a page shows hundreds of timestamps.
+    # These texts contain nothing to escape, and escaping hundreds of timestamps would slow a page down.
     return mark_safe(shown)  # noqa: S308
 
 

@@ -10,12 +10,12 @@ from bisect import bisect_right
 from typing import NamedTuple
 
 MAX_KEYS = 100_000
-# If a limit is at most this, every hit has a separate entry. With a higher limit, hits within
-# a thousandth of the window share one entry, which expires with its newest hit. Therefore,
-# the limit is never exceeded, and a limit of a million per day needs little memory.
+# Up to this limit, every hit has its own entry. Above it, hits within a thousandth of the window share an entry, which
+# expires with its newest hit. Therefore, the limit is never exceeded, and a limit of a million per day needs little
+# memory.
 MAX_ENTRIES = 1_000
 
-# A tuple has (allowed, remaining hits, seconds until the oldest hit expires). It is cheaper to create than a Decision.
+# (allowed, remaining hits, seconds until the oldest hit expires): cheaper to create than a Decision.
 RawDecision = tuple[bool, int, float]
 
 
@@ -25,8 +25,8 @@ class Decision(NamedTuple):
     allowed: bool
     limit: int
     remaining: int
-    reset_at: float  # At this Unix time, in seconds, the oldest hit leaves the window.
-    retry_after: float  # This is the time to wait in seconds; it is 0 if allowed.
+    reset_at: float  # The Unix time, in seconds, at which the oldest hit leaves the window.
+    retry_after: float  # The time to wait in seconds, or 0 if allowed.
 
     @classmethod
     def from_raw(cls, limit: int, raw: RawDecision) -> "Decision":
@@ -40,13 +40,13 @@ class _Hits:
     __slots__ = ("counts", "newest_began_at", "pending_sync", "times", "total", "window")
 
     def __init__(self, window: float) -> None:
-        # A deque would need seven times the memory for an address that calls once.
+        # A list, because a deque needs several times the memory for an address that calls once.
         self.times: list[float] = []
-        # These are the numbers of hits per entry. While every entry is one hit, this is None.
+        # The number of hits per entry, or None while every entry is one hit.
         self.counts: list[int] | None = None
-        self.newest_began_at = 0.0  # This is the time of the first hit in the newest entry.
+        self.newest_began_at = 0.0  # The time of the first hit in the newest entry.
         self.total = 0
-        self.pending_sync = 0  # This is the number of hits that have not been reported to Redis.
+        self.pending_sync = 0  # The number of hits that have not been reported to Redis.
         self.window = window
 
     def expire(self, until: float) -> None:
@@ -96,12 +96,11 @@ class MemoryLimiter:
     def acquire_raw(
         self, key: str, limit: int, window: float, cost: int = 1, pending_sync: bool = False
     ) -> RawDecision:
-        """Count `cost` hits unless that exceeds the limit. `pending_sync` marks them for a later report to Redis.
+        """Count `cost` hits unless that exceeds the limit. With `pending_sync`, mark them for a later report to Redis.
 
-        The steps of `_current` and `_Hits.add` are inlined, because this call takes half of the time that limiting
-        adds to a request.
+        The steps of `_current` and `_Hits.add` are inlined, because this function runs for every request.
         """
-        self._acquire_lock()  # This takes half the time of `with self._lock`.
+        self._acquire_lock()  # Calling the methods is faster than `with self._lock`.
         try:
             now = time.monotonic()
             hits = self._hits.get(key)
@@ -129,7 +128,10 @@ class MemoryLimiter:
     def begin_sync(
         self, key: str, limit: int, window: float, cost: int
     ) -> tuple[RawDecision | None, int]:
-        """Return (refusal, 0) if this process counted too many hits, else (None, number of hits to report to Redis)."""
+        """Check this process's own count before Redis is called, and collect the hits that must be reported to Redis.
+
+        Return (refusal, 0) if this process alone has counted too many hits, else (None, number of hits to report).
+        """
         with self._lock:
             now = time.monotonic()
             hits = self._current(key, window, now)
@@ -174,7 +176,7 @@ class MemoryLimiter:
     def _evict(self, now: float) -> None:
         """Remove expired keys. If there are none, remove the least recently used tenth of all keys.
 
-        Therefore, a flood of new keys evicts its own keys before those of regular clients.
+        A flood of new keys therefore evicts its own keys before those of regular clients.
         """
         expired = [
             key

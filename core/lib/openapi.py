@@ -20,7 +20,7 @@ from core.lib.registry import Registry
 
 
 class Problem(msgspec.Struct):
-    """A refusal (RFC 9457). Some refusals have further members, which their descriptions name."""
+    """A refusal (RFC 9457). The descriptions of some refusals name further members."""
 
     type: str
     title: str
@@ -34,29 +34,29 @@ class TooManyRequests(Problem):
     retryAfter: Annotated[int, msgspec.Meta(ge=1)]
 
 
-NDJSON = "application/x-ndjson"  # This media type has one JSON document per line.
+NDJSON = "application/x-ndjson"  # A media type with one JSON document per line.
 LINE = "x-line"
 
 
 @dataclass(frozen=True)
 class Operation:
-    url: str  # This is the URL's name in the URL table.
+    url: str  # The name in the URL table.
     method: str
     summary: str
-    # The keys are statuses. The values are structs, tuples of alternative structs, or None for an empty body.
+    # Maps a status to a struct, a tuple of alternative structs, or None for an empty body.
     answers: Mapping[int, Any]
     takes: Any = None
     takes_nothing_too: bool = False
-    # The notes tell callers about limits, effects, and the result of a repeated call.
+    # What callers must know about limits, effects, and the result of a repeated call.
     notes: str = ""
-    scope: str = ""  # The key must have this scope; "" means that no key is required.
+    scope: str = ""  # The scope that the key must have, or "" if no key is required.
     refusals: Mapping[int, str] = field(default_factory=dict)
     refusal_shape: Any = Problem
-    # The keys are request headers; the values are their descriptions.
+    # Maps a request header to its description.
     headers: Mapping[str, str] = field(default_factory=dict)
-    # The keys are parameters in the query string; the values are their descriptions.
+    # Maps a parameter of the query string to its description.
     query: Mapping[str, str] = field(default_factory=dict)
-    # If one pattern of the URL table serves several paths, this is the path of the operation.
+    # The path of the operation, if one pattern of the URL table serves several paths.
     path: str = ""
     path_notes: Mapping[str, str] = field(default_factory=dict)
     media_type: str = "application/json"
@@ -94,7 +94,7 @@ def routes() -> dict[str, str]:
 
 def document() -> dict[str, Any]:
     """Return the whole description, ready to be encoded as JSON."""
-    registry.autodiscover()  # This imports views, which commands do not need at startup.
+    registry.autodiscover()  # Importing the views here keeps them out of commands, which do not need them.
     known = routes()
     shapes: dict[str, Any] = {}
     for operation in registry:
@@ -147,7 +147,7 @@ def document() -> dict[str, Any]:
 
 
 def _complete(schema: Any) -> None:
-    """Add `items` to arrays without a type of item. JSON Schema does not require `items`, but client generators do."""
+    """Add `items` to arrays that lack it. JSON Schema does not require `items`, but client generators do."""
     if isinstance(schema, dict):
         if schema.get("type") == "array" and not schema.keys() & {"items", "prefixItems"}:
             schema["items"] = {}
@@ -190,7 +190,7 @@ def _operation(
         if shape is not None:
             schema = schema_of(shape)
             if operation.streams_lines:
-                # OpenAPI 3.1 cannot describe a stream, so the schema of a line is an extension.
+                # OpenAPI 3.1 cannot describe a stream, so an extension contains the schema of a line.
                 answer["content"] = {
                     NDJSON: {"schema": {"type": "string", "format": "binary", LINE: schema}}
                 }
@@ -202,7 +202,7 @@ def _operation(
         known = described["responses"].get(str(status))
         if known is None:
             described["responses"][str(status)] = refusal
-        else:  # A success with this status is already described.
+        else:  # The operation itself already describes a success with this status.
             known["description"] = text
             known["content"] |= refusal["content"]
     return described
@@ -240,7 +240,7 @@ _ANSWERS = {
 
 
 def _refusals(operation: Operation) -> dict[int, str]:
-    """Return the refusals that operations of this kind share, and the operation's own."""
+    """Return the refusals that all operations of this kind share, followed by the operation's own."""
     common: dict[int, str] = {}
     if operation.takes is not None:
         common |= {

@@ -26,7 +26,7 @@ def prepare_node(now: datetime) -> None:
 def collect_static() -> bool:
     """Collect static files if any has changed since the last time, because compressing them takes seconds.
 
-    Returns True if they were collected.
+    Return True if they were collected.
     """
     stamp = Path(settings.STATIC_ROOT).with_suffix(".stamp")
     fingerprint = _static_fingerprint()

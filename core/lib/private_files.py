@@ -15,7 +15,7 @@ OTHERS = stat.S_IRWXG | stat.S_IRWXO
 def make_private() -> list[Path]:
     """Remove other users' permissions from the data folder, its files and the SQLite files, and log each change.
 
-    Files in subfolders are protected by the data folder's mode. Returns the changed paths.
+    Files in subfolders are protected by the data folder's mode. Return the changed paths.
     """
     folder = Path(settings.DATA_DIR)
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -33,7 +33,7 @@ def _make_private(path: Path) -> bool:
             return False
         path.chmod(mode & ~OTHERS)
     except FileNotFoundError:
-        return False  # The file was temporary and has been deleted in the meantime.
+        return False  # The file was temporary and has been deleted since it was listed.
     except OSError as error:
         log.warning(
             "other users can read a file of the portal, and its mode cannot be changed",

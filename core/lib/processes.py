@@ -30,7 +30,7 @@ _END_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 def die_with_parent(signum: int) -> None:
     """Have the kernel send `signum` to this process when the thread that created it ends.
 
-    Does nothing outside Linux.
+    Do nothing outside Linux.
     """
     if _libc is not None:
         _libc.prctl(PR_SET_PDEATHSIG, signum, 0, 0, 0)
@@ -48,7 +48,7 @@ def is_running(pid: int) -> bool:
 
 
 def set_process_name(name: str) -> None:
-    """Set the name that `ps -o comm` and `top` show, at most 15 characters. Does nothing outside Linux."""
+    """Set the name that `ps -o comm` and `top` show, at most 15 characters. Do nothing outside Linux."""
     if _libc is not None:
         _libc.prctl(PR_SET_NAME, name.encode()[:15], 0, 0, 0)
 
@@ -83,8 +83,8 @@ class Child:
         """Start the process. Only the main thread may call this, because the child ends with the calling thread."""
         self.start_count += 1
         self.process = _fork.Process(target=self._run, args=(os.getpid(),), name=self.name)
-        # With the inherited handlers, the child would not end on a signal. Therefore, the end signals are blocked until
-        # the child has replaced these handlers.
+        # A child with the inherited handlers would not end on a signal. Therefore, the end signals are blocked until
+        # the child has replaced the handlers.
         before = signal.pthread_sigmask(signal.SIG_BLOCK, _END_SIGNALS)
         try:
             self.process.start()
@@ -124,7 +124,7 @@ class Child:
     def kill(self) -> None:
         self._kill_session()
         if self.process:
-            self.process.kill()  # Right after the fork, the process has no session yet.
+            self.process.kill()  # Right after the fork, the process has no session to signal yet.
             self.process.join()
 
     def next_backoff_seconds(self) -> float:

@@ -1,6 +1,6 @@
 """Queue tasks. Only this module and `core/jobs/cluster.py` use django-q2.
 
-A queued task is only a signal to look at database rows soon. Scheduled sweeps find the rows of tasks that were lost.
+A queued task only signals that database rows need work. Scheduled sweeps find the rows of tasks that were lost.
 """
 
 import logging
@@ -36,7 +36,7 @@ def enqueue_for(timeout: timedelta, task: str, **ids: int | str) -> None:
 
     def send() -> None:
         try:
-            # This opens a transaction, because outside of one, django-q2's broker would close the thread's connection.
+            # Outside of a transaction, django-q2's broker would close the thread's connection.
             with relaxed_durability():
                 async_task("core.lib.queue.run", task, current_request_id, ids, q_options=options)
         except Exception:
@@ -57,12 +57,12 @@ class Backlog:
     """The queued tasks that no worker has started."""
 
     count: int
-    oldest_seconds: float  # This is the age of the oldest task, or 0 if there is none.
+    oldest_seconds: float  # The age of the oldest task, or 0 if there is none.
 
 
 def backlog(now: datetime) -> Backlog:
-    # The ORM broker's `lock` is first the time of queueing. When
-    # a worker takes the row, it becomes a time in the future.
+    # The ORM broker sets `lock` to the current time when it queues a task, and to a time in the future when a worker
+    # takes it.
     found = OrmQ.objects.filter(lock__lte=now).aggregate(count=Count("pk"), oldest=Min("lock"))
     oldest = (now - found["oldest"]).total_seconds() if found["oldest"] else 0.0
     return Backlog(found["count"], oldest)
@@ -71,8 +71,8 @@ def backlog(now: datetime) -> Backlog:
 def requeue_reserved(now: datetime) -> int:
     """Requeue the tasks that a killed cluster had taken, which the broker would otherwise hold back for minutes.
 
-    This function must be called only while no other cluster runs. It requeues the tasks of all clusters, so tasks that
-    another cluster is running would run twice.
+    Call this only while no other cluster runs, because the tasks of running clusters would be requeued too and run
+    twice.
     """
     return int(OrmQ.objects.filter(lock__gt=now).update(lock=now))
 
@@ -95,7 +95,7 @@ def schedule_every_minute(name: str, task: str) -> None:
 
 
 def prune_history(*, before: datetime, limit: int) -> int:
-    """Delete the records of tasks that ended before `before`, at most `limit` per kind. Returns the number deleted."""
+    """Delete the records of tasks that ended before `before`, at most `limit` per kind. Return the number deleted."""
     deleted = 0
     for kind in (Failure, Success):
         old = kind.objects.filter(stopped__lt=before).order_by("stopped")[:limit]

@@ -2,9 +2,11 @@
 
 No window of the given length contains more hits than the limit, wherever the window begins; a refused hit does not
 count. With Redis, all processes and hosts share one count, which uses Redis's clock and takes one round trip. Without
-Redis, each process counts separately. While Redis is unavailable, each process also counts separately, and reports
-these hits when Redis is available again. Each process always enforces the limit by its own count too, so that a loss of
-data in Redis does not raise the limit for a process.
+Redis, each process counts separately.
+
+While Redis is unavailable, each process counts separately as well, and reports these hits when Redis is available
+again. Each process always enforces the limit by its own count too, so that a loss of data in Redis does not raise the
+limit for a process.
 
 The `limits` package is not used: it needs a second round trip for the remaining hits, and its Redis storage uses each
 host's clock.
@@ -27,10 +29,10 @@ class Limiter(Protocol):
 
 memory = MemoryLimiter()
 
-# redis_limits and redis_link are imported only where REDIS_URL is set: the Redis client takes 5 MB of memory.
+# redis_limits and redis_link are imported only if REDIS_URL is set, because the Redis client needs much memory.
 
 
-@cache  # Reading the settings on each call would take half as long as counting the hit.
+@cache  # Cached, because every rate-limited request calls this, and settings are slow to read.
 def limiter() -> Limiter:
     """Return the limiter that uses REDIS_URL, or this process's memory if REDIS_URL is empty."""
     if not settings.REDIS_URL:

@@ -16,7 +16,7 @@ from pathlib import Path
 import msgspec
 from django.db import connection
 
-# This is longer than the 15 s that workers have to finish their tasks at a stop, and longer than most requests take.
+# Longer than the 15 s that workers have to finish their tasks at a stop, and longer than most requests take.
 DRAIN_SECONDS = 20.0
 RETRY_AFTER_SECONDS = 60
 CACHE_SECONDS = 0.5  # A process reads the file at most once in this time.
@@ -27,14 +27,14 @@ class Notice(msgspec.Struct, frozen=True):
     """The content of the file that makes the portal read-only."""
 
     since: datetime
-    enforced_at: float  # This is a Unix time in seconds.
-    target: str  # This is the URL of the database to which the data is moved, without its password.
-    # If True, all data has been moved, and the portal must not write here any more.
+    enforced_at: float  # A Unix time in seconds.
+    target: str  # The URL of the database to which the data is moved, without its password.
+    # True once all data has been moved, after which the portal must never write to this database again.
     is_moved: bool = False
 
     @property
     def text(self) -> str:
-        """Return a sentence for users and clients. It does not name the database."""
+        """Return a sentence for users and clients. It does not name the target database."""
         if self.is_moved:
             return "This portal's data has been moved to PostgreSQL. This copy is read-only."
         return "This portal is read-only while its data is being moved to PostgreSQL."
@@ -71,7 +71,7 @@ def read() -> Notice | None:
         return None
 
 
-# The first value is the time.monotonic() until which the cached notice is used; the second value is the notice.
+# The time.monotonic() value until which the cached notice is used, and the notice.
 _cached: tuple[float, Notice | None] = (0.0, None)
 
 

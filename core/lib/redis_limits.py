@@ -13,9 +13,9 @@ log = logging.getLogger(__name__)
 CONNECTIONS_AT_START = 8
 _warning_limit = MemoryLimiter(max_keys=1)
 
-# The algorithm is that of MemoryLimiter. One key has a list of "began,last,count"
-# entries, newest first; a second key has the sum of the counts. `pending` hits, which a
-# process allowed while Redis was unavailable, are added even if they exceed the limit.
+# The algorithm of MemoryLimiter in Lua. One key has a list of "began,last,count" entries, newest first; a second key
+# has the sum of the counts. `pending` hits, which a process allowed while Redis was unavailable, are added even if they
+# exceed the limit.
 _SCRIPT = """
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
@@ -85,7 +85,7 @@ class RedisLimiter:
     def _acquire_in_both(
         self, key: str, limit: int, window: float, cost: int
     ) -> RawDecision | None:
-        """Count a hit in Redis and in memory. If Redis does not respond, count nothing in memory and return None."""
+        """Count a hit in Redis and in memory. If Redis fails, count nothing in memory and return None."""
         refusal, pending = self._memory.begin_sync(key, limit, window, cost)
         if refusal:
             return refusal

@@ -1,9 +1,9 @@
 """Connect to Redis in a way that fails early, for the cache and for rate limits.
 
-With a Redis server that drops packets, every call would wait for its full timeout. Therefore, after three consecutive
+If a Redis server drops packets, every call would wait for its full timeout. Therefore, after three consecutive
 failures, only one call in ten seconds is attempted, and all others fail immediately: the cache treats them as misses,
-and the rate limiter counts per process. In a process that serves requests, a chore probes Redis every second, so that
-no request waits for such an attempt, and Redis is used again soon after it recovers.
+and the rate limiter counts per process. In processes that serve requests, a chore probes Redis every second, so that no
+request waits for an attempt, and Redis is used again soon after it recovers.
 """
 
 import logging
@@ -16,7 +16,7 @@ from redis.connection import Connection, SSLConnection
 
 log = logging.getLogger(__name__)
 
-TIMEOUT_SECONDS = 0.2  # This limits connecting, and the wait for each response.
+TIMEOUT_SECONDS = 0.2  # The time limit in seconds for connecting, and for each response.
 FAILURE_THRESHOLD = 3
 RETRY_INTERVAL_SECONDS = 10.0
 
@@ -122,26 +122,27 @@ def connection_options(url: str) -> dict[str, Any]:
         "connection_class": GuardedSSLConnection if is_tls else GuardedConnection,
         "socket_timeout": TIMEOUT_SECONDS,
         "socket_connect_timeout": TIMEOUT_SECONDS,
-        "driver_info": None,  # This saves two round trips for each new connection.
+        "driver_info": None,  # Do not send client information, which saves two round trips per new connection.
     }
 
 
 def client(url: str) -> redis.Redis:
     pool = redis.ConnectionPool.from_url(url, **connection_options(url))
-    # For rediss:// URLs, from_url() replaces the given class, so the class is set again.
+    # from_url() has replaced the class for rediss:// URLs, so it is set again.
     pool.connection_class = connection_options(url)["connection_class"]
     return redis.Redis(connection_pool=pool)
 
 
 def probe(url: str) -> None:
-    """Open the gate if it is degraded and Redis responds.
+    """Call Redis if the gate counts it as degraded, so that a success opens the gate again.
 
-    This blocks for up to TIMEOUT_SECONDS, so requests must not call it.
+    The call takes up to TIMEOUT_SECONDS, so requests must not make it.
     """
     if not gate.is_degraded:
         return
     options = connection_options(url)
-    del options["connection_class"]  # The default class bypasses the gate.
+    # A probe must bypass the gate, which would refuse it, so it uses redis-py's own connection class.
+    del options["connection_class"]
     pool = redis.ConnectionPool.from_url(url, **options)
     try:
         redis.Redis(connection_pool=pool).ping()

@@ -39,7 +39,7 @@ class ReferenceField(models.SlugField):  # type: ignore[type-arg]  # not generic
 
 
 def fill_references(model: type[models.Model]) -> None:
-    """Set the reference of rows that have none. If another process sets it at the same time, keep that reference."""
+    """Set the reference of rows that have none. Keep a reference that another process sets at the same time."""
     for field in model._meta.get_fields():
         if isinstance(field, ReferenceField):
             unnamed = model._default_manager.filter(**{field.name: None})

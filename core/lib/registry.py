@@ -24,7 +24,7 @@ class DuplicateName(Exception):
 class Registry(Generic[T]):
     """The contributions to one kind of hook, by their unique names."""
 
-    # The keys are modules, such as "hooks.alert_rules".
+    # Maps a module, such as "hooks.alert_rules", to its registry.
     all: ClassVar[dict[str, "Registry[Any]"]] = {}
 
     def __init__(self, kind: str, *, package: str = "hooks", is_lazy: bool = False) -> None:

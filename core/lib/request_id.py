@@ -16,7 +16,7 @@ def current() -> str:
 
 
 def accept(offered: str | None) -> str:
-    """Return the id that a client sent if it has an acceptable form, else a new id."""
+    """Return the id that a client sent if its form is acceptable, else a new id."""
     if offered and _ACCEPTABLE.fullmatch(offered):
         return offered
     return uuid.uuid4().hex

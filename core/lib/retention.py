@@ -13,9 +13,9 @@ class Kept:
     """One kind of data and the time for which it is kept."""
 
     data: str
-    # A text names the event that ends the period, such as "until deleted".
+    # A text instead of a duration names the event that ends the period, such as "until deleted".
     period: timedelta | str
-    # This is the place where the period can be changed, such as the name of a setting, or "" if it is fixed.
+    # Where the period can be changed, such as the name of a setting, or "" if it is fixed.
     changed_by: str = ""
     note: str = ""
 

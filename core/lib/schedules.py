@@ -19,13 +19,13 @@ F = TypeVar("F", bound=Callable[..., object])
 
 @dataclass(frozen=True)
 class Scheduled:
-    name: str  # This is the dotted path of the task, which is also the name of its job.
-    cron: str  # A crontab expression has five fields, and is evaluated in settings.TIME_ZONE.
+    name: str  # The dotted path of the task, which is also the name of its job.
+    cron: str  # A crontab expression with five fields, evaluated in settings.TIME_ZONE.
     summary: str
     timeout: timedelta
     # If True, the task does not need a free worker; see `core.jobs.tasks.urgent_jobs`.
     is_urgent: bool = False
-    title: str = ""  # Pages show the job under this title.
+    title: str = ""  # The name under which pages show the job.
 
     def next_after(self, timestamp: datetime) -> datetime:
         """Return the first due time after `timestamp` (aware), in UTC.
@@ -51,8 +51,8 @@ def cron(
     """Run the task at the times of a five-field crontab expression, and record its return value as the result.
 
     Pages show `title` and, as the purpose, the first line of the docstring. A run is ended after `timeout`; until then,
-    no other run of the task starts. An urgent task starts on time even if slow tasks occupy all workers; such a task
-    must be short and must not call outside services.
+    no other run of the task starts. An urgent task starts on time even if slow tasks occupy all workers, so it must be
+    short and must not call outside services.
     """
 
     def register(function: F) -> F:
@@ -104,7 +104,7 @@ _WEEKDAYS = ("Sundays", "Mondays", "Tuesdays", "Wednesdays", "Thursdays", "Frida
 
 
 def in_words(expression: str) -> str:
-    """Describe the times of a crontab expression that a decorator of this module made, such as "every 5 min".
+    """Return the times of a crontab expression that a decorator of this module made in words, such as "every 5 min".
 
     Any other expression is returned unchanged.
     """

@@ -16,16 +16,16 @@ from django.db.models import Q
 from core.lib.app_access import sees_every_app
 from core.lib.registry import Registry
 
-MAX_HITS = 5  # This is the maximum number of hits per source.
+MAX_HITS = 5  # The maximum number of hits per source.
 
 
 @dataclass(frozen=True)
 class Search:
     """A search: the typed text, and the user whose permissions apply."""
 
-    text: str  # The typed text is never empty and has no surrounding spaces.
+    text: str  # Never empty, and without surrounding spaces.
     now: datetime
-    may: Callable[[str], bool]  # This returns True for a permission that the user has.
+    may: Callable[[str], bool]  # Returns True for a permission that the user has.
 
     def matches(self, *texts: str) -> bool:
         """Return True if each typed word occurs in one of the texts."""
@@ -36,9 +36,9 @@ class Search:
 @dataclass(frozen=True)
 class Hit:
     title: str
-    url: str  # This is a path of this portal.
+    url: str  # A path of this portal.
     detail: str = ""
-    is_exact: bool = False  # If True, the user typed the whole id or name. Exact hits come first.
+    is_exact: bool = False  # True if the user typed the whole id or name. Exact hits come first.
 
 
 SearchFunction = Callable[[Search], Iterable[Hit]]
@@ -47,9 +47,9 @@ SearchFunction = Callable[[Search], Iterable[Hit]]
 @dataclass(frozen=True)
 class SearchSource:
     name: str
-    title: str  # The hits are shown under this title.
+    title: str  # The heading above the hits.
     find: SearchFunction
-    permission: str  # If this is "", every user who may sign in sees the hits.
+    permission: str  # The permission that users need to see the hits; "" lets every user who may sign in see them.
     order: int
     respects_apps: bool
 
@@ -91,7 +91,7 @@ def has_value(field: str, value: str) -> Q:
 
 
 def find_all(search: Search) -> list[Group]:
-    """Return the hits of all sources that the reader may see. Groups with an exact hit come first."""
+    """Return the hits of all sources that the reader may see, by source. Sources with an exact hit come first."""
     groups = [
         Group(source.title, list(islice(source.find(search), MAX_HITS)))
         for source in sorted(search_sources, key=lambda source: source.order)

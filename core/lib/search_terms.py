@@ -17,7 +17,7 @@ MAX_SUGGESTIONS = 10
 @dataclass(frozen=True)
 class Term:
     value: str
-    key: str = ""  # This is "" for a word.
+    key: str = ""  # Empty for a word.
     is_negative: bool = False
 
 
@@ -68,13 +68,13 @@ def parse_time(value: str, now: datetime) -> datetime:
 
 @dataclass(frozen=True)
 class Suggestion:
-    text: str  # This replaces the term that the user is typing.
+    text: str  # The text that replaces the term that the user is typing.
     hint: str = ""
 
 
 @dataclass(frozen=True)
 class Completion:
-    start: int  # The term that the user is typing starts at this position.
+    start: int  # The position at which the term that the user is typing starts.
     suggestions: list[Suggestion]
 
 

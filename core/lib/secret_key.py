@@ -18,7 +18,7 @@ def installation_secret_key(data_dir: Path) -> str:
     try:
         os.link(
             draft, path
-        )  # If another process has created the file meanwhile, this fails, and that process's key is used.
+        )  # This fails if another process has just created the file. That process's key is then used.
     except FileExistsError:
         pass
     finally:

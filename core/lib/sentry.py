@@ -15,7 +15,7 @@ log = logging.getLogger(__name__)
 
 
 def install() -> bool:
-    """Start reporting errors and a sample of traces to SENTRY_DSN. Returns False if reporting stays disabled."""
+    """Start reporting errors and a sample of traces to SENTRY_DSN. Return False if reporting stays disabled."""
     if not settings.SENTRY_DSN:
         return False
     if (

@@ -6,7 +6,7 @@ from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils.http import url_has_allowed_host_and_scheme
 
-# A message can have an extra tag, which consists of this prefix and the URL that undoes the action.
+# A message whose extra tag consists of this prefix and a URL has a button that undoes the action.
 UNDO_TAG = "undo:"
 # An action changes at most this many rows, because each row takes a few statements.
 MAX_ROWS = 2_000

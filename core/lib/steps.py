@@ -4,8 +4,8 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-MIN_BEFORE = 5  # There must be at least this many values before a step.
-# The change at a step must be at least this many standard deviations of the values before it.
+MIN_BEFORE = 5  # The minimum number of values before a step.
+# The change at a step is at least this many standard deviations of the values before it.
 NOISE = 3.0
 
 

@@ -12,7 +12,7 @@ _LENGTHS = {
     "30d": ("30 d", timedelta(days=30)),
 }
 KEYS = tuple(_LENGTHS)
-WITHOUT_HOUR = KEYS[1:]  # These are the ranges of charts with hourly counts.
+WITHOUT_HOUR = KEYS[1:]  # For charts with hourly counts, which show too little in an hour.
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ def buttons(current: TimeRange, keys: Iterable[str] = KEYS) -> list[TimeRange]:
 
 
 def choose(asked: str, default: str, keys: Iterable[str] = KEYS) -> TimeRange:
-    """Return the range with the key `asked`, or the range with the key `default` if `asked` is not in `keys`."""
+    """Return the range with the key `asked`, or with the key `default` if `asked` is not among `keys`."""
     return time_range(asked if asked in tuple(keys) else default)
 
 

@@ -20,7 +20,8 @@ def upsert(
     `key` names the fields of a unique constraint. An update adds the new value to the old value in the fields of `add`,
     keeps the greater or lesser of the two values in `greatest` and `least`, and replaces the value in `replace`. Each
     key may occur only once in `rows`, and each row must have all fields that the arguments name. The rows are written
-    in the order of their keys, so that concurrent writers cannot deadlock. They are part of the caller's transaction.
+    in the order of their keys, so that concurrent writers cannot deadlock. They become part of the caller's
+    transaction.
     """
     using = router.db_for_write(model)
     connection = connections[using]

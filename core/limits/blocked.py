@@ -18,12 +18,12 @@ log = logging.getLogger(__name__)
 MAX_SUBJECTS = 500
 OTHER_SUBJECTS = "others"
 
-_Key = tuple[datetime, str, str]  # A key consists of the minute, the tier and the subject.
-_Calls = tuple[int, str]  # A value consists of the number of requests and the latest path.
+_Key = tuple[datetime, str, str]  # The minute, the tier and the subject.
+_Calls = tuple[int, str]  # The number of requests and the latest path.
 
 
 def subject_of_address(network: str) -> str:
-    """Return a keyed hash of an address. It may be stored, because it shows repeated requests but not the address."""
+    """Return a keyed hash of an address, which may be stored. It shows repeated requests, but not the address."""
     key = settings.SECRET_KEY.encode()
     return f"address:{hmac.new(key, network.encode(), hashlib.sha256).hexdigest()[:12]}"
 
@@ -59,5 +59,5 @@ blocked_calls = Buffer[_Key, _Calls](
     count_of=lambda calls: calls[0],
     max_keys=MAX_SUBJECTS,
     overflow_key=lambda key: (key[0], key[1], OTHER_SUBJECTS),
-    on_failure=OnFailure.DROP,  # The log already contains each count.
+    on_failure=OnFailure.DROP,  # Nothing is lost, because the log already contains each count.
 )

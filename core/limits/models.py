@@ -1,4 +1,4 @@
-"""Define the limits of rate-limited requests, and the requests that were rejected."""
+"""Define the rate limits, and the counts of the requests that they rejected."""
 
 from datetime import datetime
 

@@ -20,8 +20,8 @@ class Limit(NamedTuple):
     window_seconds: int
 
 
-# These limits apply until the table has been read, and to tiers
-# without a row. Migrations create rows with these limits.
+# These limits apply until the table has been read, and to tiers without a row. Migrations create rows with the same
+# limits.
 DEFAULTS: dict[str, Limit] = {
     Tier.AUTH: Limit(20, 60),
     # All buyers of a shop share its API key, so this limit per key is high: it stops only a client with a defect.
@@ -31,13 +31,13 @@ DEFAULTS: dict[str, Limit] = {
     Tier.INGEST: Limit(6_000, 60),
     Tier.WRITE: Limit(600, 60),
     Tier.READ: Limit(200, 60),
-    # The health page sends about 40 requests per minute, and users keep several
-    # pages open. The limit is high, because an owner must never be locked out.
+    # The health page sends about 40 requests per minute, and users keep several pages open. The limit is high, because
+    # it must never lock an owner out.
     Tier.STAFF: Limit(1_200, 60),
 }
 
 # Health and metrics are polled continuously. Webhooks are signed and come from many addresses. Error reports count
-# against the quota of their app; a limit per address would reject apps behind a common proxy too early.
+# against the quota of their app, because a limit per address would reject apps behind a common proxy too early.
 _EXEMPT = re.compile(
     rf"/(?:{settings.STATIC_URL.strip('/')}/|(?:livez|readyz|health|metrics)/?$|favicon\.ico$"
     r"|(?:api/v1/)?(?:[a-z]+/)?webhooks?/"
@@ -75,7 +75,7 @@ def tier_of(method: str, path: str) -> str | None:
     return Tier.READ.value
 
 
-# This object is replaced as a whole and never changed, so readers need no lock.
+# This dict is replaced as a whole and never changed, so readers need no lock.
 _limits: dict[tuple[str, str], Limit | None] = {
     (tier, ""): limit for tier, limit in DEFAULTS.items()
 }
@@ -105,7 +105,7 @@ def read_limits() -> None:
 
 
 def replace_limits(limit: Limit) -> None:
-    """Apply one limit to all requests of this process until the next reload, for benchmarks."""
+    """Apply one limit to all requests of this process until the limits are read again. Only benchmarks call this."""
     global _limits
     _limits = {(tier, ""): limit for tier in DEFAULTS}
 

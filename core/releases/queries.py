@@ -30,7 +30,7 @@ def deploy_marks(
 
 
 def mark_deploys(chart: Chart, *, app: ClientApp | None = None) -> Chart:
-    """Add the deploys of one app, or of all apps, in the chart's time range as marks. Returns the new chart."""
+    """Return the chart with the deploys of one app, or of all apps, in its time range as additional marks."""
     if chart.is_empty:
         return chart
     since, until = chart.span or (chart.times[0], chart.end)

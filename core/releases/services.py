@@ -11,8 +11,8 @@ from core.lib.durability import ensure_replicated
 from core.lib.scrub import scrub_text
 from core.releases.models import Commit, CommitFile, Deploy, Release
 
-# A deploy is often reported after the new release has served its first requests. If it finished at most this long after
-# the first event, it replaces the deploy that was derived from that event.
+# A deploy is often reported after the new release has served its first requests. If the deploy finished at most this
+# long after the first event, it replaces the deploy that was derived from that event.
 REPORT_DELAY = timedelta(hours=1)
 
 
@@ -39,9 +39,8 @@ def record_deploy(
 ) -> tuple[Deploy, bool]:
     """Record a deploy. Return it, and True if it is new or False if the same deploy was recorded before.
 
-    Reports with the same release, environment and time count as the same deploy. A new deploy replaces the one that was
-    derived from the first event, unless it finished more than REPORT_DELAY after that event, because it is then another
-    deploy.
+    Reports with the same release, environment and time count as the same deploy. A new deploy replaces the one derived
+    from the first event, unless it finished more than REPORT_DELAY after that event and is therefore another deploy.
     """
     finished_at = finished_at or now
     name, url = scrub_text(name), scrub_text(url)
@@ -70,7 +69,7 @@ def record_deploy(
 def record_first_event(*, app: ClientApp, version: str, environment: str, at: datetime) -> bool:
     """Derive a deploy from the first event of a release in an environment, unless a deploy is known.
 
-    Returns True if a deploy was added.
+    Return True if a deploy was added.
     """
     release = ensure_release(app=app, version=version, now=at)
     if Deploy.objects.filter(release=release, environment=environment).exists():

@@ -122,7 +122,7 @@ class IdentityProviderForm(forms.ModelForm[IdentityProvider]):
         return issuer.removesuffix("/.well-known/openid-configuration").rstrip("/")
 
     def clean_metadata(self) -> str:
-        """Return the metadata document. If a URL is given, fetch the document from the URL."""
+        """Return the SAML metadata document. If the user entered a URL, fetch the document from there first."""
         text = str(self.cleaned_data["metadata"]).strip()
         if not text.startswith(("https://", "http://")):
             return text
@@ -145,7 +145,7 @@ class IdentityProviderForm(forms.ModelForm[IdentityProvider]):
         return text
 
     def clean(self) -> dict[str, Any]:
-        """Require the fields that this kind of provider needs, and fetch an OpenID Connect provider's description."""
+        """Require the fields for this kind of provider, and check the discovery document of OpenID Connect."""
         cleaned = super().clean() or {}
         kind = cleaned.get("kind")
         if kind == IdentityProvider.Kind.SAML:
@@ -174,7 +174,7 @@ class IdentityProviderForm(forms.ModelForm[IdentityProvider]):
             self.add_error("issuer", problem)
 
     def _clean_saml(self, cleaned: dict[str, Any]) -> None:
-        """Check the metadata, and set the issuer to the entity id in the metadata."""
+        """Check the SAML metadata, and set the issuer to its entity id."""
         from core.accounts.services import saml  # noqa: PLC0415  its libraries take 11 MB
 
         if "metadata" not in self.errors:

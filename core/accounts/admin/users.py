@@ -23,7 +23,7 @@ admin.site.unregister(
 
 
 class WithPermissions(PortalAdmin):
-    """An admin with a choice of permissions, in which each label names the object of its permission."""
+    """An admin whose form offers permissions, each labeled with its model, such as "Alert rule: change alert rule"."""
 
     def formfield_for_manytomany(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         field: Any = super().formfield_for_manytomany(db_field, request, **kwargs)

@@ -18,8 +18,8 @@ from core.lib import app_access, request_id
 log = logging.getLogger(__name__)
 
 RETENTION = timedelta(days=400)
-# This list contains the actions recorded during the current request; it is None outside of requests. If the list is not
-# empty, the middleware adds no event of its own, because that event would have fewer details.
+# Actions recorded during the current request, or None outside of requests. If there are any, the middleware adds no
+# event of its own, which would have fewer details.
 recorded_actions: ContextVar[list[str] | None] = ContextVar("audit_recorded", default=None)
 
 
@@ -59,7 +59,7 @@ def record(
 
 
 def prune(*, now: datetime, limit: int = 5000) -> int:
-    """Delete at most `limit` events that are older than RETENTION, and return their number."""
+    """Delete at most `limit` events that are older than RETENTION, and return the number deleted."""
     return AuditEvent.objects.prune(before=now - RETENTION, limit=limit)
 
 
@@ -69,9 +69,9 @@ _ACTION_VERBS = {ADDITION: "added", CHANGE: "changed", DELETION: "deleted"}
 
 
 def _record_admin_change(instance: LogEntry, created: bool, **_: Any) -> None:
-    """Record a change from the admin's history: the names of the changed fields, but not the object's text.
+    """Record the names of the fields that a user changed in the admin.
 
-    The text may contain personal data.
+    The text of the changed object is left out, because it may contain personal data.
     """
     if not created:
         return

@@ -1,7 +1,7 @@
 """Sign in with passkeys (WebAuthn): keys on devices that check the person by fingerprint, face or PIN.
 
 A passkey counts as both factors. It is bound to the portal's address, BASE_URL, so that no other site can request it.
-The library fido2 verifies registrations and signatures. It is imported on first use, because most processes never need
+The library fido2 verifies registrations and signatures; it is imported on first use, because most processes never need
 it.
 """
 
@@ -23,7 +23,8 @@ from core.accounts.models import Passkey, RecoveryCode
 
 CHALLENGE = "access.passkey"  # The session stores the pending challenge under this key.
 CHALLENGE_VALID = timedelta(minutes=5)
-FACTOR = "passkey"  # A session that a passkey verified has this value as its factor.
+# The session stores this value as its second factor after a sign-in with a passkey.
+FACTOR = "passkey"
 MAX_PASSKEYS = 20
 _MALFORMED = (ValueError, KeyError, TypeError, AttributeError, IndexError)
 
@@ -121,7 +122,7 @@ def begin_sign_in(session: SessionBase, user: User | None, *, now: datetime) -> 
 def finish_sign_in(session: SessionBase, answer: str, *, now: datetime) -> User:
     """Return the person whose passkey signed `answer`. Raises Refused if the answer is not valid.
 
-    If the counter of a passkey has not grown, the passkey may have been copied and is refused.
+    A passkey whose signature counter has not grown may be a copy, so it is refused.
     """
     state = _recall(session, now)
     expected = state.pop("user", None)

@@ -13,7 +13,10 @@ SENDER_TASK = "core.accounts.tasks.send_password_reset"
 
 
 def send(user_id: int) -> str:
-    """E-mail a reset link and return the task's result. The link is created here, so that no queue contains it."""
+    """E-mail a reset link to the user, and return a summary for the task history.
+
+    The worker creates the link here, so that the link is never stored in the queue.
+    """
     user = User.objects.filter(pk=user_id, is_active=True).first()
     if user is None or not user.email:
         return "no active user with an e-mail address"

@@ -1,4 +1,4 @@
-"""Define the three built-in groups. Every start of the portal resets their permissions. Owners may add more groups.
+"""Define the three built-in groups, whose permissions the portal resets at each start. Owners may add more groups.
 
 - Owner: has all permissions, including those for users, keys, thresholds and routes.
 - Staff: sees all operational data and works with it (acknowledge, dismiss, resolve, replay), but cannot change

@@ -47,7 +47,7 @@ def read_metadata(text: str) -> dict[str, Any]:
         ).get("idp", {})
     except (etree.XMLSyntaxError, OneLogin_Saml2_Error, ValueError) as error:
         raise InvalidMetadata(f"The metadata is not valid XML: {error}") from error
-    except AttributeError as error:  # The parser requires a text in each certificate.
+    except AttributeError as error:  # A certificate element has no text.
         raise InvalidMetadata("A certificate in the metadata is empty.") from error
     missing = [
         label
@@ -66,7 +66,7 @@ def read_metadata(text: str) -> dict[str, Any]:
 
 
 def _is_web_address(url: str) -> bool:
-    """Return True for a URL of the web that python3-saml accepts, because it checks the URL at each sign-in."""
+    """Return True for a web address that python3-saml accepts. It would otherwise refuse the address at a sign-in."""
     try:
         scheme = urlsplit(url).scheme
     except ValueError:
@@ -123,9 +123,10 @@ def check_response(
 
 
 def _check_assertion(document: str, request_id: str, audience: str) -> None:
-    """Require the request id, the audience and the time of expiry, whose absence python3-saml accepts.
+    """Raise InvalidResponse unless the assertion has the request id, the audience and a time of expiry.
 
-    The response that contains a signed assertion need not be signed. Therefore, only the assertion itself is trusted.
+    python3-saml accepts assertions without them. Only the assertion is read, because the signature may cover nothing
+    else in the response.
     """
     parser = etree.XMLParser(resolve_entities=False, no_network=True)
     found = etree.fromstring(document.encode(), parser).findall("saml:Assertion", Constants.NSMAP)
@@ -164,7 +165,7 @@ def _auth(
     slug: str, chosen_entity_id: str, metadata: str, posted: dict[str, str]
 ) -> OneLogin_Saml2_Auth:
     address = urlsplit(acs_url(slug))
-    request = {  # This is the public address, because a proxy may have changed the request's address.
+    request = {  # Use the public address, because a proxy may have changed the request's address.
         "https": "on" if address.scheme == "https" else "off",
         "http_host": address.netloc,
         "script_name": address.path,

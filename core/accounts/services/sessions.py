@@ -14,7 +14,8 @@ from core.lib.addresses import address_of
 from core.lib.buffer import Buffer, OnFailure
 
 MARK = "access.session"  # A session stores the id of its UserSession under this key.
-RECENT = timedelta(minutes=10)  # People may change their passkeys for this time after a sign-in.
+# People may change their passkeys within this time after they signed in.
+RECENT = timedelta(minutes=10)
 
 _BROWSERS = (
     (r"\bEdgA?/", "Edge"),
@@ -72,13 +73,13 @@ def track_older(request: HttpRequest, user: User, *, now: datetime) -> None:
 
 
 def is_recent(request: HttpRequest, *, now: datetime) -> bool:
-    """Return True if the person signed in recently. After a longer time, another person may use the unlocked screen."""
+    """Return True if the person signed in recently. Later, another person might be using the unlocked screen."""
     row = UserSession.objects.filter(pk=request.session.get(MARK, 0)).first()
     return row is not None and row.created_at > now - RECENT
 
 
 def end(rows: "UserSession | list[UserSession]") -> int:
-    """End sessions, so that their next request is not signed in. Return the number of sessions."""
+    """End sessions, so that their next request is not signed in. Return the number of sessions ended."""
     ended = rows if isinstance(rows, list) else [rows]
     Session.objects.filter(session_key__in=[row.session_key for row in ended]).delete()
     UserSession.objects.filter(pk__in=[row.pk for row in ended]).delete()
@@ -86,7 +87,7 @@ def end(rows: "UserSession | list[UserSession]") -> int:
 
 
 def prune() -> int:
-    """Delete the rows of sessions that have ended or expired. Returns the number deleted."""
+    """Delete the rows of sessions that have ended or expired. Return the number deleted."""
     live = Session.objects.filter(expire_date__gt=timezone.now()).values("session_key")
     return UserSession.objects.exclude(session_key__in=live).delete()[0]
 

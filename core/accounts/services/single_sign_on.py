@@ -25,8 +25,8 @@ from core.lib.outbound.exceptions import ForbiddenAddress
 from core.lib.outbound.guard import check_public_url
 
 NEEDED = ("issuer", "authorization_endpoint", "token_endpoint", "userinfo_endpoint", "jwks_uri")
-# These are the names of the attributes in which identity providers send a person's data. Each list begins with the name
-# in SAML's own profile, followed by Microsoft's name (if there is one) and by plain names.
+# Names of the attributes in which identity providers send a person's data. Each list begins with the name in SAML's own
+# profile, followed by Microsoft's name, if there is one, and by plain names.
 SAML_ATTRIBUTES = {
     "uid": ["urn:oasis:names:tc:SAML:attribute:subject-id"],
     "email": [
@@ -48,7 +48,7 @@ SAML_ATTRIBUTES = {
         "sn",
     ],
 }
-FROM_ENVIRONMENT = "environment"  # The settings SSO_… describe the provider with this slug.
+FROM_ENVIRONMENT = "environment"  # The slug of the provider that the settings SSO_… describe.
 
 
 def provider_from_settings() -> IdentityProvider | None:
@@ -80,7 +80,7 @@ def enabled_providers() -> list[IdentityProvider]:
 
 
 def find_problem(issuer: str) -> str:
-    """Fetch the provider's description. Return the reason why the provider cannot be used, or ""."""
+    """Fetch the provider's OpenID Connect discovery document. Return why the provider cannot be used, or ""."""
     url = f"{issuer.rstrip('/')}/.well-known/openid-configuration"
     try:
         with _GuardedSession() as session:
@@ -122,13 +122,13 @@ def may_use_password(user: User) -> bool:
 class Identity:
     """The provider's claims about the person who signs in."""
 
-    emails: frozenset[str]  # These addresses are verified, and in lower case.
+    emails: frozenset[str]  # Only verified addresses, in lower case.
     groups: frozenset[str] = frozenset()
     claims: dict[str, Any] = field(default_factory=dict, compare=False)
 
 
 class NotAllowed(Exception):
-    """The person is not allowed to sign in. The person sees the message, which states the reason."""
+    """The person is not allowed to sign in. The message states the reason and is shown to the person."""
 
 
 def check_domain(provider: IdentityProvider, identity: Identity) -> None:

@@ -17,9 +17,9 @@ MAX_RECORDED_PER_MINUTE = 20
 
 
 def record(request: HttpRequest, detail: str) -> None:
-    """Record a failed sign-in in the audit log, but at most MAX_RECORDED_PER_MINUTE of an address per minute.
+    """Record a failed sign-in in the audit log, at most MAX_RECORDED_PER_MINUTE times per minute and client address.
 
-    Anyone can request the addresses to which providers send browsers, so a stranger could otherwise fill the audit log.
+    Anyone can request the URLs to which providers redirect browsers, so a stranger could otherwise fill the audit log.
     """
     address = network_of(address_of(request))
     if ratelimit.acquire(f"single-sign-on:{address}", MAX_RECORDED_PER_MINUTE, 60).allowed:

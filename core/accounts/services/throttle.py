@@ -1,9 +1,9 @@
 """Limit sign-in attempts, so that attackers can neither guess passwords nor lock an owner out.
 
-Attempts for one name are counted per client address and, against botnets, for all addresses together. With the second
-count alone, anyone could lock an owner out by failing on purpose. Therefore, a browser that has signed in before has a
-signed cookie and a separate count. Before an attempt is counted here, the `auth` tier of the rate limits has counted
-the request for its address.
+Attempts for one name are counted per client address and, against botnets, for all addresses together. With the total
+alone, anyone could lock an owner out by failing on purpose. Therefore, a browser that has signed in before has a signed
+cookie and is counted separately. The `auth` tier of the rate limits has already counted each request per client address
+before its attempt is counted here.
 """
 
 import secrets

@@ -40,7 +40,7 @@ def is_satisfied(request: HttpRequest) -> bool:
 
 
 def _is_required(user: AbstractBaseUser | AnonymousUser) -> bool:
-    """Return True if the user needs a second factor. False is cached for 10 s, because all parts of a page check it."""
+    """Return True if the user needs a second factor. Cache False for 10 s, because many parts of a page check it."""
     key = f"access.no_second_factor.{user.pk}"
     if cache.get(key):
         return False
@@ -113,7 +113,7 @@ def remove_phone(user: User) -> None:
 
 @transaction.atomic
 def remove(user: User) -> bool:
-    """Disable two-factor sign-in. Returns False if it was not enabled."""
+    """Disable two-factor sign-in. Return False if it was not enabled."""
     RecoveryCode.objects.filter(user=user).delete()
     passkeys, _ = Passkey.objects.filter(user=user).delete()
     return bool(TOTPDevice.objects.filter(user=user).delete()[0] or passkeys)

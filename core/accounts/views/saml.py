@@ -1,6 +1,6 @@
 """Complete a sign-in with the response that a SAML provider's page sends through the browser.
 
-The SAML libraries take 11 MB of memory, so they are imported only when they are needed.
+The SAML libraries need several megabytes of memory, so they are imported only when needed.
 """
 
 from allauth.socialaccount.adapter import get_adapter
@@ -43,15 +43,15 @@ def metadata(request: HttpRequest, slug: str) -> HttpResponse:
 def acs(request: HttpRequest, slug: str) -> HttpResponse:
     """Keep the provider's response for KEPT_SECONDS, and redirect the browser to `finish`.
 
-    Browsers send a form on another site without the session's cookie. They send the cookie with the request that
-    follows the redirect, so only `finish` can check that this browser started the sign-in.
+    A browser that posts a form from another site omits the session cookie, but sends it when it follows the redirect.
+    Therefore, only `finish` can check that this browser started the sign-in.
     """
     _provider(slug)
     posted = request.POST.get("SAMLResponse", "")
     response = HttpResponseRedirect(reverse("access:saml-finish", args=[slug]))
     if posted and len(posted) <= MAX_RESPONSE_BYTES:
         kept = _kept(request)
-        kept.store.cycle_key()  # A new key is generated, so that the client cannot choose the key.
+        kept.store.cycle_key()  # Generate a new key, so that the client cannot choose it.
         kept.store["response"] = posted
         kept.store.set_expiry(KEPT_SECONDS)
         kept.save(response)

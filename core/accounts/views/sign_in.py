@@ -69,7 +69,7 @@ class SignIn(LoginView):
 
 
 def redirect_with_next(url_name: str, next_url: str) -> HttpResponseRedirect:
-    """Redirect to a named URL. If `next_url` is given, the view at the named URL later redirects to `next_url`."""
+    """Redirect to a named URL, and pass on `next_url`, if given, as the page to open afterwards."""
     url = reverse(url_name)
     return HttpResponseRedirect(f"{url}?{urlencode({'next': next_url})}" if next_url else url)
 
@@ -89,9 +89,9 @@ class Next(RedirectURLMixin):
 @sensitive_post_parameters("code")
 @require_http_methods(["GET", "POST"])
 def verify(request: HttpRequest) -> HttpResponse:
-    """Ask for the second factor.
+    """Show the form for the second factor, and check what the user enters.
 
-    Signed-in users see this page as well if they have set up two-factor sign-in in another browser.
+    Users who are already signed in see this page too if they have set up two-factor sign-in in another browser.
     """
     user = pending_user(request)
     if user is None:

@@ -80,7 +80,7 @@ def _answer(
         response: HttpResponse = view.adapter_view(adapter)(request)
     except SocialApp.DoesNotExist:
         raise Http404("There is no such identity provider.") from None
-    # The last two errors are raised if the provider's description is invalid.
+    # ValueError and KeyError mean that the provider's discovery document is invalid.
     except (requests.RequestException, ValueError, KeyError) as error:
         single_sign_on_failures.record(request, f"{slug or kind}: {error}")
         text = "The identity provider cannot be reached. Try again, or sign in with a password."

@@ -88,7 +88,7 @@ def _members(shape: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _type(schema: dict[str, Any]) -> str:
-    """Describe a type for readers: "list of Item", "string (uuid) or null"."""
+    """Return the type that a JSON schema describes in words, such as "list of Item" or "string (uuid) or null"."""
     if "$ref" in schema:
         return str(schema["$ref"]).rpartition("/")[2]
     if "anyOf" in schema:

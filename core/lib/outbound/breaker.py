@@ -27,7 +27,7 @@ FAILURE_WINDOW_SECONDS = 30.0
 OPEN_SECONDS = 30.0
 PROBE_TIMEOUT_SECONDS = 15.0  # A probe without a result is abandoned after this time.
 CACHE_SECONDS = 1.0
-MAX_BREAKERS = 1_000  # Guarded calls have one breaker per host.
+MAX_BREAKERS = 1_000  # The maximum number of breakers. Guarded calls have one breaker per host.
 _INDEX = "breakers"
 
 
@@ -41,10 +41,10 @@ class State(StrEnum):
 class BreakerState:
     name: str
     state: State
-    failures: int  # This is the number of failures in this process within FAILURE_WINDOW_SECONDS.
-    # While the breaker is open, this is the time until the probe, in seconds.
+    failures: int  # The number of failures in this process within FAILURE_WINDOW_SECONDS.
+    # The time until the probe in seconds, or None unless the breaker is open.
     retry_after: float | None
-    opened_at: float | None  # This is a Unix time in seconds.
+    opened_at: float | None  # A Unix time in seconds.
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ class Breaker:
                 self._read_at = now
         if trips:
             cache = caches["shared"]
-            # The entry outlives the open time, so that the first call after the open time is the probe.
+            # The entry outlives the open time, so that the first call after that time is the probe.
             cache.set(self._key, (trip.opened_at, trip.until), timeout=3600)
             cache.delete(self._probe_key)
             names = set(cache.get(_INDEX) or ())
@@ -111,7 +111,7 @@ class Breaker:
             log.warning("breaker opened", extra={"dependency": self.name})
 
     def abandon_probe(self) -> None:
-        """Let the next call be the probe, because this probe ended without a result."""
+        """Give up this process's probe without a result, so that the next call becomes the probe."""
         with self._lock:
             self._probe_until = 0.0
         caches["shared"].delete(self._probe_key)
@@ -145,14 +145,14 @@ class Breaker:
         with self._lock:
             if now - self._read_at < CACHE_SECONDS:
                 return self._trip
-            # The time is set before the cache is read, so that other threads do not read the cache, too.
+            # Set the time before the cache is read, so that other threads do not read the cache too.
             self._read_at = now
         shared = caches["shared"].get(self._key)
         with self._lock:
             if shared:
                 self._trip = _Trip(*shared)
             elif self._trip and self._trip.until < time.time() - CACHE_SECONDS - OPEN_SECONDS:
-                # Another process has closed the breaker. Before this time, the entry may be missing only because the
+                # Another process has closed the breaker. Before this time, a missing entry might only mean that the
                 # cache is unavailable, so the process keeps its own state.
                 self._trip = None
             return self._trip
@@ -166,7 +166,7 @@ class Breaker:
         cache = caches["shared"]
         if cache.add(self._probe_key, 1, timeout=PROBE_TIMEOUT_SECONDS):
             return True
-        # If another process makes the probe, the cache has an entry. If the cache is unavailable, `get` returns None,
+        # Another process makes the probe if the cache has an entry. If the cache is unavailable, `get` returns None,
         # and this process makes the probe.
         return cache.get(self._probe_key) is None
 

@@ -57,7 +57,7 @@ class Client:
         if breaker:
             breaker_for(
                 name
-            )  # The breaker is created now, so that pages list it before the first call.
+            )  # Create the breaker now, so that pages list it before the first call.
 
     def request(
         self,
@@ -189,11 +189,12 @@ def retry_after(response: httpx.Response) -> float | None:
 
 
 def _read(response: httpx.Response, max_bytes: int, name: str, *, truncate: bool) -> bytes:
-    """Return the decompressed body. At `max_bytes`, cut it off or raise TooLarge, to limit the memory used."""
+    """Return the decompressed body. To limit the memory used, cut off a body over `max_bytes` or raise TooLarge."""
     encoding = response.headers.get("Content-Encoding", "").lower()
     unpack = None
     if encoding in ("gzip", "x-gzip", "deflate"):
-        unpack = zlib.decompressobj(wbits=47)  # This detects gzip and zlib by their headers.
+        # These window bits make zlib detect gzip and zlib by their headers.
+        unpack = zlib.decompressobj(wbits=47)
     elif encoding not in ("", "identity"):
         raise Unavailable(name, f"responded in the unsupported encoding {encoding!r}")
     body = bytearray()
@@ -210,7 +211,7 @@ def _read(response: httpx.Response, max_bytes: int, name: str, *, truncate: bool
 
 
 def _http_client(*, guarded: bool) -> httpx.Client:
-    """Return a client of this process, because a forked child must not use its parent's connections."""
+    """Return this process's HTTP client. A forked child must not use its parent's connections, so it gets its own."""
     key = (os.getpid(), guarded)
     with _http_clients_lock:
         if key not in _http_clients:

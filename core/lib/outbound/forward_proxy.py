@@ -26,12 +26,12 @@ _NOT_FORWARDED = (b"proxy-", b"connection:", b"keep-alive:")
 
 
 class ForwardProxy:
-    """A proxy that runs while it is used as a context manager, and ends all connections after `seconds`."""
+    """A context manager that runs the proxy, and that ends all connections `seconds` after its creation."""
 
     def __init__(self, seconds: float) -> None:
-        # These are the reasons why addresses could not be reached, oldest first.
+        # The reasons why addresses could not be reached, oldest first.
         self.problems: list[str] = []
-        self.is_forbidden = False  # This becomes True if an address is refused.
+        self.is_forbidden = False  # Set to True when an address is refused.
         self._ends_at = time.monotonic() + seconds
         self._password = secrets.token_urlsafe(24)
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -119,7 +119,7 @@ class ForwardProxy:
         The body of a request may arrive after its head, so both directions are open from the start.
         """
         received = 0
-        start = b""  # This is the beginning of the response until its first line is complete.
+        start = b""  # The beginning of the response until its first line is complete.
         is_started = is_tunnel
         other = {client: server, server: client}
         while (left := self._ends_at - time.monotonic()) > 0 and not self._is_closed:
@@ -136,7 +136,7 @@ class ForwardProxy:
                     start += data
                     if b"\r\n" not in start:
                         continue
-                    # Because of this header, the client does not use the connection again.
+                    # Make the client close the connection, because the next request may go to another server.
                     data = start.replace(b"\r\n", b"\r\nConnection: close\r\n", 1)
                     is_started = True
                 other[source].sendall(data)

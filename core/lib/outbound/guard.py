@@ -18,11 +18,10 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 _NEVER = (
-    # This is Azure's metadata address, which is in public address space:
+    # Azure's metadata service, which has an address in public address space:
     # https://learn.microsoft.com/azure/virtual-network/what-is-ip-address-168-63-129-16
     ipaddress.ip_network("168.63.129.16/32"),
-    # Older Python versions consider this network global, although it is reserved for protocols. It contains the
-    # metadata address of a cloud.
+    # Reserved for protocols, although older Python versions consider it global. It contains a cloud's metadata address.
     ipaddress.ip_network("192.0.0.0/24"),
 )
 
@@ -110,7 +109,7 @@ def _is_allowed(address: Address, allowed: Iterable[str]) -> bool:
         try:
             network = ipaddress.ip_network(entry, strict=False)
         except ValueError:
-            continue  # The entry is a host name.
+            continue  # The entry is a host name, not a network.
         if any(candidate in network for candidate in candidates):
             return True
     return False
@@ -119,7 +118,7 @@ def _is_allowed(address: Address, allowed: Iterable[str]) -> bool:
 def share_time(addresses: Sequence[str], seconds: float) -> Iterator[tuple[str, float]]:
     """Yield each address of a host with the time to spend on it: an equal share of the remaining `seconds`.
 
-    Without shares, an address that never responds, for example in a broken IPv6 network, would use up the whole time.
+    Without shares, an address that never responds, as in a broken IPv6 network, would use up the whole time.
     """
     ends_at = time.monotonic() + seconds
     for index, address in enumerate(addresses):
@@ -184,7 +183,7 @@ def remember_lookups(hosts: Iterable[str]) -> Iterator[None]:
         _remembered.reset(token)
 
 
-# The keys are hosts; the values are their addresses or the error of the look-up.
+# Maps a host to its addresses or to the error of the lookup.
 _remembered: ContextVar[dict[str, list[str] | OSError] | None] = ContextVar(
     "remembered_lookups", default=None
 )

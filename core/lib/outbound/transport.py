@@ -118,7 +118,7 @@ class _Backend(httpcore.NetworkBackend):
         time.sleep(seconds)
 
 
-# The exceptions of httpcore are ordered from the most specific to the most general.
+# Ordered from the most specific to the most general exception of httpcore.
 _HTTPX_ERRORS: dict[type[Exception], type[httpx.TransportError]] = {
     httpcore.ConnectTimeout: httpx.ConnectTimeout,
     httpcore.ReadTimeout: httpx.ReadTimeout,

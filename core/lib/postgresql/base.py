@@ -1,7 +1,7 @@
 """Provide a database backend that fails early while PostgreSQL is unavailable, and reports unconfirmed commits.
 
-Without this backend, a pool without connections blocks for its full timeout on every query. An error page makes several
-queries, so it took 40 s to appear, and soon every thread was blocked. The module `driver` explains unconfirmed commits.
+With Django's own backend, a pool without connections blocks for its full timeout on every query. An outage would soon
+block every thread, because even an error page makes several queries. The module `driver` explains unconfirmed commits.
 """
 
 from typing import Any
@@ -15,7 +15,7 @@ from core.lib.postgresql import driver
 # After waiting this time for a pooled connection, the backend checks that the database responds.
 ATTEMPT_TIMEOUT_SECONDS = 1.0
 MAX_ATTEMPTS = 5
-# During an outage, queries wait only this time for a connection, while the pool keeps trying to reconnect.
+# During an outage, a query waits only this long for a connection, while the pool keeps trying to reconnect.
 UNAVAILABLE_TIMEOUT_SECONDS = 0.1
 
 
@@ -40,7 +40,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
                     self.pool.timeout = UNAVAILABLE_TIMEOUT_SECONDS
                     raise
                 if attempt == MAX_ATTEMPTS - 1:
-                    raise  # The database responds, so all connections are in use.
+                    raise  # The database responds, so the pool is exhausted: all of its connections are in use.
             else:
                 self.pool.timeout = ATTEMPT_TIMEOUT_SECONDS
                 return connection

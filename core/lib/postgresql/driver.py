@@ -2,8 +2,8 @@
 
 With synchronous replication, a commit waits until the standby confirms it. If this wait is canceled, for example with
 pg_cancel_backend() or by a script that ends long queries, PostgreSQL reports success and only adds a warning. The
-transaction then exists only on the primary, and is lost if another node takes over. Its outcome is unknown, so the
-client must repeat the request. (A statement_timeout does not apply to a commit.)
+transaction then exists only on the primary, and is lost if another node takes over. Its outcome is therefore unknown,
+and the client must repeat the request. (A statement_timeout does not apply to a commit.)
 """
 
 from typing import Any, TypeVar
@@ -36,7 +36,7 @@ class Connection(psycopg.Connection[Any]):
             self._is_unconfirmed = True
 
     def wait(self, gen: PQGen[Result], *arguments: Any, **options: Any) -> Result:
-        """Wait for the answer to a statement or commit.
+        """Wait for the server's answer to a statement or commit. psycopg calls this method.
 
         Raises NotReplicated if no standby has confirmed a commit, and NotPrimary if the server is read-only.
         """
@@ -44,7 +44,7 @@ class Connection(psycopg.Connection[Any]):
         try:
             result = super().wait(gen, *arguments, **options)
         except psycopg.errors.ReadOnlySqlTransaction as error:
-            # For psycopg, this is an internal error, which would be answered with a 500 instead of a 503.
+            # psycopg raises an internal error here, which views would answer with a 500 instead of a 503.
             raise NotPrimary(str(error)) from error
         if self._is_unconfirmed:
             raise NotReplicated("committed on the primary, but not confirmed by a standby")

@@ -1,7 +1,7 @@
 """Remove personal data and secrets before anything is stored or logged.
 
-If the name of a field marks a secret (`password`, `X-Auth-Token`; see `names`), its whole value is filtered. In texts,
-only the parts that match a pattern are filtered (addresses, card numbers, bearer tokens; see `texts`). References to
+If the name of a field marks a secret (`password`, `X-Auth-Token`; see `names`), its whole value is replaced. In texts,
+only the parts that match a pattern are replaced (addresses, card numbers, bearer tokens; see `texts`). References to
 orders, payments and reservations are kept.
 """
 

@@ -11,8 +11,8 @@ from core.lib.scrub.texts import FILTERED, MIN_CARD_NUMBER, is_card_number, scru
 
 _MAX_DEPTH = 20
 TOO_DEEP = "[too deep]"
-_MAX_CACHED = 19_000  # With 21,846 entries or more, a dict would take twice the memory.
-# The number of names per scrubber is limited, because clients may use any number of names.
+_MAX_CACHED = 19_000  # A dict of CPython doubles its memory at 21,846 entries.
+# Clients may use any number of names, so the number that each scrubber caches is limited.
 _MAX_CACHED_NAMES = 9_000
 _MAX_CACHED_LENGTH = 300
 
@@ -37,7 +37,7 @@ _serials = itertools.count()
 
 
 class Scrubbed:
-    """The base class of containers that are scrubbed already. A scrubber returns them unchanged."""
+    """The base class of containers whose content is already scrubbed. A scrubber returns them unchanged."""
 
     __slots__ = ()
 
@@ -51,15 +51,15 @@ class ScrubbedDict(dict[str, Any], Scrubbed):
 class Scrubber:
     """A scrubber with an app's own extra and safe field names.
 
-    It caches its decisions about names, and texts without secrets. Events repeat file names, lines of code and
-    versions, and a look-up in a set takes a hundredth of the time of the patterns.
+    It caches its decisions about names, and texts without secrets: events repeat file names, lines of code and
+    versions, and a lookup is much faster than the patterns.
     """
 
     def __init__(self, extra_keys: Iterable[str] = (), safe_keys: Iterable[str] = ()) -> None:
         self._extra = frozenset("".join(words_of(str(key))) for key in extra_keys)
         self._safe = frozenset("".join(words_of(str(key))) for key in safe_keys)
         self._verdicts = GenerationCache[str, bool](_MAX_CACHED_NAMES)
-        # These names neither mark a secret nor contain one.
+        # Names that neither mark a secret nor contain one.
         self._harmless_names = GenerationCache[Any, bool](_MAX_CACHED_NAMES)
         self.serial = next(_serials)  # Unlike id(), this is unique among all scrubbers.
 
@@ -88,7 +88,7 @@ class Scrubber:
 
     def _walk(self, value: Any, depth: int) -> Any:
         # This code runs for every value of an event, so it must be fast. Scalars are handled inside the loops, because
-        # a call for each scalar would double the time. Containers without secrets are not copied.
+        # calling a function for each would be slow. Containers without secrets are not copied.
         kind = type(value)
         if kind is str:
             return value if value in _clean_texts.young else _text(value)
@@ -140,7 +140,7 @@ class Scrubber:
         for key, item in value.items():
             name = key if type(key) is str else str(key)
             if self.is_secret(name):
-                # Empty values are kept, because they show that there was no password.
+                # Keep empty values, which show that there was no password.
                 has_no_secret = item is None or type(item) is bool or item == ""
                 filtered[_text(name)] = item if has_no_secret else FILTERED
             else:
@@ -154,7 +154,7 @@ class Scrubber:
             return [
                 _text(value[0]),
                 FILTERED,
-            ]  # The list is a pair of a name and a value, as in headers and query strings.
+            ]  # This list is a pair of a name and a value, as in headers and query strings.
         clean = _clean_texts.young
         changed: list[Any] | None = None
         for place, item in enumerate(value):
@@ -174,7 +174,7 @@ class Scrubber:
         return value if changed is None else changed
 
     def _walk_other(self, value: Any, depth: int) -> Any:
-        """Scrub values of types that JSON does not have, and of subclasses of JSON types."""
+        """Scrub a value of a type that JSON does not have, or of a subclass of a JSON type."""
         if isinstance(value, Scrubbed):
             return value
         if isinstance(value, dict):

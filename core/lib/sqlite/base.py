@@ -8,7 +8,7 @@ from core.lib import read_only
 
 
 class DatabaseWrapper(base.DatabaseWrapper):
-    _write_mode: str | None = None  # Transactions have this mode while writes are possible.
+    _write_mode: str | None = None  # The mode of transactions while writes are possible.
     _refuses_writes = False
 
     def get_connection_params(self) -> dict[str, Any]:

@@ -36,7 +36,7 @@ class CommitFile(models.Model):
 
     commit = models.ForeignKey(Commit, models.CASCADE, related_name="files")
     path = models.CharField(max_length=500)
-    # This is the last part of the path, by which the file of a frame is found.
+    # The last part of the path, by which a stack frame's file is found.
     name = models.CharField(max_length=200)
 
     class Meta:

@@ -12,9 +12,9 @@ class ReleaseSessions(models.Model):
 
     release = models.ForeignKey(Release, models.CASCADE, related_name="session_counts")
     environment = models.CharField(max_length=64, blank=True)
-    hour = models.PositiveIntegerField()  # The unit is hours since 1970 (UTC).
+    hour = models.PositiveIntegerField()  # Hours since 1970 (UTC).
     started = models.PositiveIntegerField(default=0)
-    errored = models.PositiveIntegerField(default=0)  # These sessions had handled errors.
+    errored = models.PositiveIntegerField(default=0)  # Sessions with handled errors.
     crashed = models.PositiveIntegerField(default=0)
     abnormal = models.PositiveIntegerField(default=0)
 
@@ -34,7 +34,7 @@ class ReleaseUser(models.Model):
 
     release = models.ForeignKey(Release, models.CASCADE, related_name="users")
     user_key = models.CharField(max_length=32)
-    # This is 1 if a session of the user crashed.
+    # 1 if a session of the user crashed, else 0.
     crashed = models.PositiveSmallIntegerField(default=0)
     last_seen_at = models.DateTimeField()
 

@@ -20,7 +20,7 @@ _MAX_AHEAD_SECONDS = 300
 
 
 class NewDeploy(msgspec.Struct, forbid_unknown_fields=True):
-    """A reported deploy. `finished_at` defaults to now. If a report is repeated with this time, it is recorded once."""
+    """A reported deploy. `finished_at` defaults to now. If it is set, a repeated report counts as the same deploy."""
 
     release: Version
     environment: Annotated[str, msgspec.Meta(min_length=1, max_length=64)] = "production"
