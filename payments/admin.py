@@ -1,4 +1,7 @@
-"""Define read-only lists of payments, events, refunds and mismatches. Staff act on the pages in views/."""
+"""Define read-only lists of payments, events, refunds and mismatches.
+
+The lists offer no actions, because staff act on payments on the pages in payments/views.
+"""
 
 from datetime import timedelta
 from typing import Any
@@ -28,7 +31,7 @@ from payments.models import (
 
 
 class MoneyAdmin(LogAdmin):
-    """A read-only admin without deletion, because money must stay accountable."""
+    """A read-only admin from which nothing can be deleted, because the records of money must stay complete."""
 
     section = Section.BUSINESS
 
@@ -68,9 +71,9 @@ class StuckFilter(admin.SimpleListFilter):
 
 @admin.register(Payment)
 class PaymentAdmin(MoneyAdmin):
-    """A list of payments that links to the portal's own page.
+    """A list of payments that links to the portal's page of each payment.
 
-    Stored responses contain client secrets and are never shown.
+    Stored responses are never shown, because they contain client secrets.
     """
 
     list_display = (

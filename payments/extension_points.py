@@ -25,16 +25,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class PaidItem:
-    """A kind of item that a payment paid for, such as tickets of one type, which a refund can release.
+    """Items of one kind that a payment paid for, such as tickets of one type.
 
-    The app that registered the function receives `payments.signals.refund_made`, and releases the items that the
-    refund's `released_items` contains.
+    When staff refund the payment, they can choose how many items to release. The app that registered the function then
+    receives `payments.signals.refund_made`, and releases the items in the refund's `released_items`.
     """
 
-    id: str  # `Refund.released_items` uses this id as a key.
-    label: str  # An example is "Standing, Summer Night".
-    count: int  # This is the number of items that the buyer still has.
-    price: int  # This is the price of one item in the smallest unit of the payment's currency.
+    id: str  # Serves as a key in `Refund.released_items`.
+    label: str  # For example "Standing, Summer Night".
+    count: int  # Counts the items that the buyer still has.
+    price: int  # The price of one item is in the unit of Stripe's API.
 
     def __str__(self) -> str:
         return f"{self.count} x {self.label}"
@@ -45,12 +45,12 @@ sources: Registry[PaidItems] = Registry("paid_items")
 
 
 def paid_items(name: str) -> Callable[[PaidItems], PaidItems]:
-    """Register a function that returns the items that a payment paid for and the buyer still has."""
+    """Register a function that returns the items of a payment that the buyer still has."""
     return sources.decorator(name, lambda source: source)
 
 
 def find_paid_items(payment: "Payment") -> list[PaidItem]:
-    """Call all registered functions, and return the items that the payment paid for and the buyer still has."""
+    """Return the items of the payment that the buyer still has, as reported by all registered functions."""
     return [item for source in sources for item in source(payment)]
 
 
@@ -59,13 +59,13 @@ def find_paid_items(payment: "Payment") -> list[PaidItem]:
 
 @dataclass(frozen=True)
 class Payable:
-    """An object that a payment can be for, such as a reservation, with its price."""
+    """An object with a price that a payment can be for, such as a reservation."""
 
     amount: int
     currency: str
-    status: str  # The client receives this status if the object cannot be paid.
-    is_open: bool  # This is True if the object can be paid now.
-    is_completed: bool  # This is True if the object is paid. A balance or a fee may still be due.
+    status: str  # The client receives the status if the object cannot be paid.
+    is_open: bool  # True if the object can be paid now.
+    is_completed: bool  # True if the object is paid, although a balance or a fee may still be due.
 
 
 PayableSource = Callable[[uuid.UUID, datetime], Payable | None]
@@ -74,7 +74,10 @@ payables: Registry[PayableSource] = Registry("payables")
 
 
 def payable_source(name: str) -> Callable[[PayableSource], PayableSource]:
-    """Register a function that returns the object of a payment's `reservation_id`, or None for an unknown reference."""
+    """Register a function that returns the object with the reference in a payment's `reservation_id`.
+
+    The function returns None for an unknown reference.
+    """
     return payables.decorator(name, lambda source: source)
 
 

@@ -1,11 +1,15 @@
-"""Read Stripe's payment intents, and decide which of two reports about an intent is newer. All functions are pure."""
+"""Parse Stripe's payment intents, and decide which of two reports about an intent is newer.
+
+All functions are pure.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-PAYMENT_METADATA_KEY = "ops_payment"  # This metadata entry contains the id of the portal's payment.
+# The metadata entry with this name contains the id of the portal's payment.
+PAYMENT_METADATA_KEY = "ops_payment"
 
 TERMINAL = frozenset({"succeeded", "canceled"})
 # See https://docs.stripe.com/payments/paymentintents/lifecycle.
@@ -36,7 +40,7 @@ class Intent:
 
     @classmethod
     def from_stripe(cls, data: Mapping[str, Any]) -> "Intent":
-        """Return the intent in a payload from Stripe. Raises NotAnIntent if a field is missing or invalid."""
+        """Parse an intent in a payload from Stripe. Raises NotAnIntent if a field is missing or invalid."""
         try:
             status = str(data["status"])
             amount = int(data["amount"])
@@ -70,9 +74,9 @@ def is_newer(
 ) -> bool | None:
     """Return True if the reported status replaces the known one, or None if only Stripe can decide.
 
-    A terminal status is never replaced, and always replaces one that is not terminal. Otherwise, the later timestamp
-    wins. Timestamps have a resolution of one second. Within a second, the order is unknown, because an intent can also
-    move backwards, for example after a declined card.
+    A terminal status is never replaced, and replaces any status that is not terminal. Otherwise, the later timestamp
+    wins. Stripe's timestamps have a resolution of one second. Statuses within the same second cannot be ordered,
+    because an intent can also move backwards, for example after a declined card.
     """
     if reported == known:
         return False

@@ -1,4 +1,7 @@
-"""Define rules about amounts, which are integers in the unit of Stripe's API. All functions are pure."""
+"""Check and format amounts of money, which are integers in the unit of Stripe's API.
+
+All functions are pure.
+"""
 
 from core.lib.currencies import CURRENCIES, MAX_CHARGE, currency_of
 from core.lib.formats import money
@@ -7,7 +10,10 @@ from core.lib.formats import money
 def find_amount_problem(
     amount: int, currency: str, *, currencies: list[str], minimums: dict[str, int]
 ) -> str:
-    """Return the reason why the amount cannot be charged, or ""."""
+    """Return the reason why the amount cannot be charged, or "" if it can.
+
+    `minimums` maps a currency to a minimum that replaces Stripe's.
+    """
     if currency not in currencies or currency not in CURRENCIES:
         return f"payments in {currency[:10]} are not accepted"
     rules = currency_of(currency)
@@ -20,7 +26,7 @@ def find_amount_problem(
 
 
 def find_step_problem(amount: int, currency: str) -> str:
-    """Return the reason why Stripe does not accept the last digits of this amount, or ""."""
+    """Return the reason why Stripe rejects an amount with these last digits, or "" if Stripe accepts it."""
     step = currency_of(currency).step
     if amount % step:
         return f"an amount in {currency} must be a multiple of {step}, which is {money(step, currency)}"
@@ -28,5 +34,5 @@ def find_step_problem(amount: int, currency: str) -> str:
 
 
 def format_amounts(sums: dict[str, int]) -> str:
-    """Return the amounts as text, sorted by currency. Amounts in different currencies are never added up."""
+    """Return the amounts as text, sorted by currency. The keys of `sums` are currencies."""
     return ", ".join(money(amount, currency) for currency, amount in sorted(sums.items()))

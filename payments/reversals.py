@@ -1,4 +1,4 @@
-"""Read Stripe's refunds and disputes. All functions are pure."""
+"""Parse Stripe's refunds and disputes. All functions are pure."""
 
 import uuid
 from collections.abc import Mapping
@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-REFUND_METADATA_KEY = "ops_refund"  # This metadata entry contains the id of the portal's refund.
+# The metadata entry with this name contains the id of the portal's refund.
+REFUND_METADATA_KEY = "ops_refund"
 
 
 class NotAReversal(Exception):
@@ -16,17 +17,17 @@ class NotAReversal(Exception):
 @dataclass(frozen=True)
 class StripeRefund:
     id: str
-    status: str  # This is pending, requires_action, succeeded, failed or canceled.
+    status: str  # One of pending, requires_action, succeeded, failed and canceled.
     amount: int
     intent_id: str
     created_at: datetime
     failure_reason: str = ""
-    # This is the id of the portal's refund, or None if the refund was made at Stripe.
+    # None if the refund was made at Stripe.
     refund_uuid: uuid.UUID | None = None
 
     @classmethod
     def from_stripe(cls, data: Mapping[str, Any]) -> "StripeRefund":
-        """Return the refund in a payload from Stripe. Raises NotAReversal if a field is missing or invalid."""
+        """Parse a refund in a payload from Stripe. Raises NotAReversal if a field is missing or invalid."""
         try:
             return cls(
                 id=str(data["id"]),
@@ -59,7 +60,7 @@ class StripeDispute:
 
     @classmethod
     def from_stripe(cls, data: Mapping[str, Any]) -> "StripeDispute":
-        """Return the dispute in a payload from Stripe. Raises NotAReversal if a field is missing or invalid."""
+        """Parse a dispute in a payload from Stripe. Raises NotAReversal if a field is missing or invalid."""
         try:
             due = (data.get("evidence_details") or {}).get("due_by")
             return cls(

@@ -1,4 +1,4 @@
-"""Describe the purpose of a payment's amount: the whole reservation, unless the app declares another purpose."""
+"""Describe which part of a reservation a payment is for: the whole unpaid amount, or a declared part."""
 
 from dataclasses import dataclass
 
@@ -13,17 +13,17 @@ class Purpose(models.TextChoices):
 
     @property
     def adds_up(self) -> bool:
-        """Return True if payments of this purpose are added up until the reservation is paid."""
+        """Return True if payments of this purpose are added up until the reservation is paid in full."""
         return self in (Purpose.PART, Purpose.DEPOSIT)
 
 
 @dataclass(frozen=True)
 class Split:
-    """The reason that an app declares for an amount that differs from the price of its reservation."""
+    """An app's explanation of why an amount differs from the price of its reservation."""
 
     purpose: Purpose = Purpose.FULL
-    fee: int = 0  # This part of the payment's amount does not pay for tickets.
-    discount: int = 0  # This amount is subtracted from the price of the reservation.
+    fee: int = 0  # The fee is a part of the payment's amount that does not pay for tickets.
+    discount: int = 0  # The discount reduces the price of the reservation.
     reason: str = ""
 
 
@@ -31,5 +31,5 @@ NO_SPLIT = Split()
 
 
 def ticket_share(amount: int, *, purpose: str, fee: int) -> int:
-    """Return the share of an amount that pays for the tickets."""
+    """Return the part of the amount that pays for tickets."""
     return 0 if purpose == Purpose.FEE else max(0, amount - fee)

@@ -1,4 +1,7 @@
-"""Call Stripe and translate its errors into a few exceptions. Only this module uses stripe-python."""
+"""Call Stripe and translate its errors into a few exceptions.
+
+Only this module uses stripe-python.
+"""
 
 import logging
 from collections.abc import Iterator, Mapping
@@ -17,7 +20,7 @@ from core.lib.outbound.breaker import Breaker, State, breaker_for
 from payments.intents import PAYMENT_METADATA_KEY, Intent
 from payments.reversals import REFUND_METADATA_KEY, StripeDispute, StripeRefund
 
-# By default, stripe-python makes one attempt of up to 80 s. Two attempts of 9 s stay well within a payment's 30 s
+# By default, stripe-python makes one attempt of up to 80 s. Two attempts of 9 s each fit into the 30 s of a payment's
 # lease.
 CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS, MAX_RETRIES = 1.0, 8.0, 1
 PAGE_SIZE = 100
@@ -28,7 +31,7 @@ logging.getLogger("stripe").setLevel(logging.WARNING)
 
 
 class StripeFailure(Exception):
-    """The base class of failed calls to Stripe. The text is safe to show to staff."""
+    """The base class for failed calls to Stripe. The text is safe to show to staff."""
 
 
 class NotConfigured(StripeFailure):
@@ -45,7 +48,7 @@ class CardDeclined(StripeFailure):
 
 
 class InvalidRequest(StripeFailure):
-    """Stripe rejects the request as invalid, so sending it again is pointless."""
+    """Stripe rejects the request as invalid, so a retry is pointless."""
 
     def __init__(self, text: str, *, code: str = "", parameter: str = "") -> None:
         super().__init__(text)
@@ -58,7 +61,7 @@ class NotFound(InvalidRequest):
 
 
 class IdempotencyConflict(StripeFailure):
-    """The portal's idempotency key was used with other parameters before, which is a bug in the portal."""
+    """The idempotency key was sent to Stripe with other parameters before, which is a bug in the portal."""
 
 
 class IdempotencyKeyInUse(StripeFailure):
@@ -66,16 +69,16 @@ class IdempotencyKeyInUse(StripeFailure):
 
 
 class AuthenticationFailed(StripeFailure):
-    """Stripe rejects the portal's secret key, or the key lacks the permission for the request."""
+    """Stripe rejects the portal's secret key, or the key lacks the required permission."""
 
 
 class NoResponse(StripeFailure):
-    """The outcome is unknown, because the connection failed or timed out, or Stripe responded with a 429 or a 5xx."""
+    """The outcome is unknown because the connection failed, or because Stripe responded with a 429 or a 5xx."""
 
     def __init__(self, text: str, *, retry_after: float = 1.0, is_replayed: bool = False) -> None:
         super().__init__(text)
         self.retry_after = retry_after
-        # Stripe stored this 5xx for the idempotency key and will return it again.
+        # True if Stripe stored this 5xx for the idempotency key, and will return it again.
         self.is_replayed = is_replayed
 
 
@@ -88,9 +91,9 @@ def is_livemode() -> bool:
 
 
 def require_ready() -> None:
-    """Raise NotConfigured if no secret key is set, and NoResponse while the circuit breaker is open.
+    """Raise NotConfigured if no secret key is set, or NoResponse while the circuit breaker is open.
 
-    This function does not call Stripe.
+    The function does not call Stripe.
     """
     if not is_configured():
         raise NotConfigured("payments are not configured")
@@ -100,7 +103,7 @@ def require_ready() -> None:
 
 
 def require_response() -> None:
-    """Raise NoResponse if Stripe does not respond to a read request. A refusal counts as a response."""
+    """Raise NoResponse if Stripe does not respond to a read request. A refusal by Stripe counts as a response."""
     try:
         with _call():
             _client().v1.payment_intents.list({"limit": 1}, {"max_network_retries": 0})
@@ -140,10 +143,10 @@ def cancel_intent(intent_id: str, *, key: str) -> Intent:
 
 
 def find_intent(payment: UUID, *, since: datetime) -> Intent | None:
-    """Return the intent that was created for this payment, which its metadata names, or None.
+    """Return the intent whose metadata names this payment, or None.
 
-    The function reads the list of intents, because Stripe's search may omit intents of the last minute:
-    https://docs.stripe.com/search#data-freshness
+    The function reads the list of intents created since `since`, because Stripe's search may omit intents of the last
+    minute: https://docs.stripe.com/search#data-freshness
     """
     for intent in intents_since(since):
         if intent.payment_uuid == str(payment):
@@ -152,14 +155,14 @@ def find_intent(payment: UUID, *, since: datetime) -> Intent | None:
 
 
 def intents_since(since: datetime) -> Iterator[Intent]:
-    """Yield every intent created since `since`, with the newest first."""
+    """Yield the intents created since `since`, newest first."""
     for data in _pages("payment_intents", created={"gte": int(since.timestamp())}):
         yield Intent.from_stripe(data)
 
 
 @dataclass(frozen=True)
 class Page:
-    """A page of one of Stripe's lists, with the newest object first.
+    """A page of one of Stripe's lists, newest object first.
 
     The bookmark identifies the next page, and is "" on the last page.
     """
@@ -171,7 +174,10 @@ class Page:
 def read_page(
     resource: str, *, since: datetime, until: datetime, after: str = "", **filters: Any
 ) -> Page:
-    """Return one page of the objects created in this period. Stripe keeps events for 30 days."""
+    """Return one page of the objects created from `since` to `until`.
+
+    `after` is the bookmark of the previous page. Stripe keeps events for 30 days.
+    """
     created = {"gte": int(since.timestamp()), "lte": int(until.timestamp())}
     return _read_page(resource, after, created=created, **filters)
 
@@ -200,7 +206,7 @@ def retrieve_refund(refund_id: str) -> StripeRefund:
 
 
 def refunds_of(intent_id: str = "", *, charge_id: str = "") -> list[StripeRefund]:
-    """Return all refunds of an intent or of a charge."""
+    """Return all refunds of an intent, or of a charge if no intent is given."""
     of = {"payment_intent": intent_id} if intent_id else {"charge": charge_id}
     return [StripeRefund.from_stripe(one) for one in _pages("refunds", **of)]
 
@@ -226,7 +232,7 @@ def sign(body: str, secret: str, timestamp: int) -> str:
 def _pages(resource: str, **filters: Any) -> Iterator[dict[str, Any]]:
     """Yield all objects of a list.
 
-    If the list ends early, raise NoResponse, because the absence of an object is then unproven.
+    Raises NoResponse if the list ends early, because a missing object might then exist.
     """
     after = ""
     while True:
@@ -285,7 +291,7 @@ def _call() -> Iterator[None]:
         failure = _translate(error)
         # The circuit breaker counts a timeout or a 5xx as a failure, but not a declined card or a rate limit.
         failed = isinstance(failure, NoResponse) and error.http_status != 429
-        # stripe-python's error is not chained, because it contains the request with its headers.
+        # Do not chain stripe-python's error, because it contains the request with its headers.
         raise failure from None
     finally:
         if failed is not None:
@@ -308,7 +314,7 @@ def _translate(error: stripe.StripeError) -> StripeFailure:
         case stripe.IdempotencyError():
             return IdempotencyConflict(text)
         case stripe.AuthenticationError() | stripe.PermissionError():
-            # Stripe's text is not shown, because it contains a part of the secret key.
+            # Do not show Stripe's text, because it contains a part of the secret key.
             return AuthenticationFailed("Stripe rejects the secret key for this request")
         case stripe.RateLimitError():
             return NoResponse("Stripe's rate limit is reached", retry_after=_retry_after(error))

@@ -19,7 +19,7 @@ def process_waiting_events() -> dict[str, int]:
 
 @every(minutes=1, title="Finish interrupted payments")
 def finish_payments() -> dict[str, int] | str:
-    """Finish payments and refunds that were interrupted."""
+    """Finish payments and refunds that an error or a crash interrupted."""
     if not stripe_api.is_configured():
         return "not configured"
     now = timezone.now()
@@ -28,13 +28,13 @@ def finish_payments() -> dict[str, int] | str:
 
 @every(minutes=30, title="Watch disputes")
 def watch_disputes() -> dict[str, int]:
-    """Raise alerts before the deadlines of disputes."""
+    """Update the alerts about disputes as their deadlines approach."""
     return {"waiting": watch_deadlines(now=timezone.now())}
 
 
 @every(minutes=15, title="Compare payments with Stripe")
 def reconcile() -> dict[str, int] | str:
-    """Find payments that differ from Stripe's records, and correct them."""
+    """Find recent payments that differ from Stripe's records, and correct them."""
     return _reconcile(is_full=False)
 
 
@@ -48,7 +48,7 @@ def continue_reconciliation() -> dict[str, int] | str:
 
 @daily(hour=3, minute=10, title="Compare 30 days with Stripe")
 def reconcile_in_full() -> dict[str, int] | str:
-    """Compare the payments of the last 30 days with Stripe's records."""
+    """Compare the payments of the last 30 days with Stripe's records, and correct differences."""
     return _reconcile(is_full=True)
 
 
@@ -60,7 +60,7 @@ def reap_keys() -> dict[str, int]:
 
 @daily(hour=2, minute=40, title="Delete old Stripe events")
 def prune_events() -> dict[str, int]:
-    """Delete Stripe events past their retention."""
+    """Delete Stripe events whose retention period is over."""
     return services.prune_events(now=timezone.now())
 
 

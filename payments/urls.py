@@ -1,4 +1,4 @@
-"""Map the URLs of the payment API, Stripe's webhooks and the staff pages."""
+"""Map the URLs of the payment API, Stripe's webhook calls and the staff pages."""
 
 from django.contrib import admin
 from django.urls import path

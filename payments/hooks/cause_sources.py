@@ -1,4 +1,4 @@
-"""Contribute outages of the payment provider to the possible causes of a problem."""
+"""Report outages of the payment provider as possible causes of a problem."""
 
 from collections.abc import Iterator
 

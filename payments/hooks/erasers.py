@@ -8,10 +8,10 @@ from payments.models import Payment, TimelineEntry
 
 @eraser("payments")
 def erase_from_payments(person: Person, limit: int, now: datetime) -> int:
-    """Remove the customer and the fingerprint of the request, which covers the customer.
+    """Clear the customer, and the fingerprint of the request, which is computed from the customer.
 
-    Stored events from Stripe contain no personal data. The description and the metadata of a request are deleted when
-    the payment is finished.
+    Nothing else must be erased. Stored events from Stripe contain no personal data, and the description and metadata of
+    a request are deleted when the payment is finished.
     """
     named = Payment.objects.filter(customer__in=person.customers).order_by("pk")
     found = list(named.values_list("pk", flat=True)[:limit])

@@ -1,4 +1,4 @@
-"""Forecast the backlog of webhook events."""
+"""Forecast when the backlog of webhook events will be cleared."""
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta

@@ -12,7 +12,7 @@ MAX_REFERENCES = 1_000
 
 
 def stuck_payments() -> References:
-    """Return references to the stuck payments and to the objects of failed events, which the check counts."""
+    """Return references to the stuck payments and to the objects of failed events."""
     stuck = Payment.objects.stuck(timezone.now()).order_by("created_at")
     unprocessed = WebhookEvent.objects.dead().order_by("-received_at")
     ids = {str(uuid) for uuid in stuck.values_list("uuid", flat=True)[:MAX_REFERENCES]}

@@ -1,4 +1,7 @@
-"""Export payment metrics for /metrics. Rows are counted at most twice a minute, even if scrapes are more frequent."""
+"""Export payment metrics to /metrics.
+
+Payments are counted at most twice a minute, even if the metrics are scraped more often.
+"""
 
 from collections.abc import Iterator
 

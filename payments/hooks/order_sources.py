@@ -1,4 +1,4 @@
-"""Contribute payments, which are attempts to complete an order."""
+"""Report payments as attempts to complete an order."""
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
@@ -13,13 +13,13 @@ from impact.references import Reference, ReferenceKind
 from impact.states import Attempt, Stage
 from payments.models import Payment, PaymentStatus, TimelineEntry
 
-# An intent can be paid as long as it exists, but buyers rarely return after a day. After this time, the attempt has
-# ended without a payment.
+# Buyers rarely return after a day, although their intent can still be paid. After this time, the attempt has ended
+# without a payment.
 RECOVERABLE_FOR = timedelta(hours=24)
 _NOT_PAID = (PaymentStatus.CANCELED, PaymentStatus.REFUSED, PaymentStatus.ABANDONED)
-# With one of these statuses, the outcome of a payment no longer depends on the buyer, but on Stripe or the sweeper.
+# The outcome of a payment with one of these statuses depends on Stripe or the sweeper, and no longer on the buyer.
 _IN_FLIGHT = (PaymentStatus.ASKED, PaymentStatus.PROCESSING, PaymentStatus.REQUIRES_CAPTURE)
-# After one of these timeline entries, the money of a payment may have left the account.
+# These timeline entries mean that the payment's money may have left the account.
 REVERSALS = ("refunded", "disputed")
 
 
@@ -90,6 +90,6 @@ def _references(payment: Payment) -> frozenset[Reference]:
     ]
     found += [(ReferenceKind.USER, user) for user in user_references(payment.customer)]
     found.append((ReferenceKind.ORGANIZATION, payment.organization))
-    # Link by the reservation's id even if the portal has no such reservation.
+    # Add the reservation's id even if the portal has no such reservation.
     found.append((ReferenceKind.RESERVATION, payment.reservation_id))
     return frozenset(Reference(kind.value, str(value)) for kind, value in found if value)

@@ -22,9 +22,9 @@ _HOUR, _WEEK = timedelta(hours=1), timedelta(weeks=1)
     respects_apps=True,
 )
 def sales(context: WidgetContext) -> Reading:
-    """Show the money received in the last hour in the currency with the most payments.
+    """Return the money received in the last hour in the currency of most payments.
 
-    A note lists the amounts in other currencies.
+    The note lists the amounts in other currencies.
     """
     now = context.now
     resolution = resolution_for(context.range)

@@ -1,4 +1,4 @@
-"""Contribute payments to the data of a person."""
+"""Add a person's payments to the export of the person's data."""
 
 from collections.abc import Iterator
 

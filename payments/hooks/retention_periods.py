@@ -1,4 +1,4 @@
-"""List how long payments and events from Stripe are kept."""
+"""Declare how long payments and events from Stripe are kept."""
 
 from collections.abc import Iterator
 from datetime import timedelta

@@ -1,4 +1,4 @@
-"""Find payments and their orders for the portal's search."""
+"""Add payments and refund forms to the portal's search."""
 
 from collections.abc import Iterator
 
@@ -20,10 +20,7 @@ from payments.models import Payment
     respects_apps=True,
 )
 def find_payments(search: Search) -> Iterator[Hit]:
-    """Find payments by customer, or by order, intent, reservation, payment or request id.
-
-    Only complete ids are indexed.
-    """
+    """Find payments by customer, or by a complete order, intent, reservation, payment or request id."""
     for payment in _find(search.text):
         url = reverse("payments:payment-page", args=[payment.uuid])
         detail = f"{payment.formatted_amount}, {payment.shown_status_label.lower()}"
@@ -38,7 +35,7 @@ def find_payments(search: Search) -> Iterator[Hit]:
     respects_apps=True,
 )
 def find_refunds(search: Search) -> Iterator[Hit]:
-    """Find the refund form of a payment if the search text is "refund", followed by an id of the payment."""
+    """Find the refund form of a payment if the user searches for "refund" and an id of the payment."""
     action, _, text = search.text.partition(" ")
     if action.casefold() != "refund" or not text.strip():
         return

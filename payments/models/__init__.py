@@ -1,4 +1,4 @@
-"""Define payments (intents), Stripe's events (webhooks), refunds, disputes and differences from Stripe (mismatches)."""
+"""Define payments, Stripe's webhook events, refunds, disputes, and mismatches between the portal and Stripe."""
 
 from payments.models.disputes import Dispute
 from payments.models.intents import Payment, PaymentStatus, TimelineEntry

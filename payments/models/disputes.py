@@ -17,7 +17,7 @@ class DisputeQuerySet(models.QuerySet["Dispute"]):
         return self.exclude(status__in=Dispute.CLOSED)
 
     def with_funds_withdrawn(self) -> "DisputeQuerySet":
-        """Return the disputes whose amount Stripe has taken from the account and not returned."""
+        """Return the disputes whose amount Stripe has withdrawn from the account and not returned."""
         return self.filter(status__in=Dispute.WITHDRAWN)
 
     def total(self) -> int:
@@ -28,7 +28,7 @@ class Dispute(models.Model):
     """A buyer's complaint to the bank: an inquiry, or a dispute for which Stripe withdraws the money."""
 
     class Status(models.TextChoices):
-        """The statuses of a dispute at Stripe, in the order in which the dispute passes through them."""
+        """The statuses of a dispute at Stripe, in the order in which a dispute can reach them."""
 
         WARNING_NEEDS_RESPONSE = "warning_needs_response", "Inquiry, needs a response"
         WARNING_UNDER_REVIEW = "warning_under_review", "Inquiry, under review"
@@ -45,8 +45,8 @@ class Dispute(models.Model):
 
     AWAITING_EVIDENCE = (Status.WARNING_NEEDS_RESPONSE, Status.NEEDS_RESPONSE)
     CLOSED = (Status.WARNING_CLOSED, Status.PREVENTED, Status.WON, Status.LOST)
-    # Stripe withdraws the amount when a dispute is opened, but not for an inquiry, and returns the amount if the
-    # dispute is won: https://docs.stripe.com/disputes/how-disputes-work
+    # Stripe withdraws the amount when a dispute is opened, and returns the amount if the dispute is won. Nothing is
+    # withdrawn for an inquiry. See https://docs.stripe.com/disputes/how-disputes-work.
     WITHDRAWN = (Status.NEEDS_RESPONSE, Status.UNDER_REVIEW, Status.LOST)
 
     payment = models.ForeignKey(Payment, models.PROTECT, related_name="disputes")

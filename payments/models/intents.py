@@ -12,14 +12,14 @@ from core.lib import lease_owner, sealed
 from core.lib.formats import money
 from payments.splits import Purpose, ticket_share
 
-# An unfinished payment older than this is never sent again: Stripe removes idempotency keys after 24 h
-# (https://docs.stripe.com/api/idempotent_requests), so a second request could charge a second time.
+# Never send an unfinished payment again after this time. Stripe removes idempotency keys after 24 h
+# (https://docs.stripe.com/api/idempotent_requests), so a second request could charge the buyer a second time.
 NEVER_RESEND_AFTER = timedelta(hours=23)
 STUCK_AFTER = timedelta(minutes=5)
 
 
 class PaymentStatus(models.TextChoices):
-    """The statuses of an intent at Stripe, and three more for payments that have no intent."""
+    """The statuses of an intent at Stripe, and three more for payments without an intent."""
 
     ASKED = "asked", "Pending"
     REFUSED = "refused", "Refused by Stripe"
@@ -34,7 +34,7 @@ class PaymentStatus(models.TextChoices):
 
 
 class Reversal(models.TextChoices):
-    """The reversals of a successful payment. A page shows the reversal instead of the payment's status."""
+    """The reversals of a successful payment, which pages show instead of the payment's status."""
 
     PARTIALLY_REFUNDED = "partially_refunded", "Partially refunded"
     REFUNDED = "refunded", "Refunded"
@@ -50,7 +50,7 @@ class PaymentQuerySet(models.QuerySet["Payment"]):
         return self.unfinished().filter(locked_until__lte=now)
 
     def release_dead_leases(self, now: datetime) -> int:
-        """End the leases that killed processes of this machine held, and return the number of ended leases."""
+        """End the leases of killed processes of this machine, and return the number of ended leases."""
         live = self.unfinished().filter(locked_until__gt=now).values_list("pk", "owner")
         dead = [(pk, owner) for pk, owner in live if lease_owner.is_dead(owner)]
         return sum(
@@ -76,11 +76,14 @@ class PaymentQuerySet(models.QuerySet["Payment"]):
         )
 
     def disputed(self) -> "PaymentQuerySet":
-        """Return the payments whose money a dispute holds or has taken."""
+        """Return the payments with an amount that Stripe has withdrawn for a dispute."""
         return self.filter(amount_disputed__gt=0)
 
     def claim(self, pk: int, *, owner: str, now: datetime, until: datetime) -> bool:
-        """Take over an unfinished payment whose lease has expired, and return True on success."""
+        """Lease to `owner` an unfinished payment whose lease has expired. Return True on success.
+
+        The attempt is counted in `tries`.
+        """
         return bool(
             self.with_expired_lease(now)
             .filter(pk=pk)
@@ -239,14 +242,17 @@ class Payment(models.Model):
 
     @property
     def stripe_idempotency_key(self) -> str:
-        """Return the idempotency key that is sent to Stripe.
+        """Return the idempotency key that the portal sends to Stripe.
 
-        The portal generates this key; the client's key is never sent.
+        The portal generates this key, and never sends the client's key to Stripe.
         """
         return f"ops_{self.uuid}_{self.attempt}"
 
     def keep_request(self, *, description: str, metadata: Mapping[str, str]) -> None:
-        """Store the parts of the request that a retry must send to Stripe. They may contain personal data."""
+        """Set `request_body` to the encrypted parts of the request that a retry must send to Stripe.
+
+        The parts may contain personal data.
+        """
         if description or metadata:
             request = {"description": description, "metadata": dict(metadata)}
             self.request_body = sealed.seal(json.dumps(request))
@@ -267,7 +273,7 @@ class Payment(models.Model):
 
     @property
     def ticket_amount(self) -> int:
-        """Return the part of the amount that pays for the reservation's tickets."""
+        """Return the part of the requested amount that pays for the reservation's tickets."""
         return ticket_share(self.amount, purpose=self.purpose, fee=self.fee)
 
     @property
@@ -283,7 +289,7 @@ class Payment(models.Model):
     def amount_net(self) -> int:
         """Return the received money minus refunds and disputes.
 
-        The amount is negative if the same money was both refunded and lost to a dispute.
+        The result is negative if the same money was both refunded and lost to a dispute.
         """
         return self.amount_received - self.amount_refunded - self.amount_disputed
 
@@ -291,13 +297,13 @@ class Payment(models.Model):
     def refundable(self) -> int:
         """Return the amount that can still be refunded.
 
-        Money that a dispute has taken cannot be refunded a second time.
+        Money that Stripe has withdrawn for a dispute cannot be refunded as well.
         """
         return max(0, self.amount_net)
 
     @property
     def shown_status(self) -> str:
-        """Return the status to show: Stripe's status, or the refund or dispute of a successful payment."""
+        """Return the status to show: a refund or dispute of a successful payment, or else the payment's status."""
         if self.status != PaymentStatus.SUCCEEDED:
             return self.status
         if self.amount_disputed:
@@ -317,7 +323,7 @@ class Payment(models.Model):
 
 
 class TimelineEntry(models.Model):
-    """An entry in a payment's timeline, for example a lost response, a takeover, or a change of status."""
+    """An entry in a payment's timeline, such as a lost response, a takeover, or a change of status."""
 
     payment = models.ForeignKey(Payment, models.CASCADE, related_name="timeline")
     at = models.DateTimeField()

@@ -14,7 +14,7 @@ class MismatchQuerySet(models.QuerySet["Mismatch"]):
 
 
 class Mismatch(models.Model):
-    """A difference between Stripe and the portal, which the reconciliation or an event has found."""
+    """A difference between the portal and Stripe that the reconciliation or an event has revealed."""
 
     class Kind(models.TextChoices):
         MISSING = "missing", "Paid at Stripe, unknown to the portal"
@@ -63,7 +63,7 @@ class Mismatch(models.Model):
 
 class ReconciliationRunQuerySet(models.QuerySet["ReconciliationRun"]):
     def unfinished(self, since: datetime) -> "ReconciliationRunQuerySet":
-        """Return the runs that must be continued, with full runs last."""
+        """Return the unfinished runs that started since `since`, with full runs last."""
         return self.filter(finished_at=None, started_at__gte=since).order_by(
             "is_full", "-started_at"
         )
@@ -76,13 +76,13 @@ class ReconciliationRunQuerySet(models.QuerySet["ReconciliationRun"]):
 
 
 class ReconciliationRun(models.Model):
-    """A comparison with Stripe. It can be continued after an interruption.
+    """A comparison with Stripe that can be continued after an interruption.
 
     The next run compares the objects that were created since the last finished run started.
     """
 
     class Stage(models.TextChoices):
-        """The kinds of objects that a run compares, in the order in which it compares them."""
+        """The kinds of objects that a run compares, in the order of comparison."""
 
         EVENTS = "events"
         INTENTS = "intents"

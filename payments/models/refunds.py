@@ -11,11 +11,14 @@ from payments.models.intents import Payment
 
 class RefundQuerySet(models.QuerySet["Refund"]):
     def unanswered(self) -> "RefundQuerySet":
-        """Return the refunds that have been requested, but to which Stripe has not responded yet."""
+        """Return the refunds that the portal has requested and to which Stripe has not responded."""
         return self.filter(state=Refund.State.ASKED)
 
     def effective(self) -> "RefundQuerySet":
-        """Return the refunds whose money has left the account. Stripe deducts pending refunds immediately."""
+        """Return the refunds whose money has left the account.
+
+        Stripe deducts the money of a pending refund immediately.
+        """
         return self.filter(state__in=[Refund.State.PENDING, Refund.State.SUCCEEDED])
 
     def total(self) -> int:
@@ -23,10 +26,13 @@ class RefundQuerySet(models.QuerySet["Refund"]):
 
 
 class Refund(models.Model):
-    """A refund of a payment. Staff request it with a form in the portal, or make it at Stripe."""
+    """A refund of a payment, which staff request with a form in the portal or make at Stripe."""
 
     class State(models.TextChoices):
-        """The states in the order in which a refund passes through them. A refund never returns to an earlier state."""
+        """The states of a refund, in the order in which a refund passes through them.
+
+        A refund never returns to an earlier state.
+        """
 
         ASKED = "asked", "Requested"
         PENDING = "pending"
@@ -38,7 +44,7 @@ class Refund(models.Model):
             return list(Refund.State).index(self)
 
     class Seats(models.TextChoices):
-        """The decision about the tickets that the refunded payment paid for."""
+        """The decision of staff about the tickets that the refunded payment paid for."""
 
         UNDECIDED = "", "Not decided"
         RELEASE = "release", "Release the seats"

@@ -30,7 +30,7 @@ class WebhookEventQuerySet(models.QuerySet["WebhookEvent"]):
         )
 
     def release_dead_leases(self, now: datetime) -> int:
-        """End the leases that killed processes of this machine held, and return the number of ended leases."""
+        """End the leases of killed processes of this machine, and return the number of ended leases."""
         live = self.waiting().filter(locked_until__gt=now).values_list("pk", "owner")
         dead = [(pk, owner) for pk, owner in live if lease_owner.is_dead(owner)]
         return sum(
@@ -40,7 +40,7 @@ class WebhookEventQuerySet(models.QuerySet["WebhookEvent"]):
     def claim(self, pk: int, *, owner: str, now: datetime, until: datetime) -> bool:
         """Lease the event until `until`. Return False if the event is not due or another worker has leased it.
 
-        The attempt is counted before it begins, so that an attempt that crashes its worker is counted as well.
+        The attempt is counted before it begins, so that an attempt that kills its worker is counted too.
         """
         return bool(
             self.due(now)
@@ -106,12 +106,12 @@ class WebhookEvent(models.Model):
 
     @property
     def is_thin(self) -> bool:
-        """Return True if the event only names its object, so that the object must be fetched from Stripe."""
+        """Return True if the event contains only the id of its object, which must be fetched from Stripe."""
         return bool(self.payload.get("object") == THIN_EVENT)
 
 
 class RefusedDelivery(models.Model):
-    """The number of webhook calls that were rejected in one hour for one reason, with the most recent sample."""
+    """The number of webhook calls that were rejected in an hour for one reason, with a sample of the latest call."""
 
     hour = models.DateTimeField()
     reason = models.CharField(max_length=50)

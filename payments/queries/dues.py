@@ -1,4 +1,4 @@
-"""Add up the partial payments of a reservation, so that its unpaid amount can be computed."""
+"""Add up the partial payments of a reservation, from which its unpaid amount follows."""
 
 from dataclasses import dataclass
 
@@ -10,15 +10,19 @@ ADDED_UP = [purpose for purpose in Purpose if purpose.adds_up]
 
 @dataclass(frozen=True)
 class Paid:
-    """The sums of a reservation's declared partial payments, without fees and refunds."""
+    """The sums of a reservation's partial payments, without fees and refunds."""
 
     received: int = 0
-    processing: int = 0  # This amount is being debited and must not be paid a second time.
+    # The buyer's bank is debiting this amount, so it must not be paid a second time.
+    processing: int = 0
     discount: int = 0
 
 
 def sum_partial_payments(reservation_id: str, *, currency: str, except_payment: int = 0) -> Paid:
-    """Add up the deposits and partial payments whose full amount was received, and all payments in processing."""
+    """Add up the deposits and partial payments that were received in full, and all payments in processing.
+
+    The payment with the id `except_payment` is left out.
+    """
     received = processing = discount = 0
     payments = Payment.objects.filter(
         reservation_id=reservation_id,

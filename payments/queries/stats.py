@@ -1,4 +1,4 @@
-"""Compute figures about payments for the system-health page, metrics, reports and the overview."""
+"""Compute statistics of payments for the system-health page, metrics, reports and the overview."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -11,14 +11,14 @@ from django.db.models.functions import TruncHour, TruncMinute
 from core.lib.app_access import limit
 from payments.models import Mismatch, Payment, PaymentStatus, ReconciliationRun, WebhookEvent
 
-FULL_LOOKBACK = timedelta(days=30)  # A full comparison covers the payments of this period.
-# The comparison is current if the last finished run started within this time. A run starts every 15 minutes.
+FULL_LOOKBACK = timedelta(days=30)  # A full comparison covers payments created within this time.
+# A comparison starts every 15 minutes, so the result is current if the last finished run started within this time.
 COMPARED_WITHIN = timedelta(hours=1)
 
 
 @dataclass(frozen=True)
 class Totals:
-    """The number of payments or requests in a group, and the sum of their amounts in each currency."""
+    """The number of payments or requests in a group, and the sum of their amounts by currency."""
 
     count: int
     amounts: dict[str, int]
@@ -26,12 +26,12 @@ class Totals:
 
 @dataclass(frozen=True)
 class Books:
-    """The money that payments in one currency received and returned, in the currency's smallest unit."""
+    """The money that was received and returned in one currency, in the unit of Stripe's API."""
 
     currency: str
     received: int = 0
     refunded: int = 0
-    disputed: int = 0  # Disputes have taken this amount and not returned it.
+    disputed: int = 0  # Disputes have withdrawn this amount, and it was not returned.
 
     @property
     def net(self) -> int:
@@ -43,8 +43,8 @@ class Attempts:
     """The requests to create a payment, counted by outcome."""
 
     by_status: dict[str, int]
-    books: list[Books]  # There is one entry for each currency in which payments succeeded.
-    prevented: Totals  # These are repeated requests, for which buyers were not charged again.
+    books: list[Books]  # Contains one entry for each currency with a successful payment.
+    prevented: Totals  # Counts repeated requests, for which buyers were not charged again.
 
     @property
     def count(self) -> int:
@@ -52,21 +52,22 @@ class Attempts:
 
     @property
     def received(self) -> dict[str, int]:
-        """Return the money received by currency, before refunds and disputes."""
+        """Return the received money by currency, before refunds and disputes."""
         return {one.currency: one.received for one in self.books}
 
 
 @dataclass(frozen=True)
 class WebhookStats:
-    by_state: dict[str, int]  # This counts the events that were received in the period.
+    by_state: dict[str, int]  # Counts the events received in the period.
     waiting: int
     oldest_waiting_at: datetime | None
     dead: int
-    lag_ms: float | None  # This is the mean time from receipt to processing.
+    # Measures the mean time from receipt to processing. None if no event was processed.
+    lag_ms: float | None
 
 
 def count_attempts(since: datetime | None = None) -> Attempts:
-    """Count the payments created since `since`, or all payments if `since` is None."""
+    """Count the payments created since `since`, or all payments without it."""
     payments = limit(Payment.objects.all())
     if since is not None:
         payments = payments.filter(created_at__gte=since)
@@ -112,7 +113,7 @@ def count_stuck(now: datetime) -> Totals:
 
 
 def count_webhooks(*, since: datetime) -> WebhookStats:
-    """Count by state the events received since `since`, and count all events that are pending or dead."""
+    """Count the events received since `since` by state, and all pending and dead events regardless of their age."""
     State = WebhookEvent.State
     received = (
         limit(WebhookEvent.objects.filter(received_at__gte=since))
@@ -147,12 +148,12 @@ def count_open_mismatches() -> int:
 
 @dataclass(frozen=True)
 class Comparison:
-    """The state of the comparison of payments with Stripe."""
+    """The result of the latest comparison of payments with Stripe."""
 
-    last: ReconciliationRun | None  # This is the last finished run.
-    uncompared_count: int  # This many payments with an intent have not been compared yet.
-    # This is False if no run that started within COMPARED_WITHIN has finished. There may be mismatches that the portal
-    # has not found yet.
+    last: ReconciliationRun | None  # None if no run has finished.
+    uncompared_count: int  # Counts the recent payments with an intent that no run has compared yet.
+    # False if no run that started within COMPARED_WITHIN has finished. There may then be mismatches that the portal has
+    # not found yet.
     is_current: bool
 
 
@@ -166,7 +167,10 @@ def find_last_comparison(now: datetime) -> Comparison:
 
 
 def received_by_currency(since: datetime, until: datetime) -> dict[str, int]:
-    """Return the money received by payments created from `since` to before `until`, in minor units by currency."""
+    """Return the money received, by currency, for payments created from `since` to before `until`.
+
+    The amounts are in the unit of Stripe's API.
+    """
     rows = (
         limit(Payment.objects.filter(created_at__gte=since, created_at__lt=until))
         .filter(amount_received__gt=0)
@@ -180,7 +184,10 @@ def received_by_currency(since: datetime, until: datetime) -> dict[str, int]:
 def received_per_slot(
     since: datetime, until: datetime, *, floor: Callable[[datetime], datetime]
 ) -> dict[tuple[datetime, str], int]:
-    """Return the money received by payments created in each slot, by slot and currency, in minor units."""
+    """Return the money received, by slot and currency, for payments created from `since` to before `until`.
+
+    `floor` returns the start of the slot of a time. The amounts are in the unit of Stripe's API.
+    """
     hours_or_minutes = TruncMinute if until - since <= timedelta(hours=24) else TruncHour
     rows = (
         limit(Payment.objects.filter(created_at__gte=floor(since), created_at__lt=until))

@@ -1,4 +1,4 @@
-"""Build the timeline of a payment, from the request to the seats, for its page."""
+"""Build the timeline that a payment's page shows, from the request to the seats."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,14 +18,14 @@ class TimelineItem:
     """One line of a payment's timeline."""
 
     at: datetime
-    actor: str  # The actor is "App", "Portal", "Stripe" or a person.
+    actor: str  # Names the app or the user, or is "Portal" or "Stripe".
     what: str
     detail: str = ""
     is_bad: bool = False
 
 
 def build_timeline(payment: Payment) -> list[TimelineItem]:
-    """Return all known events of the payment, with the oldest first."""
+    """Return the timeline of the payment, oldest item first."""
     items = [
         TimelineItem(payment.created_at, str(payment.app), f"requested {payment.formatted_amount}"),
         *_entries(payment),
@@ -99,7 +99,7 @@ def describe_payment(payment: Payment, items: Sequence[PaidItem]) -> str:
 
 
 def shorten_reference(customer: str) -> str:
-    """Return a customer's id, or the beginning of the hash that stands for an e-mail address."""
+    """Return a customer's id, or a text with the first 8 characters of the hash that replaces an e-mail address."""
     if customer.startswith(PREFIX):
         return f"with e-mail hash {customer.removeprefix(PREFIX)[:8]}"
     return customer

@@ -1,4 +1,4 @@
-"""Raise alerts about single payments and about Stripe. Each problem has one alert."""
+"""Raise alerts about single payments and about Stripe, one for each problem."""
 
 from datetime import datetime
 
@@ -21,7 +21,10 @@ def raise_alert(
     intent_id: str = "",
     now: datetime,
 ) -> None:
-    """Open the alert with this key, or update it if it is open. The function runs in the caller's transaction."""
+    """Open the alert with this key, or update it if it is open already.
+
+    The function runs in the caller's transaction.
+    """
     ids = {str(payment.uuid) if payment else "", intent_id} - {""}
     alerts.report_problem(
         key=f"payments.{key}",
@@ -42,7 +45,7 @@ def clear_alert(key: str, *, text: str = "", now: datetime) -> None:
 
 
 def update_dead_event_alert(*, now: datetime) -> None:
-    """Keep one alert open while any event has failed permanently, and resolve it when none is left."""
+    """Keep one alert open while there are events that failed permanently, and resolve it when there are none."""
     dead = WebhookEvent.objects.dead()
     latest = list(dead.order_by("-received_at", "-pk")[:20])
     if not latest:

@@ -1,6 +1,6 @@
-"""Apply Stripe's reports to a payment.
+"""Apply reports from Stripe to a payment.
 
-Reports may arrive in any order. Each report is applied once, and never undoes a later report.
+Reports may arrive in any order and repeatedly. A report takes effect once, and never undoes a later report.
 """
 
 from datetime import datetime, timedelta
@@ -24,12 +24,12 @@ from payments.signals import (
     refund_made,
 )
 
-# A card is declined within seconds, while the buyer is still on the page. A bank debit fails after hours or days.
+# A card is declined within seconds, but a bank debit fails only after hours or days.
 MIN_DEBIT_TIME = timedelta(minutes=10)
 
 
 class AmbiguousOrder(Exception):
-    """The report and the stored status have the same timestamp, so only Stripe can say which is later."""
+    """The report has the same timestamp as the stored status, so only Stripe can say which is later."""
 
 
 @transaction.atomic
@@ -39,7 +39,8 @@ def apply_intent(
     """Store the intent's status and return True if the payment changed.
 
     `is_authoritative` means that the intent was just fetched from Stripe, so it is correct regardless of the
-    timestamps. On success, the function sends `payment_succeeded` within this transaction.
+    timestamps. If the status changes, the function sends `payment_succeeded` or `payment_status_changed` within this
+    transaction.
 
     Raises AmbiguousOrder if only Stripe can say which of two statuses is later.
     """
@@ -67,7 +68,8 @@ def apply_intent(
     payment.amount_received = max(payment.amount_received, intent.amount_received)
     asked = payment.formatted_amount
     if payment.status == PaymentStatus.SUCCEEDED:
-        payment.currency = intent.currency  # Figures add up the received money by currency.
+        # Statistics add up received money by currency, so store the currency that was received.
+        payment.currency = intent.currency
     payment.save(
         update_fields=[
             *("intent_id", "status", "status_at", "amount_received", "currency", "debit_failed_at")
@@ -81,7 +83,7 @@ def apply_intent(
 
 
 def _is_failed_debit(payment: Payment, intent: Intent, reported_at: datetime) -> bool:
-    """Return True if the intent stops processing without success, after a longer time than a card needs."""
+    """Return True if a debit fails after more time in processing than a card needs."""
     return (
         payment.status == PaymentStatus.PROCESSING
         and intent.status in (PaymentStatus.REQUIRES_PAYMENT_METHOD, PaymentStatus.CANCELED)
@@ -95,7 +97,7 @@ def _handle_success(payment: Payment, asked: str, now: datetime) -> None:
     if received != asked:
         detail = f"{received} received, {asked} requested"
         add_timeline_entry(payment, "a different amount than requested", detail, now=now)
-        # The case of a payment for a reservation is opened together with the decision about its seats.
+        # For a payment with a reservation, the reservations app opens a discrepancy when it decides about the seats.
         if not payment.reservation_id:
             record_mismatch(
                 Mismatch.Kind.AMOUNT,
@@ -105,18 +107,18 @@ def _handle_success(payment: Payment, asked: str, now: datetime) -> None:
                 now=now,
             )
     payment_succeeded.send(Payment, payment=payment, now=now)
-    # Refunds and disputes may have been reported before the success, so they take effect now.
+    # Stripe may have reported refunds and disputes before the success. They take effect now.
     count_refunds(payment, now=now)
     for dispute in payment.disputes.exclude(closed_at=None):
         dispute_closed.send(Dispute, payment=payment, dispute=dispute, now=now)
 
 
 def count_refunds(payment: Payment, *, now: datetime) -> bool:
-    """Add up the payment's refunds again and return True if the sum changed.
+    """Update the payment's refunded amount, and return True if a refund was newly counted or is no longer counted.
 
-    The caller has locked the payment. The function sends `refund_made` for each refund that is newly counted, and
-    `refund_failed` for each refund that is no longer counted. When the full amount has been refunded, it also sends
-    `payment_refunded`.
+    The caller has locked the payment. The function sends `refund_made` for each newly counted refund, and
+    `refund_failed` for each refund that is no longer counted. It also sends `payment_refunded` when the full amount has
+    been refunded.
     """
     if payment.status != PaymentStatus.SUCCEEDED:
         return False
@@ -157,5 +159,5 @@ def _is_effective(refund: Refund) -> bool:
 
 
 def add_timeline_entry(payment: Payment, what: str, detail: str = "", *, now: datetime) -> None:
-    """Add an entry to the payment's timeline."""
+    """Add an entry to the payment's timeline, with `what` cut to 100 and `detail` to 300 characters."""
     TimelineEntry.objects.create(payment=payment, at=now, what=what[:100], detail=detail[:300])

@@ -1,4 +1,7 @@
-"""Make one attempt to create a payment's intent at Stripe, while this process holds the payment's lease."""
+"""Try once to create a payment's intent at Stripe.
+
+The functions require that this process holds the payment's lease.
+"""
 
 from datetime import datetime, timedelta
 
@@ -24,7 +27,7 @@ def request_intent(payment: Payment, *, now: datetime) -> Intent:
     except stripe_api.NoResponse as failure:
         if not failure.is_replayed:
             raise
-        # Stripe stored an error for this key and returns it again. The intent may exist nevertheless.
+        # Stripe returns the error that it stored for this key, but may have created the intent nevertheless.
         found = find_intent(payment)
         if found is not None:
             return found
@@ -36,15 +39,21 @@ def request_intent(payment: Payment, *, now: datetime) -> Intent:
 
 
 def find_intent(payment: Payment) -> Intent | None:
-    """Return Stripe's intent for this payment, found by its id or by the portal's metadata, or None."""
+    """Return Stripe's intent for this payment, or None.
+
+    An intent whose id is unknown is found by the payment's id in its metadata.
+    """
     if payment.intent_id:
         return stripe_api.retrieve_intent(payment.intent_id)
-    # Start a little before the request, because Stripe's clock may be behind the portal's.
+    # Stripe's clock may be behind the portal's, so search from a little before the request.
     return stripe_api.find_intent(payment.uuid, since=payment.created_at - timedelta(minutes=5))
 
 
 def release_lease(payment: Payment, failure: stripe_api.StripeFailure, *, now: datetime) -> None:
-    """End the lease after a failure, so that a repeated request or the sweeper can continue immediately."""
+    """End the lease after a failure, so that a repeated request or the sweeper can take over immediately.
+
+    Alert staff if the failure is a bug in the portal or a rejected secret key.
+    """
     Payment.objects.unfinished().filter(pk=payment.pk, owner=payment.owner).update(
         locked_until=now, error=str(failure)[:300]
     )

@@ -1,8 +1,8 @@
 """Create a payment intent exactly once per idempotency key, despite double clicks, lost responses and crashes.
 
-The row is inserted with a lease before Stripe is called, and finished afterwards. A later request or a sweep that finds
-an unfinished row with an expired lease takes over the row. It sends the same request with the same idempotency key to
-Stripe, and Stripe returns the same intent. No transaction is open while Stripe is called.
+The payment's row is inserted with a lease before Stripe is called, and is finished afterwards. If the lease expires
+first, a later request or the sweeper takes over the row, and sends the same request with the same idempotency key to
+Stripe, which returns the same intent. No transaction is open during a call to Stripe.
 """
 
 import hashlib
@@ -38,7 +38,7 @@ ENDED_UNPAID = (PaymentStatus.CANCELED, PaymentStatus.REFUSED, PaymentStatus.ABA
 
 @dataclass(frozen=True)
 class NewPayment:
-    """The validated request of an app."""
+    """An app's validated request to create a payment."""
 
     amount: int
     currency: str
@@ -51,14 +51,14 @@ class NewPayment:
 
     @property
     def organization(self) -> str:
-        """Return the organization that the metadata names, or ""."""
+        """Return the organization named in the metadata, or "" if there is none."""
         return next((self.metadata[key] for key in ORGANIZATION_KEYS if key in self.metadata), "")[
             :200
         ]
 
     @property
     def digest(self) -> str:
-        """Return a hash of method, path and body, which detects a key that is reused for another request."""
+        """Return a hash of the request, which shows if a key is used again for a different request."""
         body = {name: getattr(self, name) for name in _HASHED}
         body["metadata"] = dict(sorted(self.metadata.items()))
         if self.split != NO_SPLIT:
@@ -67,13 +67,14 @@ class NewPayment:
         return hashlib.sha256(b"POST /api/v1/payments/ " + canonical).hexdigest()
 
 
-# This tuple must not change, because earlier requests keep their digest. `digest` adds `split` only if it is set.
+# Do not change this tuple, because stored digests of earlier requests must stay comparable. For the same reason,
+# `digest` adds `split` only if it is set.
 _HASHED = ("amount", "currency", "order_id", "reservation_id", "customer", "description")
 
 
 @dataclass(frozen=True)
 class StoredResponse:
-    """The response to the app, repeated for every request with the same key."""
+    """The response to the app, which every request with the same key receives."""
 
     status: int
     body: str
@@ -99,14 +100,16 @@ class StripeUnavailable(Exception):
 
 
 class PortalFault(Exception):
-    """Stripe received the payment's idempotency key with other parameters before, which is a bug in the portal."""
+    """The payment's idempotency key was sent to Stripe with other parameters before, which is a bug in the portal."""
 
 
 def derived_key(*, app: ClientApp, new_payment: NewPayment) -> str:
-    """Return a key for a request without a key. The key allows one payment of this amount per reservation at a time.
+    """Return an idempotency key for a request that has none.
 
-    The key covers the number of earlier payments that have ended, so a buyer whose payment was cancelled or refused
-    gets a new payment. A declared partial payment ends when it succeeds, because the next one may have the same amount.
+    For a reservation, the key allows one payment of the same amount at a time. It depends on the number of earlier
+    payments that have ended, so that a buyer whose payment was cancelled or refused gets a new payment. A declared
+    partial payment also ends when it succeeds, because the next one may have the same amount. Without a reservation,
+    the key is random.
     """
     if not new_payment.reservation_id:
         return str(uuid.uuid4())
@@ -136,9 +139,10 @@ def create_payment(
 
     `admit` is called only if the key is new, and may raise an exception to refuse the payment.
 
-    Raises KeyReused if the key belongs to another request, and InProgress if the first request with the key is not
+    Raises KeyReused if the key belongs to a different request, and InProgress if the first request with the key is not
     finished. Raises NotPayable if the payment does not fit its reservation. Raises StripeUnavailable, PortalFault or
-    stripe_api.NotConfigured if the portal cannot create the intent. None of these exceptions is stored with the key.
+    stripe_api.NotConfigured if the portal cannot create the intent. These exceptions are not stored with the key, so
+    the client can try again.
     """
     if not stripe_api.is_configured():
         raise stripe_api.NotConfigured("payments are not configured")
@@ -146,8 +150,8 @@ def create_payment(
     if existing is not None:
         return _answer_repeat(existing, new_payment, now)
     admit()
-    # This check comes after the look-up, because a repeated request gets the stored response even if the reservation is
-    # paid by now.
+    # Check after the look-up, because a repeated request gets the stored response even if the reservation is paid by
+    # now.
     require_payable(
         reservation_id=new_payment.reservation_id,
         amount=new_payment.amount,
@@ -186,7 +190,7 @@ def create_payment(
         with transaction.atomic():
             payment.save(force_insert=True)
     except IntegrityError:
-        # A concurrent request with this key has inserted its row first, so this request counts as a repetition.
+        # A concurrent request with the same key inserted its row first.
         existing = _find_by_key(app, key)
         if existing is None:
             raise
@@ -195,7 +199,7 @@ def create_payment(
 
 
 def _find_by_key(app: ClientApp, key: str) -> Payment | None:
-    """Return the payment with this key, with only the fields that the response to a repeated request needs."""
+    """Return the payment with this key, or None. Load only the fields that answering a repeated request needs."""
     found = Payment.objects.filter(app=app, livemode=stripe_api.is_livemode(), key=key)
     found = found.only("key", "fingerprint", "state", "response_status", "response_body")
     return next(iter(found[:1]), None)
@@ -226,7 +230,11 @@ def _answer_repeat(payment: Payment, new_payment: NewPayment, now: datetime) -> 
 
 
 def finish(payment: Payment, *, now: datetime) -> StoredResponse:
-    """Call Stripe and store the response. The caller holds the payment's lease."""
+    """Create the intent at Stripe and store the response. The caller holds the payment's lease.
+
+    A refusal by Stripe is stored as the response. Raises InProgress, StripeUnavailable or PortalFault for other
+    failures.
+    """
     try:
         intent = attempt.request_intent(payment, now=now)
     except stripe_api.CardDeclined as refusal:
@@ -304,7 +312,8 @@ def _store(
             **({"intent_id": intent.id} if intent else {}),
         )
         if stored:
-            # A webhook may have updated the status before this response arrived. Keep that status, because it is newer.
+            # A webhook may have set a newer status before this response arrived, so set the status only if there is
+            # none.
             without_status = Payment.objects.filter(pk=payment.pk, status=PaymentStatus.ASKED)
             if intent:
                 without_status.update(status=intent.status, status_at=intent.created_at)
@@ -312,7 +321,7 @@ def _store(
                 without_status.update(status=status, status_at=now)
     payment.refresh_from_db()
     if payment.state != Payment.State.FINISHED:
-        # The lease of this process expired, and the process that took over has not finished yet.
+        # The lease of this process expired, and another process took over but has not finished.
         raise InProgress
     if not stored:
         ensure_replicated()
@@ -326,7 +335,7 @@ def _stored_response(payment: Payment, *, is_replay: bool) -> StoredResponse:
 
 
 def _refusal_body(payment: Payment, status: int, type_: str, detail: str) -> dict[str, object]:
-    """Return a problem document (RFC 9457). The document is stored, so that repeated requests get the same response."""
+    """Return a problem document (RFC 9457), which is stored as the response to all requests with the same key."""
     return {
         "type": type_,
         "title": "Payment refused",

@@ -20,10 +20,10 @@ Status = Dispute.Status
 def store_dispute(
     *, payment_id: int, reported: StripeDispute, reported_at: datetime, now: datetime
 ) -> str:
-    """Store Stripe's dispute and return the outcome. Reports may arrive in any order.
+    """Store Stripe's report about a dispute and describe the outcome.
 
-    The newest report wins. Within the same second, the later status wins. If the dispute is
-    closed, the function sends `dispute_closed` within this transaction.
+    Reports may arrive in any order. The newest report wins and, within the same second, the later status. If the
+    dispute has been closed, the function sends `dispute_closed` within this transaction.
     """
     payment = Payment.objects.select_for_update().get(pk=payment_id)
     known = payment.disputes.filter(stripe_id=reported.id).first()
@@ -83,7 +83,7 @@ def _outcome(dispute: Dispute) -> str:
 
 
 def watch_deadlines(*, now: datetime) -> int:
-    """Update the alerts of the disputes that await evidence, and return the number to which the shop can respond."""
+    """Update the alerts of the disputes that await evidence. Return the number to which the shop can still respond."""
     waiting = 0
     for dispute in Dispute.objects.awaiting_evidence().select_related("payment").order_by("pk"):
         with transaction.atomic():

@@ -18,9 +18,10 @@ def record_mismatch(
     healed: bool = False,
     now: datetime,
 ) -> bool:
-    """Record a mismatch. Return False if a mismatch of this kind is already open for this intent.
+    """Record a mismatch and alert staff. Return False if the same mismatch is open already.
 
-    The function runs in the caller's transaction.
+    With `healed`, record a mismatch that has been fixed, without an alert. The function runs in the caller's
+    transaction.
     """
     if healed:
         Mismatch.objects.create(
@@ -54,10 +55,10 @@ def record_mismatch(
 
 
 def record_failed_refund(refund: Refund, *, expected_refunded: int, now: datetime) -> None:
-    """Open a case for a refund that failed after Stripe had accepted it, or add the refund to the payment's open case.
+    """Open a mismatch for a failed refund, or raise the expected amount of the payment's open mismatch.
 
-    The case is resolved when the refunds of the payment add up to `expected_refunded` again. The function runs
-    in the caller's transaction.
+    The mismatch is resolved when the payment's refunds add up to `expected_refunded`. The function runs in the caller's
+    transaction.
     """
     payment = refund.payment
     intent_id = payment.intent_id or ""
@@ -78,7 +79,7 @@ def record_failed_refund(refund: Refund, *, expected_refunded: int, now: datetim
 
 
 def resolve_mismatches(mismatches: MismatchQuerySet, *, settlement: str, now: datetime) -> int:
-    """Resolve the open mismatches in the queryset because they were corrected, and return their number."""
+    """Resolve the open mismatches in the queryset after they were corrected, and return their number."""
     resolved = 0
     for mismatch in mismatches:
         if _resolve(mismatch, settlement=settlement, user=None, now=now):
@@ -87,7 +88,7 @@ def resolve_mismatches(mismatches: MismatchQuerySet, *, settlement: str, now: da
 
 
 def settle_mismatch(*, mismatch: Mismatch, settlement: str, user: User, now: datetime) -> bool:
-    """Resolve the mismatch by a staff decision. Return False if it was resolved before."""
+    """Resolve the mismatch for a staff member. Return False if it was resolved before."""
     return _resolve(mismatch, settlement=settlement, user=user, now=now)
 
 

@@ -7,14 +7,14 @@ from django.db import transaction
 from payments import stripe_api
 from payments.models import Payment, ProviderOutage
 
-# The caller checks every minute. An outage is recorded as begun this long before the first check that fails, so that
-# the record covers the whole outage.
+# The caller checks every minute. An outage is recorded as begun this long before the first failed check, so that the
+# record covers the whole outage.
 BEFORE_FIRST_FAILURE = timedelta(minutes=2)
 RECENT = timedelta(minutes=5)
 
 
 def check_provider(*, now: datetime) -> ProviderOutage | None:
-    """Call Stripe and record the start or end of an outage. Return the current outage, or None if there is none."""
+    """Call Stripe and record the start or the end of an outage. Return the current outage, or None."""
     reason = _find_failure(now)
     with transaction.atomic():
         outage = ProviderOutage.objects.open().select_for_update().order_by("pk").first()
@@ -46,7 +46,7 @@ def _find_failure(now: datetime) -> str:
 def _find_failing_payments(now: datetime) -> str:
     """Return the error of the latest payment without a response, or "" if an intent has been created since.
 
-    Stripe may respond to reads while it fails to create payments.
+    This check is needed because Stripe may respond to read requests while it fails to create payments.
     """
     failing = Payment.objects.unfinished().exclude(error="").filter(created_at__gt=now - RECENT)
     last = failing.order_by("-created_at").first()

@@ -1,4 +1,4 @@
-"""Check a new payment against the reservation that it is for, before anything is created."""
+"""Check a new payment against its reservation before anything is created."""
 
 import uuid
 from datetime import datetime
@@ -11,7 +11,7 @@ from payments.splits import Purpose, Split, ticket_share
 
 
 class NotPayable(Exception):
-    """The payment does not fit its reservation. `type` and `members` become part of the problem document."""
+    """The payment does not fit its reservation. `type` and `members` are added to the problem document."""
 
     def __init__(self, status: int, type_: str, detail: str, **members: Any) -> None:
         super().__init__(detail)
@@ -23,7 +23,10 @@ class NotPayable(Exception):
 def require_payable(
     *, reservation_id: str, amount: int, currency: str, split: Split, now: datetime
 ) -> None:
-    """Raise NotPayable unless the reservation exists, can be paid, and has the price that the payment requests."""
+    """Raise NotPayable unless the reservation exists, can be paid, and needs this amount.
+
+    Do nothing if `reservation_id` is empty.
+    """
     if not reservation_id:
         return
     payable = find_payable(uuid.UUID(reservation_id), now=now)

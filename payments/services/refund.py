@@ -1,4 +1,4 @@
-"""Refund a payment once per confirmed form, and never more than the received amount."""
+"""Refund payments, once per confirmed form, and never more than was received."""
 
 import uuid
 from collections.abc import Mapping, Sequence
@@ -32,7 +32,7 @@ STATES = {
 
 
 class CannotRefund(Exception):
-    """The refund is not possible, for the reason in the text. No request was sent to Stripe."""
+    """The refund is not possible, for the reason in the text. Nothing was sent to Stripe."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class NewRefund:
     amount: int
     reason: str
     seats: Refund.Seats = Refund.Seats.UNDECIDED
-    # An empty dict means all tickets.
+    # Empty to release all tickets.
     released_items: Mapping[str, int] = field(default_factory=dict)
 
 
@@ -55,11 +55,11 @@ def refund(
     is_watched: bool = True,
     now: datetime,
 ) -> Refund:
-    """Return the refund for this confirmed form. If it has not been requested from Stripe yet, request it first.
+    """Record the refund of this form, request it from Stripe unless Stripe has responded already, and return it.
 
-    `is_watched` means that a user sees the outcome immediately, so a refusal by Stripe needs no case. If Stripe does
-    not respond, the refund stays `asked`, and the sweeper sends the request again. Raises CannotRefund if the refund is
-    not possible.
+    `is_watched` means that a user sees the outcome immediately, so a refusal by Stripe opens no mismatch. If Stripe
+    does not respond, the refund stays `asked`, and the sweeper sends the request again. Raises CannotRefund if the
+    refund is not possible.
     """
     requested = _record_request(payment, new_refund, form, user, now)
     if requested.state == State.ASKED:
@@ -98,7 +98,7 @@ def _record_request(
 
 
 def _request_refund(refund_: Refund, now: datetime, *, is_watched: bool) -> None:
-    """Send the request to Stripe and store the outcome."""
+    """Send the request to Stripe and store the outcome. A missing response leaves the refund `asked`."""
     payment = refund_.payment
     try:
         made = stripe_api.refund(
@@ -128,9 +128,10 @@ def _fail_unanswered(refund_: Refund, error: str, now: datetime, *, opens_case: 
 
 @transaction.atomic
 def store_refunds(*, payment_id: int, refunds: Sequence[StripeRefund], now: datetime) -> bool:
-    """Store Stripe's refunds of a payment and return True if anything changed. Reports may arrive in any order.
+    """Store Stripe's refunds of a payment and return True if anything changed.
 
-    A refund passes through its states in one direction, so an older report is recognized by its state.
+    Reports may arrive in any order. A refund passes through its states in one direction, so the state shows which
+    report is older.
     """
     payment = Payment.objects.select_for_update().get(pk=payment_id)
     changed = False
@@ -142,7 +143,7 @@ def store_refunds(*, payment_id: int, refunds: Sequence[StripeRefund], now: date
 def _store_refund(payment: Payment, reported: StripeRefund, now: datetime) -> bool:
     refund_ = payment.refunds.filter(stripe_id=reported.id).first()
     if refund_ is None and reported.refund_uuid is not None:
-        # The response with Stripe's id was lost or has not arrived yet.
+        # This refund may be one of the portal's whose response, with Stripe's id, was lost or has not arrived yet.
         refund_ = payment.refunds.filter(uuid=reported.refund_uuid, stripe_id=None).first()
     if refund_ is None:
         refund_ = Refund(
@@ -162,17 +163,17 @@ def _store_refund(payment: Payment, reported: StripeRefund, now: datetime) -> bo
         refund_.error = reported.failure_reason.replace("_", " ")[:300] or reported.status
     refund_.save()
     if state == State.FAILED and not refund_.is_counted:
-        # The failed refund was never counted, so open its case here. For a counted refund, count_refunds() does this.
+        # count_refunds() opens a mismatch only for a refund that was counted, so open one here.
         expected = payment.amount_refunded + refund_.amount
         record_failed_refund(refund_, expected_refunded=expected, now=now)
     return True
 
 
 def sweep_refunds(*, now: datetime) -> int:
-    """Finish the refunds to which Stripe has not responded, and return their number.
+    """Finish the refunds to which Stripe has not responded. Return the number of refunds tried.
 
-    While Stripe stores the idempotency keys, the refunds are requested again. After that, they are only looked up. A
-    refund that Stripe has is stored, and all other refunds fail.
+    While Stripe still stores the idempotency keys, the refunds are requested again. After that time, they are only
+    looked up: a refund that Stripe has is stored, and all others fail.
     """
     waiting = Refund.objects.unanswered().filter(asked_at__lte=now - REQUEST_GRACE_PERIOD)
     count = 0

@@ -1,4 +1,4 @@
-"""Finish payments that a crash or a lost response left unfinished, and expire idempotency keys."""
+"""Finish payments that a crash or a lost response left unfinished, and remove expired idempotency keys."""
 
 import time
 from datetime import datetime, timedelta
@@ -17,13 +17,16 @@ MAX_RETRY_DELAY = timedelta(minutes=15)
 
 
 def sweep(*, now: datetime) -> dict[str, int]:
-    """Retry unfinished payments whose lease has expired, with a growing delay. Return the number of each outcome."""
+    """Retry unfinished payments whose lease has expired, with growing delays.
+
+    Return the number of payments that were finished, that failed, and that wait for their next attempt.
+    """
     outcome = {"finished": 0, "failed": 0, "waiting": 0}
     started = time.monotonic()
     Payment.objects.all().release_dead_leases(now)
     waiting = Payment.objects.with_expired_lease(now).order_by("locked_until", "pk")
     for payment in waiting[:BATCH_SIZE]:
-        # Each call to Stripe may take seconds, so `now` is too early for the lease of a later payment.
+        # The calls to Stripe may take seconds, so the lease of a later payment must not start at `now`.
         current = now + timedelta(seconds=time.monotonic() - started)
         if current < payment.locked_until + _retry_delay(payment.tries):
             outcome["waiting"] += 1
@@ -58,7 +61,7 @@ def _resume(payment: Payment, now: datetime) -> bool:
 
 
 def _close_unsendable(payment: Payment, now: datetime) -> None:
-    """Finish a payment that is too old to be sent again. It is abandoned if Stripe has no intent for it."""
+    """Finish a payment that is too old to be sent again, with its intent at Stripe or, without one, as abandoned."""
     found = attempt.find_intent(payment)
     if found is not None:
         add_timeline_entry(payment, "adopted", found.id, now=now)
@@ -71,7 +74,7 @@ def _close_unsendable(payment: Payment, now: datetime) -> None:
 def reap_keys(*, now: datetime) -> int:
     """Remove expired keys with their fingerprints and stored responses, and return their number.
 
-    The responses contain client secrets.
+    The responses are removed because they contain client secrets.
     """
     expired = Payment.objects.filter(
         key__isnull=False, expires_at__lte=now, state=Payment.State.FINISHED

@@ -1,4 +1,7 @@
-"""Handle staff actions on payments. Each is a POST request, which the admin log records with its time and user."""
+"""Handle staff actions on payments.
+
+Each action is a POST request, and is recorded with its time and user in the admin log.
+"""
 
 import uuid
 from decimal import Decimal
@@ -70,7 +73,7 @@ class RefundForm(forms.Form):
             )
 
     def clean_amount(self) -> int:
-        """Return the amount in the unit of Stripe's API."""
+        """Validate the amount and convert it to the unit of Stripe's API."""
         given: Decimal = self.cleaned_data["amount"]
         currency = currency_of(self.payment.currency)
         amount = currency.from_decimal(given)
@@ -86,7 +89,7 @@ class RefundForm(forms.Form):
 
     @property
     def released_items(self) -> dict[str, int]:
-        """Return the number of each item that a valid form releases."""
+        """Return the number of each item to release. The form must be valid."""
         if self.cleaned_data.get("seats") != Refund.Seats.RELEASE:
             return {}
         counts = {item.id: self.cleaned_data.get(f"release_{item.id}") for item in self.items}
@@ -94,7 +97,7 @@ class RefundForm(forms.Form):
 
     @property
     def decision(self) -> str:
-        """Describe the decision about the tickets in a sentence. Return "" without tickets."""
+        """Describe in a sentence what happens to the tickets. Return "" if the payment has none."""
         if not self.items:
             return ""
         released = self.released_items
@@ -115,7 +118,10 @@ class RefundForm(forms.Form):
 @may_refund
 @require_http_methods(["GET", "POST"])
 def refund(request: HttpRequest, reference: uuid.UUID) -> HttpResponse:
-    """Refund in two steps: amount, reason and tickets, then a confirmation. The form's id prevents a second refund."""
+    """Refund in two steps: a form for amount, reason and tickets, and a confirmation.
+
+    The form's id prevents a second refund if the form is sent twice.
+    """
     payment = get_object_or_404(limit(Payment.objects.all()), uuid=reference)
     if request.method == "GET":
         refundable = currency_of(payment.currency).to_decimal(payment.refundable)
@@ -124,7 +130,7 @@ def refund(request: HttpRequest, reference: uuid.UUID) -> HttpResponse:
     form = RefundForm(payment, request.POST)
     sent = Refund.objects.filter(uuid__in=parse_uuids([request.POST.get("form", "")])).first()
     if sent is not None:
-        # The form was sent twice. Do not validate it again, because its amount or tickets were returned already.
+        # The form was sent twice. Do not validate it again, because the first refund has used up its amount or tickets.
         _show_outcome(request, sent)
         return redirect("payments:payment-page", payment.uuid)
     if not form.is_valid():

@@ -1,4 +1,7 @@
-"""Handle the payment API for apps: create (idempotent), read, cancel. An app sees only its own payments."""
+"""Handle the payment API for apps: create, read and cancel payments.
+
+Creating a payment is idempotent. An app sees only its own payments.
+"""
 
 import ipaddress
 import math
@@ -21,8 +24,8 @@ from payments.models import Payment
 from payments.money import find_amount_problem
 
 Text = Annotated[str, msgspec.Meta(max_length=100)]
-# Stripe accepts up to 50 entries with keys of up to 40 and values of up to 500 characters. The portal uses four
-# entries.
+# Stripe accepts up to 50 entries, with keys of up to 40 and values of up to 500 characters. The portal adds four
+# entries of its own.
 Metadata = Annotated[
     dict[
         Annotated[str, msgspec.Meta(min_length=1, max_length=40, pattern=r"^(?!ops_)")],
@@ -61,7 +64,7 @@ class Split(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class CreatePayment(msgspec.Struct, forbid_unknown_fields=True):
-    """The body of a request to create a payment. `amount` is an integer in the currency's smallest unit."""
+    """The body of a request to create a payment. `amount` is an integer in the unit of Stripe's API."""
 
     amount: Annotated[int, msgspec.Meta(ge=1, le=MAX_CHARGE)]
     currency: Annotated[str, msgspec.Meta(pattern="^[A-Za-z]{3}$")]
@@ -94,7 +97,7 @@ class _TooManyAttempts(Exception):
 
 @api(Scope.PAYMENTS, "POST", cache_keys=True)
 def create(request: HttpRequest, app: ClientApp) -> HttpResponse:
-    """Respond with 201 and the client secret, or with the stored response for a key that was used before."""
+    """Respond with 201 and the client secret, or with the stored response if the key was used before."""
     body = read_json(request, CreatePayment)
     new_payment = _validated(body)
 
@@ -171,7 +174,10 @@ def cancel(request: HttpRequest, app: ClientApp, reference: uuid.UUID) -> HttpRe
 
 
 def as_json(payment: Payment) -> dict[str, object]:
-    """Return the payment as JSON values. Only the response to the creation contains the client secret."""
+    """Return the payment as JSON values, without the client secret.
+
+    Only the response to the request that creates the payment contains the client secret.
+    """
     return {
         "id": payment.uuid,
         "intent": payment.intent_id,

@@ -1,4 +1,4 @@
-"""Show staff the overview of payments, and the page of one payment."""
+"""Serve the overview of payments and the page of one payment to staff."""
 
 import uuid
 from datetime import timedelta
@@ -25,7 +25,7 @@ may_see = permission_required("payments.view_payment", raise_exception=True)
 
 @may_see
 def overview(request: HttpRequest) -> HttpResponse:
-    """Show the problems that need attention, and the figures of the last 24 hours."""
+    """Show the problems that need attention, and the statistics of the last 24 hours."""
     now = timezone.now()
     attempts, stuck = stats.count_attempts(now - DAY), stats.count_stuck(now)
     webhooks = stats.count_webhooks(since=now - DAY)

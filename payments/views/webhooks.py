@@ -21,7 +21,10 @@ log = logging.getLogger(__name__)
 
 @csrf_exempt
 def receive(request: HttpRequest, endpoint: str = "") -> HttpResponse:
-    """Respond with 200 after storing the event. A rejected call is only counted."""
+    """Store the event and respond with 200. Reject and count any other call.
+
+    `endpoint` is the name in STRIPE_WEBHOOK_SECRETS, or "" for the endpoint without a name.
+    """
     if request.method != "POST":
         return problem(405, "use POST", headers={"Allow": "POST"})
     secrets = signatures.secrets_for(endpoint)
@@ -44,7 +47,7 @@ def receive(request: HttpRequest, endpoint: str = "") -> HttpResponse:
         return _reject(request, "not an event", 400)
     except DatabaseError:
         log.exception("a webhook event could not be stored")
-        # After an error, Stripe retries the event for up to three days.
+        # Stripe sends the event again after an error, for up to three days.
         return problem(500, "the event was not stored; send it again")
     return json_response({"received": True, "duplicate": not received.is_new})
 

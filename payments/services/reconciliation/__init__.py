@@ -1,6 +1,6 @@
-"""Compare the portal's payments with Stripe's, correct differences, and record the remaining ones as mismatches.
+"""Compare the portal's payments with Stripe's, correct differences, and record the others as mismatches.
 
-A run reads Stripe's lists page by page and keeps a bookmark, so that it can be continued after a time limit, a crash
-or an outage. An intent may be missing in a list that was not read to its end. Therefore, the intent is retrieved by its
-id before it counts as unknown at Stripe.
+A run reads Stripe's lists page by page and stores a bookmark, so that it can continue after a time limit, a crash or an
+outage. A payment's intent that is missing in a list is retrieved by its id before it counts as unknown at Stripe,
+because the list may not have been read to its end.
 """

@@ -10,12 +10,13 @@ from payments.services.webhooks.receive import RECONCILED_TYPES, NotAnEvent, rec
 
 
 def compare_events(run: ReconciliationRun, now: datetime) -> str:
-    """Read one page of Stripe's events, and store and process the events that never arrived."""
+    """Read one page of Stripe's events, store and process those that never arrived, and return a bookmark."""
     events, bookmark = read_page(run, "events", types=list(RECONCILED_TYPES))
     run.event_count += len(events)
     ids = [str(data.get("id")) for data in events]
     known = set(WebhookEvent.objects.filter(event_id__in=ids).values_list("event_id", flat=True))
-    for data in reversed(events):  # The oldest event comes first.
+    # Stripe lists the newest event first, but they are processed in the order of their creation.
+    for data in reversed(events):
         if data.get("id") in known:
             continue
         try:

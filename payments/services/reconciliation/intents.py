@@ -1,4 +1,4 @@
-"""Compare the status and the amount of each of Stripe's intents with the portal's payment."""
+"""Compare the status and amount of each of Stripe's intents with the portal's payment."""
 
 from datetime import datetime
 
@@ -49,7 +49,7 @@ def _find_last_events(intent_ids: list[str]) -> dict[str, datetime]:
 def _record_unknown_intent(
     run: ReconciliationRun, intent: Intent, detail: str, now: datetime
 ) -> None:
-    """Record a paid intent that belongs to no payment, unless its money has been refunded."""
+    """Record a paid intent that is not linked to a payment, unless its money has been refunded."""
     if is_given_back(intent):
         return
     twin = Payment.objects.filter(uuid__in=parse_uuids([intent.payment_uuid])).first()
@@ -58,7 +58,7 @@ def _record_unknown_intent(
 
 
 def _find_unlinked(intent: Intent) -> Payment | None:
-    """Return the payment for which this intent was created, unless the payment has another intent."""
+    """Return the payment that created this intent, if no intent is linked to the payment yet."""
     ids = parse_uuids([intent.payment_uuid])
     return Payment.objects.filter(uuid__in=ids, intent_id=None).first()
 
@@ -71,7 +71,8 @@ def _compare_intent(
     now: datetime,
 ) -> None:
     is_same = (payment.amount, payment.currency) == (intent.amount, intent.currency)
-    # The money for a reservation is compared with the price when it arrives. A difference opens a discrepancy.
+    # The amount of a payment for a reservation is compared with the price when the money arrives, and a difference then
+    # opens a discrepancy.
     if not is_same and not payment.reservation_id:
         there = money(intent.amount, intent.currency)
         detail = f"{payment.formatted_amount} in the portal, {there} at Stripe"
@@ -101,7 +102,10 @@ def _compare_intent(
 
 
 def compare_unlisted(run: ReconciliationRun, now: datetime) -> str:
-    """Retrieve the intents that a full run did not find in Stripe's list. The bookmark is a payment's primary key."""
+    """Retrieve the intents that a full run did not find in Stripe's list. Do nothing in other runs.
+
+    The bookmark is a payment's primary key.
+    """
     if not run.is_full:
         return ""
     unlisted = (

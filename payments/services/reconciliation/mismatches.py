@@ -1,4 +1,4 @@
-"""Check the open mismatches again, and resolve those that were corrected at Stripe."""
+"""Check open mismatches again, and resolve those that were corrected."""
 
 from datetime import datetime
 
@@ -13,10 +13,13 @@ Kind = Mismatch.Kind
 
 
 def recheck_mismatches(run: ReconciliationRun, now: datetime) -> str:
-    """Resolve the open mismatches that were corrected at Stripe. The bookmark is a mismatch's primary key."""
+    """Resolve the open mismatches that were corrected.
+
+    The bookmark is a mismatch's primary key.
+    """
     open_ = (
         Mismatch.objects.open()
-        # The next refund of the payment resolves a mismatch of this kind.
+        # Only another refund resolves a mismatch of this kind; see count_refunds().
         .exclude(kind=Kind.REFUND_FAILED)
         .filter(pk__gt=int(run.bookmark or 0))
         .select_related("payment")
@@ -36,7 +39,7 @@ def recheck_mismatches(run: ReconciliationRun, now: datetime) -> str:
 
 
 def _put_right(mismatch: Mismatch, intent: Intent) -> str:
-    """Describe how the mismatch was corrected. Return "" if it was not corrected."""
+    """Describe how the mismatch was corrected. Return "" if it still exists."""
     payment = mismatch.payment
     if mismatch.kind == Kind.NOT_AT_STRIPE:
         return "found at Stripe"

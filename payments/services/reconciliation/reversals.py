@@ -24,7 +24,10 @@ def compare_disputes(run: ReconciliationRun, now: datetime) -> str:
 
 
 def compare_open_reversals(run: ReconciliationRun, now: datetime) -> str:
-    """Retrieve pending refunds and open disputes by id, because some may be older than the period of the run."""
+    """Retrieve pending refunds and open disputes by id, because they may be older than the period of a full run.
+
+    Do nothing in other runs.
+    """
     if not run.is_full:
         return ""
     pending = Refund.objects.filter(state=Refund.State.PENDING).exclude(stripe_id=None)

@@ -1,4 +1,4 @@
-"""Run comparisons: start them on a schedule, and continue them from their bookmark to the end."""
+"""Start comparisons on a schedule, and continue interrupted comparisons from their bookmark."""
 
 import time
 from collections.abc import Callable
@@ -23,17 +23,15 @@ from payments.services.reconciliation.reversals import (
 
 Stage = ReconciliationRun.Stage
 
-FULL_LOOKBACK = timedelta(days=30)  # Stripe keeps events for this time.
+FULL_LOOKBACK = timedelta(days=30)  # Stripe keeps events for 30 days.
 MAX_SLICE_SECONDS = 35.0
 LEASE = timedelta(seconds=60)
-RESUME_WITHIN = timedelta(
-    hours=6
-)  # An older unfinished run is not continued. A new run replaces it.
+RESUME_WITHIN = timedelta(hours=6)  # Older unfinished runs are replaced by a new run.
 MISSING_WEBHOOKS_ALERT = "webhooks-missing"
 
 
 def reconcile(*, now: datetime, is_full: bool = False) -> ReconciliationRun:
-    """Start a comparison or continue an unfinished comparison for up to 35 seconds, and return its row.
+    """Start a comparison, or continue an unfinished one, for up to 35 seconds. Return its row.
 
     Raises a stripe_api.StripeFailure if a call to Stripe fails. The next call then continues at the bookmark.
     """
@@ -81,7 +79,7 @@ def _take_step(run: ReconciliationRun, now: datetime) -> None:
     try:
         run.bookmark = step(run, now)
     except stripe_api.NotFound:
-        # The object at the bookmark is no longer listed, so this list is read from its start again.
+        # Stripe no longer lists the object at the bookmark, so read the list again from its start.
         if not run.bookmark:
             raise
         run.bookmark = ""
@@ -103,7 +101,10 @@ def _finish_run(run: ReconciliationRun, now: datetime) -> None:
 
 
 def _alert_missing_webhooks(run: ReconciliationRun, now: datetime) -> None:
-    """Alert if events older than 15 minutes are missing, which means that webhook calls do not reach the portal."""
+    """Alert staff if events or changes older than 15 minutes had not arrived.
+
+    The reason may be that webhook calls do not reach the portal.
+    """
     if not run.late_count:
         clear_alert(MISSING_WEBHOOKS_ALERT, now=now)
         return

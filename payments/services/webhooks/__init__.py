@@ -1,1 +1,1 @@
-"""Handle Stripe's webhook events: verify the signature, store the event, process it, and delete it when it is old."""
+"""Handle Stripe's webhook events: verify, store, process and finally delete them."""

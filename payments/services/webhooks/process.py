@@ -1,4 +1,4 @@
-"""Process stored events. An event's effect and its state `processed` are saved in one transaction."""
+"""Process stored events. The effect of an event and its state `processed` are saved in one transaction."""
 
 import logging
 import random
@@ -38,10 +38,10 @@ Fetched = Intent | StripeDispute | Sequence[StripeRefund]
 
 
 class NeedsFetch(Exception):
-    """The event lacks information, so the object that it is about must be fetched from Stripe."""
+    """The event lacks information, so its object must be fetched from Stripe."""
 
 
-# A second intent for a payment is a problem only if the intent has received or may receive the buyer's money.
+# A second intent for a payment is a problem only if it has received the buyer's money or may still receive it.
 MONEY_STATUSES = (
     PaymentStatus.SUCCEEDED,
     PaymentStatus.PROCESSING,
@@ -54,7 +54,10 @@ class LeaseLost(Exception):
 
 
 def process_event(*, event_pk: int, now: datetime) -> bool:
-    """Process the event and return True if it succeeded. Errors are stored with the event and not raised."""
+    """Process the event and return True on success.
+
+    Errors are stored with the event and not raised. Returns False as well if another worker has claimed the event.
+    """
     owner = new_owner()
     if not WebhookEvent.objects.all().claim(event_pk, owner=owner, now=now, until=now + LEASE):
         return False
@@ -66,7 +69,7 @@ def process_event(*, event_pk: int, now: datetime) -> bool:
         try:
             _process(event, None, now)
         except (AmbiguousOrder, NeedsFetch):
-            # The object is fetched outside the transaction. Stripe's current object is authoritative.
+            # Fetch the object outside the transaction, because the call may take seconds.
             _process(event, _fetch(event), now)
     except LeaseLost:
         return False
@@ -88,15 +91,12 @@ def process_event(*, event_pk: int, now: datetime) -> bool:
 
 
 def process_waiting(*, now: datetime) -> int:
-    """Process due events whose queued task was lost or failed, with the oldest first.
-
-    Return the number of successes.
-    """
+    """Process due events whose queued task was lost or failed, oldest first. Return the number of successes."""
     started = time.monotonic()
     WebhookEvent.objects.all().release_dead_leases(now)
     waiting = WebhookEvent.objects.due(now).filter(received_at__lte=now - SWEEP_MIN_AGE)
     done = 0
-    # A processed or failed event is no longer due, so each round reads the first events that are due.
+    # Events of earlier rounds are no longer due, so each round reads the first events again.
     while chunk := list(waiting.order_by("created_at", "pk").values_list("pk", flat=True)[:200]):
         for pk in chunk:
             elapsed = time.monotonic() - started
@@ -120,7 +120,7 @@ def _process(event: WebhookEvent, fetched: Fetched | None, now: datetime) -> Non
 
 
 def _fetch(event: WebhookEvent) -> Fetched:
-    """Return Stripe's current object for an event that lacks information."""
+    """Return the current state of the event's object at Stripe."""
     if event.type.startswith("charge.dispute."):
         return stripe_api.retrieve_dispute(event.object_id)
     if event.type == "charge.refunded":
@@ -133,9 +133,10 @@ def _fetch(event: WebhookEvent) -> Fetched:
 def _apply_event(
     event: WebhookEvent, fetched: Fetched | None, now: datetime
 ) -> tuple[Payment | None, str]:
-    """Apply the event and return its payment and outcome.
+    """Apply the event and return its payment and a description of the outcome.
 
-    The function runs in the transaction that marks the event as processed.
+    The function runs in the transaction that marks the event as processed. Raises NeedsFetch or AmbiguousOrder if the
+    event's object must be fetched from Stripe first.
     """
     if event.is_thin and fetched is None:
         raise NeedsFetch
@@ -164,7 +165,7 @@ def _apply_refund_event(
             resolve_mismatches(gone, settlement="refunded at Stripe", now=now)
         return None, "not a payment of this portal"
     if refunds is None:
-        # A charge contains the refunded amount, but not its refunds.
+        # A charge contains the refunded amount but not the refunds, so fetch them if the amount has changed.
         total = int(event.payload.get("amount_refunded") or 0)
         if payment.refunds.effective().total() == total:
             return payment, "already known"
@@ -209,7 +210,7 @@ def _apply_intent_event(
             )
             return payment, "a second intent for this payment"
         if fetched is None:
-            raise AmbiguousOrder  # Link the intent in the state that Stripe reports now.
+            raise AmbiguousOrder  # Fetch the intent, so that it is linked with its current status.
     changed = apply_intent(
         payment_id=payment.pk,
         intent=intent,
@@ -250,7 +251,7 @@ def _intent_id(event: WebhookEvent) -> str:
 
 
 def _schedule_retry(event: WebhookEvent, error: Exception, now: datetime) -> None:
-    # An event that only waits for Stripe never fails permanently, even in a long outage.
+    # An event that waits for Stripe never fails permanently, not even in a long outage.
     tries = min(event.tries, MAX_TRIES - 1)
     delay = min(MAX_RETRY_DELAY, FIRST_RETRY_DELAY * 2 ** (tries - 1))
     delay *= random.uniform(0.8, 1.2)  # noqa: S311  jitter, so that a burst of failures is not retried at once
@@ -269,5 +270,5 @@ def _mark_dead(event: WebhookEvent, reason: str, now: datetime) -> None:
 
 
 def _leased(event: WebhookEvent) -> WebhookEventQuerySet:
-    """Return a queryset of the event, which is empty if this process has lost the lease."""
+    """Return a queryset with the event, or an empty one if this worker has lost the lease."""
     return WebhookEvent.objects.waiting().filter(pk=event.pk, owner=event.owner)

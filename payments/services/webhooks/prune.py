@@ -1,4 +1,7 @@
-"""Delete events that were processed or ignored long ago. Pending and dead events are never deleted."""
+"""Delete events that were processed or ignored long ago.
+
+Pending and dead events are never deleted.
+"""
 
 from datetime import datetime, timedelta
 
@@ -8,12 +11,12 @@ from core.lib.durability import relaxed_durability
 from payments.models import RefusedDelivery, WebhookEvent
 
 CHUNK_SIZE = 1_000
-# This limits the work of one night. A table that was never pruned takes several nights.
+# Limits the work of one night. A table that was never pruned takes several nights.
 MAX_CHUNKS = 500
 
 
 def prune_events(*, now: datetime) -> dict[str, int]:
-    """Delete old events and counts of rejected calls in short transactions, and return the numbers of deleted rows.
+    """Delete old events and counts of rejected calls in short transactions. Return the numbers of deleted rows.
 
     An event is deleted only if it is also old by Stripe's clock. Otherwise, the reconciliation would fetch the event
     from Stripe and process it again.
@@ -26,7 +29,7 @@ def prune_events(*, now: datetime) -> dict[str, int]:
         if not chunk:
             break
         with relaxed_durability():
-            # Apply the condition again, because staff may have queued an event again in the meantime.
+            # Apply the condition again, because staff may have queued one of the events again.
             events += old.filter(pk__in=chunk).delete()[0]
     refused, _ = RefusedDelivery.objects.filter(hour__lt=since).delete()
     return {"events": events, "refused": refused}

@@ -1,4 +1,4 @@
-"""Store each event from Stripe once, before it is processed, and let staff retry or ignore it."""
+"""Store each event from Stripe once, before it is processed, and let staff queue events again or ignore them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from payments.models.webhooks import THIN_EVENT
 from payments.reversals import REFUND_METADATA_KEY
 from payments.services.alerts import update_dead_event_alert
 
-# These event types change something in the portal. Events of all other types are stored as ignored.
+# Events of other types are stored as ignored, because they change nothing in the portal.
 HANDLED_TYPES = (
     "payment_intent.",
     "charge.refunded",
@@ -25,7 +25,8 @@ HANDLED_TYPES = (
     "refund.",
 )
 
-# The reconciliation looks for these types, which change money or its status. Stripe accepts up to 20 types as a filter.
+# The reconciliation looks for these types, which report changes of money or status. Stripe accepts up to 20 types as a
+# filter.
 RECONCILED_TYPES = (
     "payment_intent.amount_capturable_updated",
     "payment_intent.canceled",
@@ -44,8 +45,8 @@ RECONCILED_TYPES = (
     "refund.updated",
 )
 
-# These fields of Stripe's objects are stored, at any depth, because money, status and order are read from them.
-# Everything else is left out, because it is or may contain personal data: names, addresses, descriptions, evidence.
+# Only these fields of Stripe's objects are stored, at any depth, because money, status and order are read from them.
+# Other fields are or may contain personal data, such as names, addresses, descriptions and evidence.
 _KEPT_FIELDS = frozenset(
     {"id", "object", "status", "created", "livemode", "currency", "metadata", "type", "code"}
     | {"amount", "amount_received", "amount_capturable", "amount_captured", "amount_refunded"}
@@ -132,7 +133,7 @@ def _parse_event(
 
 
 def without_personal_data(value: Any, kept: frozenset[str] = _KEPT_FIELDS) -> Any:
-    """Return an object from Stripe with only the fields that the portal needs."""
+    """Return an object from Stripe with only the fields in `kept`, at any depth."""
     if isinstance(value, dict):
         return {
             key: without_personal_data(item, _KEPT_METADATA if key == "metadata" else _KEPT_FIELDS)
@@ -145,7 +146,7 @@ def without_personal_data(value: Any, kept: frozenset[str] = _KEPT_FIELDS) -> An
 
 
 def replay_event(event: WebhookEvent, *, now: datetime) -> bool:
-    """Queue a dead, ignored or pending event again. Return False if the event has been processed in the meantime."""
+    """Queue a dead, ignored or pending event again. Return False if the event has been processed by now."""
     unprocessed = WebhookEvent.objects.filter(pk=event.pk).exclude(
         state=WebhookEvent.State.PROCESSED
     )
@@ -164,7 +165,7 @@ def replay_event(event: WebhookEvent, *, now: datetime) -> bool:
 
 
 def ignore_event(event: WebhookEvent, *, now: datetime) -> bool:
-    """Mark a dead or pending event as ignored by a staff decision. Return False if the event is in another state."""
+    """Mark a dead or pending event as ignored by staff. Return False if the event is in another state."""
     unsettled = WebhookEvent.objects.filter(
         pk=event.pk, state__in=[WebhookEvent.State.DEAD, WebhookEvent.State.PENDING]
     )

@@ -1,4 +1,4 @@
-"""Count rejected webhook calls. A burst of calls causes at most one write per reason in 5 seconds."""
+"""Count rejected webhook calls, with at most one write per reason in 5 seconds."""
 
 import time
 from datetime import datetime
@@ -12,15 +12,15 @@ from payments.models import RefusedDelivery
 FLUSH_SECONDS = 5.0
 MAX_KEYS = 1_000
 
-_Key = tuple[datetime, str]  # A key consists of the hour and the reason.
-# A value consists of the count, the time of the last call, and a sample.
+_Key = tuple[datetime, str]  # Contains the hour and the reason.
+# Contains the count, the time of the last call, and a sample.
 _Calls = tuple[int, datetime, str]
 
 _flushed_at: dict[str, float] = {}
 
 
 def count_rejected_call(reason: str, *, sample: str, now: datetime) -> None:
-    """Count a rejected call. The count is written immediately, or within 5 seconds in a burst."""
+    """Count a rejected call in memory. The count is written immediately or, in a burst, within 5 seconds."""
     hour = now.replace(minute=0, second=0, microsecond=0)
     rejected_calls.add((hour, reason), (1, now, sample[:200]))
     if time.monotonic() - _flushed_at.get(reason, -FLUSH_SECONDS) >= FLUSH_SECONDS:

@@ -1,4 +1,4 @@
-"""Verify that a webhook call comes from Stripe, and parse its body. All functions are pure."""
+"""Verify that a webhook call comes from Stripe, and parse its body."""
 
 import time
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ CLOCK_SKEW_SECONDS = 30
 
 
 class RejectedCall(Exception):
-    """The call is rejected and not stored. `reason` is one of a few fixed texts, by which calls are counted."""
+    """The call is rejected and not stored. Calls are counted by `reason`, which is one of a few fixed texts."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -30,10 +30,10 @@ class SigningSecret:
 
 
 def secrets_for(endpoint: str) -> list[SigningSecret]:
-    """Return the signing secrets of the endpoint with this name, or of the endpoint without a name.
+    """Return the signing secrets of the endpoint with this name. The name "" stands for the endpoint without a name.
 
     An entry of STRIPE_WEBHOOK_SECRETS is `whsec_a`, or `name:whsec_a` for a named endpoint. An endpoint may have
-    several entries, so that its secret can be replaced.
+    several secrets, so that a secret can be replaced without an interruption.
     """
     found = []
     for entry in settings.STRIPE_WEBHOOK_SECRETS:
@@ -44,7 +44,7 @@ def secrets_for(endpoint: str) -> list[SigningSecret]:
 
 
 def verify(body: bytes, signature: str, secrets: Sequence[SigningSecret]) -> dict[str, Any]:
-    """Return the body of a genuine, recent call. Raises RejectedCall for any other call."""
+    """Return the parsed body of a genuine, recent call. Raises RejectedCall for any other call."""
     if not signature:
         raise RejectedCall("no signature")
     try:
@@ -53,7 +53,7 @@ def verify(body: bytes, signature: str, secrets: Sequence[SigningSecret]) -> dic
         raise RejectedCall("not UTF-8") from None
     if not any(_is_signed_by(body, signature, secret) for secret in secrets):
         raise RejectedCall("bad signature")
-    # The age is checked after the signature, which covers the timestamp.
+    # The signature covers the timestamp, so the timestamp is trusted only after the signature was verified.
     if _timestamp(signature) > time.time() + CLOCK_SKEW_SECONDS:
         raise RejectedCall("signed in the future")
     try:
@@ -71,5 +71,5 @@ def _is_signed_by(body: bytes, signature: str, secret: SigningSecret) -> bool:
 
 
 def _timestamp(signature: str) -> int:
-    """Return the timestamp that stripe-python verified, which is the first `t=`."""
+    """Return the timestamp that stripe-python verified. If there are several, it uses the first one."""
     return next(int(part[2:]) for part in signature.split(",") if part.startswith("t="))
