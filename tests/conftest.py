@@ -26,23 +26,23 @@ from tests.servers.portal import Portal, Seeded, Template, make_template
 from tests.servers.postgres import PostgresServer
 from tests.servers.redis_server import RedisServer
 
-# A slow generation of examples is no failure, because its duration depends on the load of the machine.
+# Do not fail a test whose examples are generated slowly, because the duration depends on the load of the machine.
 hypothesis_settings.register_profile("shared", suppress_health_check=[HealthCheck.too_slow])
 hypothesis_settings.load_profile("shared")
 
-# Each sentence names tests that did not run, and says why.
+# Sentences that name tests that did not run, with the reason.
 LEFT_OUT = pytest.StashKey[list[str]]()
 _skipped: list[str] = []
 
-# A test that uses one of these fixtures starts a portal, a database server, or another server.
+# These fixtures start a portal, a database server or another server.
 SERVER_FIXTURES = {
     *("portal", "make_portal", "module_portal", "portal_template", "portal_with_worker"),
     *("postgres", "redis_server", "live_server", "stripe_server"),
 }
 KINDS = ("servers", "browser", "slow")  # A test without any of these markers is marked as fast.
 
-# A test that is skipped for a reason that begins with one of these texts runs on the other database. All other
-# skipped tests are reported, and fail the run in CI.
+# Tests skipped for a reason that begins with one of these texts run on the other database. All other skipped tests are
+# reported, and fail the run in CI.
 RUNS_ELSEWHERE = ("part of the ", "runs in the ", "runs only on ")
 
 
@@ -97,13 +97,13 @@ def pytest_collection_modifyitems(
 
 
 def left_out(config: pytest.Config, sentence: str) -> None:
-    """Report at the end that tests did not run, as `sentence` says with the reason. With CI=true, fail the run."""
+    """Add a sentence about tests that did not run to the report at the end. With CI=true, it fails the run."""
     if sentence not in config.stash[LEFT_OUT]:
         config.stash[LEFT_OUT].append(sentence)
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
-    """Remember each skipped test that does not run on the other database, so that the test is reported."""
+    """Record each skipped test that does not run on the other database either, for the report at the end."""
     if report.skipped and isinstance(report.longrepr, tuple):
         reason = report.longrepr[2].removeprefix("Skipped: ")
         if not reason.startswith(RUNS_ELSEWHERE):
@@ -148,7 +148,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 @pytest.fixture(autouse=True)
 def empty_caches() -> None:
-    """Empty all caches, so that no test sees values or rate limits that another test left there."""
+    """Empty all caches, so that no test sees cached values or rate-limit counts of another test."""
     for cache in caches.all(initialized_only=True):
         cache.clear()
     ratelimit.memory.clear()
@@ -156,7 +156,7 @@ def empty_caches() -> None:
 
 @pytest.fixture(autouse=True)
 def no_render_budget(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Render all widgets of the health page at once, because some would exceed the time budget on a busy machine."""
+    """Lift the health page's render budget, because on a busy machine some widgets would exceed it and load later."""
     monkeypatch.setattr("health.views.system_health.RENDER_BUDGET_SECONDS", float("inf"))
 
 
@@ -165,7 +165,7 @@ def no_render_budget(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def test_database_can_be_dropped(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Close the connections that earlier tests still hold, because PostgreSQL does not drop a database in use."""
+    """Close open connections before the test database is dropped, because PostgreSQL drops no database in use."""
     request.getfixturevalue("django_db_setup")
     yield
     # If no test used the database, it was not created, and its connections cannot be queried.
@@ -256,7 +256,7 @@ def portal_template(tmp_path_factory: pytest.TempPathFactory) -> Template:
 
 
 def _portal_redis() -> str:
-    """Return the URL of the Redis database that follows the test process's database, or "" without Redis."""
+    """Return the URL of the Redis database after the test process's own, or "" without Redis."""
     if not settings.REDIS_URL:
         return ""
     base, number = settings.REDIS_URL.rsplit("/", 1)

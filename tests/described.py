@@ -1,4 +1,4 @@
-"""Check API responses against the OpenAPI document. tests/conftest.py applies the check to all responses."""
+"""Check API responses against the OpenAPI document. tests/conftest.py checks all responses to the test client."""
 
 import json
 import re
@@ -11,7 +11,7 @@ from jsonschema import Draft202012Validator, FormatChecker
 
 from core.lib import openapi
 
-# Any operation may return these statuses, for an invalid host, a wrong method, or too many requests.
+# Any operation may return these statuses: for an invalid host, a wrong method, or too many requests.
 UNDOCUMENTED = {
     400,
     405,
@@ -26,7 +26,7 @@ def document() -> dict[str, Any]:
 
 @cache
 def patterns() -> list[tuple[re.Pattern[str], str]]:
-    """Return a pattern for each path, first those without parameters, so that no id pattern matches `…/stats/`."""
+    """Return a pattern for each path. Paths without parameters come first, so that no id pattern matches `…/stats/`."""
     paths = sorted(document()["paths"], key=lambda path: (path.count("{"), path))
     return [(re.compile(re.sub(r"\\{\w+\\}", "[^/]+", re.escape(path))), path) for path in paths]
 

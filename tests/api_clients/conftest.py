@@ -1,4 +1,4 @@
-"""Install client generators and a fuzzer, which read the OpenAPI document, each in its own environment."""
+"""Install client generators and an API fuzzer, each in its own environment, to test the OpenAPI document."""
 
 import shutil
 from collections.abc import Callable, Iterator
@@ -17,7 +17,7 @@ HERE = Path(__file__).resolve().parent
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Deselect the test that needs Node.js if Node.js is not installed, and report this at the end of the run."""
+    """Deselect tests that need Node.js if it is not installed, and name them at the end of the run."""
     if all(map(shutil.which, ("node", "npm"))):
         return
     needing = [item for item in items if "npm_folder" in getattr(item, "fixturenames", ())]
@@ -36,7 +36,7 @@ def npm_folder() -> Path:
 
 @pytest.fixture(scope="session")
 def python_tools() -> Path:
-    """Return the folder with the tools that are written in Python."""
+    """Return the `bin` folder of the tools that are written in Python."""
     return tool_folders.python_folder("clients") / "bin"
 
 

@@ -1,4 +1,4 @@
-"""Test that the tools for OpenAPI documents accept the portal's document without a warning."""
+"""Test that client generators and a fuzzer accept the portal's OpenAPI document without a warning."""
 
 import os
 import subprocess
@@ -8,8 +8,8 @@ import pytest
 
 from tests.servers.portal import Portal
 
-# In the suite, the fuzzer calls only these operations. `docs/api.md` names the command that
-# calls all operations, which takes minutes.
+# In the suite, the fuzzer calls only these operations, because a run of all operations takes minutes. `docs/api.md`
+# names the command for such a run.
 PATHS = {
     "shop": "^/api/v1/((payments|reservations|waiting-list|availability)/|webhooks/stripe/$)",
     "errors": "^/api/v1/(errors|error-[a-z]+|events|releases|deploys)/",
@@ -21,7 +21,7 @@ CHECKS = (
     "response_headers_conformance",
     "response_schema_conformance",
 )
-# Without this option, the generated types require every field that has a default in the body of a request.
+# Without this option, the generated types would require request fields that have a default.
 OPTIONS = ("--default-non-nullable", "false")
 
 USAGE = """
@@ -36,7 +36,7 @@ export const wrong: Body = { amount: "25.00", currency: "EUR" };
 
 
 def run(command: list[object], *, cwd: Path, seconds: float = 60) -> str:
-    """Run a program that must succeed, with the folder of the program in PATH, and return its output."""
+    """Run a program with its folder in PATH, and return its output. Fail the test if the program fails."""
     path = f"{Path(str(command[0])).parent}{os.pathsep}{os.environ['PATH']}"
     completed = subprocess.run(
         [str(part) for part in command],
@@ -51,7 +51,7 @@ def run(command: list[object], *, cwd: Path, seconds: float = 60) -> str:
     return output
 
 
-def test_openapi_typescript_makes_types_that_compile(
+def test_openapi_typescript_generates_types_that_compile(
     npm_folder: Path, document: Path, tmp_path: Path
 ) -> None:
     programs = npm_folder / "node_modules" / ".bin"
@@ -65,7 +65,7 @@ def test_openapi_typescript_makes_types_that_compile(
     run([programs / "tsc", "--noEmit", "--strict", "usage.ts"], cwd=tmp_path)
 
 
-def test_openapi_python_client_makes_a_package_that_calls_the_portal(
+def test_openapi_python_client_generates_a_package_that_calls_the_portal(
     python_tools: Path, document: Path, tmp_path: Path, portal: Portal
 ) -> None:
     generate = [python_tools / "openapi-python-client", "generate", "--path", document]

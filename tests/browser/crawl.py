@@ -1,4 +1,4 @@
-"""Visit the pages that a signed-in user can reach by links, one page of each kind."""
+"""Visit one page of each kind that a signed-in user can reach through links."""
 
 import re
 from collections import Counter
@@ -10,15 +10,18 @@ from playwright.sync_api import Page
 from tests.browser.support import settled
 
 STARTS = ["/admin/", "/admin/system-health/?all=1", "/admin/errors/", "/admin/alerts/", "/status/"]
-# The crawler does not follow links that sign the user out, that download files, or that redirect.
+# The crawler does not follow links that sign the user out, download a file, or redirect.
 _EXCLUDED = re.compile(
     r"/(?:logout|jsi18n|json|export|static|api)/|\.(?:csv|json|svg|txt|xml)$|/csv/(?:\?|$)"
 )
 
 
 def crawl(page: Page, base_url: str, *, without: str = "$^", most: int = 200) -> Iterator[str]:
-    """Visit one page of each kind, but at most `most` pages, and yield the path of each page once it has loaded."""
-    page.set_default_navigation_timeout(60_000)  # The timeout is in milliseconds.
+    """Visit one page of each kind, at most `most` pages, and yield each path once its page has loaded.
+
+    Paths that match the pattern `without` are skipped. Paths of one kind differ only in their ids.
+    """
+    page.set_default_navigation_timeout(60_000)
     waiting = list(STARTS)
     seen: set[str] = set()
     kinds: Counter[str] = Counter()

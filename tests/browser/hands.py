@@ -1,4 +1,4 @@
-"""Simulate two people at a browser whose actions are counted: one uses a mouse, the other one only a keyboard.
+"""Simulate two people who use a browser, one with a mouse and one with a keyboard only, and count their actions.
 
 The durations are those of the keystroke-level model (Card, Moran and Newell, 1980) for a practiced user, so they do not
 depend on the machine. A key takes 0.28 s, pointing 1.1 s, a click 0.2 s, moving a hand from one device to
@@ -18,11 +18,11 @@ IS_READY = """element => element === document.activeElement && getSelection().to
 @dataclass
 class Effort:
     clicks: int = 0
-    keys: int = 0  # The count includes Tab, Enter, arrows and shortcuts.
-    # The person with the mouse must also type these letters, for example in a password.
+    keys: int = 0  # Includes Tab, Enter, arrow keys and shortcuts.
+    # Text that the person with the mouse must also type, such as a password.
     letters: int = 0
     steps: int = 0
-    changes: int = 0  # This counts how often a hand moves between the mouse and the keyboard.
+    changes: int = 0  # Moves of a hand between the mouse and the keyboard.
 
     @property
     def seconds(self) -> float:
@@ -55,7 +55,7 @@ class Mouse:
         self.press(target)
 
     def fill(self, target: Locator, text: str) -> None:
-        """Replace the text of a field. A field that has the focus and whose text is selected needs no click."""
+        """Replace the text of a field. Click the field first, unless it has the focus and its text is selected."""
         expect(target).to_be_visible()
         has_focus_at_first = target.get_attribute("autofocus") is not None
         if has_focus_at_first and self.page.evaluate("document.activeElement === document.body"):
@@ -94,7 +94,7 @@ class Keyboard:
             self._key("Enter")
 
     def press(self, target: Locator) -> None:
-        """Press the shortcut that the button shows. Without one, move to the button with Tab, and press Enter."""
+        """Press the button's shortcut, or if it has none, move to the button with Tab and press Enter."""
         self.effort.steps += 1
         letter = target.get_attribute("data-key")
         if letter:
@@ -120,7 +120,7 @@ class Keyboard:
         self._type(text)
 
     def save(self, button: str = "Save") -> None:
-        """Press Enter in the field that was filled in last. The browser then presses the first button of the form."""
+        """Press Enter in the last filled-in field, upon which the browser presses the form's first button."""
         self.effort.steps += 1
         self._key("Enter")
 

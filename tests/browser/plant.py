@@ -1,4 +1,4 @@
-"""Create rows of all kinds and put an XSS payload into every text column that contains external or user input.
+"""Create rows of all kinds, and put an XSS payload into every text column that may contain input from outside.
 
 `python -m tests.browser.plant` must run in a portal's environment. The portal's pages must show the payload as text.
 """
@@ -58,7 +58,7 @@ def make_rows() -> None:
 
 
 def plant() -> None:
-    """Put the payload, shortened to the column's length, into each text column of the portal's own tables."""
+    """Put the payload, cut to the column's length, into each text column that is not in KEPT."""
     from django.apps import apps
     from django.db import models, transaction
 

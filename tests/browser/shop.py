@@ -1,4 +1,4 @@
-"""Act as a shop's app and as Stripe in browser tests, to reserve tickets, start payments and pay."""
+"""Reserve tickets, start payments and pay in browser tests, as a shop's app and Stripe do."""
 
 import json
 import time

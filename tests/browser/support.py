@@ -51,7 +51,7 @@ class Watch:
             self.faults.append(f"{response.status} {response.request.method} {response.url}")
 
     def _request(self, request: Request) -> None:
-        """Report a request to a host outside loopback, which `chromium.arguments` does not let the browser resolve."""
+        """Record a fault if the page requests a host outside loopback, which `chromium.arguments` blocks."""
         parts = urlsplit(request.url)
         if parts.scheme not in ("data", "blob", "about") and parts.hostname not in LOOPBACK:
             self.faults.append(f"outside request: {request.url}")
@@ -104,7 +104,7 @@ def scrolls_sideways(page: Page) -> bool:
 
 
 def squeezed(page: Page) -> list[str]:
-    """Return the texts in columns that are so narrow that words break, as happens in tables on phones."""
+    """Return the texts in columns that are too narrow for whole words, as in tables on phones."""
     return list(
         page.evaluate(
             """

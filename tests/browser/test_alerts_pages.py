@@ -12,7 +12,7 @@ from tests.servers.portal import Portal
 
 @pytest.fixture
 def inbox(portal: Portal, staff_page: Page) -> Page:
-    """Open the inbox with three alerts, which are caused by signals from an app."""
+    """Open the inbox with three alerts that signals from an app have caused."""
     body = {
         "signals": [
             {"type": "counter", "name": "gift_card_provision_failed", "value": 9},

@@ -1,4 +1,4 @@
-"""Test the limits on what the system-health page loads, how long its scripts run, and how its content may move."""
+"""Test the limits on transfer size, script time and layout shifts of the system-health page."""
 
 import gzip
 from collections.abc import Iterator
@@ -81,7 +81,7 @@ def test_the_first_visit_transfers_at_most_100_kilobytes(page: Page, module_port
 
 
 def test_scripts_run_at_most_40_milliseconds(page: Page, module_portal: Portal) -> None:
-    """Check the best of three visits, by CPU time, which depends less on the load of the machine than elapsed time."""
+    """Check the best CPU time of three visits, which depends less on the machine's load than elapsed time."""
     metrics = page.context.new_cdp_session(page)
     metrics.send("Performance.enable", {"timeDomain": "threadTicks"})
     seconds = []
@@ -96,10 +96,11 @@ def test_scripts_run_at_most_40_milliseconds(page: Page, module_portal: Portal) 
 
 
 @pytest.mark.parametrize("path", [HEALTH, f"{HEALTH}?all=1", f"{HEALTH}?wall=1"])
-def test_nothing_moves_when_widgets_refresh(page: Page, module_portal: Portal, path: str) -> None:
+def test_no_element_moves_when_widgets_refresh(
+    page: Page, module_portal: Portal, path: str
+) -> None:
     portal = module_portal
-    # The first measurements add charts to the page, which moves the widgets below them. Later
-    # refreshes only change values.
+    # Report first: the first measurements add charts, which move the widgets below. Later refreshes only change values.
     error = {"message": "checkout failed", "severity": "critical"}
     portal.client.post("/api/v1/errors/", headers=portal.api, json=error).raise_for_status()
     page.goto(portal.base_url + path)

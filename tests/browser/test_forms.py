@@ -1,4 +1,4 @@
-"""Test that the forms that staff use most check the input while it is typed, are accessible, and fit every screen."""
+"""Test that the forms that staff use most check input during typing, are accessible, and fit every screen."""
 
 import re
 
@@ -79,7 +79,7 @@ def test_a_field_shows_its_message_when_it_is_left_and_loses_it_while_it_is_corr
     expect(price).not_to_have_attribute("aria-invalid", "true")
 
 
-def test_the_message_of_a_check_is_that_of_saving(owner_page: Page, module_portal: Portal) -> None:
+def test_checking_and_saving_show_the_same_message(owner_page: Page, module_portal: Portal) -> None:
     page = owner_page
     page.goto(module_portal.base_url + FORMS["silence"])
     page.locator("#id_comment").fill("Upgrade")

@@ -34,14 +34,16 @@ def number_of_errors(page: Page) -> int:
     return int(re.sub(r"\D", "", text.split()[0]))
 
 
-def test_error_count_updates_without_a_page_reload(owner_page: Page, module_portal: Portal) -> None:
+def test_the_error_count_updates_without_a_page_reload(
+    owner_page: Page, module_portal: Portal
+) -> None:
     owner_page.goto(module_portal.base_url + HEALTH)
     settled(owner_page)
     owner_page.evaluate("window.stillTheSamePage = true")
     before = number_of_errors(owner_page)
 
     six_critical_errors(module_portal, "checkout")
-    # The page refreshes the widget only every 60 s.
+    # The page refreshes this widget only every 60 s.
     owner_page.evaluate("htmx.trigger('#widget-errors-live', 'refresh')")
 
     owner_page.wait_for_function(
@@ -54,7 +56,7 @@ def test_error_count_updates_without_a_page_reload(owner_page: Page, module_port
     expect(chart).to_be_visible()  # The chart is drawn again after the widget is replaced.
 
 
-def test_charts_are_drawn_in_a_browser_that_was_started_without_a_locale(
+def test_charts_are_drawn_in_a_browser_without_a_valid_locale(
     owner_page: Page, module_portal: Portal, watch: Watch
 ) -> None:
     owner_page.add_init_script(
@@ -69,7 +71,7 @@ def test_charts_are_drawn_in_a_browser_that_was_started_without_a_locale(
 
 
 @pytest.mark.parametrize("method", ["mouse", "keyboard", "without script"])
-def test_alert_can_be_dismissed(
+def test_an_alert_can_be_dismissed(
     module_portal: Portal, browser_context_without_script: Page, owner_page: Page, method: str
 ) -> None:
     module_portal.rows("DELETE FROM alerts_alertevent")

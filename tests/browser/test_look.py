@@ -1,4 +1,4 @@
-"""Test that the frame of every page supports themes, a menu on phones, keyboard navigation, and accessibility."""
+"""Test the themes, the phone menu, the keyboard navigation and the accessibility of every page's frame."""
 
 import httpx
 import pytest
@@ -106,7 +106,7 @@ def test_main_pages_are_accessible_in_every_look_and_at_every_zoom(
             assert serious_faults(owner_page, *CHANGES_BY_LOOK.get(each, [])) == [], each
             # Ignore the violations of the content security policy by axe, which adds inline styles.
             watch.faults.clear()
-    # A zoom of 200 or 400 % has the same layout as a window of a half or a quarter of the size.
+    # A zoom of 200 or 400 % gives the same layout as a window of half or a quarter of the size.
     for width, height in ((640, 450), (320, 256)):
         owner_page.set_viewport_size({"width": width, "height": height})
         assert not scrolls_sideways(owner_page), width

@@ -18,11 +18,11 @@ AUTHENTICATOR = {
 }
 
 
-def test_a_passkey_is_added_and_signs_in(
+def test_a_passkey_can_be_added_and_used_to_sign_in(
     make_portal: Callable[..., Portal], context: BrowserContext, page: Page
 ) -> None:
     portal = make_portal()
-    origin = f"http://localhost:{portal.port}"  # A passkey needs a host name, not an IP address.
+    origin = f"http://localhost:{portal.port}"  # Passkeys require a host name, not an IP address.
     portal.environment["BASE_URL"] = origin
     portal.start()
     devices = context.new_cdp_session(page)

@@ -37,7 +37,9 @@ def owner(shop: Portal, context: BrowserContext, page: Page) -> Page:
     return page
 
 
-def test_from_an_empty_portal_to_a_refund(shop: Portal, double: StripeDouble, owner: Page) -> None:
+def test_an_owner_can_sell_tickets_and_refund_a_payment_on_a_new_portal(
+    shop: Portal, double: StripeDouble, owner: Page
+) -> None:
     page = owner
     page.goto(f"{shop.base_url}/admin/reservations/")
     page.get_by_role("link", name="Add an event").click()

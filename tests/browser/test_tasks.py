@@ -1,4 +1,4 @@
-"""Test that staff can do ten tasks, with the mouse or with the keyboard alone, within the effort in docs/look.md.
+"""Test that staff can do ten tasks by mouse or by keyboard alone with no more effort than docs/look.md states.
 
 Run with -s to print the rows of the table in docs/look.md.
 """
@@ -27,7 +27,7 @@ Hand = Mouse | Keyboard
 def shop(
     portal_template: object, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[Portal, StripeDouble]]:
-    """Start a portal in the middle of an incident, with a paid order and an order that critical errors interrupted."""
+    """Start a portal during an incident, with a paid order and an order that critical errors interrupted."""
     from tests.conftest import _portal_redis
 
     slack, double = FakeHTTP(), StripeDouble()

@@ -26,7 +26,7 @@ def last_call(app: ClientApp) -> object:
     return found.last_call_at
 
 
-def test_the_last_call_is_the_newest_of_all_keys_of_any_kind(app: ClientApp) -> None:
+def test_the_last_call_is_the_newest_call_with_any_key(app: ClientApp) -> None:
     now = timezone.now()
     services.issue_dsn_key(app=app)
     services.issue_dsn_key(app=app)

@@ -61,7 +61,7 @@ def test_the_page_shows_the_dsn_and_setup_instructions(
         (Scope.INGEST, []),
     ],
 )
-def test_a_new_key_comes_with_what_to_enter_in_the_system_that_uses_it(
+def test_a_new_key_is_shown_with_the_values_to_enter_in_the_calling_system(
     admin_client: Client, app: ClientApp, scope: Scope, shown: list[str]
 ) -> None:
     page = admin_client.post(keys_url(app, "api/add/"), {"scope": scope}).content.decode()
@@ -105,7 +105,7 @@ def test_an_invalid_origin_is_rejected(admin_client: Client, origin: str) -> Non
     assert "is not an origin" in answer.content.decode()
 
 
-def test_the_list_and_form_open(admin_client: Client, app: ClientApp) -> None:
+def test_the_list_and_the_form_open(admin_client: Client, app: ClientApp) -> None:
     assert keys_url(app) in admin_client.get("/admin/clients/clientapp/").content.decode()
     assert (
         keys_url(app)

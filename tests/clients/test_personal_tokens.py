@@ -76,7 +76,7 @@ CASES: list[tuple[str, str, Any, Scope, str]] = [
 
 
 @pytest.mark.parametrize(("path", "method", "body", "scope", "permission"), CASES)
-def test_a_call_needs_the_scope_and_the_permission(
+def test_a_call_requires_the_scope_and_the_permission(
     shop: ClientApp, path: str, method: str, body: Any, scope: Scope, permission: str
 ) -> None:
     may, may_not = make_user("may", permission), make_user("may-not")
@@ -100,7 +100,7 @@ def test_a_call_needs_the_scope_and_the_permission(
 @pytest.mark.parametrize(
     "path", ["/api/v1/payments/", "/api/v1/reservations/", "/api/v1/deploys/", "/api/v1/signals/"]
 )
-def test_addresses_for_apps_refuse_personal_tokens(shop: ClientApp, path: str) -> None:
+def test_urls_for_apps_refuse_personal_tokens(shop: ClientApp, path: str) -> None:
     answer = call(make_token(User.objects.create_superuser("root")), path, "post")
 
     assert answer.status_code == 403
@@ -119,7 +119,7 @@ def test_addresses_for_apps_refuse_personal_tokens(shop: ClientApp, path: str) -
     ],
     ids=["revoked", "expired", "inactive", "not staff", "deleted", "sign-in reset"],
 )
-def test_a_token_ends(shop: ClientApp, end: Any) -> None:
+def test_a_token_that_has_ended_is_refused(shop: ClientApp, end: Any) -> None:
     secret = make_token(make_user("ada", "view_errorgroup"))
     assert call(secret, GROUPS).status_code == 200
 
@@ -128,7 +128,7 @@ def test_a_token_ends(shop: ClientApp, end: Any) -> None:
     assert call(secret, GROUPS).status_code == 403
 
 
-def test_losing_a_permission_ends_what_the_token_may_do(shop: ClientApp) -> None:
+def test_a_token_loses_a_permission_with_its_owner(shop: ClientApp) -> None:
     user = make_user("ada", "view_errorgroup")
     secret = make_token(user)
 
@@ -188,7 +188,7 @@ def test_a_change_is_recorded_with_the_person_and_the_token(shop: ClientApp) -> 
     assert GroupNote.objects.get().by == user
 
 
-def test_deleting_errors_needs_that_permission(shop: ClientApp) -> None:
+def test_deleting_errors_requires_the_permission_to_delete(shop: ClientApp) -> None:
     group = record_group(shop)
     body = {"action": "delete", "groups": [group.pk]}
 
@@ -248,7 +248,7 @@ def test_an_incomplete_form_creates_no_token(form: dict[str, str]) -> None:
     assert not PersonalToken.objects.exists()
 
 
-def test_people_see_and_revoke_their_own_tokens_only() -> None:
+def test_people_can_see_and_revoke_only_their_own_tokens() -> None:
     ada, bob = make_user("ada"), make_user("bob")
     make_token(ada)
     token = PersonalToken.objects.get()
@@ -264,7 +264,7 @@ def test_people_see_and_revoke_their_own_tokens_only() -> None:
     assert AuditEvent.objects.filter(user=ada, action="clients:token-revoke").exists()
 
 
-def test_owners_see_all_tokens_without_secrets_and_revoke_them(admin_client: Client) -> None:
+def test_owners_can_see_all_tokens_without_secrets_and_revoke_them(admin_client: Client) -> None:
     secret = make_token(make_user("ada"))
     token = PersonalToken.objects.get()
     page = "/admin/clients/personaltoken/"
@@ -278,7 +278,7 @@ def test_owners_see_all_tokens_without_secrets_and_revoke_them(admin_client: Cli
     assert not PersonalToken.objects.live().exists()
 
 
-def test_a_limited_person_issues_no_key_that_reaches_every_app(shop: ClientApp) -> None:
+def test_a_limited_person_cannot_issue_a_key_that_reaches_every_app(shop: ClientApp) -> None:
     user = make_user("ada", "add_apikey", "change_apikey", "view_clientapp")
     team = Team.objects.create(name="Shop")
     team.people.add(Person.objects.create(name="Ada", user=user))

@@ -173,7 +173,7 @@ def test_a_key_with_all_other_scopes_is_rejected(app: ClientApp, name: str) -> N
 
 
 @pytest.mark.parametrize("name", SCOPES)
-def test_a_dsn_key_is_accepted_for_reports_only(app: ClientApp, name: str) -> None:
+def test_a_dsn_key_is_accepted_only_for_reports(app: ClientApp, name: str) -> None:
     key = services.issue_dsn_key(app=app).public_key
     may = SCOPES[name] in (Scope.INGEST, Scope.METRICS)
 
@@ -217,7 +217,7 @@ def test_each_method_requires_its_own_scope(app: ClientApp, name: str) -> None:
         assert status(right) not in (401, 403, 405), method
 
 
-def test_each_scope_has_a_label_that_says_what_it_allows_without_the_others() -> None:
+def test_each_scope_has_a_label_that_does_not_refer_to_another_scope() -> None:
     labels = [str(scope.label) for scope in Scope]
     assert len(set(labels)) == len(labels)
     assert [label for label in labels if " them" in label or " it" in label.split(",")] == []

@@ -1,4 +1,4 @@
-"""Define an object of every kind of configuration, with the members that create it and those that change it."""
+"""Define an object of every configuration kind, with members that create it, a valid change and an invalid one."""
 
 import base64
 from typing import Any
@@ -22,7 +22,7 @@ def step(after: str, **targets: list[str]) -> dict[str, Any]:
     }
 
 
-# Each value has the members of a new object, a valid change, an invalid change, and the member that makes it invalid.
+# Maps a kind to the members of a new object, a valid change, and an invalid change with its invalid member.
 OBJECTS: dict[str, tuple[dict[str, Any], dict[str, Any], tuple[dict[str, Any], str]]] = {
     "people": (
         {"name": "Ann Lee", "reference": "ann", "email": "ann@shop.example", "quiet_from": "22:00"},

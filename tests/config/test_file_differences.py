@@ -1,4 +1,4 @@
-"""Test which differences between the file and the portal `manage.py config apply` finds and shows."""
+"""Test which differences between the file and the portal `manage.py config apply` reports."""
 
 import io
 from pathlib import Path
@@ -112,7 +112,7 @@ people:
 """
 
 
-def test_what_is_left_out_or_written_differently_is_no_difference(
+def test_members_that_are_left_out_or_written_differently_are_no_difference(
     applied: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     Person.objects.create(name="Bob", reference="bob")
@@ -166,7 +166,7 @@ def test_steps_without_a_position_run_in_the_order_of_the_file(applied: Path) ->
     assert list(steps) == [(1, "Sign in"), (2, "Look")]
 
 
-def test_an_update_that_writes_the_same_value_differently_is_no_change(applied: Path) -> None:
+def test_an_update_with_the_same_value_in_another_spelling_is_no_change(applied: Path) -> None:
     rule = AlertRule.objects.get(name="custom.stock")
     resource = registry.get("rules")
 

@@ -87,7 +87,7 @@ def test_secrets_are_exported_as_references_and_never_shown(applied: Path) -> No
     assert "s3cret" not in shown
 
 
-def test_references_stand_for_variables_files_and_parts_of_a_text(
+def test_references_are_replaced_by_variables_and_files_and_within_texts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "token").write_text("from-file\n")
@@ -145,7 +145,7 @@ def test_without_yes_and_without_a_terminal_nothing_is_changed(
     assert Team.objects.exists()
 
 
-def test_one_invalid_object_stops_all(file: Path) -> None:
+def test_one_invalid_object_prevents_all_changes(file: Path) -> None:
     bad = file.read_text().replace("0 3 * * *", "at night").replace("ann@shop.example", "ann")
     file.write_text(bad)
 
@@ -181,7 +181,7 @@ def test_members_that_the_file_leaves_out_keep_their_value(applied: Path) -> Non
     assert (monitor.title, monitor.interval_minutes) == ("Pay", 7)
 
 
-def test_the_export_of_kinds_is_limited_and_written_for_its_owner_only(
+def test_an_export_can_be_limited_to_kinds_and_is_readable_only_by_its_owner(
     applied: Path, tmp_path: Path
 ) -> None:
     target = tmp_path / "out.yaml"

@@ -1,4 +1,4 @@
-"""Test the look of the status page, the order of its components, and the order of the rows of an inline form."""
+"""Test that the look of the status page and the order of components and inline rows can be configured."""
 
 from pathlib import Path
 
@@ -30,7 +30,7 @@ def test_the_look_and_order_of_the_status_page_are_in_the_file(applied: Path) ->
     assert set(checks.values_list("group", "position")) == {("Core", 5)}
 
 
-def test_rows_that_are_given_the_same_place_get_distinct_ones(admin_client: Client) -> None:
+def test_rows_with_the_same_position_get_distinct_positions(admin_client: Client) -> None:
     ann, bob, cy = (Person.objects.create(name=name) for name in ("Ann", "Bob", "Cy"))
     form = {
         "schedule": Schedule.objects.create(name="Primary").pk,

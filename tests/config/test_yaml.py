@@ -1,4 +1,4 @@
-"""Test which configuration files are accepted, and which are refused with a message that names the reason."""
+"""Test which configuration files the portal accepts, and which it refuses with the reason."""
 
 from pathlib import Path
 from typing import Any
@@ -84,7 +84,7 @@ def test_times_and_words_are_not_read_as_numbers_and_booleans() -> None:
         "<<",
     ],
 )
-def test_every_text_survives_dump_and_load(value: str) -> None:
+def test_every_text_can_be_dumped_and_loaded(value: str) -> None:
     document: dict[str, list[dict[str, Any]]] = {"teams": [{"name": "t", "x": value, "y": [value]}]}
 
     assert yaml_files.load(yaml_files.dump(document)) == document

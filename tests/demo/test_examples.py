@@ -29,7 +29,7 @@ def blocks(document: str, section: str, language: str) -> list[str]:
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
-    """Run `make demo` on a port of its own, and return the variables that its output tells the user to export."""
+    """Run `make demo` on a free port, and return the variables that its output asks the user to export."""
     folder = tmp_path_factory.mktemp("demo")
     log = folder / "log"
     environment = {

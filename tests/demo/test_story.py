@@ -94,7 +94,7 @@ def shows_the_cost(page: Page, url: str, portal: Portal) -> bool:
 
 
 def sentence_by_sql(portal: Portal) -> str:
-    """Return the cost of the failed orders, computed from the tables of payments and reservations."""
+    """Return the sentence about the cost of the failed orders, computed by SQL from payments and reservations."""
     orders = (
         "FROM reservations_reservation AS r WHERE r.order_id IN"
         " (SELECT order_ref FROM errors_errorevent WHERE severity = 'critical')"

@@ -20,7 +20,7 @@ from tests.servers.redis_server import RedisServer
 
 NAMES = ["db", "cache", "web1", "web2", "worker1", "worker2", "proxy"]
 WEB, WORKERS = ("web1", "web2"), ("worker1", "worker2")
-# These nodes reach the database through pgbouncer, and all others directly, because both must work in one cluster.
+# These nodes connect through pgbouncer and all others directly, because both ways must work in one cluster.
 POOLED = ("web2", "worker2")
 PORT = 8000
 

@@ -26,8 +26,8 @@ STORED = {
 }
 # Tasks continue within a minute on an idle machine; a busy machine needs longer.
 LATE_AFTER_SECONDS = 300
-# Six jobs that have not run yet become due soon after the primary breaks, because their next time may be in an hour.
-# The seven jobs that run at two o'clock are among them, because the hourly jobs have run soon after an hour has begun.
+# Make up to six jobs that have not run yet due 5 s later, because their own next time may be hours away. Jobs that run
+# daily at two o'clock are included, because shortly after a full hour, all hourly jobs have run.
 MAKE_DUE = (
     "UPDATE jobs_job SET next_run_at = now() + interval '5 s' WHERE id IN (SELECT id FROM jobs_job "
     "WHERE (cron LIKE '%* * * *' OR cron LIKE '% 2 * * *') AND last_started_at IS NULL ORDER BY name LIMIT 6) "
@@ -48,9 +48,9 @@ class Drill:
         self.ha, self.load = ha, load
         self.outages: dict[str, list[float]] = defaultdict(list)
         self.split_brains: list[str] = []
-        # These nodes could not join the cluster again automatically, so they were copied from the primary.
+        # Nodes that could not rejoin the cluster automatically and were copied from the primary.
         self.copied_again: list[str] = []
-        self.due_jobs: set[str] = set()  # These jobs became due during the outages.
+        self.due_jobs: set[str] = set()  # Jobs that became due during the outages.
         self.recovered_at = datetime.now(UTC)
 
     def round(self, action: str) -> tuple[str, str, float, float]:
@@ -120,7 +120,7 @@ class Drill:
         self.ha.wait_until(are_back, "acknowledgments", 90)
 
     def lost_and_doubled(self) -> dict[str, tuple[int, int, int]]:
-        """Return how many requests were acknowledged, how many are missing, and how many are stored twice, by kind."""
+        """Return the numbers of acknowledged, missing and doubly stored requests, by path."""
         self.ha.wait_until(self.ha.is_redundant, "two standbys", 120)
         result = {}
         for path, sql in STORED.items():
@@ -154,7 +154,7 @@ class Drill:
             time.sleep(1)
 
     def repeated_runs(self) -> list[str]:
-        """Return the jobs that ran more than once between two of their scheduled times, and the later time.
+        """Return the jobs that ran more than once between two of their scheduled times, with the later time.
 
         Runs whose worker was lost are not counted, because the portal repeats such runs.
         """

@@ -13,18 +13,18 @@ from types import TracebackType
 class Host:
     name: str
     address: str
-    prefix: tuple[str, ...] = ()  # A command with this prefix runs on this host.
+    prefix: tuple[str, ...] = ()  # Prepended to a command, these words run it on the host.
 
 
 class Network:
-    """A network of hosts: `with Network(["db", "web1"]) as network`. `kind` says how the hosts are simulated."""
+    """A network of hosts: `with Network(["db", "web1"]) as network`. `kind` names the kind of simulation."""
 
     def __init__(self, names: list[str]) -> None:
         self._tag = f"ops{secrets.token_hex(2)}"
         self._names = names
         self._has_namespaces = False
         self.kind = "loopback addresses"
-        self.gateway = "127.0.0.1"  # The hosts reach the test process at this address.
+        self.gateway = "127.0.0.1"  # The test process's address, as seen from the hosts.
         self.hosts: dict[str, Host] = {}
 
     def __enter__(self) -> "Network":
@@ -68,8 +68,7 @@ class Network:
             _ip(*self._rule("del", name, direction, ports))
 
     def _rule(self, action: str, name: str, direction: str, ports: str) -> list[str]:
-        # The rule that routes packets to the host itself has a higher priority (0), so the host can still reach its own
-        # services.
+        # The host can still reach its own services, because the rule for packets to itself has a higher priority (0).
         space = self.hosts[name].prefix[-1]
         match = ["pref", "10", "ipproto", "tcp", direction, ports]
         return ["-n", space, "rule", action, *match, "blackhole"]

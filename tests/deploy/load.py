@@ -11,7 +11,7 @@ from itertools import pairwise
 
 import httpx
 
-Posted = tuple[str, object, dict[str, str]]  # A request has a path, a body and headers.
+Posted = tuple[str, object, dict[str, str]]  # Path, body and headers of a request.
 
 READ_LIMIT, WINDOW_SECONDS = 30, 60
 SET_LIMITS = f"""
@@ -20,9 +20,9 @@ RateLimitTier.objects.update(limit=100000)
 RateLimitTier.objects.filter(tier="read").update(limit={READ_LIMIT}, window_seconds={WINDOW_SECONDS})
 """
 BY_ADDRESS, BY_KEY = "/status/", "/api/v1/error-groups/"
-# At most this many calls may be accepted within one window. A verified key is known to the limits for a minute. The
-# call that verifies the key again counts toward the address, and an outage may delay it, so that two such calls are in
-# one window.
+# The most calls of a path that one window may accept. With a key, two more calls are possible: the limits cache a
+# verified key for a minute, and the call that verifies it again counts toward the address. After an outage, two such
+# calls may fall into one window.
 ACCEPTABLE = {BY_ADDRESS: READ_LIMIT, BY_KEY: READ_LIMIT + 2}
 
 
@@ -42,13 +42,13 @@ class Load:
         self.url, self.ticket_type, self.timeout_seconds = url, ticket_type, timeout_seconds
         self.headers = {"Authorization": f"Bearer {api_key}"}
         self.acknowledged: dict[str, list[str]] = defaultdict(list)
-        # The times are values of time.monotonic().
+        # Seconds from time.monotonic().
         self.acknowledged_at: dict[str, list[float]] = defaultdict(list)
-        # Responses in this list are failures, because no outage of the database explains them.
+        # Responses that an outage of the database does not explain. The test must fail if there are any.
         self.refused: list[str] = []
-        # Accepted calls of limited paths: the times at which each call was sent and answered.
+        # Maps each limited path to the times at which each accepted call was sent and answered.
         self.accepted: dict[str, list[tuple[float, float]]] = {path: [] for path in ACCEPTABLE}
-        # Calls of these paths have been rejected because of the limit.
+        # Paths with calls that were rejected because of the limit.
         self.limited: set[str] = set()
         self._ending = threading.Event()
         kinds = [self.error, self.error, self.reservation, self.signals]
@@ -88,7 +88,7 @@ class Load:
         return sum(len(ids) for ids in list(self.acknowledged.values()))
 
     def most_accepted(self) -> dict[str, int]:
-        """Return how many calls of each limited path were accepted in the window with the most accepted calls.
+        """Return, for each limited path, the largest number of calls that were accepted within one window.
 
         Only calls that were certainly accepted within one window are counted together.
         """
@@ -127,7 +127,7 @@ class Load:
     # --- posting -------------------------------------------------------------------------------------------
 
     def _work(self, make: Callable[[str], Posted]) -> None:
-        # An item waits here while an earlier attempt with the same id is still being processed.
+        # Items whose earlier attempt with the same id is still being processed.
         waiting: list[tuple[str, Posted]] = []
         with httpx.Client(
             base_url=self.url, headers=self.headers, timeout=self.timeout_seconds
@@ -143,7 +143,7 @@ class Load:
                     waiting = [item for item in waiting if item[0] != key]
                     if answer is Answer.BUSY:
                         waiting.append((key, posted))
-                # With this pause, a thread sends at most 300 requests per minute. The limit of an app is 600.
+                # At this pace, a thread sends at most 300 requests per minute, half of an app's limit of 600.
                 time.sleep(0.2)
 
     def _exceed_limit(self, path: str, headers: dict[str, str] | None) -> None:

@@ -1,11 +1,13 @@
-"""Raise ALERT_COUNT alerts one after another on one of the hosts, and print the key of each once it is stored."""
+"""Open ALERT_COUNT alerts, one after another, and print the key of each alert once it is stored."""
 
 import os
 import time
 
 import django
 
-ALERT_COUNT = 12  # From 20 alerts in five minutes on, the portal would send a storm message.
+ALERT_COUNT = (
+    12  # Fewer than the 20 alerts in five minutes for which the portal sends a storm message.
+)
 INTERVAL_SECONDS = 4
 
 

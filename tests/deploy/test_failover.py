@@ -1,6 +1,6 @@
 """Test that no acknowledged write is lost or stored twice when the primary of deploy/ha is killed or disconnected.
 
-Limits also hold, and scheduled jobs and continuous tasks continue.
+The test also checks that rate limits hold, and that scheduled jobs and continuous tasks continue.
 """
 
 import tempfile
@@ -46,7 +46,7 @@ def ha(portal_template: Template) -> Iterator[HighAvailability]:
 @in_the_postgresql_run
 @pytest.mark.servers
 @pytest.mark.slow
-def test_no_acknowledged_write_is_lost_when_the_primary_is_killed_or_separated(
+def test_no_acknowledged_write_is_lost_when_the_primary_is_killed_or_disconnected(
     ha: HighAvailability, portal_template: Template
 ) -> None:
     ticket_type = int(ha.manage("shell", "-v0", "-c", SEED).splitlines()[-1])

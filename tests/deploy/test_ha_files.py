@@ -1,4 +1,4 @@
-"""Test that the files of deploy/ha are valid, and that each acknowledged write is on two hosts."""
+"""Test that the files of deploy/ha are valid, and that their settings put each acknowledged write on two hosts."""
 
 import importlib.util
 import re
@@ -24,33 +24,33 @@ def test_a_commit_is_acknowledged_by_two_nodes_and_only_they_may_take_over() -> 
 
     assert dcs["synchronous_mode"]
     assert dcs["synchronous_mode_strict"]
-    # A lag is acceptable, because a synchronous standby lacks only writes that were not acknowledged.
+    # A lagging synchronous standby may take over, because it lacks only writes that were not acknowledged.
     assert dcs["maximum_lag_on_failover"] > 0
     assert dcs["postgresql"]["parameters"]["synchronous_commit"] == "on"
 
 
-def test_a_primary_without_etcd_is_read_only_before_another_takes_over() -> None:
+def test_a_primary_without_etcd_becomes_read_only_before_another_takes_over() -> None:
     dcs = patroni()["bootstrap"]["dcs"]
 
     assert dcs["loop_wait"] + 2 * dcs["retry_timeout"] <= dcs["ttl"]
 
 
-def test_the_outage_is_shorter_than_30_seconds_by_its_settings() -> None:
+def test_the_settings_limit_an_outage_to_30_seconds() -> None:
     election_seconds = (
         yaml.safe_load((FILES / "etcd.conf.yml").read_text())["election-timeout"] / 1000
     )
     dcs = patroni()["bootstrap"]["dcs"]
-    # An etcd election may take twice its timeout. The new leader then adds the timeout to the lifetime of the key by
-    # which Patroni knows its primary.
+    # An etcd election may take twice its timeout. The new leader then extends the lifetime of the primary's key in etcd
+    # by the timeout.
     key_seconds = 3 * election_seconds + dcs["ttl"]
 
-    # Then the standby is promoted, HAProxy detects it, and the pool, which tries once per second, connects to it.
+    # After that, the standby is promoted (2 s), HAProxy detects it (1 s), and the connection pool connects to it (2 s).
     assert key_seconds + 2 + 1 + 2 < 30
     # A standby that does not find the new primary waits this long before its next attempt.
     assert dcs["postgresql"]["parameters"]["wal_retrieve_retry_interval"] == "500ms"
 
 
-def test_patroni_allows_the_time_to_live() -> None:
+def test_patroni_accepts_the_configured_time_to_live() -> None:
     assert patroni()["bootstrap"]["dcs"]["ttl"] >= 20  # Patroni replaces smaller values by 20.
 
 
@@ -120,7 +120,7 @@ def test_the_guard_stops_a_primary_that_does_not_hand_over(
     assert (tmp_path / "called").read_text() == "stop -m immediate -D /data\n"
 
 
-def test_the_guard_knows_a_nearly_full_disk(
+def test_the_guard_detects_a_nearly_full_disk(
     guard: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def usage(free: int) -> Any:

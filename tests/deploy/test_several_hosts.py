@@ -50,7 +50,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 
 @in_the_postgresql_run
 @pytest.mark.servers
-def test_nothing_is_lost_when_any_part_is_killed_or_upgraded_under_load(cluster: Cluster) -> None:
+def test_no_data_is_lost_when_any_part_is_killed_or_upgraded_under_load(cluster: Cluster) -> None:
     seeded = manage(cluster, "shell", "-v0", "-c", SEED)
     load = Load(cluster.url, **json.loads(seeded.splitlines()[-1]))
     alerts = cluster.run_on_host("worker1", Path(__file__).parent / "raise_alerts.py")
@@ -59,7 +59,7 @@ def test_nothing_is_lost_when_any_part_is_killed_or_upgraded_under_load(cluster:
     wait_for_acknowledgments(cluster, load, "at the start")
 
     upgrade = with_migration(cluster)
-    # The first upgraded node runs the migration while the other nodes still run the old code.
+    # The first upgraded node migrates the database while the other nodes still run the old code.
     for name in (*WEB, *WORKERS):
         cluster.kill(name)
         wait_for_acknowledgments(cluster, load, f"without {name}")
@@ -131,7 +131,7 @@ def with_migration(cluster: Cluster) -> Path:
 
 
 def wait_for_acknowledgments(cluster: Cluster, load: Load, when: str, seconds: float = 60) -> None:
-    """Wait until each kind of request has been acknowledged five more times."""
+    """Wait until each kind of request has been acknowledged five more times. Fail after `seconds`."""
     before = {path: len(ids) for path, ids in load.acknowledged.items()}
     deadline = time.monotonic() + seconds
     while True:

@@ -81,7 +81,7 @@ def set_standbys(server: PostgresServer, names: str) -> None:
         admin.execute("SELECT pg_reload_conf()")
 
 
-def test_only_what_a_standby_has_is_acknowledged(
+def test_only_writes_that_a_standby_has_are_acknowledged(
     own_portal: Portal, server: PostgresServer
 ) -> None:
     ticket_type = int(own_portal.manage("shell", "-v0", "-c", SEED).stdout)
