@@ -15,7 +15,7 @@ from reservations.models import Discrepancy, Reservation, Status
 from reservations.services import handle_closed_dispute, reserve, settle
 from tests.factories import make_app, make_ticket_type, wanted
 from tests.payments.stripe_account import EVIDENCE_DAYS, StripeAccount
-from tests.payments.test_refunds import make_intent, process, refund
+from tests.payments.support import make_intent, process, refund
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 pytestmark = pytest.mark.django_db

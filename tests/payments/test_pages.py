@@ -21,7 +21,7 @@ from tests.factories import (
 from tests.payments.staff_pages import dead_event, page, paid, signed_in, stuck_payment
 from tests.payments.stripe_account import StripeAccount
 from tests.payments.stripe_double import StripeDouble
-from tests.payments.test_refunds import make_intent
+from tests.payments.support import make_intent
 
 pytestmark = pytest.mark.django_db
 

@@ -15,7 +15,7 @@ from tests.factories import make_app, make_payment, make_ticket_type, wanted
 from tests.payments.deliveries import deliver
 from tests.payments.stripe_account import StripeAccount
 from tests.payments.stripe_double import Fault, StripeDouble
-from tests.payments.test_refunds import make_intent, process
+from tests.payments.support import make_intent, process
 
 pytestmark = pytest.mark.django_db
 

@@ -13,7 +13,7 @@ from payments.services.mismatches import record_mismatch
 from payments.services.reconciliation import runs
 from tests.factories import make_payment
 from tests.payments.stripe_account import StripeAccount
-from tests.payments.test_refunds import make_intent
+from tests.payments.support import make_intent
 
 Kind = Mismatch.Kind
 pytestmark = pytest.mark.django_db

@@ -1,37 +1,24 @@
 """Test refunds that staff request in the portal or at Stripe, that fail later, or whose events arrive in any order."""
 
-import uuid
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from itertools import permutations
-from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
 
 from alerts.models import SystemAlert
 from payments import services
-from payments.intents import PAYMENT_METADATA_KEY
 from payments.models import Mismatch, Payment, Refund, WebhookEvent
 from payments.services.refund import sweep_refunds
 from payments.services.webhooks.receive import record_event
-from reservations.models import Discrepancy, Reservation, Status
-from reservations.queries.drift import find_drift
+from reservations.models import Discrepancy
 from reservations.services import reserve
 from tests.factories import make_app, make_payment, make_ticket_type, wanted
 from tests.payments.stripe_account import StripeAccount, thin
 from tests.payments.stripe_double import Fault, StripeDouble
+from tests.payments.support import NOW, make_intent, open_cases, process, refund, refunded
 
-NOW = datetime.now(UTC).replace(microsecond=0)
 pytestmark = pytest.mark.django_db
-
-
-def make_intent(account: StripeAccount, reservation_id: str = "", **fields: Any) -> Payment:
-    """Create a payment that its buyer has not confirmed, and its intent at the Stripe double."""
-    payment = make_payment(reservation_id, status="requires_payment_method", **fields)
-    intent = account.create(payment.amount, metadata={PAYMENT_METADATA_KEY: str(payment.uuid)})
-    Payment.objects.filter(pk=payment.pk).update(intent_id=intent["id"])
-    payment.refresh_from_db()
-    return payment
 
 
 @pytest.fixture
@@ -40,36 +27,6 @@ def paid(account: StripeAccount) -> Payment:
     process(account.pay(payment.intent_id or ""))
     payment.refresh_from_db()
     return payment
-
-
-def process(*events: dict[str, Any], now: datetime = NOW) -> None:
-    for event in events:
-        received = record_event(event, endpoint="default", livemode=False, now=now)
-        services.process_event(event_pk=received.event.pk, now=now)
-
-
-def refund(payment: Payment, amount: int, form: str, **decision: Any) -> Refund:
-    staff, _ = User.objects.get_or_create(username="ann")
-    return services.refund(
-        payment=payment,
-        new_refund=services.NewRefund(amount=amount, reason="asked for", **decision),
-        form=uuid.uuid5(uuid.NAMESPACE_URL, form),
-        user=staff,
-        now=NOW,
-    )
-
-
-def refunded(payment: Payment) -> int:
-    payment.refresh_from_db()
-    return payment.amount_refunded
-
-
-def open_cases() -> list[str]:
-    """Return the kinds of all open cases. Check that there are as many active alerts as open cases."""
-    cases = [*Mismatch.objects.open().values_list("kind", flat=True)]
-    cases += Discrepancy.objects.open().values_list("kind", flat=True)
-    assert SystemAlert.objects.active().count() == len(cases)
-    return cases
 
 
 def test_a_form_sent_twice_refunds_once(double: StripeDouble, paid: Payment) -> None:
@@ -171,6 +128,21 @@ def test_a_hanging_refund_is_not_failed_while_stripe_does_not_respond(
     sweep_refunds(now=NOW + timedelta(hours=24))
 
     assert Refund.objects.get().state == "asked"
+
+
+def test_a_refund_of_an_intent_that_stripe_does_not_know_fails(
+    double: StripeDouble, paid: Payment
+) -> None:
+    double.faults.append(Fault("drop_before", path="/v1/refunds", times=2))
+    unanswered = refund(paid, 1000, "a")
+    assert unanswered.state == "asked"
+    Payment.objects.filter(pk=paid.pk).update(intent_id="pi_gone")
+    double.faults.clear()
+
+    sweep_refunds(now=NOW + timedelta(hours=24))
+
+    unanswered.refresh_from_db()
+    assert (unanswered.state, unanswered.error) == ("failed", "Stripe never received the request")
 
 
 # --- refunds that fail later -------------------------------------------------------------------------------
@@ -304,101 +276,3 @@ def test_thin_events_are_applied_from_the_objects_that_they_name(account: Stripe
 
     assert (refunded(payment), payment.amount_disputed) == (0, 2500)
     assert not WebhookEvent.objects.exclude(state="processed").exists()
-
-
-# --- seats -------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def seated(account: StripeAccount) -> Payment:
-    """Create a payment of 100.00 EUR for two standing tickets and two seats of 25.00 EUR each."""
-    types = make_ticket_type(), make_ticket_type()
-    order = wanted((types[0], 2), (types[1], 2))
-    reservation = reserve(app=make_app(), wanted=order, now=NOW).reservation
-    payment = make_intent(account, str(reservation.uuid), amount=10_000)
-    process(account.pay(payment.intent_id or ""))
-    payment.refresh_from_db()
-    return payment
-
-
-def sold() -> list[int]:
-    reservation = Reservation.objects.get()
-    lines = reservation.lines.select_related("ticket_type").order_by("pk")
-    return [line.ticket_type.sold for line in lines]
-
-
-def test_a_partial_refund_releases_the_chosen_tickets(seated: Payment) -> None:
-    first, _ = Reservation.objects.get().lines.order_by("pk")
-    release = {"seats": Refund.Seats.RELEASE, "released_items": {str(first.pk): 1}}
-
-    refund(seated, 2500, "form 1", **release)
-
-    assert (sold(), Reservation.objects.get().status) == ([1, 2], Status.COMPLETED)
-    assert (find_drift(), open_cases()) == ([], [])
-
-
-def test_a_refund_that_releases_all_tickets_ends_the_reservation_without_a_case(
-    seated: Payment,
-) -> None:
-    refund(seated, 10_000, "form 1", seats=Refund.Seats.RELEASE)
-
-    assert (sold(), Reservation.objects.get().status) == ([0, 0], Status.REFUNDED)
-    assert (find_drift(), open_cases()) == ([], [])
-
-
-def test_seats_kept_by_decision_need_no_case(seated: Payment) -> None:
-    refund(seated, 10_000, "form 1", seats=Refund.Seats.KEEP)
-
-    assert (sold(), Reservation.objects.get().status) == ([2, 2], Status.COMPLETED)
-    assert open_cases() == []
-
-
-def test_a_ticket_is_released_once(seated: Payment) -> None:
-    first, _ = Reservation.objects.get().lines.order_by("pk")
-    release = {"seats": Refund.Seats.RELEASE, "released_items": {str(first.pk): 5}}
-
-    refund(seated, 2500, "form 1", **release)
-    refund(seated, 2500, "form 2", **release)
-
-    assert (sold(), find_drift()) == ([0, 2], [])
-
-
-def test_seats_released_by_a_refund_that_fails_leave_one_case(
-    account: StripeAccount, seated: Payment
-) -> None:
-    made = refund(seated, 10_000, "form 1", seats=Refund.Seats.RELEASE)
-
-    process(*account.fail_refund(made.stripe_id or ""))
-    assert open_cases() == [Mismatch.Kind.REFUND_FAILED]
-    assert Reservation.objects.get().status == Status.REFUND_NEEDED
-
-    refund(seated, 10_000, "form 2")
-    assert (open_cases(), Reservation.objects.get().status) == ([], Status.REFUNDED)
-
-
-def test_a_refund_made_at_stripe_that_fails_closes_the_question_about_the_seats(
-    account: StripeAccount, seated: Payment
-) -> None:
-    created, charged = account.refund(seated.intent_id or "")
-    process(created, charged)
-    assert open_cases() == [Discrepancy.Kind.SEAT_WITHOUT_MONEY]
-
-    process(*account.fail_refund(created["data"]["object"]["id"]))
-
-    assert open_cases() == [Mismatch.Kind.REFUND_FAILED]
-    assert sold() == [2, 2]
-
-
-def test_a_refund_of_an_intent_that_stripe_does_not_know_fails(
-    double: StripeDouble, paid: Payment
-) -> None:
-    double.faults.append(Fault("drop_before", path="/v1/refunds", times=2))
-    unanswered = refund(paid, 1000, "a")
-    assert unanswered.state == "asked"
-    Payment.objects.filter(pk=paid.pk).update(intent_id="pi_gone")
-    double.faults.clear()
-
-    sweep_refunds(now=NOW + timedelta(hours=24))
-
-    unanswered.refresh_from_db()
-    assert (unanswered.state, unanswered.error) == ("failed", "Stripe never received the request")

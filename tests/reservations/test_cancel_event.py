@@ -21,7 +21,7 @@ from reservations.queries.drift import find_drift
 from tests.factories import make_app, make_event, make_ticket_type, wanted
 from tests.payments.stripe_account import StripeAccount
 from tests.payments.stripe_double import Fault, StripeDouble
-from tests.payments.test_refunds import make_intent, process
+from tests.payments.support import make_intent, process
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 pytestmark = pytest.mark.django_db
