@@ -139,9 +139,8 @@ def app_for_key(key: str, scope: Scope) -> ClientApp | None:
         record_key_use(ClientKey, public.pk)
         return public.app
     keys = ApiKey.objects.live().select_related("app").filter(key_hash=hash_secret(key))
-    found = next(
-        iter(keys[:1]), None
-    )  # There is at most one row, so it need not be sorted as in first().
+    # Unlike first(), this does not sort, because there is at most one row.
+    found = next(iter(keys[:1]), None)
     if found is None or scope not in found.scopes:
         return None
     record_key_use(ApiKey, found.pk)

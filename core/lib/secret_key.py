@@ -16,11 +16,9 @@ def installation_secret_key(data_dir: Path) -> str:
         file.flush()
         os.fsync(file.fileno())
     try:
-        os.link(
-            draft, path
-        )  # This fails if another process has just created the file. That process's key is then used.
+        os.link(draft, path)
     except FileExistsError:
-        pass
+        pass  # Another process has just created the file, so use its key.
     finally:
         draft.unlink()
     return path.read_text().strip()

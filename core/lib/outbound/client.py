@@ -55,9 +55,8 @@ class Client:
         self._timeouts = httpx.Timeout(read, connect=connect, pool=connect)
         self._with_breaker = breaker
         if breaker:
-            breaker_for(
-                name
-            )  # Create the breaker now, so that pages list it before the first call.
+            # Create the breaker now, so that pages list it before the first call.
+            breaker_for(name)
 
     def request(
         self,

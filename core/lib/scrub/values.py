@@ -151,10 +151,8 @@ class Scrubber:
         if depth > _MAX_DEPTH:
             return TOO_DEEP
         if len(value) == 2 and type(value[0]) is str and self._is_secret_pair(value[0]):
-            return [
-                _text(value[0]),
-                FILTERED,
-            ]  # This list is a pair of a name and a value, as in headers and query strings.
+            # This list is a pair of a name and a value, as in headers and query strings.
+            return [_text(value[0]), FILTERED]
         clean = _clean_texts.young
         changed: list[Any] | None = None
         for place, item in enumerate(value):
