@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Run a command of the portal, with the Python of `.venv` regardless of the Python that starts this file."""
+"""Run a command of the portal with the Python of `.venv`, regardless of the Python that starts this file."""
 
 import importlib.util
 import os

@@ -1,7 +1,7 @@
 """Respond to rejected and failed requests with a page for people, or a problem document for programs.
 
-The pages use neither the database nor the session, because either may have failed. `urls.py` names the handlers. Django
-logs the exception before it calls a handler.
+The pages use neither the database nor the session, because either may have failed. Django finds the handlers by their
+names in `urls.py`, and logs the exception before it calls one of them.
 """
 
 import math
@@ -103,8 +103,8 @@ def error_response(
 ) -> HttpResponse:
     """Return a page or a problem document, depending on the client.
 
-    `detail` is the detail of the problem document; pages show it below the explanation. `members` are added to the
-    problem document.
+    `detail` is the detail of the problem document; pages show it below the explanation. `members` are additional
+    members of the problem document.
     """
     text = text or TEXTS.get(status) or TEXTS[400 if status < 500 else 500]
     if wants_json(request):
@@ -132,7 +132,7 @@ def _stylesheet() -> str:
     try:
         return static(name)
     except ValueError:
-        # Static files have not been collected. The error page must be shown nevertheless.
+        # Static files have not been collected, but the error page must be shown nevertheless.
         return f"{settings.STATIC_URL}{name}"
 
 

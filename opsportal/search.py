@@ -29,7 +29,7 @@ class SearchHit(msgspec.Struct):
 
 
 class SearchGroup(msgspec.Struct):
-    title: str  # This is the heading of the group, such as "Errors".
+    title: str  # The heading of the group, such as "Errors".
     hits: list[SearchHit]
 
 

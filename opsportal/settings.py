@@ -46,15 +46,15 @@ ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", []) or [
     "127.0.0.1",
     "[::1]",
 ]
-# On this host, the portal serves only the status page. If the setting is "", there is no such host.
+# The host that serves only the status page, or "" if no host is reserved for it.
 STATUS_PAGE_DOMAIN = env.str("STATUS_PAGE_DOMAIN", "").lower()
 if STATUS_PAGE_DOMAIN:
     ALLOWED_HOSTS.append(STATUS_PAGE_DOMAIN)
 CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", []) or ([BASE_URL] if IS_HTTPS else [])
-# This many proxies are in front of the portal, so the portal trusts the same number of hops in X-Forwarded-For.
+# The number of proxies in front of the portal, which is also the number of trusted hops in X-Forwarded-For.
 TRUSTED_PROXY_COUNT = env.int("TRUSTED_PROXY_COUNT", 0, validate=validate.Range(min=0))
 
-# URLs that staff enter may lead to these private hosts and networks. All other private addresses are refused.
+# Private hosts and networks to which URLs that staff enter may lead. All other private addresses are refused.
 ALLOW_PRIVATE_URLS: list[str] = env.list("ALLOW_PRIVATE_URLS", [])
 # By default, the portal refuses URLs with these ports if staff enter them, because the ports belong to other protocols,
 # such as mail. Browsers block the same "bad ports": https://fetch.spec.whatwg.org/#port-blocking
@@ -77,10 +77,10 @@ PG_BIN = env.str("PG_BIN", "")
 # Clients of /metrics need this token or one of these addresses.
 METRICS_TOKEN = env.str("METRICS_TOKEN", "")
 METRICS_ALLOW: list[str] = env.list("METRICS_ALLOW", ["127.0.0.0/8", "::1"])
-# Each app may send at most this many measurements per minute.
+# The maximum number of measurements that each app may send per minute.
 SIGNALS_PER_MINUTE = env.int("SIGNALS_PER_MINUTE", 60_000)
-# Each app may send at most LOGS_PER_MINUTE log entries per minute, unless the app has a limit of its own. Log entries
-# are kept for LOG_DAYS days.
+# The maximum number of log entries per minute for an app without a limit of its own. Log entries are kept for LOG_DAYS
+# days.
 LOGS_PER_MINUTE = env.int("LOGS_PER_MINUTE", 3_000, validate=validate.Range(min=0))
 LOG_DAYS = env.int("LOG_DAYS", 3, validate=validate.Range(min=1, max=90))
 # The portal connects to these host:port addresses if all external monitors fail, to detect a failure of its own
@@ -134,7 +134,7 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "opsportal.middleware.ErrorPagesMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
-    # This middleware follows WhiteNoise, whose static files are compressed already. To prevent the attack BREACH on
+    # This middleware must follow WhiteNoise, whose static files are already compressed. Against the BREACH attack on
     # compressed pages, Django adds random bytes to them and masks the CSRF token.
     "opsportal.middleware.CompressionMiddleware",
     "opsportal.middleware.StatusDomainMiddleware",
@@ -178,10 +178,9 @@ DATABASES["default"]["ATOMIC_REQUESTS"] = False
 IS_SQLITE = DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3"
 if IS_SQLITE:
     DATABASES["default"]["ENGINE"] = "core.lib.sqlite"
-    # IMMEDIATE takes the write lock at the start of a transaction. It caused no "database is locked" errors under load,
-    # while DEFERRED caused hundreds. FULL makes commits survive a power failure. A WAL checkpoint runs every 32 MB
-    # instead of every 4 MB. Pages that change with every batch are therefore copied less often, and one commit in a
-    # hundred instead of one in ten waits for a checkpoint.
+    # IMMEDIATE takes the write lock at the start of a transaction; a DEFERRED transaction fails with "database is
+    # locked" under load. FULL makes commits survive a power failure. A WAL checkpoint runs every 32 MB instead of every
+    # 4 MB, so that pages that change with every batch are copied less often and fewer commits wait for a checkpoint.
     DATABASES["default"]["OPTIONS"] = {
         "transaction_mode": "IMMEDIATE",
         "timeout": 20,
@@ -190,16 +189,16 @@ if IS_SQLITE:
         # Erased data must not stay in the file. This is the default in Debian, but not in all builds of SQLite.
         "PRAGMA secure_delete=ON;",
     }
-    # Tests use a file, too, because threads cannot share an in-memory database.
+    # Tests use a file too, because threads cannot share an in-memory database.
     DATABASES["default"]["TEST"] = {
         "NAME": str(DATA_DIR / "test.sqlite3"),
         "OPTIONS": {},
     }
 else:
     DATABASES["default"]["ENGINE"] = "core.lib.postgresql"
-    # These options are for psycopg's pool. Set DATABASE_POOL=0 behind pgbouncer in transaction mode. reconnect_timeout
-    # is short because the pool doubles its delay after each attempt, so after an outage of minutes it would take
-    # minutes to reconnect. With 2 s, an attempt is made every second.
+    # Options of psycopg's pool. Set DATABASE_POOL=0 behind pgbouncer in transaction mode. reconnect_timeout is short
+    # because the pool doubles its delay after each attempt: after an outage of minutes, it would take minutes to
+    # reconnect. With 2 s, an attempt is made every second.
     DATABASES["default"]["CONN_MAX_AGE"] = 0
     DATABASES["default"]["DISABLE_SERVER_SIDE_CURSORS"] = True
     DATABASES["default"]["OPTIONS"] = {
@@ -248,10 +247,9 @@ def _files(name: str) -> dict[str, object]:
 
 CACHES = {
     "default": _redis("cache") if REDIS_URL else _memory("default", 10_000),
-    # This cache is for django-ratelimit only. It has many entries, because the limit of an
-    # evicted counter would no longer apply.
+    # Used by django-ratelimit only. It has many entries, because a limit has no effect once its counter is evicted.
     "ratelimit": _redis("ratelimit") if REDIS_URL else _memory("ratelimit", 100_000),
-    # All processes share this cache, even without Redis: the cluster state of django-q2, and open circuit breakers.
+    # Shared by all processes, even without Redis: the cluster state of django-q2, and open circuit breakers.
     "q2": _redis("q2") if REDIS_URL else _files("q2"),
     "shared": _redis("shared") if REDIS_URL else _files("shared"),
 }
@@ -302,7 +300,7 @@ SSO_SAML_METADATA = env.str("SSO_SAML_METADATA", "")
 SSO_NAME = env.str("SSO_NAME", "single sign-on")
 SSO_EMAIL_DOMAINS: list[str] = env.list("SSO_EMAIL_DOMAINS", [])
 SSO_GROUPS_CLAIM = env.str("SSO_GROUPS_CLAIM", "groups")
-# The keys are groups at the provider, and the values are roles: platform-team=Owner,support=Staff.
+# Maps groups at the provider to roles: platform-team=Owner,support=Staff.
 SSO_ROLES: dict[str, str] = env.dict("SSO_ROLES", {})
 SSO_DEFAULT_ROLE = env.str("SSO_DEFAULT_ROLE", "")
 SOCIALACCOUNT_ADAPTER = "core.accounts.services.single_sign_on.ProviderAdapter"
@@ -321,7 +319,7 @@ LOGIN_REDIRECT_URL = "/admin/system-health/"
 LANGUAGE_CODE = "en-us"
 TIME_ZONE: str = env.zone("TIME_ZONE", "UTC") or "UTC"
 USE_I18N = True
-FORMAT_MODULE_PATH = "opsportal.formats"  # These formats show the time zone of a time.
+FORMAT_MODULE_PATH = "opsportal.formats"  # These formats add the time zone to a time.
 USE_TZ = True
 
 # --- files -----------------------------------------------------------------------------------------------
@@ -376,7 +374,7 @@ SESSION_COOKIE_AGE = env.int("SESSION_COOKIE_AGE", 14 * 24 * 3600)
 X_FRAME_OPTIONS = "DENY"
 CSRF_FAILURE_VIEW = "opsportal.error_pages.csrf_failure"
 DATA_UPLOAD_MAX_MEMORY_SIZE = 5 * 1024 * 1024
-# The portal disconnects clients that send slowly or keep idle connections open (docs/operations.md, "Connections").
+# Limits for open connections and for slow clients (docs/operations.md, "Connections").
 MAX_CONNECTIONS = env.int("MAX_CONNECTIONS", 16_000, validate=validate.Range(min=16))
 HEADER_TIMEOUT_SECONDS = env.int("HEADER_TIMEOUT_SECONDS", 30, validate=validate.Range(min=1))
 BODY_TIMEOUT_SECONDS = env.int("BODY_TIMEOUT_SECONDS", 30, validate=validate.Range(min=1))
@@ -415,7 +413,7 @@ TWILIO_FROM = env.str("TWILIO_FROM", "")
 TWILIO_API_URL = env.str("TWILIO_API_URL", "https://api.twilio.com")
 TELEGRAM_API_URL = env.str("TELEGRAM_API_URL", "https://api.telegram.org")
 ALERT_PHONES: list[str] = env.list("ALERT_PHONES", [])
-# This external watchdog is pinged every minute while rules are evaluated and notifications are sent.
+# An external watchdog, pinged every minute while rules are evaluated and notifications are sent.
 WATCHDOG_URL = env.str("WATCHDOG_URL", "")
 
 # --- payments -----------------------------------------------------------------------------------------------
@@ -432,17 +430,16 @@ PAYMENT_MINIMUMS: dict[str, int] = env.dict("PAYMENT_MINIMUMS", {}, subcast_valu
 # Tickets are held this long for a payment in processing. A SEPA debit takes up to 14 business days:
 # https://docs.stripe.com/payments/sepa-debit
 PROCESSING_HOLD_DAYS = env.int("PROCESSING_HOLD_DAYS", 21, validate=validate.Range(min=0, max=60))
-# This must exceed the 30 days for which Stripe keeps events. Otherwise, deleted events would be fetched again.
+# This must exceed the 30 days for which Stripe keeps events; otherwise, deleted events would be fetched again.
 WEBHOOK_EVENT_DAYS = env.int("WEBHOOK_EVENT_DAYS", 180, validate=validate.Range(min=32))
-# For this number of hours, a request that repeats an idempotency key gets the response to the first request. The
-# maximum is 72 hours.
+# A request that repeats an idempotency key within this time, at most 72 hours, gets the response to the first one.
 PAYMENT_KEY_HOURS = env.int("PAYMENT_KEY_HOURS", 24)
 
 # --- logs and self-monitoring ---------------------------------------------------------------------------------
 LOG_LEVEL = env.str(
     "LOG_LEVEL", "INFO", validate=validate.OneOf(["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"])
 )
-# The format is "json", "text", or empty for text on terminals and JSON otherwise.
+# Either "json", "text", or empty for text on terminals and JSON otherwise.
 LOG_FORMAT = env.str("LOG_FORMAT", "")
 LOGGING_CONFIG = None  # PortalConfig.ready calls core.lib.logs.configure instead.
 # Record the portal's own requests and errors under the app "opsportal".

@@ -1,7 +1,7 @@
 """Provide Django as a WSGI application with every view imported.
 
-`serve` runs the application behind `opsportal.server.rsgi`. This module starts nothing, so a process that forks later
-may import it.
+`serve` runs the application behind `opsportal.server.rsgi`. Importing this module starts nothing, so a process that
+will fork may import it.
 """
 
 import os

@@ -8,7 +8,7 @@ from django.urls import reverse
 from core.lib.admin_site import PortalAdminSite
 from core.lib.search_sources import Hit, Search, search_source
 
-# Each entry has a title, a URL name, a permission, and further words by which the page is found.
+# A title, a URL name, a permission, and further words by which the page is found.
 PAGES = (
     ("System health", "health:system-health", "", "overview dashboard start"),
     ("Alerts", "alerts:alert-list", "alerts.view_systemalert", "inbox problems"),
@@ -62,5 +62,5 @@ def find_actions(search: Search) -> Iterator[Hit]:
         for one in section.settings
         if one.add_url and search.matches(one.add_title, "new create")
     ]
-    # The shortest title is closest to the query: "Add incident" comes before "Add incident template".
+    # The shortest title is closest to the query: "Add incident" precedes "Add incident template".
     yield from sorted(found, key=lambda hit: len(hit.title))

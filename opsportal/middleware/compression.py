@@ -6,7 +6,7 @@ from core.lib.http import accepts_gzip
 
 
 class CompressionMiddleware(GZipMiddleware):
-    """Django's compression, except that responses to clients that refuse gzip by `gzip;q=0` are not compressed."""
+    """Django's compression, which is skipped for clients that refuse gzip by `gzip;q=0`."""
 
     def process_response(
         self, request: HttpRequest, response: HttpResponseBase

@@ -9,9 +9,9 @@ from opsportal import error_pages
 
 
 class ErrorPagesMiddleware:
-    """Turn error responses without a body, such as a 405 of `require_POST`, into a page or a problem document.
+    """Middleware that turns error responses without a body, such as a 405, into a page or a problem document.
 
-    The exceptions of `read_json` and `authenticate` are handled in the same way, so that views need not catch them.
+    It also handles the exceptions of `read_json` and `authenticate`, so that views need not catch them.
     """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
@@ -19,7 +19,7 @@ class ErrorPagesMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         if "\0" in request.path_info or "%00" in request.META.get("QUERY_STRING", ""):
-            # PostgreSQL rejects NUL characters in text, so every search with a NUL would cause a 500.
+            # PostgreSQL rejects NUL characters in text, so a search for one would otherwise cause a 500.
             return error_pages.error_response(request, 400, "The URL contains a NUL character.")
         response = self.get_response(request)
         if (

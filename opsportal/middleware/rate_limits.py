@@ -24,8 +24,8 @@ MAX_CACHED_CALLERS = 10_000
 
 
 class Caller(NamedTuple):
-    subject: str  # The subject is "app:…" or "user:…".
-    app: str = ""  # This is the slug of the app.
+    subject: str  # Either "app:…" or "user:…".
+    app: str = ""  # The slug of the app.
 
 
 class KnownCallers:
@@ -37,7 +37,7 @@ class KnownCallers:
 
     def __init__(self) -> None:
         self._callers: dict[str, Caller] = {}
-        # All entries expire at once, which is cheaper than checking an expiry time per entry.
+        # All entries expire at once, which is cheaper than one expiry time per entry.
         self._expires_at = time.monotonic() + CACHE_SECONDS
 
     def get(self, credential: str) -> Caller | None:
@@ -55,9 +55,9 @@ class KnownCallers:
 
 
 class RateLimitMiddleware:
-    """Reject requests that exceed a limit before any other work is done.
+    """Middleware that rejects requests that exceed a limit before any other work is done.
 
-    `limits.tiers` decides which requests count together; the limits are set in the admin.
+    `limits.tiers` decides which requests count together; owners set the limits in the admin.
     """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
@@ -81,7 +81,7 @@ class RateLimitMiddleware:
             credential = _credential(request)
             caller = self.known.get(credential)
         if caller is None or tier == AUTH:
-            # Without proxies, client_address() would return this address, too, so the call is saved.
+            # Fast path: without proxies, client_address() would return the same address.
             address = request.META.get("REMOTE_ADDR") or ""
             if addresses.proxies:
                 address = client_address(request.META)
@@ -113,7 +113,7 @@ class RateLimitMiddleware:
         return response
 
     def _rejection(self, request: HttpRequest, wait: float) -> HttpResponseBase:
-        """Return a 429 with the headers that Django's middleware, which does not run here, adds to other responses."""
+        """Return a 429 with the headers that Django's middleware, which does not run here, would add."""
         response = error_pages.too_many_requests(request, wait)
         response.headers["X-Frame-Options"] = settings.X_FRAME_OPTIONS
         return self._security.process_response(request, response)
@@ -128,7 +128,7 @@ class RateLimitMiddleware:
         else:
             return
         self.known.add(credential, caller)
-        # This request was counted only for the address, so count it for the caller, too.
+        # The request has been counted only for its address so far, so count it for the caller too.
         if tier != AUTH and (limit := limit_of(tier, caller.app)):
             ratelimit.acquire(f"{tier}:{caller.subject}", limit.limit, limit.window_seconds)
 

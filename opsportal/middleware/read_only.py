@@ -10,7 +10,7 @@ SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 
 
 class ReadOnlyMiddleware:
-    """Refuse requests that may change something while the portal is read-only."""
+    """Middleware that refuses requests that may change something while the portal is read-only."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self.get_response = get_response

@@ -17,7 +17,7 @@ _QUIET = ("/livez", "/readyz", "/health", "/metrics", f"/{settings.STATIC_URL.st
 
 
 class RequestIdMiddleware:
-    """Accept or create the request id, and add it to log lines and the response. Log and measure each request."""
+    """Middleware that accepts or creates the request id, adds it to log lines and responses, and logs each request."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self.get_response = get_response

@@ -1,8 +1,8 @@
 """Compare the rows of both databases by counts and checksums, and list rows that differ.
 
-A table's checksum is the sum of the hashes of its rows, so that it does not depend on the order of the rows. The
-rows are divided by their keys into BUCKETS parts, and each part has a sum of its own. Only parts with different sums
-are read again to find the rows that differ.
+A table's checksum is the sum of the hashes of its rows, so that it does not depend on the order of the rows. The rows
+are divided by their keys into BUCKETS parts, each with a sum of its own, so that only parts with different sums must be
+read again to find the rows that differ.
 """
 
 import hashlib
@@ -15,14 +15,14 @@ from opsportal.move.source import Source
 from opsportal.move.target import Table, Target
 
 BUCKETS = 256
-MAX_NAMED = 5  # At most this many differing rows of a table are named.
+MAX_NAMED = 5  # Reports name at most this many differing rows of a table.
 _DIGEST_BYTES = 16
 _MODULUS = 1 << (8 * _DIGEST_BYTES)
 
 
 class Summary(NamedTuple):
     row_count: int
-    sums: list[int]  # There is one sum for each bucket.
+    sums: list[int]  # One sum per bucket.
 
     @property
     def checksum(self) -> str:

@@ -1,5 +1,5 @@
 class CannotMove(Exception):
-    """The move cannot continue. The text contains the reason and what to do."""
+    """The move cannot continue. The message states the reason and what to do."""
 
 
 class Different(Exception):

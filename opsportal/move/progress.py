@@ -6,7 +6,8 @@ from typing import TextIO
 
 BAR_WIDTH = 30
 TERMINAL_SECONDS, LOG_SECONDS = 0.2, 10.0
-ROWS_PER_CHECK = 256  # The clock is read once in this many rows, because reading it is slow.
+# Read the clock only once in this many rows, because reading it for each row would be slow.
+ROWS_PER_CHECK = 256
 
 
 class Progress:

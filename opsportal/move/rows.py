@@ -13,7 +13,7 @@ from decimal import Decimal
 from typing import Any, NamedTuple
 
 NULL = "\\N"
-REPLACEMENT = "\ufffd"  # This character replaces characters that PostgreSQL cannot store.
+REPLACEMENT = "\ufffd"  # Replaces each character that PostgreSQL cannot store.
 _ESCAPES = {"\\": "\\\\", "\b": "\\b", "\f": "\\f", "\n": "\\n", "\r": "\\r", "\t": "\\t", "\v": "\\v"}  # fmt: skip
 _UNESCAPES = {escaped: plain for plain, escaped in _ESCAPES.items()}
 _SPECIAL = re.compile(r"[\\\b\f\n\r\t\v\0]")
@@ -55,7 +55,7 @@ def _time(value: str) -> str:
 
 
 def _interval(value: int) -> str:
-    return f"{value} microseconds"  # Django stores a DurationField in SQLite in this form.
+    return f"{value} microseconds"  # SQLite stores the integer of a DurationField in this unit.
 
 
 def _bytes(value: bytes) -> str:
@@ -93,19 +93,20 @@ def _canonical_json(text: str) -> str:
 
 
 def _number(value: Decimal) -> list[str]:
-    """Represent a number so that it differs from a string."""
+    """Wrap a number in a list, so that it differs from a string with the same digits."""
     return [str(value.normalize() + 0)]
 
 
 class Kind(NamedTuple):
-    """The functions that copy and compare the values in columns of one type."""
+    """The functions that copy and compare the values of columns of one type."""
 
     to_copy: Callable[[Any], str]
     canonical: Callable[[str], str] | None = None
-    expression: str = "{}"  # COPY … TO writes the value of this SQL expression as `to_copy` does.
+    # An SQL expression that makes COPY … TO write the value as `to_copy` does.
+    expression: str = "{}"
 
 
-# The keys are names of types in PostgreSQL's catalog.
+# Maps the names of types in PostgreSQL's catalog to kinds.
 KINDS = {
     "bool": Kind(_boolean),
     "bytea": Kind(_bytes),

@@ -50,7 +50,7 @@ class Source:
         )
 
     def tables(self) -> dict[str, list[str]]:
-        """Return the columns of all tables except full-text indexes, which have another form in PostgreSQL."""
+        """Return the columns of all tables except full-text indexes, which PostgreSQL stores in another form."""
         rows = self._connection.execute(
             "SELECT name, sql LIKE 'CREATE VIRTUAL TABLE%' FROM sqlite_master"
             " WHERE type = 'table' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'"

@@ -22,7 +22,7 @@ from opsportal.move.target import NOT_COPIED, Piece, Table, Target
 
 PIECE_ROWS = 50_000  # One transaction copies at most this many rows.
 PIECE_BYTES = 32 * 1024 * 1024  # One transaction copies at most this many bytes.
-FILES = "source maps"  # This is the name of the step that copies files.
+FILES = "source maps"  # The name of the step that copies files.
 FILES_TABLE = "errors_storedcontent"
 
 
@@ -36,8 +36,8 @@ def move(
 ) -> None:
     """Copy all data to the database at `url`, compare both databases, and leave the SQLite file read-only.
 
-    Raises CannotMove if the move cannot continue. The move can then be run again. Raises Different if the databases
-    differ after the copy. The portal can then write to SQLite again.
+    Raises CannotMove if the move cannot continue; it can be run again. Raises Different if the databases differ after
+    the copy; the portal can then write to SQLite again.
     """
     check_source()
     target = Target(url)

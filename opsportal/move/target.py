@@ -24,7 +24,7 @@ from opsportal.move.exceptions import CannotMove
 from opsportal.move.rows import KINDS, RowFormat
 
 MIN_VERSION = 14
-# This table records which rows have been copied. The names of the move's other tables begin with its name.
+# The table that records which rows have been copied. The names of the move's other tables begin with its name.
 RECORDS = "move_to_postgresql"
 NOT_COPIED = ("django_migrations",)  # `migrate` fills this table.
 CREATE_RECORDS = f"""
@@ -54,7 +54,7 @@ COLUMNS = """
 class Table(NamedTuple):
     name: str
     columns: list[str]  # The columns of the primary key come first.
-    key_length: int  # The primary key has this many columns.
+    key_length: int  # The number of columns in the primary key.
     types: list[str]
 
     @property
@@ -218,7 +218,7 @@ class Target:
 
     @contextmanager
     def piece(self, name: str, last_rowid: int) -> Iterator["Piece"]:
-        """Copy rows after `last_rowid` and record the copy in one transaction, which ends with the `with` block."""
+        """Begin a transaction in which the caller copies rows after `last_rowid`, and record these rows at its end."""
         piece = Piece(self, last_rowid)
         with self.connection.transaction():
             yield piece

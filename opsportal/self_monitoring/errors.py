@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 
 MAX_QUEUED = 100
 MAX_PER_MINUTE = 60
-# These loggers belong to the code that records events. Recording their errors could cause an endless series of errors.
+# The loggers of the code that records events. Recording their errors could cause an endless series of errors.
 _IGNORED_LOGGERS = (
     "errors.store",
     "errors.event",
@@ -48,14 +48,14 @@ class ErrorCollector(logging.Handler):
         if not settings.SELF_MONITORING or record.name.startswith(_IGNORED_LOGGERS):
             return
         if getattr(_state, "is_collecting", False):
-            return  # event_of() below logged this error. Recording it would cause an endless recursion.
+            return  # event_of() below logged this error, so recording it would recurse endlessly.
         _state.is_collecting = True
         try:
             if not _limiter.acquire("", MAX_PER_MINUTE, 60).allowed:
                 own_errors.dropped_count += 1
                 return
             own_errors.add(next(_numbers), event_of(record))
-            background.start()  # Workers and commands start the thread only when they need it.
+            background.start()  # Workers and commands start the thread only if they need it.
         except Exception:
             own_errors.dropped_count += 1
             self.handleError(record)
@@ -65,7 +65,7 @@ class ErrorCollector(logging.Handler):
 
 def event_of(record: logging.LogRecord) -> dict[str, Any]:
     """Convert a log record to an event as a Sentry SDK would send it."""
-    event: Any = {}  # This is not typed, because the SDK's type lacks some fields of the protocol.
+    event: Any = {}  # Untyped, because the SDK's type lacks some fields of the protocol.
     if record.exc_info and record.exc_info[0]:
         event, _ = event_from_exception(
             record.exc_info,
@@ -106,8 +106,8 @@ def _write(collected: dict[int, dict[str, Any]]) -> None:
     app = ClientApp.objects.get(slug=ClientApp.PORTAL_SLUG)
     context = IngestContext(received_at=timezone.now())
     scrubber = Scrubber()
-    # Write in this thread, because the store's writer thread would keep a connection open. The worker cluster's
-    # sentinel forks, so it must not have an open connection.
+    # Write in this thread, because the store's writer thread would keep a connection open, and the worker cluster's
+    # sentinel, which forks, must not have one.
     with transaction.atomic():
         record_events(
             [
@@ -121,7 +121,7 @@ own_errors = Buffer[int, dict[str, Any]](
     "self-monitoring: errors",
     seconds=2,
     write=_write,
-    merge=lambda _, event: event,  # This is never called, because each event has a unique key.
+    merge=lambda _, event: event,  # Never called, because each event has a unique key.
     max_keys=MAX_QUEUED,
     flush_at=1,
     on_failure=OnFailure.DROP,

@@ -17,19 +17,18 @@ _IGNORED_PATHS = re.compile(
     rf"/(?:{settings.STATIC_URL.strip('/')}/|(?:livez|readyz|health|metrics|favicon\.ico)\b"
     r"|api/\d+/(?:envelope|store)|api/v1/(?:errors|signals)/)"
 )
-# Only these methods are recorded. Clients can send any text as the method, and each text would create a permanent
-# series.
+# Clients can send any text as the method, and each recorded text would create a permanent series.
 _METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
 MAX_KEYS = 2_000
 
-# A key consists of the name, the success and the bucket of the duration. A bucket is an eighth of a power of ten wide,
-# so that the mean of its durations is precise.
+# The name, the success, and the bucket of the duration. A bucket is an eighth of a power of ten wide, so that the mean
+# of its durations is precise.
 _Key = tuple[str, bool, int]
-_Durations = tuple[int, float]  # The value is the count, and the sum in milliseconds.
+_Durations = tuple[int, float]  # The number of durations, and their sum in milliseconds.
 
 
 def record_request(request: HttpRequest, *, status: int, duration_ms: float) -> None:
-    """Count a request under its URL pattern, because each path with an id would be a series of its own."""
+    """Count a request under its URL pattern, because a separate series for each path with an id would be useless."""
     if not settings.SELF_MONITORING or _IGNORED_PATHS.match(request.path_info):
         return
     match = request.resolver_match

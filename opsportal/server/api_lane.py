@@ -36,7 +36,8 @@ ONLY_FOR_PAGES = frozenset(
 class ApiHandler(WSGIHandler):
     """Django's handler with all middleware except ONLY_FOR_PAGES, in the same order.
 
-    It answers only the given paths and resolves them once, because Django would try a hundred patterns per request.
+    It answers only the given paths, each of which it resolves once, because Django would try every URL pattern per
+    request.
     """
 
     def __init__(self, paths: Iterable[str]) -> None:

@@ -1,6 +1,6 @@
-"""Show the supervisor through shared memory that a web process makes progress.
+"""Report a web process's progress to the supervisor through shared memory.
 
-The heartbeat needs no connection and no thread of the web process, so overload is not mistaken for a hang.
+The heartbeat needs neither a connection nor a thread of the web process, so overload is not mistaken for a hang.
 """
 
 import mmap
@@ -11,7 +11,7 @@ from typing import ClassVar
 from core.lib.processes import Child
 
 LOOP_TIMEOUT_SECONDS = 15.0
-# This exceeds all timeouts of threads, such as the 20 s for which SQLite waits for its lock.
+# Longer than all timeouts of threads, such as the 20 s for which SQLite waits for its lock.
 THREADS_TIMEOUT_SECONDS = 24.0
 START_TIMEOUT_SECONDS = 180.0
 
@@ -35,7 +35,7 @@ class Heartbeat:
         self._FORMAT.pack_into(self._memory, 0, now, now if threads else threads_at)
 
     def read(self) -> tuple[float, float]:
-        """Return (loop, threads), which are zeros before the first beat."""
+        """Return the times (loop, threads) of the last progress, which are 0 before the first beat."""
         loop_at, threads_at = self._FORMAT.unpack_from(self._memory)
         return loop_at, threads_at
 

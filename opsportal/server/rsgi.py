@@ -38,22 +38,22 @@ from opsportal.server.wsgi_calls import (
 
 log = logging.getLogger(__name__)
 
-# At most this many requests have or await a thread. Further requests get a 503.
+# The maximum number of requests that have or await a thread. Further requests get a 503.
 MAX_WAITING = 4_000
-MAX_WAITING_BYTES = (
-    256 * 1024 * 1024
-)  # The bodies of the requests that have or await a thread have at most this size in total.
+# The maximum total size of the bodies of these requests.
+MAX_WAITING_BYTES = 256 * 1024 * 1024
 
 
-# The body of a release file that is uploaded without chunks is written to the disk while it arrives.
+# A release file that is uploaded without chunks. Its body is written to the disk while it arrives.
 _FILE_UPLOAD = re.compile(r"/+api/0/projects/[^/]+/[^/]+/releases/[^/]+/files/?")
-MAX_UPLOAD_BYTES = MAX_SINGLE_FILE_BYTES + 64 * 1024  # The other form fields need space.
+# The other fields of the form need some space too.
+MAX_UPLOAD_BYTES = MAX_SINGLE_FILE_BYTES + 64 * 1024
 _TOO_LARGE = f"the file is larger than {MAX_SINGLE_FILE_BYTES // 2**20} MiB"
-# All uploads that arrive at the same time have at most this size in total.
+# The maximum size of all uploads that arrive at the same time.
 MAX_SPOOLED_BYTES = 512 * 1024 * 1024
 UPLOAD_TIMEOUT_SECONDS = 600
-SEND_TIMEOUT_SECONDS = 60  # This timeout applies to each piece of a streamed response.
-MAX_STREAMS = 4  # At most this many threads send streamed responses at the same time.
+SEND_TIMEOUT_SECONDS = 60  # Applies to each piece of a streamed response.
+MAX_STREAMS = 4  # The maximum number of threads that send streamed responses at the same time.
 
 
 class Application:
@@ -148,7 +148,7 @@ class Application:
     async def _run(
         self, environ: Environ, protocol: HTTPProtocol, body: bytes, file: IO[bytes] | None = None
     ) -> WSGIResponse | None:
-        """Return Django's response, or None if it was sent as a stream."""
+        """Call Django in this thread. Return its response, or None if it was sent as a stream."""
         if (
             self._waiting_count >= MAX_WAITING
             or self._waiting_bytes + len(body) > MAX_WAITING_BYTES
@@ -178,7 +178,7 @@ class Application:
     ) -> Callable[[bytes], None]:
         """Begin a streamed response, and return the function with which a thread sends its pieces.
 
-        The function returns after the server has accepted the piece.
+        That function blocks until the server has accepted the piece.
         """
 
         async def begin() -> Any:
@@ -242,7 +242,7 @@ def _may_be_ingestion(path: str) -> bool:
 
 
 def _answer_liveness(scope: Scope, protocol: HTTPProtocol) -> None:
-    """Answer /livez like its view does, but without a thread, because it must respond while all threads are busy."""
+    """Answer /livez as its view does, but without a thread, because it must respond while all threads are busy."""
     headers = [
         ("Content-Type", "application/json"),
         ("Cache-Control", "no-store"),

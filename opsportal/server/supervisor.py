@@ -13,9 +13,9 @@ from types import FrameType
 from core.lib.processes import Child, stop_all
 from opsportal.server.heartbeat import HangDetector
 
-# Running tasks and requests have this time to finish before their process is killed.
+# Running tasks and requests have this long to finish before their process is killed.
 GRACE_SECONDS = 15.0
-# A process that hangs has this time to end before it is killed, because some of its threads may still finish.
+# A hung process has this long to end before it is killed, because some of its threads may still finish.
 HUNG_GRACE_SECONDS = 5.0
 TICK_SECONDS = 0.1
 
@@ -33,8 +33,7 @@ class Supervisor:
         self.detector = detector
         self.stop_signals = 0
         self.start_at: dict[str, float] = {}
-        # The keys are the names of hung children that have received SIGTERM. The values are the times at which to kill
-        # these children.
+        # Maps a hung child that has received SIGTERM to the time at which it is killed.
         self.kill_at: dict[str, float] = {}
 
     def run(self, greeting: str) -> int:

@@ -45,9 +45,9 @@ def run(
     # A forked child shares the memory of the modules that are loaded here.
     multiprocessing.set_start_method("fork", force=True)
     application = _Served(django, threads=threads, heartbeat=heartbeat)
-    # There is one process, whose threads share caches, rate limits and the group commit of ingestion. `backpressure` is
-    # the number of open connections. Further connections wait in the kernel's backlog until idle connections are
-    # closed.
+    # One process serves all requests, so that its threads share caches, rate limits and the group commit of ingestion.
+    # `backpressure` is the maximum number of open connections; further connections wait in the kernel's backlog until
+    # idle connections are closed.
     Granian(
         f"{__name__}:application",
         address=host,

@@ -19,8 +19,8 @@ Environ = dict[str, Any]
 WSGIApplication = Callable[[Environ, Callable[..., Any]], Iterable[bytes]]
 Headers = list[tuple[str, str]]
 WSGIResponse = tuple[int, Headers, bytes]
-# A function of this type begins a streamed response with the given status and headers. It returns the function with
-# which a thread sends each piece of the body.
+# Begins a streamed response with the given status and headers, and returns the function with which a thread sends each
+# piece of the body.
 OpenStream = Callable[[int, Headers], Callable[[bytes], None]]
 
 
@@ -90,7 +90,7 @@ def run_wsgi(
             close = getattr(response, "close", None)
             if close is not None:
                 close()
-    # Django handles its own exceptions, so this exception comes from the code around it.
+    # Django handles its own exceptions, so the code around it must have raised this one.
     except Exception:
         log.exception("a request was not answered")
         return problem(500, "Internal Server Error", "The portal failed to respond. Try again.")
@@ -111,7 +111,7 @@ def _send_stream(
     open_stream: OpenStream,
     streams: BoundedSemaphore,
 ) -> WSGIResponse | None:
-    """Send the response in pieces. Return None, or a 503 if too many responses are being sent."""
+    """Send the response in pieces. Return None, or a 503 if too many responses are being streamed."""
     if not streams.acquire(blocking=False):
         detail = "Too many exports are running. Try again in 30 seconds."
         return problem(503, "Service Unavailable", detail, ("Retry-After", "30"))

@@ -8,7 +8,7 @@ from core.lib.sealed_fields import SealedJSONField, SealedTextField
 
 
 def sealed_fields() -> dict[type[models.Model], list[str]]:
-    """Return the names of the sealed fields by model."""
+    """Return the names of the fields whose content is encrypted, by model."""
     found = {
         model: [
             field.name

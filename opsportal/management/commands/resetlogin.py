@@ -9,7 +9,7 @@ from django.utils.crypto import get_random_string
 from core.accounts.services import audit, two_factor
 from core.clients.models import PersonalToken
 
-# These characters do not look alike, so that a user can copy a password from the terminal without mistakes.
+# No two characters look alike, so that a user can copy a password from the terminal without mistakes.
 CLEAR_LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"
 
 

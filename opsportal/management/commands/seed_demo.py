@@ -25,7 +25,7 @@ APPS = [
     ("gate", "Ticket gate", Platform.OTHER),
 ]
 TICKETS = [
-    # An entry consists of the event, its slug, and its ticket types with name, capacity and price in cents.
+    # An event, its slug, and its ticket types with name, capacity and price in cents.
     ("Harbour Lights Festival", "harbour-lights", [("Day ticket", 400, 4500), ("VIP", 40, 14900)]),
     (
         "Night at the Museum",
@@ -39,7 +39,7 @@ SOLD_OUT = ("harbour-lights", "Backstage tour", 9500)
 
 ON_CALL = ("Shop engineer", "Platform engineer")
 
-HOLD_MINUTES = 5  # The time is short, so that visitors of the demo see an unpaid order expire.
+HOLD_MINUTES = 5  # Short, so that visitors of the demo see an unpaid order expire.
 
 
 class Command(BaseCommand):
@@ -90,7 +90,7 @@ class Command(BaseCommand):
             RotationMember.objects.create(rotation=rotation, person=person, position=position)
 
     def _status_page(self) -> None:
-        """Show on the public status page the components on which the shop's buyers depend."""
+        """Put the components on which the shop's buyers depend on the public status page."""
         components = sync_components()
         for name in ("reservations", "payments"):
             Component.objects.filter(pk=components[name].pk).update(

@@ -37,8 +37,9 @@ from errors.store.writer import writer
 from opsportal.server.heartbeat import HangDetector, Heartbeat
 from opsportal.server.supervisor import Supervisor
 
-CLUSTER_ID = uuid.uuid4().hex[:12]  # All worker clusters that this command starts share this id.
-# These characters do not look alike, so that a user can copy a password from the terminal without mistakes.
+# Marks the jobs that this command's worker clusters claim, so that a restarted cluster can release them.
+CLUSTER_ID = uuid.uuid4().hex[:12]
+# No two characters look alike, so that a user can copy a password from the terminal without mistakes.
 CLEAR_LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"
 
 
@@ -64,10 +65,10 @@ class Command(BaseCommand):
             port = free_port(host, port)
             if "BASE_URL" not in os.environ:
                 answer_at(f"http://{_reachable(host)}:{port}")
-        # Prepare in a process of its own, because migrations need 80 MB of memory that are not needed afterwards.
+        # Prepare in a separate process, because migrations need much memory that is not needed afterwards.
         greeting = run_in_child(prepare, is_web=not options["no_web"])
 
-        # Only this user can read the folder with the socket of the store.
+        # Only this user can read the folder, which contains the socket of the store process.
         with tempfile.TemporaryDirectory(prefix="opsportal-") as folder:
             store = store_child(Path(folder) / "store")
             heartbeat = Heartbeat()
@@ -102,7 +103,7 @@ def load() -> None:
 
 
 def store_child(address: Path) -> Child:
-    """Return the store process. Web processes that are forked afterwards connect to it."""
+    """Return the store process, to which web processes that are forked afterwards connect."""
     writer.store_address = address
     return Child("store", partial(run_store, address))
 
@@ -151,7 +152,7 @@ def prepare(*, is_web: bool) -> str:
 
 
 def free_port(host: str, port: int) -> int:
-    """Return the port, or a free port if it is 0. Raises CommandError if the address cannot be used."""
+    """Return the port or, if it is 0, a free port. Raises CommandError if the address cannot be used."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family) as trial:
         trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
