@@ -17,8 +17,7 @@ from bench.performance_page import write_section
 
 ROOT = Path(__file__).resolve().parent.parent
 
-# The keys are names of benchmarks. The values are the heading of the section and the commands, which run in
-# order. The last command prints the table.
+# Maps the name of a benchmark to its heading in the page and its commands, the last of which prints the table.
 BENCHMARKS: dict[str, tuple[str, list[list[str]]]] = {
     "reserve": ("Reservations", [["-m", "bench.reserve"]]),
     "reserve-http": ("Reservations through HTTP", [["-m", "bench.reserve_http"]]),

@@ -81,7 +81,7 @@ def inbox_ms() -> float:
 
 
 def storm_ms() -> tuple[float, float]:
-    """Open 500 alerts of one rule at once. Return the total time and the longest transaction in milliseconds."""
+    """Open 500 alerts of one rule at once. Return the total time and the longest transaction, both in milliseconds."""
     problems = [Reading(9, labels=(("gate", f"gate {number}"),)) for number in range(500)]
     alert_rule(
         "bench.storm",
@@ -93,7 +93,7 @@ def storm_ms() -> tuple[float, float]:
         alert_type="high-error-rate",
     )(lambda since, until: problems)
     transactions: list[float] = []
-    # While a transaction is open, this list contains the time at which the transaction began.
+    # The start of the transaction that is open, if there is one.
     began_at: list[float] = []
 
     def end() -> None:

@@ -134,7 +134,7 @@ def first_bytes(client: Client, url: str) -> None:
 
 
 def timed(call: Callable[[], None], rounds: int) -> tuple[float, float, float, float]:
-    """Return the best, median and 95th percentile of the duration, and the processor time of this process, in ms."""
+    """Time calls. Return the best, median and 95th percentile of the wall time, and this process's CPU time, in ms."""
     call()
     times = []
     cpu = time.process_time()

@@ -98,7 +98,7 @@ def latencies(outage: Scenario) -> dict[str, list[float]]:
 
 
 def evaluations(portal: Portal) -> list[float]:
-    """Return how many seconds after a full minute each evaluation of the rules started. The first one is left out."""
+    """Return how many seconds after the full minute each evaluation of the rules, except the first, started."""
     starts = portal.rows(
         "SELECT r.started_at FROM jobs_jobrun r JOIN jobs_job j ON j.id = r.job_id WHERE j.name = %s"
         " ORDER BY r.started_at",

@@ -1,6 +1,6 @@
 """Serve a view without middleware that reads the body and responds.
 
-Its rate is the upper limit that the server and Django allow.
+Its rate is the upper limit that the server and Django set.
 """
 
 from django.conf import settings

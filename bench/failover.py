@@ -35,7 +35,8 @@ from tests.deploy.hosts import Network
 from tests.deploy.load import ACCEPTABLE, SET_LIMITS, Load
 
 CYCLE = ("host", "partition", "disk", "host", "etcd", "server", "partition", "switchover")
-DISK_MB_PER_KILL = 20  # In each round, the load stores up to 16 MB. The disks are in the memory.
+# In each round, the load stores up to 16 MB. The disks are file systems in memory.
+DISK_MB_PER_KILL = 20
 SEED = f"""{SET_LIMITS}
 import json
 from core.clients.models import ApiKey, ClientApp, Scope
@@ -107,7 +108,7 @@ def main() -> None:
             load = Load(ha.url, **seeded, has_payments=True, exceeds_limits=True, timeout_seconds=4)
             load.start()
             ha.wait_until(lambda: len(load.acknowledged) == 4, "the first acknowledgments")
-            # The portal applies changed limits a few seconds later, and not while the database is unavailable.
+            # The portal applies changed limits after a few seconds, but not while the database is unavailable.
             ha.wait_until(lambda: load.limited == ACCEPTABLE.keys(), "the limits to be reached")
             drill = Drill(ha, load)
             try:

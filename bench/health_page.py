@@ -33,8 +33,8 @@ from health.queries.public_status import load_public_status  # noqa: E402
 from health.views import status_page, system_health  # noqa: E402
 from impact.services.catch_up import catch_up  # noqa: E402
 
-# PAGE_LIMIT_MS applies to the whole system-health page, LIMIT_MS to each of its widgets, depending on the database, and
-# SERVED_LIMIT_MS to a cached status page.
+# The limit for the whole system-health page. LIMIT_MS limits each widget, depending on the database, and
+# SERVED_LIMIT_MS a cached status page.
 PAGE_LIMIT_MS = 60
 LIMIT_MS = {"postgresql": 50, "sqlite": 100}
 SERVED_LIMIT_MS = 20
@@ -50,7 +50,7 @@ def render(widget: Widget, request: HttpRequest, span: TimeRange) -> str:
 def measure(run: Callable[[], object]) -> tuple[float, int]:
     """Return the duration of the call in milliseconds and its number of queries.
 
-    The queries are counted in a second call, because recording them takes a quarter of the time of a page.
+    The queries are counted in a second call, because recording them would slow the measured call down.
     """
     began = time.perf_counter()
     run()

@@ -31,7 +31,7 @@ from tests.servers.postgres import PostgresServer
 ROOT = Path(__file__).resolve().parent.parent
 MARKER = "<!-- ingestion: written by `make bench` -->"
 CONNECTIONS = (1, 8, 32)
-ROLES = ("supervisor", "web", "store", "tasks")  # The processes of a node have these roles.
+ROLES = ("supervisor", "web", "store", "tasks")  # The roles of a node's processes.
 
 
 def granian(application: str, port: int) -> list[str]:
@@ -83,9 +83,9 @@ def load(
 
 @contextmanager
 def refreshing(port: int, session: str) -> Iterator[list[float]]:
-    """Fetch the health page repeatedly, and wait one second after each response.
+    """Fetch the health page repeatedly, one second after each response.
 
-    Yield a list, to which each response time is added in seconds.
+    Yield a list that grows by the time of each response, in seconds.
     """
     ended = threading.Event()
     times: list[float] = []
@@ -174,7 +174,7 @@ def measure(name: str, environment: dict[str, str], seconds: float) -> list[dict
         running(empty_view, empty_port, {}),
         running(serve(port, "--no-worker"), port, environment) as server,
     ):
-        # The first requests are not measured, because they import modules and create the groups.
+        # Do not measure the first requests, which import modules and create the groups.
         acknowledged += load(port, key, app, 8, seconds=2)["acked"]
         for connections in CONNECTIONS:
             empty = load(empty_port, key, app, connections, seconds=max(2.0, seconds / 2))
@@ -213,7 +213,7 @@ def memory_run(name: str, environment: dict[str, str], total: int) -> list[str]:
         print(lines[-1], flush=True)
 
     with running(serve(port), port, environment) as server:
-        time.sleep(30)  # The worker runs its first jobs in this time.
+        time.sleep(30)  # Wait until the worker has run its first jobs.
         add_row(0, 0)
         sent = 0
         for target in (total // 20, total // 4, total // 2, total):
@@ -269,7 +269,7 @@ def write_memory(lines: list[str]) -> None:
 
 
 def stores(chosen: str, folder: str) -> Iterator[tuple[str, dict[str, str]]]:
-    """Yield the name of each chosen store, and the environment of a portal that uses the store."""
+    """Yield the name of each chosen store, with the environment of a portal that uses it."""
     environment = {
         "DJANGO_SETTINGS_MODULE": "opsportal.settings",
         "LOG_LEVEL": "ERROR",

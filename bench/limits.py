@@ -1,8 +1,8 @@
 """Measure the cost of the rate limit: an empty view behind all middleware, with and without RateLimitMiddleware.
 
 Limits are counted in memory. Both handlers run in one process in alternating batches of 200 calls. The comparison uses
-the CPU time of the fastest tenth of the batches, because a busy machine has little effect on it. The last column is the
-median of the differences between the two batches of a pair. Access log lines are written to /dev/null.
+the CPU time of the fastest tenth of the batches, which a busy machine hardly affects. The last column is the median of
+the differences between the two batches of a pair. Access log lines are discarded.
 
     python -m bench.limits
 """
@@ -43,9 +43,8 @@ APPS = {f"Bearer ops_{n:043}": ClientApp(name="Shop", slug=f"shop-{n}") for n in
 
 def empty(request: HttpRequest) -> HttpResponse:
     if key := request.META.get("HTTP_AUTHORIZATION"):
-        request.META[APP_IN_META] = APPS[
-            key
-        ]  # In the portal, views set this after they verify the key.
+        # In the portal, views set the app after they have verified the key.
+        request.META[APP_IN_META] = APPS[key]
     return HttpResponse(b"{}", content_type="application/json")
 
 
@@ -83,7 +82,7 @@ def make_environ(number: int, headers: Headers) -> dict[str, Any]:
 
 
 def cost(run: Callable[..., Iterable[bytes]], environs: list[dict[str, Any]]) -> float:
-    """Return the CPU seconds that the handler needs for these requests."""
+    """Return the CPU seconds that `run` needs for these requests."""
 
     def start_response(status: str, headers: list[tuple[str, str]]) -> None:
         assert status == "200 OK", status

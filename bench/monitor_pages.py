@@ -4,8 +4,8 @@
     DATA_DIR=/tmp/many python manage.py prepare
     DATA_DIR=/tmp/many python -m bench.monitor_pages
 
-The components have 90 days of history, and 50 of the monitors are down. The limit of a page is 100 ms of processor
-time, which depends less than wall time on other programs on the machine.
+The components have 90 days of history, and 50 of the monitors are down. A page may take at most 100 ms of processor
+time, which depends less on other programs than wall time does.
 """
 
 import argparse

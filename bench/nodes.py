@@ -26,7 +26,7 @@ from tests.servers import process
 from tests.servers.redis_server import RedisServer
 
 NODE_COUNTS = (1, 2, 4)
-CONNECTIONS = 32  # All nodes together have this many connections.
+CONNECTIONS = 32  # The number of connections that all nodes share.
 PARTS = ("web", "store", "PostgreSQL", "Redis", "load generators")
 SIZES = """
     SELECT coalesce(parent.relname, c.relname), sum(pg_table_size(c.oid)), sum(pg_indexes_size(c.oid))
@@ -41,11 +41,9 @@ class Measured:
     nodes: int
     rate: float
     p99_ms: float
-    microseconds: dict[
-        str, float
-    ]  # The keys are PARTS, and the values are the processor time per event.
-    wal_bytes: float  # This is the number of bytes of WAL per event.
-    commits: float  # This is the number of commits per event.
+    microseconds: dict[str, float]  # Maps each of PARTS to its processor time per event.
+    wal_bytes: float  # The bytes of WAL per event.
+    commits: float  # The commits per event.
 
 
 def find_server(database_url: str) -> int:
@@ -105,7 +103,7 @@ def measure(
                 )
             )
 
-        post(3)  # The first requests load code and create the groups.
+        post(3)  # The first requests load code and create the groups, so they are not measured.
         pids: dict[str, list[int]] = {part: [] for part in PARTS}
         pids |= {"PostgreSQL": family(postgres), "Redis": [redis.process.pid]}
         for _, server in started:

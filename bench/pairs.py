@@ -76,8 +76,8 @@ class Contestant:
             thread.join()
 
 
-# Models are found by label, because their modules may differ between checkouts. The limit per buyer is not disabled,
-# because each request has a new buyer.
+# Models are found by label, because their modules may differ between checkouts. The limit per buyer can stay, because
+# each request has a new buyer.
 SET_UP_SHOP = """
 ApiKey, RateLimitTier = apps.get_model("clients.ApiKey"), apps.get_model("limits.RateLimitTier")
 for tier, _ in RateLimitTier._meta.get_field("tier").choices:
@@ -93,7 +93,7 @@ print(json.dumps([key.public_key, app.pk, session.session_key, api_key, hot.pk])
 
 @contextmanager
 def stripe_double() -> Iterator[str]:
-    """Run a Stripe double that stores its account in memory in a process of its own, and yield its address."""
+    """Run a Stripe double, which keeps its account in memory, in a separate process, and yield its address."""
     port = process.free_port()
     double = subprocess.Popen(
         [sys.executable, "-m", "tests.payments.stripe_double", str(port), "--in-memory"],
@@ -117,7 +117,7 @@ def running(
     *,
     core: int | None = None,
 ) -> Iterator[Contestant]:
-    """Serve a checkout with a database of its own. With `core`, bind all its processes to this core."""
+    """Serve a checkout with its own database. With `core`, bind all its processes to this core."""
     python, port = str(checkout / ".venv/bin/python"), process.free_port()
     with tempfile.TemporaryDirectory() as folder:
         environment = {

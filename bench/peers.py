@@ -62,9 +62,9 @@ class Run(msgspec.Struct):
     answered_per_s: float
     p50_ms: float
     p99_ms: float
-    cpu_ms: float  # This is the CPU time per event.
+    cpu_ms: float  # The CPU time per event.
     memory_mb: float
-    kb_each: float  # This is the stored size per event.
+    kb_each: float  # The stored size per event.
     missing: int
 
 

@@ -33,7 +33,7 @@ def memory_mb(pids: list[int]) -> float:
 
 
 def memory_by_role(pid: int) -> dict[str, float]:
-    """Return the MB used by the supervisor and by each of its children with their descendants, by role."""
+    """Return the MB that the supervisor and each of its children, with all descendants, use, by role."""
     found = {"supervisor": memory_mb([pid])}
     for child in children(pid):
         name = Path(f"/proc/{child}/comm").read_text().strip()

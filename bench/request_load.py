@@ -34,7 +34,7 @@ class Kind(StrEnum):
 
 class Target(NamedTuple):
     port: int
-    key: str  # This is an API key with the scopes of the requests.
+    key: str  # An API key with the scopes of the requests.
     ticket_type: int
 
 

@@ -132,7 +132,7 @@ def prepare() -> None:
 
 class Rate(NamedTuple):
     per_second: float
-    cpu_us: float  # This is the CPU time per reservation of the processes that reserve.
+    cpu_us: float  # The CPU time per reservation in the processes that reserve.
 
 
 def measure(
@@ -200,7 +200,7 @@ def pgbench(program: Path, url: str, folder: Path, seconds: float) -> float:
 
 
 def find_pgbench() -> Path:
-    """Return the path of pgbench from PATH or Debian's folders. The wheel with the server does not contain pgbench."""
+    """Return the path of pgbench on PATH or in Debian's folders. The wheel with the server does not contain pgbench."""
     found = [Path(which)] if (which := shutil.which("pgbench")) else []
     found += sorted(Path("/usr/lib/postgresql").glob("*/bin/pgbench"), reverse=True)
     if not found:

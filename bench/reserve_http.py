@@ -20,7 +20,7 @@ CONNECTIONS = 8
 
 class Rate(NamedTuple):
     per_second: float
-    cpu_us: float  # This is the CPU time of the server per request.
+    cpu_us: float  # The server's CPU time per request.
 
     def __str__(self) -> str:
         return f"{self.per_second:>8,.0f}/s  {self.cpu_us:>6,.0f} µs CPU each"
@@ -53,7 +53,7 @@ def measure(seconds: float, rounds: int) -> None:
         )
         type_id = portal.value("SELECT max(id) FROM reservations_tickettype")
         portal.start()
-        time.sleep(6)  # The web process reads the disabled limits within this time.
+        time.sleep(6)  # Wait until the web process has read that the limits are disabled.
         try:
             assert portal.web
             pids = family(portal.web.pid)

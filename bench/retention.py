@@ -1,8 +1,8 @@
 """Measure how much retention slows ingestion, in pairs of runs without and with it: python -m bench.retention --pairs 4
 
-The benchmark requires a database filled by bench.seed_errors (DATABASE_URL, DATA_DIR). Retention runs in a process of
-its own, as in the worker. Its clock is five weeks ahead, so that almost all seeded events are older than the retention
-of 30 days.
+The benchmark requires a database filled by bench.seed_errors (DATABASE_URL, DATA_DIR). Retention runs in a separate
+process, as in the worker. Its clock is five weeks ahead, so that almost all seeded events are older than the retention
+period of 30 days.
 """
 
 import argparse

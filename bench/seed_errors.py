@@ -2,8 +2,8 @@
 
     python -m bench.seed_errors --events 200000
 
-The events serve to measure pages and queries on large tables. bench.ingest_load measures ingestion. Aggregates, tags,
-users and groups are the same as if the events had been posted.
+Use the events to measure pages and queries on large tables; bench.ingest_load measures ingestion. Aggregates, tags,
+users and groups are the same as if apps had sent the events.
 """
 
 import argparse
@@ -142,7 +142,7 @@ EVENT_COLUMNS = (
 
 
 def load(model: type[Model], columns: tuple[str, ...], rows: list[tuple[object, ...]]) -> None:
-    """Insert the rows in the fastest way, which is COPY on PostgreSQL and executemany on SQLite."""
+    """Insert the rows in the fastest way: COPY on PostgreSQL, executemany on SQLite."""
     table, names = model._meta.db_table, ", ".join(columns)
     with connection.cursor() as cursor:
         if connection.vendor == "postgresql":

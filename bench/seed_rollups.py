@@ -22,7 +22,7 @@ from errors.models import Severity, hour_of, minute_of  # noqa: E402
 DAYS = 30
 USERS_PER_GROUP = 250
 VALUES_PER_GROUP = 30
-# The share of a group in all events falls with its number, so that a few groups are busy and most are rare.
+# A group's share of all events falls with its number, so that a few groups are busy and most are rare.
 STEPS = {
     "hours of groups": """
         INSERT INTO errors_grouphour (group_id, hour, count)

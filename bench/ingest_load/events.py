@@ -116,8 +116,8 @@ UAS = [
     "Gecko) Version/17.6 Mobile/15E148 Safari/604.1",
     "Mozilla/5.0 (X11; Linux x86_64; rv:131.0) Gecko/20100101 Firefox/131.0",
 ]
-# Each value contains the number of frames, the share of JavaScript groups, the number of frames with local variables,
-# and the numbers of variables per frame, breadcrumbs and context lines.
+# Per size: the number of frames, the share of JavaScript groups, the number of frames with local variables, and the
+# numbers of variables per frame, breadcrumbs and context lines.
 SIZES = {
     "small": (20, 0.6, 0, 0, 5, 0),
     "medium": (25, 0.3, 4, 4, 14, 1),
@@ -363,7 +363,7 @@ def make_pool(groups, size, variants, seed):
         is_js = random.Random(seed * 7919 + g).random() < js_share
         row = []
         for v in range(variants):
-            rnd_g = random.Random(seed * 1000003 + g)  # All events of a group have the same seed.
+            rnd_g = random.Random(seed * 1000003 + g)  # The same seed for all events of a group.
             rnd = random.Random((seed * 1000003 + g) * 31 + v + 1)
             ev = (javascript_event if is_js else python_event)(g, v, size, rnd_g, rnd)
             row.append(json.dumps(ev, separators=(",", ":")).encode()[1:])

@@ -35,7 +35,7 @@ def run(options):
     def source():
         yield from ready
         if not options.events:
-            while True:  # The loop continues here only if the server is faster than --pregen-rate.
+            while True:  # The loop only repeats if the server is faster than --pregen-rate.
                 made_late[0] += 1
                 yield requests.make()
 

@@ -24,13 +24,12 @@ class Requests:
     """A source of requests. `make()` returns the event id in hex, the buffers to send and their total length."""
 
     def __init__(self, options, host, path, key):
-        self.rnd = random.Random(
-            options.id_seed
-        )  # Event ids differ between runs, but bodies do not.
+        # Event ids differ between runs, but bodies do not.
+        self.rnd = random.Random(options.id_seed)
         self.pool = make_pool(options.groups, options.size, options.variants, options.seed)
         self.cdf = zipf_cdf(options.groups, options.zipf)
         self.gzip, self.store = options.encoding == "gzip", options.endpoint == "store"
-        # Each entry has a raw deflate stream, and the uncompressed body for its CRC.
+        # Raw deflate streams, each with the uncompressed body, whose CRC is needed.
         self.compressed = []
         for row in self.pool:
             out = []
