@@ -23,7 +23,7 @@ MANAGE = [sys.executable, str(ROOT / "manage.py")]
 def main() -> int:
     port = os.environ.get("PORT") or "8000"
     base_url = f"http://127.0.0.1:{port}"
-    # At level INFO, the portal would log every request of the shop.
+    # At level INFO, the portal would log each of the shop's many requests.
     environment = {"LOG_LEVEL": "WARNING", **os.environ, "BASE_URL": base_url}
     seeded = subprocess.run(
         [*MANAGE, "seed_demo"],
@@ -63,7 +63,7 @@ def main() -> int:
             )
         return portal.wait()
     except KeyboardInterrupt:
-        return portal.wait()  # The portal has received the Ctrl-C as well.
+        return portal.wait()  # Ctrl-C also reached the portal, which is now stopping.
     finally:
         control.close()
         story.close()
@@ -73,7 +73,7 @@ def main() -> int:
 
 
 def _wait_until_up(base_url: str, portal: subprocess.Popen[bytes]) -> bool:
-    """Return True once the portal responds, or False if it exits before that."""
+    """Wait until the portal responds, and return True. Return False if it exits before that."""
     while portal.poll() is None:
         try:
             httpx.get(f"{base_url}/livez", timeout=1)

@@ -1,4 +1,4 @@
-"""Simulate Stripe in the demo: a test double, buyers who pay, and webhook events."""
+"""Simulate Stripe in the demo: a test double, payments by buyers, and webhook events."""
 
 import hashlib
 import hmac

@@ -1,4 +1,4 @@
-"""Serve the control page of the demo, which starts the story and explains it. The server listens on loopback only."""
+"""Serve the control page of the demo on loopback. The page explains the story and has a button that starts it."""
 
 import threading
 from html import escape

@@ -17,7 +17,7 @@ class Keys:
 
 
 class Portal:
-    """A client of the portal for one app. It reports a missing endpoint or a rejected request once and continues."""
+    """A client of the portal for one app. It prints each kind of failed request once and continues."""
 
     def __init__(self, base_url: str, keys: Keys) -> None:
         self.base_url = base_url
@@ -25,9 +25,8 @@ class Portal:
         self._http = httpx.Client(
             base_url=base_url, timeout=10, headers={"Authorization": f"Bearer {keys.api_key}"}
         )
-        self._missing: set[str] = (
-            set()
-        )  # These are the areas of the API that the portal turned out not to have.
+        # The areas of the API that do not exist, according to the portal's responses.
+        self._missing: set[str] = set()
         self._printed: set[str] = set()
         self._lock = threading.Lock()
 

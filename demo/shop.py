@@ -18,7 +18,7 @@ from demo.portal import Portal
 PAGES = {"/": 420, "/events": 560, "/events/harbour-lights": 610, "/basket": 480, "/checkout": 760}
 FUNCTIONS = {"createPaymentIntent": 310, "sendTicketMail": 190, "validateTicket": 45, "search": 80}
 GOOD_RELEASE = "shop@2.14.0"
-# The keys are minutes of a ten-minute cycle, and the values are the parts of the shop that fail in these minutes.
+# Maps minutes of a ten-minute cycle to the part of the shop that fails in them.
 OUTAGES = {4: "sms", 5: "sms", 7: "checkout", 8: "checkout"}
 
 
@@ -32,11 +32,11 @@ class Shop:
         self.counts: Counter[str] = Counter()
         self.started = time.monotonic()
         self._stopped = threading.Event()
-        # The story breaks this part. If no story is running, this is None.
+        # The part that the story breaks ("" for none), or None if no story is running.
         self._directed: str | None = None
         self._signals: list[dict[str, object]] = []
         self._lock = threading.Lock()
-        # Reported errors name one of these orders.
+        # The orders that reported errors may name.
         self._latest: deque[Basket] = deque(maxlen=20)
         self._interrupted: deque[tuple[dict[str, Any], str]] = deque(maxlen=200)
         self._visitors = [f"visitor-{n}" for n in range(140)]
@@ -170,7 +170,7 @@ class Shop:
         self.counts["payments" if paid else "cards declined"] += 1
 
     def report_error(self) -> None:
-        """Run code with a bug for one of the latest orders, and report the error."""
+        """Run code that has a bug for one of the latest orders, and report the error."""
         if self._latest and random.random() < 0.5:
             self._report(run_buggy_code, random.choice(list(self._latest)))
 
@@ -184,7 +184,7 @@ class Shop:
             self.counts["buyers who returned"] += 1
 
     def _report(self, run: Callable[[Basket], object], basket: Basket, level: str = "") -> None:
-        """Run code that fails for the basket, and report its error with the shop's data about the order."""
+        """Run code that fails for this basket, and report the error together with the shop's data about the order."""
         with sentry_sdk.isolation_scope() as scope:
             scope.set_user({"id": basket.user_id})
             scope.set_tag("function", "checkout")
@@ -223,9 +223,9 @@ class Shop:
         return len(self._interrupted)
 
     def direct(self, broken: str | None) -> None:
-        """Break the part `broken` of the shop until the next call.
+        """Break one part of the shop until the next call.
 
-        With "", nothing is broken. With None, the usual outages occur again.
+        If `broken` is "", no part is broken. If it is None, the usual outages occur again.
         """
         self._directed = broken
 

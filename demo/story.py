@@ -12,9 +12,9 @@ from demo.shop import GOOD_RELEASE, Shop
 
 BAD_RELEASE = "shop@2.15.0"
 LENGTH_SECONDS = 600.0
-# At least this many orders fail before the rollback, which is enough for an alert about critical errors.
+# The minimum number of orders that fail before the rollback, which is enough for an alert about critical errors.
 MIN_INTERRUPTED = 8
-MAX_STRETCH = 3  # While its goal is not reached, a scene lasts up to this many times its length.
+MAX_STRETCH = 3  # A scene lasts up to this many times its length until its goal is reached.
 
 
 class Scene(StrEnum):
@@ -27,10 +27,10 @@ class Scene(StrEnum):
 @dataclass(frozen=True)
 class Chapter:
     scene: Scene
-    share: float  # The scene takes this share of the story's length.
+    share: float  # The scene's share of the story's length.
     title: str
     text: str
-    page: str  # This page of the portal shows the effect of the scene.
+    page: str  # The page of the portal that shows the effect of the scene.
 
 
 CHAPTERS = [
@@ -65,7 +65,8 @@ class Story:
 
     def __init__(self, shop: Shop, *, length_seconds: float = LENGTH_SECONDS) -> None:
         self.length_seconds = length_seconds
-        self.scene: Scene | None = None  # This is None before the first start.
+        # The current or last scene, or None before the first start.
+        self.scene: Scene | None = None
         self._shop = shop
         self._lock = threading.Lock()
         self._stopped = threading.Event()
@@ -76,7 +77,7 @@ class Story:
         return self.scene not in (None, Scene.FINISHED)
 
     def start(self) -> bool:
-        """Start the story, and return False if it is running already."""
+        """Start the story. Return False if it is already running."""
         with self._lock:
             if self.is_running:
                 return False

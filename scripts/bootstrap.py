@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
 PYTHON = VENV / "bin" / "python"
 REQUIREMENTS = ROOT / "requirements"
-# Only this package has no wheel. It is built with the locked setuptools, so that the build downloads nothing.
+# The only package without a wheel. It is built with the locked setuptools, so that the build downloads nothing.
 SOURCE_ONLY = "localstripe"
 PIP_INSTALL = (PYTHON, "-m", "pip", "install", "-qq", "--disable-pip-version-check", "--require-hashes")  # fmt: skip
 
@@ -131,7 +131,7 @@ def _install_with_uv(lock: Path) -> bool:
 
 
 def install_tools(folder: Path, lock: Path) -> None:
-    """Install locked programs from wheels into a virtual environment of their own."""
+    """Install locked programs from wheels into a separate virtual environment."""
     uv, python = str(VENV / "bin" / "uv"), folder / "bin" / "python"
     settings = {**os.environ, **uv_settings()}
     if not python.exists():
@@ -194,10 +194,11 @@ def locked_here(lock: Path) -> list[str]:
 
 
 def uv_settings() -> dict[str, str]:
-    """Translate pip's configuration, which uv does not read, into uv's variables. Variables that are set are kept."""
+    """Translate pip's configuration, which uv does not read, into uv's variables. Keep variables that are set."""
     listed = _capture(PYTHON, "-m", "pip", "config", "list").stdout.splitlines()
     pip: dict[str, str] = {}
-    for line in listed:  # Entries have increasing precedence; the environment (":env:") is last.
+    # Later entries take precedence over earlier ones; the environment (":env:") comes last.
+    for line in listed:
         key, _, value = line.partition("=")
         if key.split(".")[0] in ("global", "install", ":env:"):
             pip[key.split(".", 1)[1]] = value.strip().strip("'\"").replace("\\n", " ")

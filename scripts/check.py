@@ -28,7 +28,7 @@ STEPS: dict[str, list[str]] = {
     "deployment settings": [*MANAGE, "check", "--deploy", "--fail-level", "WARNING"],
     "types": [str(BIN / "mypy"), "."],
 }
-# With these settings, the portal runs as in production: behind a proxy that serves HTTPS.
+# Settings of a portal in production: behind a proxy that serves HTTPS.
 PRODUCTION = {"BASE_URL": "https://ops.shop.example", "TRUSTED_PROXY_COUNT": "1"}
 
 

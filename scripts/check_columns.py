@@ -1,11 +1,11 @@
 """Fail on lines over 120 columns in code and templates.
 
-`long_lines.txt` lists the files that had such lines when this check was added, with the number of lines. A file must
-not have more long lines than listed. If it has fewer, its number in the list must be lowered:
+`long_lines.txt` lists the files that had such lines when this check was added, with the number of these lines. The
+check fails if a file has more long lines than listed, or fewer, in which case the list must be updated:
 
     python scripts/check_columns.py --update
 
-The update refuses to raise the total, so the list can only shrink. It also replaces the paths of files that have been
+The update refuses to raise the total, so the list can only shrink. It also corrects the paths of files that have been
 moved.
 """
 

@@ -6,9 +6,8 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-BASE = "7fffcbc191d847d90078ae0d90b47858a4f36233"  # The rule applies to later commits.
-# The subjects of these commits are too long or not imperative. They stay, because the commits had been shared before
-# the problem was noticed.
+BASE = "7fffcbc191d847d90078ae0d90b47858a4f36233"  # Only later commits are checked.
+# The subjects of these commits are too long or not imperative, but the commits had been shared before this was noticed.
 ACCEPTED = {"de0404b6", "bf467f0f", "5b3b4421", "22e925f1", "e9b51489"}
 MAX_LENGTH = 72
 FORM = re.compile(r"(?P<areas>[a-z0-9._/-]+(, [a-z0-9._/-]+)*): (?P<first>\S+)( .*)?")
@@ -26,7 +25,7 @@ NO_VERBS = set(
     should will would new old
     """.split()  # noqa: SIM905
 )
-# These imperatives look like other forms of a verb.
+# Imperatives that look like other forms of a verb.
 VERBS = {
     *(
         "embed",
@@ -66,7 +65,7 @@ def problem(subject: str) -> str:
 
 
 def is_no_imperative(word: str) -> bool:
-    """Return True if the word is not an imperative. The function recognizes certain words and endings."""
+    """Return True if the word is on the list or has an ending that shows that it is not an imperative."""
     if word in VERBS:
         return False
     third_person = word.endswith("s") and not word.endswith("ss")

@@ -1,7 +1,7 @@
 """Fail on templates whose indentation differs from djhtml's.
 
-`unindented_templates.txt` lists the templates that are not indented yet. The list may only shrink. `--fix`, which
-`make format` uses, indents all other templates.
+`unindented_templates.txt` lists the templates that are not indented yet, which the check skips. The list may only
+shrink. `--fix`, which `make format` uses, indents all other templates.
 """
 
 import subprocess

@@ -16,7 +16,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "docs" / "screenshots"
 RECORD = FOLDER / "made-from.json"
-# A change of one of these sources can change the pictures.
+# A change in one of these files can change the pictures.
 SOURCES = (
     "demo/story.py",
     "demo/pictures.py",

@@ -1,4 +1,4 @@
-"""Lock the requirements with versions and hashes, without index URLs, for every Python from 3.11 on (`make lock`)."""
+"""Lock the requirements with versions and hashes, without index URLs, for Python 3.11 and later (`make lock`)."""
 
 import os
 import subprocess

@@ -13,7 +13,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 FILES = ("Dockerfile", "deploy/compose.yaml", "deploy/kubernetes/opsportal.yaml")
-OWN = "opsportal"  # This image has no digest until it is built from the repository.
+OWN = "opsportal"  # The portal's own image has no digest until it is built from the repository.
 DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _IMAGE = re.compile(
     r"^(?P<before>\s*(?:-\s*)?image:\s*|ARG \w*IMAGE=)(?P<quote>[\"']?)(?P<name>[^\s\"'@]+)(?P<digest>@[^\s\"']+)?",

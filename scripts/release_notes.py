@@ -15,12 +15,12 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 OUTPUT = ROOT / ".cache" / "release"
-# A signature that the same key makes for another purpose is not accepted.
+# The purpose of the signature, which is part of it. A signature by the same key for another purpose is not accepted.
 NAMESPACE = "opsportal-release"
 
 
 def section_of(changelog: str, version: str) -> str:
-    """Return the text about a version. Raises ValueError if the changelog has no text about it."""
+    """Return the changelog's text about a version. Raises ValueError if there is none."""
     found = re.search(
         rf"^## \[?v?{re.escape(version)}\b[^\n]*\n(.*?)(?=^## |\Z)",
         changelog,

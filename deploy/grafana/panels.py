@@ -15,12 +15,12 @@ class Panel:
     title: str
     queries: tuple[Query, ...]
     unit: str = "short"
-    kind: str = "timeseries"  # This is "timeseries", "stat", "table" or "bargauge".
+    kind: str = "timeseries"  # Either "timeseries", "stat", "table" or "bargauge".
     width: int = 12
     height: int = 8
     warning: float | None = None
     critical: float | None = None
-    below: bool = False  # This is True if lower values are worse.
+    below: bool = False  # True if lower values are worse.
     description: str = ""
 
 
