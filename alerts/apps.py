@@ -15,12 +15,12 @@ class AlertsConfig(AppConfig):
 
 
 def seed(**signal: object) -> None:
-    """Create the missing rows of channels, types and rules after a migration."""
+    """Create missing channels, alert types and rules after a migration."""
     from alerts.services.defaults import sync_defaults
 
     latest = Path(__file__).with_name("migrations") / "max_migration.txt"
     applied = MigrationRecorder(connection).applied_migrations()
-    # Create rows only if all migrations are applied. After a migration back to an older state, the tables may not exist
-    # or may lack columns.
+    # After a migration back to an older state, tables or columns may be missing, so check that all migrations are
+    # applied.
     if ("alerts", latest.read_text().strip()) in applied:
         sync_defaults()

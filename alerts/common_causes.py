@@ -1,4 +1,4 @@
-"""Find alerts that probably have the same cause because they concern the same host, app or component.
+"""Determine what an alert concerns, so that alerts about the same host, app or component can be combined.
 
 All functions are pure.
 """
@@ -6,8 +6,7 @@ All functions are pure.
 import re
 from collections.abc import Mapping
 
-# Labels and metadata with these names identify what an alert concerns. Each value is the kind of cause that the name
-# stands for. `list_causes` returns the causes in this order.
+# Maps names of labels and metadata to the kind of cause that they name, in the order of the result of `list_causes`.
 _CAUSES = {
     "component": "component",
     "host": "host",
@@ -18,7 +17,8 @@ _CAUSES = {
     "app": "app",
     "application": "app",
     "service": "app",
-    "alert group": "group",  # Alertmanager and Grafana assign this label to alerts.
+    # The group that Alertmanager or Grafana assigned (see views/receive.py).
+    "alert group": "group",
 }
 _PORT = re.compile(r":\d{1,5}\Z")
 MAX_NAME_LENGTH = 100

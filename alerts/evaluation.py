@@ -20,7 +20,7 @@ class Verdict(StrEnum):
     BREACH = "b"
     BETWEEN = "n"  # The value is between the threshold and the clear threshold.
     CLEAR = "c"
-    UNKNOWN = "u"  # There is no data, and the rule ignores missing data.
+    UNKNOWN = "u"  # The value cannot be judged, or it is missing and the rule ignores missing data.
 
 
 NO_DATA_VERDICTS = {
@@ -31,7 +31,7 @@ NO_DATA_VERDICTS = {
 
 
 class Stage(StrEnum):
-    """The state of a problem before this evaluation, reduced to what the decision needs."""
+    """The states of a problem that `decide` distinguishes."""
 
     PENDING = "pending"
     ACTIVE = "active"  # The alert is open or acknowledged.
@@ -41,11 +41,11 @@ class Stage(StrEnum):
 
 class Action(Enum):
     NOTHING = "nothing"
-    PEND = "pend"  # Record a first breach, which is not enough to open an alert.
+    PEND = "pend"  # Record a breach, although an alert opens only after further breaches.
     DISCARD = "discard"  # Delete a pending problem whose rule is no longer breached.
     OPEN = "open"
     REOPEN = "reopen"
-    RECORD = "record"  # Store the verdict and leave the alert unchanged.
+    RECORD = "record"  # Store the verdict, and leave the alert unchanged.
     UPDATE = "update"  # Count one more occurrence of the problem.
     RAISE = "raise"  # Count one more occurrence of the problem, and raise the severity.
     RESOLVE = "resolve"
@@ -133,7 +133,10 @@ def judge(value: float | None, samples: int | None, limits: Limits) -> Verdict:
 def append_verdict(
     previous: PreviousState | None, verdict: Verdict, limits: Limits, now: datetime
 ) -> str:
-    """Return the recent verdicts and `verdict`, which replaces the previous verdict if both are in the same slot."""
+    """Return the recent verdicts with `verdict` appended, limited to the number that the limits need.
+
+    If the previous verdict is in the same slot, it is replaced.
+    """
     recent = previous.recent if previous else ""
     if previous and previous.evaluated_at and abs(now - previous.evaluated_at) < EVALUATION_SLOT:
         recent = recent[:-1]

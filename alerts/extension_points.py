@@ -113,15 +113,15 @@ class Reading:
 
     # None means that the value cannot be judged now. An existing alert then keeps its state.
     value: float | None
-    # This is the number of observations behind the value, or None if a number of samples is not meaningful.
+    # Number of observations behind the value, or None if such a number is not meaningful.
     samples: int | None = None
     labels: tuple[tuple[str, str], ...] = ()
-    # This text replaces the generated sentence about the value and the threshold.
+    # Replaces the generated sentence about the value and the threshold.
     message: str = ""
-    # This title replaces the default, which consists of the rule's summary and the labels.
+    # Replaces the default title, which consists of the rule's summary and the labels.
     title: str = ""
     metadata: dict[str, object] = field(default_factory=dict)
-    # These are the known orders, users and other objects that the problem affects.
+    # Orders, users and other objects that the problem is known to affect.
     references: References = field(default_factory=References)
 
 
@@ -130,8 +130,8 @@ Measured = float | int | Reading | Iterable[Reading] | None
 Measure = Callable[[datetime, datetime], Measured]
 
 
-# The function takes the labels of an alert, and the start and end of its problem. It returns further problems, for
-# example the error groups whose events the rule counted.
+# Takes the labels of an alert, and the start and end of its problem. Returns further problems, for example the error
+# groups whose events the rule counted.
 FindProblems = Callable[[Mapping[str, str], datetime, datetime], Iterable[Problem]]
 
 
@@ -152,10 +152,10 @@ class Rule:
     min_samples: int = 0
     no_data: NoData = NoData.OK
     cadence: Cadence = Cadence.MINUTE
-    # This is the interval between reminders. None stands for the interval of the severity.
+    # The interval between reminders. None stands for the interval of the severity.
     repeat: timedelta | None = None
     runbook: str = ""
-    # This function returns further problems. Their orders count as affected by an alert of this rule.
+    # Returns further problems, whose orders count as affected by the alerts of this rule.
     problems: FindProblems | None = None
     depends_on: tuple[str, ...] = ()  # An outage of one of these components explains a breach.
 
@@ -210,7 +210,7 @@ def alert_rule(
 # --- metric readers ----------------------------------------------------------------------------
 
 
-# The function takes the selected name and the window. It returns the same types as the `measure` of a rule.
+# Takes the selected name and the window. Returns the same types as the `measure` of a rule.
 ReadMetric = Callable[[str, datetime, datetime], Measured]
 
 
@@ -218,7 +218,7 @@ ReadMetric = Callable[[str, datetime, datetime], Measured]
 class MetricReader:
     name: str
     read: ReadMetric
-    names: Callable[[], Iterable[str]]  # This function lists the metrics that staff can select.
+    names: Callable[[], Iterable[str]]  # Lists the metrics that staff can select.
     unit: str = ""
 
 
@@ -235,7 +235,7 @@ def metric_reader(
 # --- instant checks ----------------------------------------------------------------------------
 
 
-# The function takes `now` and returns its result as a short text.
+# Takes `now` and returns the result as a short text.
 InstantCheck = Callable[[datetime], str]
 instant_checks: Registry[InstantCheck] = Registry("instant_checks")
 
@@ -256,7 +256,7 @@ class DigestReason(StrEnum):
 
 @dataclass(frozen=True)
 class DigestItem:
-    """One item of a digest. `key` identifies the subject across digests."""
+    """One item of a digest. The items of several digests with the same `key` are about the same subject."""
 
     key: str
     title: str
@@ -266,12 +266,12 @@ class DigestItem:
     last_at: datetime
     severity: Severity = Severity.HIGH
     sample: str = ""
-    url: str = ""  # This is a path within the portal.
+    url: str = ""  # A path within the portal.
     # If this time is set, the item may be listed a second time within a day.
     regressed_at: datetime | None = None
 
 
-# The function takes `since` and `until`, and returns the items that were new, worsened or regressed in that period.
+# Takes `since` and `until`, and returns the items that were new, worsened or regressed in that period.
 DigestSource = Callable[[datetime, datetime], Iterable[DigestItem]]
 digest_sources: Registry[DigestSource] = Registry("digest_sources")
 

@@ -1,4 +1,4 @@
-"""Define the form field for matchers, with an input for each field of an alert that can be matched."""
+"""Define the form field for matchers, with one input for each field of an alert that matchers can name."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -59,7 +59,7 @@ class MatchersWidget(forms.MultiWidget):
 
 
 class MatchersField(forms.MultiValueField):
-    """A form field whose value is a list of matchers, one for each nonempty input."""
+    """A form field whose value maps the name of each nonempty input to its pattern."""
 
     def __init__(self, **kwargs: Any) -> None:
         fields = [forms.CharField(required=False, max_length=200) for _ in MATCHABLE_FIELDS]

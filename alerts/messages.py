@@ -1,4 +1,4 @@
-"""Build the content of notifications when they are created."""
+"""Compose the content of notifications."""
 
 from datetime import datetime
 
@@ -22,7 +22,7 @@ def format_clear_condition(rule: AlertRule) -> str:
     """Return the values at which an alert of the rule resolves, such as "≤ 4 %" or "> 100 credits"."""
     limits = rule.get_limits()
     threshold = limits.effective_clear_threshold()
-    # A value equal to the threshold is a breach for a rule that alerts at or below its threshold.
+    # If low values are bad, a value that equals the threshold is still a breach.
     relation = "≤" if not limits.below else ">" if threshold == limits.threshold else "≥"
     return f"{relation} {format_value(threshold, rule.unit)}"
 

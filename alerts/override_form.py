@@ -1,4 +1,4 @@
-"""Define the form for an override, with which a person takes over a part of an on-call schedule."""
+"""Define the form for adding an override to an on-call schedule."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ _LOCAL = "%Y-%m-%dT%H:%M"
 
 
 class LocalDateTimeField(forms.DateTimeField):
-    """A field for a date and time in the time zone of the schedule, with the browser's input for dates and times."""
+    """A field with the browser's input for dates and times, which are in the time zone of the schedule."""
 
     def __init__(self, **options: Any) -> None:
         widget = forms.DateTimeInput(

@@ -1,4 +1,4 @@
-"""Create and verify signed URLs with which people act on an alert or subscribe to a calendar without signing in.
+"""Create and verify signed URLs for acting on an alert or subscribing to a calendar without signing in.
 
 An action link names the alert, its episode and the person. The link is short, because it must fit into a text message.
 """
@@ -35,7 +35,10 @@ def build_token(alert: SystemAlert, person: Person) -> str:
 
 
 def read_token(token: str) -> Claim | None:
-    """Return the content of the token, or None if its signature is invalid, or its alert or person no longer exists."""
+    """Return the alert and person that the token names, or None if the token is not valid.
+
+    A token is valid as long as the person is active and the alert exists and is in the same episode.
+    """
     numbers = _verify(_ACTION, token)
     if numbers is None:
         return None

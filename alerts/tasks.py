@@ -24,13 +24,13 @@ def deliver(control: Control) -> None:
 
 @every(minutes=1, is_urgent=True, title="Evaluate alert rules")
 def evaluate_all() -> str:
-    """Evaluate all rules, and open or resolve alerts."""
+    """Evaluate all rules, and open or resolve alerts accordingly."""
     return str(services.evaluate_rules(now=timezone.now()))
 
 
 @every(minutes=1, is_urgent=True, title="Follow up on alerts")
 def follow_up() -> dict[str, int]:
-    """Send escalations, reminders, and notifications that quiet hours held back."""
+    """Send escalations, reminders and notifications that were held back, and end dismissals."""
     return services.follow_up(now=timezone.now())
 
 

@@ -1,7 +1,7 @@
 """Suggest a threshold for a noisy rule from its readings. All functions are pure.
 
-The suggestion is the smallest change that leaves at most one alert a week. It never hides an alert that a person
-acknowledged.
+The suggestion is the smallest change that leaves at most one alert a week or, if none does, the change that leaves the
+fewest alerts. It never hides an alert that a person acknowledged.
 """
 
 import math
@@ -20,7 +20,7 @@ from alerts.evaluation import (
     judge,
 )
 
-# The tuple contains the key, the time, the value and the number of samples of a reading.
+# The key, the time, the value and the number of samples of a reading.
 Row = tuple[str, datetime, float | None, int | None]
 WANTED_PER_WEEK = 1
 MIN_GAIN = 0.25  # A suggestion must avoid at least this share of the alerts.
@@ -96,7 +96,7 @@ def replay(readings: Iterable[Row], limits: Limits) -> Replay:
         last_at = at if last_at is None or at > last_at else last_at
         verdict = judge(value, samples, limits)
         if previous is None and verdict is not Verdict.BREACH:
-            # Most readings are clear and have no previous state. Skipping them saves two thirds of the time.
+            # Most readings are clear and have no previous state, so skipping them early saves much time.
             continue
         decision = decide(verdict, value, previous, limits, at)
         previous = advance(previous, decision, at)
@@ -149,7 +149,7 @@ def with_threshold(limits: Limits, threshold: float) -> Limits:
 
 
 def _list_candidates(present: Replay, limits: Limits) -> list[float]:
-    """Return round thresholds. Each threshold prevents more of the present alerts than the previous threshold."""
+    """Return round thresholds, each of which prevents more of the present alerts than the one before."""
     peaks = sorted({one.peak for one in present.episodes}, reverse=limits.below)
     if len(peaks) > MAX_CANDIDATES:
         step = len(peaks) / MAX_CANDIDATES

@@ -1,4 +1,4 @@
-"""Define the admin of alerts, rules, types, channels, people, silences and the outbox, with one file per subject."""
+"""Define the admin pages for alerts, rules, types, channels, people, silences and the outbox."""
 
 from alerts.admin import alert, channel, dependency, notification, on_call, people, rule, silence
 

@@ -28,7 +28,7 @@ class TimelineInline(PortalInline):
 
 @admin.register(SystemAlert)
 class SystemAlertAdmin(LogAdmin):
-    """The admin of alerts. Staff change an alert only through actions, which record the user and the time."""
+    """The read-only admin of alerts. Staff change alerts through actions, which record the user and the time."""
 
     section = Section.ALERTING
     setting_title = "All alerts"
@@ -71,7 +71,10 @@ class SystemAlertAdmin(LogAdmin):
 
     @admin.display(description="")
     def buttons(self, alert: SystemAlert) -> SafeString:
-        """Return buttons that submit the form of the list, with its CSRF token, to another URL."""
+        """Return buttons that acknowledge or dismiss the alert, or "" if the alert is not active.
+
+        The buttons submit the form of the list, which contains the CSRF token, to another URL.
+        """
         if not alert.is_active:
             return SafeString("")
         return format_html(

@@ -92,9 +92,9 @@ class ChannelAdmin(PortalAdmin):
     def add_view(
         self, request: HttpRequest, form_url: str = "", extra_context: Any = None
     ) -> HttpResponse:
-        """Show the page on which staff choose a kind of channel, and then the form for the chosen kind.
+        """Show the page for choosing a kind of channel or, if `kind` is given, the form for a channel of this kind.
 
-        The form saves a channel only if all settings that the kind requires are filled in.
+        The form saves an enabled channel only with all settings that the kind requires.
         """
         if request.GET.get("kind") in TRANSPORTS:
             return super().add_view(request, form_url, extra_context)
@@ -155,7 +155,7 @@ class ChannelAdmin(PortalAdmin):
 
     @admin.display(description="webhook for replies")
     def reply_address(self, channel: Channel) -> str:
-        """Return the URL that Twilio or Slack calls when a person replies or clicks."""
+        """Return the URL that Twilio or Slack calls when a person replies to a message or clicks a button."""
         return settings.BASE_URL + reverse(f"alerts:reply-{channel.kind}", args=[channel.pk])
 
     @admin.display(description="kind", ordering="kind")
@@ -172,7 +172,7 @@ class ChannelAdmin(PortalAdmin):
 
     @admin.display(description="alert types")
     def routed_types(self, channel: Channel) -> str:
-        """Return the names of the routed alert types, for users who may only view the channel and see no form."""
+        """Return the names of the routed alert types, for users who may view but not change the channel."""
         return ", ".join(channel.alert_types.order_by("name").values_list("name", flat=True))
 
     @admin.display(description="")
@@ -205,13 +205,13 @@ class ChannelAdmin(PortalAdmin):
         ]
 
     def test_new(self, request: HttpRequest) -> HttpResponse:
-        """Send a test with the values in the form of a new channel, which is not saved yet."""
+        """Send a test message with the values in the form of a channel that is not saved yet."""
         if not self.has_add_permission(request) or request.GET.get("kind") not in TRANSPORTS:
             return HttpResponse(status=403)
         return self._test(request, None)
 
     def test_one(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """Send a test to a saved channel. If the request contains values of the form, the test uses these values."""
+        """Send a test message to a saved channel, with the values of the form if the request contains them."""
         channel = get_object_or_404(Channel, pk=pk)
         if not self.has_change_permission(request, channel):
             return HttpResponse(status=403)
@@ -251,10 +251,9 @@ class ChannelAdmin(PortalAdmin):
         test: ChannelTest | None,
         problems: list[str],
     ) -> HttpResponse:
-        """Show the result of a test request.
+        """Return the result of a test request: a part of the page, or a redirect to the page of the channel.
 
-        htmx and the form of a new channel get a part of the page. Other requests are redirected to the page of the
-        channel.
+        htmx requests and the form of a new channel get the part of the page.
         """
         if "HX-Request" in request.headers or channel is None:
             return self._render_test(request, test, problems)

@@ -1,4 +1,4 @@
-"""Define the form of a channel: one input per field of its kind, its recipients, and the alert types routed to it."""
+"""Define the form of a channel, with the settings of its kind, its recipients and its alert types."""
 
 from collections.abc import Mapping
 from typing import Any, ClassVar
@@ -14,8 +14,7 @@ from alerts.models import AlertType, Channel
 from core.lib import outbound
 from core.lib.forms import Checkboxes
 
-# These kinds interrupt people. A new channel of such a kind gets only critical types, unless staff
-# choose other types.
+# Messages through these kinds interrupt people, so new channels get only critical types, unless staff choose others.
 INTERRUPTING_KINDS = ("sms", "voice", "pagerduty")
 
 
@@ -26,7 +25,7 @@ def form_field_name(field_name: str) -> str:
 class ChannelForm(forms.ModelForm[Channel]):
     """The base class of the channel forms. A form never shows a saved secret; an empty input keeps the secret."""
 
-    kind: ClassVar[str]  # `build_form` sets this.
+    kind: ClassVar[str]  # Set by `build_form`.
 
     routed_types = forms.ModelMultipleChoiceField(
         AlertType.objects.order_by("name"),
@@ -65,7 +64,7 @@ class ChannelForm(forms.ModelForm[Channel]):
         return changed
 
     def list_recipients(self) -> list[str]:
-        """Return the addresses to which a test of the form's values is sent."""
+        """Return the addresses to which a test of this form is sent, or [] if the kind of channel has no recipients."""
         transport = TRANSPORTS[self.kind]
         if not transport.contact_field:
             return []
@@ -106,7 +105,7 @@ class ChannelForm(forms.ModelForm[Channel]):
         return cleaned
 
     def _check_address(self, name: str, value: str) -> None:
-        """Refuse an address that a delivery would refuse, unless the operator's settings contain the address."""
+        """Add an error if deliveries to this URL would be refused. URLs from the portal's settings are trusted."""
         field = next(field for field in TRANSPORTS[self.kind].fields if field.name == name)
         is_trusted = bool(field.setting) and value == getattr(settings, field.setting, "")
         if not field.is_url or not value or is_trusted:
@@ -127,7 +126,7 @@ def _shown_fields(kind: str) -> list[Field]:
 
 
 def build_form(channel: Channel) -> type[ChannelForm]:
-    """Build the form for the kind of `channel`, which may be unsaved."""
+    """Return a form class for the kind of `channel`, which may be unsaved."""
     config = get_config(channel)
     fields: dict[str, Any] = {}
     for field in _shown_fields(channel.kind):

@@ -12,7 +12,7 @@ from django_ratelimit.core import is_ratelimited
 from alerts.models import ChannelTest
 from alerts.queries.channels import describe_tests
 
-MAX_TESTS_PER_MINUTE = 6  # The limit counts the tests that one staff member requests on all pages.
+MAX_TESTS_PER_MINUTE = 6  # The limit applies to each user across all pages.
 TOO_MANY = f"The limit of {MAX_TESTS_PER_MINUTE} tests per minute was reached. Try again shortly."
 
 
@@ -25,7 +25,7 @@ def is_over_limit(request: HttpRequest) -> bool:
 
 
 class NotificationTests:
-    """Add a test button to the admin of a model, such as alert types or people."""
+    """A mixin that adds a test button to a model admin. Subclasses implement `send_tests` and `why_untestable`."""
 
     change_form_template: Any = "admin/alerts/with_test.html"
     test_help = ""
@@ -34,7 +34,7 @@ class NotificationTests:
         raise NotImplementedError
 
     def why_untestable(self, row: Any) -> str:
-        """Return the reason why `send_tests` sent no test for this row."""
+        """Return the reason why `send_tests` sent no test for this row, as a sentence for staff."""
         raise NotImplementedError
 
     def get_urls(self) -> list[URLPattern]:

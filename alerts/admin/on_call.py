@@ -23,7 +23,7 @@ class ScheduleAdmin(PortalAdmin):
     search_fields = ("name",)
 
     def response_add(self, request: HttpRequest, obj: Schedule, *args: Any) -> HttpResponse:
-        """Redirect to the page of the new schedule, on which staff add rotations."""
+        """Redirect to the page of the new schedule, where staff can add rotations."""
         super().response_add(request, obj, *args)
         return redirect("alerts:on-call-schedule", obj.pk)
 

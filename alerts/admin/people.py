@@ -10,7 +10,7 @@ from core.lib.forms import SpanField
 
 
 class NotificationRuleInline(PortalInline):
-    """The rules by which a person is notified, whether an escalation step names the person, a schedule or a team."""
+    """A person's notification rules, which apply whether a step names the person, a schedule or a team."""
 
     model = NotificationRule
     extra = 1
@@ -28,7 +28,7 @@ class NotificationRuleInline(PortalInline):
 
 @admin.register(NotificationRule)
 class NotificationRuleAdmin(PortalAdmin):
-    """An unlisted admin that the API and configuration files use. Staff edit the rules on the page of the person."""
+    """An unlisted admin for the API and configuration files. Staff edit the rules on the page of the person."""
 
     section = Section.ALERTING
     is_listed = False

@@ -143,9 +143,9 @@ class AlertRuleAdmin(PortalAdmin):
         return (*self.readonly_fields, *code)
 
     def get_fieldsets(self, request: HttpRequest, obj: AlertRule | None = None) -> Any:
-        """Return the sections for a new rule, for a rule that staff created, or for a rule from code.
+        """Return the sections of the form for a new rule, a rule that staff created, or a rule from code.
 
-        Only rules that staff created have a metric that can be changed. The direction of a rule from code is read-only.
+        The metric can be changed only in rules that staff created. The direction of a rule from code is read-only.
         """
         if obj is None:
             return NEW_RULE
@@ -157,9 +157,9 @@ class AlertRuleAdmin(PortalAdmin):
         return (self.fieldsets[0], reads, *self.fieldsets[1:])
 
     def has_delete_permission(self, request: HttpRequest, obj: AlertRule | None = None) -> bool:
-        """Return True only for rules that staff created.
+        """Return True if the user may delete rules and staff created this rule.
 
-        At its next start, the portal would create a deleted rule from code again, so staff disable such a rule instead.
+        The portal would create a deleted rule from code again, so staff disable such rules instead.
         """
         return super().has_delete_permission(request, obj) and (obj is None or obj.is_custom)
 

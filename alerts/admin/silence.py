@@ -62,11 +62,11 @@ class SilenceAdmin(PortalAdmin):
     form = SilenceForm
 
     def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
-        """Propose a silence that starts now and ends in two hours."""
+        """Return the initial values of the form: a silence that starts now and ends in two hours."""
         now = timezone.now().replace(second=0, microsecond=0)
         initial: dict[str, Any] = {"starts_at": now, "ends_at": now + timedelta(hours=2)}
         given = super().get_changeform_initial_data(request)
-        # The page of a monitor links to this form and passes the key of the problem to silence as `key`.
+        # The page of a monitor links to this form, with the key of the monitor's problem as the parameter `key`.
         if given.get("key"):
             initial["matchers"] = {"key": given.pop("key")}
         return {**initial, **given}

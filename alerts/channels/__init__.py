@@ -42,9 +42,10 @@ def get_transport(channel: "Channel") -> Transport:
 
 
 def get_config(channel: "Channel") -> dict[str, str]:
-    """Return the effective value of each field.
+    """Return the effective value of each field of the channel.
 
-    An empty field gets the portal's setting if the channel uses the portal's settings, or else the default.
+    An empty field falls back to the portal's setting, if the channel uses the portal's settings or the form hides the
+    field, and then to the field's default.
     """
     result = {}
     for field in get_transport(channel).fields:
@@ -57,13 +58,16 @@ def get_config(channel: "Channel") -> dict[str, str]:
 
 
 def list_missing_settings(channel: "Channel") -> list[str]:
-    """Return the labels of required fields that are empty. A message to a person needs only these fields."""
+    """Return the labels of required settings that are empty.
+
+    Recipients are not checked, because a message to one person has its own recipient.
+    """
     config = get_config(channel)
     return [f.label for f in get_transport(channel).fields if f.is_required and not config[f.name]]
 
 
 def list_missing_fields(channel: "Channel") -> list[str]:
-    """Return the labels of everything that is missing for sending alerts: required fields and recipients."""
+    """Return the labels of everything that the channel lacks for sending alerts: required settings and recipients."""
     config = get_config(channel)
     transport = get_transport(channel)
     missing = list_missing_settings(channel)

@@ -1,10 +1,9 @@
-"""Send to over 100 further services through apprise, which selects the service by a URL.
+"""Send to more than 100 other services through apprise, which selects the service by its URL.
 
 The wiki lists the services and their URLs: https://github.com/caronc/apprise/wiki
 
-apprise runs in a separate process, which can connect only to a guarded proxy in this process. The plugins of apprise
-make their requests themselves. Without the proxy, redirects or changed DNS records could lead these requests to private
-addresses.
+The plugins of apprise send their own requests, which redirects or changed DNS records could lead to private addresses.
+Therefore, apprise runs in a separate process that can connect only to a guarded proxy in this process.
 """
 
 import json
@@ -30,13 +29,13 @@ from alerts.channels.http import GONE_STATUSES, RETRYABLE_STATUSES
 from core.lib.outbound import ForbiddenAddress, guard
 from core.lib.outbound.forward_proxy import ForwardProxy
 
-# The timeout must be well below LEASE_DURATION. It includes the start of the process, which takes about a second.
+# The timeout must be well below LEASE_DURATION. It includes the start of the process.
 TIMEOUT_SECONDS = 25.0
 MAX_BODY_CHARACTERS = 4_000
 MIN_SECRET_CHARACTERS = 4
 _PROGRAM = Path(__file__).with_name("apprise_process.py")
 _STATUS = re.compile(r"\berror[=:]\s*(\d{3})\b")
-# The rest of the environment may contain secrets of the portal, which plugins do not need.
+# No other variables are passed on, because they may contain secrets of the portal.
 _KEPT_VARIABLES = ("PATH", "LANG", "LC_ALL", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "SYSTEMROOT")
 _TYPES = {
     "critical": "failure",
@@ -48,9 +47,9 @@ _TYPES = {
 
 
 def check_apprise_url(url: str) -> None:
-    """Check a URL for apprise.
+    """Raise ForbiddenAddress if apprise does not support the URL, or if the portal may not connect to its server.
 
-    Raises ForbiddenAddress if apprise does not support the URL, or if the portal may not connect to its server.
+    Raises DeliveryFailed if apprise cannot be run.
     """
     with ForwardProxy(TIMEOUT_SECONDS) as proxy:
         found = _run({"url": url, "only_check": True}, proxy)
@@ -147,7 +146,7 @@ def _failure(answer: Mapping[str, Any], url: str, proxy: ForwardProxy) -> Delive
 
 
 def _without_secrets(text: str, url: str) -> str:
-    """Replace all parts of the URL except its host and port, because any other part may be a token."""
+    """Return the text without the parts of the URL that may be secret, which are all except its host and port."""
     parts = urlsplit(url)
     tail = re.split(r"[/?&=@:#]", url.partition("://")[2])
     secrets = {part for raw in tail for part in (raw, unquote(raw))}

@@ -84,7 +84,8 @@ def send(given: Mapping[str, Any], proxy_port: int) -> dict[str, Any]:
             notify_type=apprise.NotifyType(given["type"]),
             body_format=apprise.NotifyFormat.TEXT,
         )
-    except Exception as error:  # Any exception of a plugin means that the message was not sent.
+    # Plugins may raise any exception; none means that the message was sent.
+    except Exception as error:
         problems.append(f"{type(error).__name__}: {error}")
         is_sent = False
     return {

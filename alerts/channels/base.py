@@ -1,7 +1,4 @@
-"""Define the interface of a channel.
-
-Each service has a module that sends messages and reports the provider's answers.
-"""
+"""Define the interface of channels, which one module per service implements."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
@@ -19,7 +16,7 @@ class MessageKind(models.TextChoices):
     RAISED = "raised"
     REMINDER = "reminder"
     ESCALATED = "escalated"
-    # The message goes to one person, according to the person's own notification rules.
+    # The message goes to one person, according to this person's notification rules.
     PAGED = "paged"
     ACKNOWLEDGED = "acknowledged"
     FLAPPING = "flapping"
@@ -32,9 +29,10 @@ class MessageKind(models.TextChoices):
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True):
-    """The content of a notification.
+    """The content of a notification, which each channel formats for its service.
 
-    The content is fixed when the notification is created. Each channel formats the content for its service.
+    The content is composed when the notification is created. The first attempt to send the notification adds the cost
+    of the alert and merges messages about related alerts. Retries send the same content.
     """
 
     kind: MessageKind
@@ -45,9 +43,9 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     url: str = ""
     runbook: str = ""
     facts: list[tuple[str, str]] = []
-    # The first attempt to send the message sets this, for example to "11 orders, 640.00 EUR at risk, 3 recovered".
+    # The exact cost, which the first attempt to send adds, such as "11 orders, 640.00 EUR at risk, 3 recovered".
     impact: str = ""
-    # This is the estimated cost of the problem. `impact` contains only exact figures.
+    # The estimated cost, which is added together with `impact`.
     estimate: str = ""
     at: datetime
     started_at: datetime | None = None
@@ -56,17 +54,17 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     component: str = ""
     group: str = ""
     recipients: list[str] = []
-    html: str = ""  # Only digests and reports set this, because they have templates of their own.
-    # Only a message to one person has this signed URL, which lets the person acknowledge the alert without signing in.
+    html: str = ""  # Set only for digests and reports, which have their own templates.
+    # Set only for a message to one person: a signed URL for acting on the alert without signing in.
     action_url: str = ""
-    # The reference, such as "17.1", names the alert and its episode. Replies and buttons contain it.
+    # The alert's id and episode, such as "17.1", by which buttons and replies identify the alert.
     alert_ref: str = ""
-    # These are the references of related alerts whose messages were merged into this one.
+    # References of the related alerts whose messages were merged into this one.
     related_refs: list[str] = []
-    # These are the hosts, apps and components that the alert is about, such as "host shop.example". The messages of
-    # alerts with a common cause are merged.
+    # Hosts, apps and components that the alert concerns, such as "host shop.example". Messages about alerts with a
+    # common entry are merged.
     causes: list[str] = []
-    # This is False if the message is a resolution and the alert was never delivered.
+    # False if the message is a resolution and the alert was never delivered.
     is_announced: bool = True
 
     @property
@@ -76,7 +74,7 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def alert_refs(self) -> list[str]:
-        """Return the references of all alerts that the message is about. Its buttons act on these alerts."""
+        """Return the references of all alerts that the message is about. Buttons in the message act on these alerts."""
         return [self.alert_ref, *self.related_refs] if self.alert_ref else []
 
     @property
@@ -93,7 +91,7 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def bare_title(self) -> str:
-        """Return the title without "Resolved: ", for places that show `state_word` next to the title."""
+        """Return the title without a prefix such as "Resolved: ", for places that also show `state_word`."""
         prefix, separator, rest = self.title.partition(": ")
         is_repeated = self.is_resolved and separator and prefix.startswith("Resolved")
         return rest if is_repeated else self.title
@@ -111,8 +109,9 @@ class DeliveryFailed(Exception):
     """The provider did not accept the message.
 
     If `is_permanent` is set, the provider refused this message, but may accept other messages. If `is_gone` is set, the
-    channel's address or credentials are no longer valid, so the message waits until staff have fixed the channel. If
-    neither is set, the channel is unavailable at the moment, and the message is retried.
+    channel's address or credentials are no longer valid, so messages wait until staff have fixed the channel. If
+    neither is set, the channel is currently unavailable, and the message is retried. `retry_after` is the delay in
+    seconds that the provider requested.
     """
 
     def __init__(
@@ -138,12 +137,12 @@ class Field:
     is_secret: bool = False
     is_required: bool = True
     setting: str = ""
-    is_flag: bool = False  # The input is a checkbox, whose value is "True" or empty.
-    is_url: bool = False  # The value is a URL. Staff may not enter a private address.
-    is_shown: bool = True  # If this is False, the value is read only from the settings.
+    is_flag: bool = False  # If True, the input is a checkbox, whose value is "True" or empty.
+    is_url: bool = False  # If True, the value is a URL, and staff may not enter a private address.
+    is_shown: bool = True  # If False, the value comes only from the portal's settings.
     default: str = ""
     help: str = ""
-    # This function checks an `is_url` field whose value is not an HTTP URL. The function raises ForbiddenAddress for
+    # Replaces the default check of an `is_url` field whose value is not an HTTP URL. Must raise ForbiddenAddress for
     # each URL that `send()` would refuse.
     check: Callable[[str], None] | None = None
 
@@ -155,25 +154,27 @@ class Transport(ABC):
     kind: ClassVar[str]
     label: ClassVar[str]
     fields: ClassVar[tuple[Field, ...]]
-    # This is "email" or "phone" if people can be recipients, or "" if the configuration contains the address.
+    # "email" or "phone" if people can be recipients; "" if the configuration contains the address.
     contact_field: ClassVar[str] = ""
-    # If True, each address gets a separate message, so that a retry does not send the message again to addresses that
-    # already received it.
+    # If True, each address gets a separate message, so that a retry does not reach addresses that already got it.
     sends_individually: ClassVar[bool] = False
     sends_acknowledgments: ClassVar[bool] = False
     # If False, nothing is sent about a problem that was resolved before its alert could be delivered.
     sends_unannounced_resolutions: ClassVar[bool] = True
-    # This is False if the service groups alerts itself or needs a separate message for each alert.
+    # False if the service groups alerts itself or needs a separate message for each alert.
     supports_groups: ClassVar[bool] = True
     supports_digests: ClassVar[bool] = False
     max_per_minute: ClassVar[int] = 30
 
     @abstractmethod
     def send(self, message: Message, config: Config, *, idempotency_key: str) -> Receipt:
-        """Send the message to the provider once. Raises DeliveryFailed if the provider does not accept the message."""
+        """Send the message to the provider once. Raises DeliveryFailed if the provider does not accept the message.
+
+        Implementations must not use the database, because they run in the sending threads.
+        """
 
     def recipients(self, config: Config) -> list[str]:
-        """Return the addresses that the configuration itself contains."""
+        """Return the addresses in the configuration, without those of the channel's people and teams."""
         return split_addresses(config.get("recipients", ""))
 
 

@@ -19,7 +19,7 @@ from alerts.channels.base import (
     truncate,
 )
 
-# These kinds of messages are not about one alert.
+# Messages of these kinds are not about a single alert, so their subjects show no severity.
 WITHOUT_ALERT = (MessageKind.DIGEST, MessageKind.REPORT, MessageKind.TEST, MessageKind.NOTICE)
 CONSOLE = "django.core.mail.backends.console.EmailBackend"
 PRINTED = "No mail server is configured, so the message was printed to the portal's output."
@@ -84,7 +84,7 @@ def build_email(message: Message, *, sender: str, key: str) -> EmailMultiAlterna
         "List-Unsubscribe": f"<{settings.BASE_URL}/admin/alerts/channel/>",
     }
     if message.thread:
-        # The root message need not exist, because e-mail clients group messages that refer to the same id.
+        # No message with this id need exist, because e-mail clients group messages that refer to the same id.
         root = f"<{message.thread}@{domain}>"
         headers |= {"In-Reply-To": root, "References": root}
     context = {"message": message, "base_url": settings.BASE_URL}

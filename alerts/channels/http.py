@@ -22,7 +22,7 @@ RETRYABLE_STATUSES = frozenset({408, 425, 429})
 def get_client(service: str) -> outbound.Client:
     """Return the HTTP client for a service.
 
-    The client has no circuit breaker, because the circuit breaker of each channel is in the database.
+    The client has no circuit breaker of its own, because each channel has one in the database.
     """
     return outbound.Client(
         service,
@@ -81,7 +81,7 @@ def post(
 
 
 def is_from_settings(address: str, setting: str) -> bool:
-    """Return True if the operator has configured exactly this address. The operator may configure a private address."""
+    """Return True if the setting contains exactly this address. Operators may configure private addresses."""
     return bool(address) and address == getattr(settings, setting)
 
 

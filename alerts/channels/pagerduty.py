@@ -14,7 +14,7 @@ ACTIONS = {"resolved": "resolve", "acknowledged": "acknowledge"}
 
 
 def build_event(message: Message, routing_key: str, *, action: str = "") -> dict[str, object]:
-    """Build one event.
+    """Build an event whose action follows from the kind of the message, unless `action` is given.
 
     All messages of one episode have the same dedup key, so PagerDuty creates only one incident for the episode.
     """

@@ -46,7 +46,7 @@ def is_authentic(secret: str, timestamp: str, body: bytes, signature: str, *, no
 
 
 def build_blocks(message: Message, *, has_buttons: bool = False) -> list[dict[str, object]]:
-    """Build the header, a section with facts, the context, and a button that opens the alert.
+    """Build the header, a section with the text and facts, the context, and the buttons.
 
     Slack allows 150 characters in a header, 3,000 in a section, and ten fields with 2,000 characters each.
     """
@@ -88,7 +88,7 @@ def build_blocks(message: Message, *, has_buttons: bool = False) -> list[dict[st
             _button(
                 f"{text} all {count}" if count > 1 else text,
                 action_id=action,
-                # A message names up to 101 alerts, which fit into Slack's limit of 2,000 characters.
+                # A message has at most 101 references, so they fit into Slack's limit of 2,000 characters.
                 value=",".join(message.alert_refs),
             )
             for action, text in ACTIONS.items()

@@ -35,7 +35,7 @@ PLAIN = str.maketrans(
 
 
 def to_gsm7(text: str) -> str:
-    """Replace characters outside of GSM-7 by similar ones, or by question marks."""
+    """Replace characters that GSM-7 lacks with similar ones or with question marks."""
     result = []
     for character in text.translate(PLAIN):
         if character in BASIC or character in EXTENDED:
@@ -52,9 +52,10 @@ def count_characters(text: str) -> int:
 
 
 def build_segment(message: Message, *, accepts_replies: bool = False) -> str:
-    """Build one segment with the severity, the title, the link if it fits completely, and the text as far as it fits.
+    """Build a message of one segment from the severity, title and text, with instructions for replies and a link.
 
-    A message to a person always contains the link that acknowledges the alert; the title is shortened if necessary.
+    The text is truncated, and the link is left out if it does not fit completely. In a message to one person, however,
+    the link for acknowledging the alert is always included, and the title is shortened if necessary.
     """
     hint = ""
     if accepts_replies and message.alert_ref and not message.is_resolved:
@@ -62,7 +63,7 @@ def build_segment(message: Message, *, accepts_replies: bool = False) -> str:
         count = len(message.alert_refs)
         hint = f"\nReply ACK {number} or RES {number}" + (f" for all {count}" if count > 1 else "")
     link = to_gsm7(f"\n{message.action_url or message.url}".rstrip())
-    # The link is always kept, because the person could not acknowledge the alert without it.
+    # The recipient of a personal message could not acknowledge the alert without the link.
     end = hint + link if message.action_url else hint
     title = to_gsm7(f"{message.state_word.upper()}: {message.bare_title}")
     text = _truncate(title, SEGMENT_CHARACTERS - count_characters(end))

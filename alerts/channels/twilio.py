@@ -33,7 +33,10 @@ ACCOUNT_FIELDS = (
 
 
 def create(resource: str, config: Config, data: Mapping[str, str]) -> Receipt:
-    """Create a message or a call. Raises DeliveryFailed if Twilio refuses the request."""
+    """Send a text message ("Messages") or start a call ("Calls").
+
+    Raises DeliveryFailed if Twilio does not accept the request.
+    """
     sid = config["account_sid"]
     url = f"{config['api_url']}/2010-04-01/Accounts/{quote(sid, safe='')}/{resource}.json"
     response, receipt = post(
@@ -47,7 +50,7 @@ def create(resource: str, config: Config, data: Mapping[str, str]) -> Receipt:
 
 
 def sign(url: str, parameters: Mapping[str, str], auth_token: str) -> str:
-    """Return the signature that Twilio sends in the header X-Twilio-Signature."""
+    """Return the signature that a request from Twilio must have in the header X-Twilio-Signature."""
     text = url + "".join(f"{name}{parameters[name]}" for name in sorted(parameters))
     digest = hmac.new(auth_token.encode(), text.encode(), hashlib.sha1).digest()
     return base64.b64encode(digest).decode()

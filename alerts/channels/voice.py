@@ -12,9 +12,9 @@ MAX_SPOKEN_CHARS = 400
 
 
 def build_twiml(message: Message) -> str:
-    """Return the TwiML of the call, which says the text twice.
+    """Return the TwiML of a call, which speaks the alert's text twice.
 
-    If the call is to a person, the TwiML also names the keys that acknowledge or resolve the alert.
+    In a call to one person, it also names the keys that acknowledge or resolve the alert.
 
     https://www.twilio.com/docs/voice/twiml
     """

@@ -29,7 +29,7 @@ _SETTING = form_field_name("")
 
 @config_resource
 class People(Resource):
-    """The people whom alerts notify. Their notification rules are separate objects, because the rules name channels."""
+    """People who can be notified. Their notification rules are separate objects, because the rules name channels."""
 
     kind = "people"
     model = Person

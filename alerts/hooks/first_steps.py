@@ -17,7 +17,7 @@ from core.lib.first_steps import first_step
 def has_working_channel() -> bool:
     """Return True if an alert or a test was delivered through an enabled channel.
 
-    A test belongs to the channel that has the same name and kind.
+    Tests are matched to channels by name and kind, because the test of an unsaved channel has no link to it.
     """
     tested = ChannelTest.objects.filter(
         state=ChannelTest.State.DELIVERED, kind=OuterRef("kind"), name=OuterRef("name")

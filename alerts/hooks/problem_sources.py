@@ -1,4 +1,4 @@
-"""Describe alerts as problems. Their references name the affected orders."""
+"""Register alerts as problems whose references name the affected orders."""
 
 from django.utils import timezone
 

@@ -14,7 +14,7 @@ from impact.services.catch_up import catch_up
 
 @report_section("impact", title="Cost of problems", order=160)
 def cost_of_the_week(since: datetime, until: datetime) -> list[Fact]:
-    """Return the orders that errors and alerts of the week affected, grouped by their state at the end of the week."""
+    """Return the orders that problems affected during the week, by their state at the end of the week."""
     catch_up()
     now = figures_of(None, now=until, since=since, until=until)
     earlier = since - (until - since)

@@ -1,4 +1,4 @@
-"""Find alerts, rules, channels and people to notify in the search of the portal."""
+"""Add alerts, rules, channels, people to notify and on-call schedules to the search of the portal."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""Find the apps to which the teams of a user limit the user."""
+"""Contribute the apps of a user's teams, to which the user is limited."""
 
 from collections.abc import Iterable
 

@@ -1,4 +1,4 @@
-"""Store the noisiest rules of a week, each with a threshold that would have caused fewer alerts."""
+"""Store the noisiest rules of a week, with the thresholds suggested for them."""
 
 from datetime import datetime
 from typing import ClassVar
@@ -14,11 +14,11 @@ class RuleAdvice(models.Model):
     rule = models.OneToOneField(AlertRule, models.CASCADE, related_name="advice")
     made_at: "models.DateTimeField[datetime, datetime]" = models.DateTimeField()
     rank = models.PositiveSmallIntegerField()
-    # The following counts cover the last week.
+    # These three counts cover the week before `made_at`.
     alert_count = models.PositiveIntegerField()
     acknowledged_count = models.PositiveIntegerField()
     message_count = models.PositiveIntegerField()
-    # The suggestion is based on the readings since this time, which is at most 30 days ago.
+    # Time of the oldest reading behind the suggestion, at most 30 days before `made_at`.
     readings_since = models.DateTimeField(null=True)
     threshold = models.FloatField()
     fired_count = models.PositiveIntegerField()

@@ -73,7 +73,7 @@ class SystemAlertQuerySet(models.QuerySet["SystemAlert"]):
 
 
 class SystemAlert(models.Model):
-    """A problem of which people should be notified. Only `alerts.services` changes alerts."""
+    """A problem that people need to know about. Only `alerts.services` changes the rows."""
 
     # The following fields describe the problem.
     key = models.CharField(

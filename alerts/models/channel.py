@@ -56,7 +56,7 @@ class ChannelQuerySet(models.QuerySet["Channel"]):
 
 
 class Channel(QuietHours):
-    """A place to which notifications are sent. `alerts.channels` implements each kind."""
+    """A way to reach people, such as a Slack channel. `alerts.channels` implements each kind."""
 
     name = models.CharField(max_length=100, unique=True)
     kind = models.CharField(max_length=20)
@@ -106,10 +106,10 @@ class Channel(QuietHours):
 
 
 class ChannelTest(models.Model):
-    """A test message that a staff member requested.
+    """A test message through one channel, requested by a staff member.
 
     The test of a channel uses the saved settings or the settings in the form. The test of an alert type or a person has
-    one row for each channel through which alerts of this type or to this person are sent.
+    one row for each channel that the alert type or the person uses.
     """
 
     class State(models.TextChoices):
@@ -123,13 +123,12 @@ class ChannelTest(models.Model):
     )
     name = models.CharField(max_length=100)
     kind = models.CharField(max_length=20)
-    # This contains only the settings in the form that differ from the saved settings. They are deleted after the test,
-    # because they may contain secrets.
+    # Only those settings in the form that differ from the saved ones. The test deletes them at its end, because they
+    # may contain secrets.
     config = SealedJSONField(default=dict, blank=True)
     uses_environment = models.BooleanField(default=False)
     recipients = models.JSONField(default=list)
-    # For a test of an alert type or a person, this identifies the alert type or the person, such as "person-3". For a
-    # test of a channel, this is "".
+    # Identifies the tested alert type or person, such as "person-3". Empty for the test of a channel.
     subject = models.CharField(max_length=40, blank=True, default="", db_default="")
     title = models.CharField(max_length=200, blank=True, default="", db_default="")
     text = models.TextField(blank=True, default="", db_default="")

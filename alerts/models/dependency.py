@@ -1,4 +1,4 @@
-"""Define dependencies, which hold the notifications of some alerts back while the alert about their cause is active."""
+"""Define dependencies, which hold back notifications about the consequences of another alert."""
 
 from typing import ClassVar
 
@@ -7,10 +7,10 @@ from django.db.models import Q
 
 
 class Dependency(models.Model):
-    """A dependency between alerts.
+    """A dependency of alerts on the alert about their cause.
 
-    The notifications of alerts that match `matchers` are held back while an alert that matches `cause` is active.
-    `alerts.queries.dependencies` defines which alerts count as a cause.
+    Alerts that match `matchers` send no notifications while an alert that matches `cause` is open, acknowledged or
+    dismissed. `alerts.queries.dependencies` defines further conditions.
     """
 
     comment = models.CharField(max_length=300)

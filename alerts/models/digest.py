@@ -18,7 +18,7 @@ class DigestRunQuerySet(models.QuerySet["DigestRun"]):
 
 
 class DigestRun(models.Model):
-    """The end of the period that a digest has covered."""
+    """The progress of a digest, which is the end of the last period that it covered."""
 
     name = models.CharField(max_length=50, unique=True)
     covered_until = models.DateTimeField()
@@ -32,7 +32,7 @@ class DigestRun(models.Model):
 class DigestMention(models.Model):
     """The last time that an item was in a digest.
 
-    An item is listed at most once a day, unless it has regressed after that time.
+    An item is listed at most once a day, unless it has regressed since its last mention.
     """
 
     key = models.CharField(max_length=200, unique=True)

@@ -1,6 +1,6 @@
 """Define the outbox, with one row per message and channel, and one row per delivery attempt.
 
-The rows are authoritative; a job in the task queue only makes delivery start earlier.
+The delivery process polls the outbox, so a committed row is sent without further steps.
 """
 
 import uuid
@@ -14,8 +14,8 @@ from alerts.channels.base import MessageKind
 from alerts.models.alert import ACTIVE_STATES, SystemAlert
 from alerts.models.channel import Channel
 
-# The lease is longer than an attempt, whose HTTP timeout is 10 s. The lease is still short, so that another node soon
-# continues the work of a failed node. A node that restarts releases its own leases immediately.
+# The lease is longer than an attempt, which times out after 10 s (25 s with apprise), but short enough that another
+# node soon continues the work of a failed node. A node that restarts releases its own leases immediately.
 LEASE_DURATION = timedelta(minutes=2)
 # A notification whose node failed during an attempt is sent again until it has had this number of attempts.
 MAX_INTERRUPTED_ATTEMPTS = 10
@@ -42,9 +42,9 @@ class NotificationQuerySet(models.QuerySet["Notification"]):
         return self.filter(state=NotificationState.FAILED)
 
     def due(self, now: datetime) -> "NotificationQuerySet":
-        """Return the notifications that can be sent now: due notifications, and notifications whose node failed.
+        """Return the notifications that can be sent now: waiting ones that are due, and those with an expired lease.
 
-        Only the first notification of each stream is returned, so that the order is kept.
+        Only the first unfinished notification of each stream is returned, so that the order is kept.
         """
         return self.first_of_their_streams().filter(_is_available(now))
 
@@ -68,8 +68,8 @@ class NotificationQuerySet(models.QuerySet["Notification"]):
     def outdated(self, now: datetime) -> "NotificationQuerySet":
         """Return the notifications that are no longer worth sending.
 
-        While an alert is firing, its messages do not become outdated, except reminders. A resolution never becomes
-        outdated, because services such as PagerDuty would otherwise keep the incident open.
+        While an alert is active, messages that report it do not become outdated, except reminders. A resolution never
+        becomes outdated, because services such as PagerDuty would otherwise keep the incident open.
         """
         is_current = Q(kind=MessageKind.RESOLVED) | Q(
             kind__in=LASTING_KINDS, alert__state__in=ACTIVE_STATES
@@ -77,7 +77,10 @@ class NotificationQuerySet(models.QuerySet["Notification"]):
         return self.filter(deadline_at__lt=now).exclude(is_current)
 
     def held(self, now: datetime) -> "NotificationQuerySet":
-        """Return the failed notifications that will be sent again when their channel works again."""
+        """Return the failed notifications that should be sent when their channel works again.
+
+        Tests, outdated messages, and reports of alerts that are no longer active are left out.
+        """
         is_over = Q(kind__in=FIRING_KINDS, alert__isnull=False) & ~Q(alert__state__in=ACTIVE_STATES)
         return (
             self.failed()
@@ -92,8 +95,8 @@ class NotificationQuerySet(models.QuerySet["Notification"]):
         Return None if the notification is not due or another node has claimed it.
         """
         lease = uuid.uuid4()
-        # The condition is checked twice. The subquery selects only the first notification of a stream. PostgreSQL
-        # checks the outer condition again after it has waited for another node's update.
+        # The outer condition repeats the one in the subquery, because PostgreSQL checks only the outer condition again
+        # after waiting for another node's update.
         taken = (
             self.filter(pk__in=Notification.objects.due(now).filter(pk=pk).values("pk"))
             .filter(_is_available(now))
@@ -130,7 +133,7 @@ def _is_available(now: datetime) -> Q:
 
 
 def _attempts_allowed_after_interruption() -> Case:
-    """Return an expression that allows one more attempt, up to a limit, if the last attempt was interrupted."""
+    """Return an expression for `attempts_allowed` that adds one attempt, up to a limit, for an interrupted attempt."""
     return Case(
         When(
             state=NotificationState.SENDING,
@@ -145,7 +148,7 @@ def _attempts_allowed_after_interruption() -> Case:
 class Notification(models.Model):
     """One message to one channel.
 
-    `payload` does not change after the creation, so a late delivery describes the state at the time of the creation.
+    `payload` does not change after the first attempt has started, so retries send the same content.
     """
 
     alert = models.ForeignKey(

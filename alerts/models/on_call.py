@@ -90,7 +90,7 @@ class Schedule(models.Model):
 class Rotation(models.Model):
     """People who take turns.
 
-    If the hours of several rotations include a time, the first of these rotations decides who is on call.
+    If the hours of several rotations overlap, the first of these rotations decides who is on call.
     """
 
     schedule = models.ForeignKey(Schedule, models.CASCADE, related_name="rotations")
@@ -181,7 +181,7 @@ class Rotation(models.Model):
 
 
 class RotationMember(models.Model):
-    """The membership of a person in a rotation, with the position of the person's turn."""
+    """A person's place in the order of a rotation."""
 
     rotation = models.ForeignKey(Rotation, models.CASCADE, related_name="members")
     person = models.ForeignKey(Person, models.CASCADE, related_name="rotation_places")
@@ -238,7 +238,7 @@ class ScheduleOverride(models.Model):
 
 
 class NotificationRule(models.Model):
-    """A rule by which a person is notified: the channel, and the delay after an escalation step names the person."""
+    """A channel through which a person is notified, and the delay after an escalation step names the person."""
 
     person = models.ForeignKey(Person, models.CASCADE, related_name="notification_rules")
     reference = ReferenceField(source="channel")

@@ -77,7 +77,7 @@ class AlertRuleQuerySet(models.QuerySet["AlertRule"]):
 
 
 class AlertRule(models.Model):
-    """A rule with the limits and severity that staff set. The name of a rule from code selects its measure."""
+    """A rule with the limits and severity that staff set. A rule from code is linked to its measure by its name."""
 
     name = models.CharField(max_length=100, unique=True)
     summary = models.CharField(max_length=200)
@@ -142,8 +142,8 @@ class AlertRule(models.Model):
     )
     is_enabled = models.BooleanField(default=True)
 
-    # `reader` and `selector` select the recorded metric that a rule reads if staff created the rule. Both fields are
-    # empty for a rule from code.
+    # A rule that staff created reads the recorded metric that these two fields select. They are empty for a rule from
+    # code.
     reader = models.CharField(max_length=100, blank=True)
     selector = models.CharField(
         max_length=200, blank=True, help_text="The name of the metric, as it is recorded."
@@ -200,7 +200,7 @@ class AlertRule(models.Model):
 
 
 class RuleReading(models.Model):
-    """The value that a rule measured in one minute. Charts of alerts and previews of thresholds read these values."""
+    """The value that a rule measured for one problem in one minute, used for charts and previews of thresholds."""
 
     rule = models.ForeignKey(AlertRule, models.CASCADE, related_name="readings")
     key = models.CharField(max_length=200)

@@ -36,7 +36,7 @@ def write_calendar(name: str, events: Iterable[CalendarEvent], *, now: datetime)
             f"DTEND:{_stamp(event.ends_at)}",
             f"SUMMARY:{_escape(event.summary)}",
             *([f"DESCRIPTION:{_escape(event.description)}"] if event.description else []),
-            # With this value, calendar programs do not show the person as busy during a shift.
+            # TRANSPARENT prevents calendar programs from showing the person as busy during a shift.
             "TRANSP:TRANSPARENT",
             "END:VEVENT",
         ]

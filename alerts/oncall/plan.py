@@ -1,8 +1,8 @@
-"""Compute who is on call at a time, from the rotations and overrides of a schedule, without a database.
+"""Determine who is on call from the rotations and overrides of a schedule, without a database.
 
-A schedule has an ordered list of rotations, and overrides. The first rotation whose hours include a given time
-determines the person. Overrides then replace this person, with the newest override last. All wall-clock times are in
-the time zone of their rotation, so a handover at 09:00 stays at 09:00 when daylight saving begins or ends.
+The first rotation whose hours include a given time determines the person. Overrides then replace this person; if
+several apply, the newest one counts. All wall-clock times are in the time zone of their rotation, so a handover at
+09:00 stays at 09:00 when daylight saving time begins or ends.
 """
 
 import calendar
@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 from alerts.wall_clock import to_instant
 
 MIDNIGHT = time(0)
-# The end of the current shift is searched only within this time, because a shift may never end.
+# The search for the end of the current shift stops here, because a shift may never end.
 LOOK_AHEAD = timedelta(days=60)
 EVERY_DAY = frozenset(range(1, 8))
 
@@ -30,7 +30,7 @@ class TurnUnit(StrEnum):
 class Rotation:
     """People who take turns.
 
-    The first turn begins on `first_day` at `handover_at`. Before this time, the rotation puts no one on call.
+    The first turn begins on `first_day` at `handover_at`. Until then, the rotation puts no one on call.
     """
 
     id: int
@@ -39,10 +39,10 @@ class Rotation:
     handover_at: time
     zone: ZoneInfo
     unit: TurnUnit
-    every: int = 1  # A turn lasts this number of units.
+    every: int = 1  # The length of a turn in units.
     # None means all day. (22:00, 06:00) means from 22:00 to 06:00 on the next day.
     hours: tuple[time, time] | None = None
-    weekdays: frozenset[int] = EVERY_DAY  # The hours begin on these weekdays, where 1 is Monday.
+    weekdays: frozenset[int] = EVERY_DAY  # Weekdays on which the hours begin; 1 is Monday.
 
     def person_at(self, at: datetime) -> int | None:
         if not self.people or at < self.handover(0) or not self.covers(at):
@@ -50,7 +50,7 @@ class Rotation:
         return self.people[self.turn_at(at) % len(self.people)]
 
     def handover(self, number: int) -> datetime:
-        """Return the start of a turn.
+        """Return the start of the turn with this number, where 0 is the first turn.
 
         If a month is too short for the day of the first turn, the turn starts on the last day of the month.
         """
@@ -65,7 +65,7 @@ class Rotation:
         return to_instant(day, self.handover_at, self.zone)
 
     def turn_at(self, at: datetime) -> int:
-        """Return the number of the turn at the time `at`. This time must not be before the first turn."""
+        """Return the number of the turn at the time `at`, which must not be before the first turn."""
         day = at.astimezone(self.zone).date()
         if self.unit is TurnUnit.MONTH:
             passed = (day.year - self.first_day.year) * 12 + day.month - self.first_day.month
@@ -127,7 +127,7 @@ class Override:
 
 @dataclass(frozen=True)
 class Plan:
-    """The rotations of a schedule in order of precedence, and its overrides with the oldest first."""
+    """The rotations of a schedule in order of precedence, and its overrides, oldest first."""
 
     rotations: tuple[Rotation, ...]
     overrides: tuple[Override, ...] = ()
@@ -135,7 +135,7 @@ class Plan:
 
 @dataclass(frozen=True)
 class Duty:
-    """The person on call at a time, and the rotation or override that put this person on call."""
+    """The person on call at a time, and the rotation or override that decided this."""
 
     person: int
     rotation: int | None = None
@@ -144,11 +144,11 @@ class Duty:
 
 @dataclass(frozen=True)
 class Shift:
-    """A period without interruption in which one person is on call for the same reason."""
+    """An uninterrupted period in which one person is on call for the same reason, or in which no one is on call."""
 
     starts_at: datetime
     ends_at: datetime
-    duty: Duty | None  # None stands for a gap, in which no one is on call.
+    duty: Duty | None  # None in a gap, in which no one is on call.
 
 
 def on_call_at(plan: Plan, at: datetime) -> Duty | None:
@@ -168,10 +168,7 @@ def on_call_at(plan: Plan, at: datetime) -> Duty | None:
 
 
 def shifts_between(plan: Plan, since: datetime, until: datetime) -> list[Shift]:
-    """Return the shifts and gaps of a period in order.
-
-    Together, the shifts and gaps cover exactly the period.
-    """
+    """Return the shifts and gaps from `since` to `until` in order. Together, they cover the whole period."""
     instants = {since}
     for rotation in plan.rotations:
         instants.update(rotation.boundaries(since, until))

@@ -1,4 +1,4 @@
-"""Export the functions that read alerts. Other apps use these exports and not the modules of this package."""
+"""Export the functions that read alerts. Other apps import them from here, not from the modules of this package."""
 
 from alerts.queries.channels import list_unrouted_channels
 from alerts.queries.inbox import ActiveSummary, active_summary

@@ -15,7 +15,7 @@ def find_type(alert: SystemAlert) -> AlertType | None:
 
 
 def list_earlier_episodes(alert: SystemAlert, limit: int = 10) -> list[SystemAlert]:
-    """Return the newest `limit` other alerts with the same key, with the newest first."""
+    """Return up to `limit` other alerts with the same key, newest first."""
     others = SystemAlert.objects.visible().filter(key=alert.key).exclude(pk=alert.pk)
     return list(others.order_by("-opened_at", "-pk")[:limit])
 

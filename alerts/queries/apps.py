@@ -10,7 +10,7 @@ from core.lib.app_access import visible_apps
 
 
 def find_named_apps(labels: Mapping[str, object], metadata: Mapping[str, object]) -> set[int]:
-    """Return the ids of the apps that the labels or the metadata of a problem contain as a name or slug."""
+    """Return the ids of the apps whose name or slug is the value of `app` in the labels or metadata of a problem."""
     names = {labels.get("app"), metadata.get("app")} - {None, ""}
     if not names:
         return set()
@@ -19,9 +19,9 @@ def find_named_apps(labels: Mapping[str, object], metadata: Mapping[str, object]
 
 
 def may_be_notified(person: Person, app_id: int | None) -> bool:
-    """Return True if the person may be notified about an alert that concerns the app, or no app if `app_id` is None.
+    """Return True if the person may be notified of an alert about the app, or about no app if `app_id` is None.
 
-    A person without an account belongs to no team with apps, and is notified about everything that is routed to them.
+    A person without an account may be notified of every alert.
     """
     if app_id is None or person.user is None:
         return True

@@ -12,9 +12,9 @@ from impact.extension_points import Problem, problem_sources
 from impact.queries.causes import subject
 
 MAX_UNCERTAINTY = timedelta(hours=1)
-# The apps and the onset are read for at most this many of the problems that the rule counted.
+# Only this many of the problems that a rule counted are searched for an onset.
 MAX_PROBLEMS = 20
-COMPONENT_KEY = "health:"  # The key of an alert about a component begins with this prefix.
+COMPONENT_KEY = "health:"  # Prefix of the keys of alerts about components.
 
 
 def component_subject(name: str) -> str:
@@ -23,11 +23,11 @@ def component_subject(name: str) -> str:
 
 
 def onset_of_alert(alert: SystemAlert) -> Onset:
-    """Return when and where the problem of the alert began.
+    """Return the time and place at which the problem of the alert began.
 
-    If the rule counted error groups and some of these groups first occurred within the rule's window, the onset is the
-    onset of the most frequent of these groups. Otherwise, it is the opening of the alert, with the length of the
-    window as its uncertainty.
+    If the rule counted error groups and some of them first occurred within the rule's window, the result is the onset
+    of the most frequent of these groups. Otherwise, it is the opening of the alert, which is uncertain by the length of
+    the window (at most one hour).
     """
     rule = alert.rule
     window = min(rule.window, MAX_UNCERTAINTY) if rule else timedelta(0)
@@ -71,7 +71,7 @@ def onset_of_alert(alert: SystemAlert) -> Onset:
 
 
 def _first_counted(alert: SystemAlert, *, since: datetime) -> Onset | None:
-    """Return the onset of the most frequent problem that the rule counted and that began after `since`."""
+    """Return the onset of the most frequent counted problem that began between `since` and the opening, or None."""
     problems = describe_alert(alert, now=alert.opened_at).problems
     own = Problem("alert", alert.pk)
     for kind, id in [problem for problem in problems if problem != own][:MAX_PROBLEMS]:

@@ -10,8 +10,7 @@ from alerts.channels import list_missing_fields
 from alerts.models import AlertType, Channel, ChannelTest, Person
 from core.lib import formats
 
-# A running worker sends a test within a second. If a test waits longer than this, the page asks whether a worker is
-# running.
+# If a test waits longer than this, the page asks staff to check that a worker is running.
 TEST_PATIENCE_PERIOD = timedelta(seconds=15)
 
 
@@ -29,7 +28,7 @@ def describe_channel_state(channel: Channel) -> str:
 
 
 def describe_routes(channel: Channel) -> str:
-    """Return a description of the alerts that the channel gets."""
+    """Return the alerts that the channel gets in words, such as "every type" or "3 types"."""
     if channel.gets_every_type:
         return "every type"
     count = channel.alert_types.count()
@@ -91,7 +90,7 @@ def describe_test(test: ChannelTest | None) -> TestLine | None:
 
 
 def describe_tests(row: AlertType | Person) -> list[TestLine]:
-    """Return the tests that staff requested last for an alert type or a person, with their results."""
+    """Return the results of the latest test of an alert type or a person, one for each channel."""
     tests = ChannelTest.objects.filter(subject=subject_of(row))
     newest = tests.order_by("-created_at").first()
     if newest is None:
@@ -119,13 +118,13 @@ class RoutingRow:
 @dataclass(frozen=True)
 class RoutingCell:
     channel: Channel
-    name: str  # The input of the cell has this name, in the form "<type>-<channel>".
+    name: str  # The name of the cell's input, in the form "<type>-<channel>".
     is_routed: bool
 
 
 @dataclass(frozen=True)
 class RoutingTable:
-    channels: tuple[tuple[Channel, str], ...]  # Each channel comes with a description of its state.
+    channels: tuple[tuple[Channel, str], ...]  # Each channel with a description of its state.
     rows: tuple[RoutingRow, ...]
     unrouted: tuple[Channel, ...]
 

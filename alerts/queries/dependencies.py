@@ -7,10 +7,10 @@ from alerts.queries.silences import find_silence, get_match_values, matches
 
 
 def find_cause(alert: SystemAlert, now: datetime) -> SystemAlert | None:
-    """Return the active alert that holds this alert back, or None.
+    """Return the alert that causes this one according to a dependency, or None.
 
-    A cause counts only if it was announced or if a silence covers it. Therefore, two alerts that depend on each other
-    never hold each other back.
+    The cause must be open, acknowledged or dismissed, and must be announced or silenced. Otherwise, two alerts that
+    depend on each other could prevent each other from being announced.
     """
     values = get_match_values(alert)
     rules = [

@@ -1,4 +1,4 @@
-"""Read which orders an alert affects, and estimate the cost of the problem for the time of the alert."""
+"""Describe the orders that an alert affects, and compute the cost of its problem."""
 
 import dataclasses
 from datetime import datetime, timedelta
@@ -41,7 +41,7 @@ def alert_impact(
     is_estimated: bool = True,
     is_caught_up: bool = False,
 ) -> Summary:
-    """Return the cost of the alert: exact figures from its references, and an estimate for the period of the alert.
+    """Return the cost of the alert: exact figures for its references, and an estimate for its period.
 
     `others` are alerts with the same cause. Their orders are included, and each order counts once. The period begins
     with the earliest alert.

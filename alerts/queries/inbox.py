@@ -31,12 +31,12 @@ class ActiveSummary:
     """The number of active alerts, in total and by severity and state."""
 
     total: int
-    # Only severities with active alerts are present, with the highest first.
+    # Contains only severities that have active alerts, highest first.
     by_severity: dict[Severity, int]
     overdue_count: int
     unread_count: int
     unanswered_count: int
-    # This counts the alerts that are dismissed and not resolved, except alerts of severity info.
+    # Alerts of severity info are not counted.
     dismissed_count: int
 
     @property
@@ -45,15 +45,15 @@ class ActiveSummary:
 
     @property
     def is_all_well(self) -> bool:
-        """Return True if no alert with a severity higher than info is active, or dismissed and unresolved."""
+        """Return True if no alert with a severity above info is open, acknowledged or dismissed."""
         return not self.dismissed_count and not set(self.by_severity) - {Severity.INFO}
 
     @property
     def headline(self) -> str:
-        """Return a summary of the alerts as a sentence without a full stop.
+        """Return a one-line summary of the alerts, without a full stop.
 
-        The sentence does not judge the state of the systems, because figures may exceed their warning thresholds
-        without an alert.
+        The summary does not judge the state of the systems, because figures may exceed their warning thresholds without
+        an alert.
         """
         if self.is_all_well:
             return "No open alerts"
@@ -98,7 +98,7 @@ Alerts = SystemAlertQuerySet
 
 @dataclass(frozen=True)
 class InboxWarning:
-    """A problem with alerting itself, shown as a banner."""
+    """A problem with alerting itself, shown as a banner in the inbox."""
 
     text: str
     url: str
@@ -106,7 +106,10 @@ class InboxWarning:
 
 
 def list_warnings(*, unanswered: int) -> list[InboxWarning]:
-    """Return the problems with alerting that may hide alerts, so that an empty inbox does not mislead its readers."""
+    """Return problems with alerting that may hide alerts, so that an empty inbox does not mislead staff.
+
+    `unanswered` is the number of alerts that were never acknowledged.
+    """
     found = []
     if unanswered:
         text = "1 alert was" if unanswered == 1 else f"{unanswered} alerts were"
@@ -146,7 +149,7 @@ def list_types() -> list[tuple[str, str]]:
 
 
 def list_sources() -> list[str]:
-    """Return the sources of all rules and of active alerts. The query does not scan all alerts."""
+    """Return the sources of all rules and of active alerts. Resolved alerts are ignored, because there may be many."""
     of_rules = {name.partition(".")[0] for name in AlertRule.objects.values_list("name", flat=True)}
     of_active = set(limit(SystemAlert.objects.active()).values_list("source", flat=True).distinct())
     return sorted((of_rules | of_active) - {""})

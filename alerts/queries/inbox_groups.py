@@ -11,29 +11,29 @@ from alerts.models import AlertRule, AlertState, AlertType
 from alerts.models.alert import SEVERITY_RANK, STATE_RANK
 from alerts.queries.search import Alerts, annotate_family
 
-# In the search language, these keys find the alerts of a family.
+# Maps each grouping to the key that finds the alerts of a family in the search language.
 SEARCH_KEYS = {"type": "type", "source": "source", "cause": "cause"}
 _SEVERITY_OF_RANK = {severity.rank: severity for severity in Severity}
 
 
 @dataclass(frozen=True)
 class Family:
-    """A family: the alerts with the same type, source or cause."""
+    """The alerts that share a type, source or cause, summarized for one row of the inbox."""
 
     value: str
     count: int
-    severity: Severity  # This is the highest severity in the family.
+    severity: Severity  # The highest severity in the family.
     critical_count: int
     open_count: int
     unread_count: int
     occurrence_count: int
     newest_at: datetime
     oldest_at: datetime
-    only_alert: int  # This is the id of the only alert, or 0 if the family has several alerts.
+    only_alert: int  # The id of the only alert, or 0 if the family has several alerts.
 
 
 def list_families(alerts: Alerts, group_by: str) -> list[Family]:
-    """Return the families of the alerts: families with open alerts first, then the most severe, then the newest."""
+    """Return the families of the alerts: first those with open alerts, then the most severe, then the newest."""
     is_open = Q(state=AlertState.OPEN)
     rows = (
         annotate_family(alerts, group_by)
@@ -71,7 +71,7 @@ def list_families(alerts: Alerts, group_by: str) -> list[Family]:
 
 
 def family_names(group_by: str, values: Sequence[str]) -> dict[str, str]:
-    """Return the display names of the alert types or rules that the family values stand for."""
+    """Return the display name of each family value that stands for an alert type or a rule."""
     if group_by == "type":
         return dict(AlertType.objects.filter(slug__in=values).values_list("slug", "name"))
     if group_by == "cause":

@@ -19,13 +19,13 @@ class NoisyRule:
 
     @property
     def suggestion(self) -> str:
-        """Return the suggested condition, such as "> 13 %", or "" without a suggestion."""
+        """Return the suggested condition, such as "> 13 %", or "" if there is none."""
         value = self.advice.suggested_threshold
         return "" if value is None else _condition(self.rule, value)
 
     @property
     def is_valid(self) -> bool:
-        """Return True if the threshold was not changed after the search."""
+        """Return True if the threshold has not been changed since the search."""
         return self.rule.threshold == self.advice.threshold
 
     @property
@@ -42,7 +42,7 @@ class NoisyRule:
 
     @property
     def preview(self) -> str:
-        """Return a text about the alerts that the suggested threshold would have caused."""
+        """Return a text about the alerts that the suggested threshold would have caused, or "" if there is none."""
         count = self.advice.suggested_fired_count
         return "" if count is None else _in_words(count, self.advice.suggested_firing_minutes or 0)
 
@@ -56,7 +56,7 @@ class NoisyRule:
 
     @property
     def history(self) -> str:
-        """Return the length of the time that the readings cover, such as "30 days"."""
+        """Return the length of the period that the readings cover, such as "30 days", or "" without readings."""
         since = self.advice.readings_since
         if since is None:
             return ""
@@ -65,7 +65,7 @@ class NoisyRule:
 
 
 def list_noisy_rules(since: datetime | None = None) -> list[NoisyRule]:
-    """Return the rules that the last search found, noisiest first, or no rules if the search ran before `since`."""
+    """Return the rules that the last search found, noisiest first, or [] if the search ran before `since`."""
     found = RuleAdvice.objects.select_related("rule")
     if since:
         found = found.filter(made_at__gte=since)

@@ -14,7 +14,7 @@ class OnCall:
 
     schedule: Schedule
     person: Person | None
-    until: datetime | None  # None means that the shift ends later than `plan.LOOK_AHEAD` from now.
+    until: datetime | None  # None if the shift ends later than `plan.LOOK_AHEAD` from now.
 
 
 @dataclass(frozen=True)

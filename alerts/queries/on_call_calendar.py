@@ -9,14 +9,14 @@ from alerts.queries.on_call import NamedShift, list_shifts
 from alerts.wall_clock import to_instant
 
 WEEKS = 5
-COLORS = 6  # The style sheet defines this number of colors for people.
+COLORS = 6  # The style sheet defines this many colors for people.
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A shift or gap on one day. `starts` or `ends` is empty if the entry begins or ends at midnight."""
+    """A shift or gap on one day. `starts` and `ends` are empty where it extends to the start or end of the day."""
 
-    name: str  # The name is empty for a gap.
+    name: str  # Empty for a gap.
     starts: str
     ends: str
     tone: str
@@ -48,7 +48,7 @@ class Day:
 @dataclass(frozen=True)
 class Calendar:
     weeks: tuple[tuple[Day, ...], ...]
-    gaps: tuple[NamedShift, ...]  # Gaps in the past are left out.
+    gaps: tuple[NamedShift, ...]  # Contains only gaps that have not ended.
 
 
 def build_calendar(schedule: Schedule, *, now: datetime, weeks: int = WEEKS) -> Calendar:

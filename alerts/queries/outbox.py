@@ -18,10 +18,10 @@ class Backlog:
 
     channel: Channel
     waiting_count: int
-    oldest_seconds: float  # This is the age of the oldest due message, or 0 if no message is due.
-    # This counts the failed messages that will be sent again when the channel works again.
+    oldest_seconds: float  # The age of the oldest due message, or 0 if no message is due.
+    # Failed messages that will be sent when the channel works again.
     held_count: int
-    is_working: bool  # This is False if the channel is disabled, failing or not configured.
+    is_working: bool  # False if the channel is disabled, failing or not configured.
 
     @property
     def is_late(self) -> bool:
@@ -29,7 +29,7 @@ class Backlog:
 
 
 def list_backlogs(*, now: datetime) -> list[Backlog]:
-    """Return the backlog of every channel, in the order of their names."""
+    """Return the backlog of every channel, ordered by name."""
     unfinished = Notification.objects.overdue(now).order_by().values("channel")
     waiting = {
         row["channel"]: (row["count"], row["oldest"])

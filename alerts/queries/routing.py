@@ -26,7 +26,7 @@ class Destination:
     not_before: datetime
     recipients: tuple[str, ...] = ()
     audience: str = ""
-    # If this is set, this person is the only recipient, who gets a separate message because they see only some apps.
+    # Set if the destination is this person, who gets a separate message because they see only some apps.
     reader: Person | None = None
 
     @property

@@ -13,11 +13,11 @@ from core.lib.charts import Chart, Series, Threshold
 from core.releases.queries import mark_deploys
 
 PREVIEW_DAYS = 7
-# A new rule has no readings, so its metric is measured at points in time of the last day.
+# A new rule has no readings, so its metric is measured in steps of TRIAL_STEP through the last day instead.
 TRIAL_SPAN = timedelta(hours=24)
 TRIAL_STEP = timedelta(minutes=30)
 MAX_METRICS = 20
-# The pair contains the name of a metric and its latest value as text.
+# The name of a metric, and its latest value as text.
 MetricValue = tuple[str, str]
 
 
@@ -33,21 +33,21 @@ def preview_rule(rule: AlertRule, *, now: datetime) -> Replay:
 
 @dataclass(frozen=True)
 class Trial:
-    """The result of measuring an unsaved rule now and at points in time of the last day."""
+    """The result of measuring an unsaved rule at several times of the last day."""
 
     preview: Replay
     chart: Chart
     current: list[Reading]
-    state: str  # This is the verdict on the current value: "breached", "clear" or "no data".
+    state: str  # The verdict on the current value: "breached", "clear" or "no data".
 
 
 def try_rule(rule: AlertRule, *, now: datetime) -> Trial:
-    """Measure an unsaved rule. Exceptions from the metric reader reach the caller."""
+    """Measure an unsaved rule at several times of the last day. Exceptions from the metric reader propagate."""
     count = int(TRIAL_SPAN / TRIAL_STEP)
     times = [now - TRIAL_STEP * ago for ago in reversed(range(count))]
     measured = [measure(rule, now=at) for at in times]
     by_key = [{str(reading.labels): reading for reading in readings} for readings in measured]
-    # A series that has no reading at one of the times has no data at that time.
+    # Stands for a series that has no reading at some of the times.
     missing = Reading(None)
     rows = [
         (key, at, readings.get(key, missing).value, readings.get(key, missing).samples)
@@ -88,9 +88,9 @@ def try_rule(rule: AlertRule, *, now: datetime) -> Trial:
 def list_metrics(
     reader: MetricReader, text: str, *, window: timedelta, now: datetime
 ) -> tuple[list[MetricValue], int]:
-    """Return the first recorded metrics whose names contain the text, with their latest values.
+    """Return recorded metrics whose names contain the text, with their latest values, and their total number.
 
-    The second value is the total number of metrics whose names contain the text.
+    At most MAX_METRICS metrics are read and returned.
     """
     names = [name for name in reader.names() if text.lower() in name.lower()]
     found = []

@@ -52,7 +52,8 @@ IS_VALUES = (
     "flapping",
     "mine",
 )
-MAX_LABELED_ALERTS = 500  # Only the labels of this number of newest alerts can be searched.
+# The search knows only the label names that occur in this many of the newest alerts.
+MAX_LABELED_ALERTS = 500
 
 
 @dataclass
@@ -104,8 +105,7 @@ def of_families(alerts: Alerts, group_by: str, families: Sequence[str]) -> Alert
 def annotate_family(alerts: Alerts, group_by: str) -> Alerts:
     """Annotate the alerts with `family`, the value by which they are grouped.
 
-    If they are grouped by cause, the value is the name of the rule, or the key of the problem for an alert without a
-    rule.
+    For the grouping by cause, the value is the name of the rule, or the key of the problem if there is no rule.
     """
     expressions = {"type": F("alert_type"), "source": F("source")}
     cause = Coalesce(F("rule__name"), F("key"), output_field=CharField())
@@ -207,7 +207,7 @@ def _label(term: Term) -> Q:
 
 
 def _load_labels() -> dict[str, set[str]]:
-    """Return the names of the labels of the newest alerts, with the values of each label."""
+    """Return the label names of the newest alerts, each with its values."""
     found: dict[str, set[str]] = {}
     newest = limit(SystemAlert.objects.exclude(labels={})).order_by("-pk")
     for labels in newest.values_list("labels", flat=True)[:MAX_LABELED_ALERTS]:

@@ -12,7 +12,7 @@ MATCHABLE_FIELDS = ("rule", "severity", "alert_type", "source", "key")
 
 
 def get_match_values(alert: SystemAlert) -> dict[str, str]:
-    """Return the values of the alert with which matchers are compared."""
+    """Return the values of the alert that matchers are compared with."""
     return {
         "rule": alert.rule.name if alert.rule else "",
         "severity": alert.severity,
@@ -30,7 +30,7 @@ def matches(matchers: Mapping[str, str], values: Mapping[str, str]) -> bool:
 
 
 def find_silence(alert: SystemAlert, now: datetime) -> tuple[Silence, datetime] | None:
-    """Return the silence in force that matches the alert, with the end of the silence.
+    """Return the silence in force that matches the alert and the end of its occurrence, or None.
 
     If several silences match, the one that ends last is returned.
     """
@@ -52,7 +52,7 @@ class InForce:
 
 
 def silences_in_force(now: datetime) -> list[InForce]:
-    """Return the silences that are in force, with the one that ends last first."""
+    """Return the silences that are in force, latest end first."""
     found = [
         InForce(silence, end)
         for silence in Silence.objects.current_or_recurring(now).order_by("pk")
@@ -64,7 +64,7 @@ def silences_in_force(now: datetime) -> list[InForce]:
 def find_matching_alerts(
     matchers: Mapping[str, str], limit: int = 10
 ) -> tuple[int, list[SystemAlert]]:
-    """Return the number of active alerts that the matchers match, and the `limit` most severe of these alerts."""
+    """Return the number of matching active alerts that the reader may see, and the `limit` most severe of them."""
     visible = app_access.limit(SystemAlert.objects.active())
     found = [
         alert

@@ -1,4 +1,4 @@
-"""Export the functions that change alerts. Other apps use these exports and not the modules of this package."""
+"""Export the functions that change alerts. Other apps import them from here, not from the modules of this package."""
 
 from alerts.services.channel_state import enable_channel, repair_channel
 from alerts.services.channel_tests import (

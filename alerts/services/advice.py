@@ -33,7 +33,7 @@ class NoSuggestion(Exception):
 
 
 def find_noisy_rules(*, now: datetime) -> list[RuleAdvice]:
-    """Replace the stored list of noisy rules, and return the new list with the noisiest rule first."""
+    """Replace the stored list of noisy rules, and return the new list, noisiest rule first."""
     found = [
         _advise(rule, rank, alert_count, now=now)
         for rank, (rule, alert_count) in enumerate(_list_noisiest(now), start=1)
@@ -96,7 +96,7 @@ def _read(rule: AlertRule, now: datetime) -> Iterator[tuning.Row]:
 
 
 def _list_acknowledged(rule: AlertRule, now: datetime) -> list[tuning.Known]:
-    """Return the alerts of the rule that a person acknowledged or resolved."""
+    """Return the alerts of the last 30 days that a person acknowledged or resolved."""
     seen = SystemAlert.objects.filter(
         Q(acknowledged_at__isnull=False) | Q(resolved_by__isnull=False),
         rule=rule,

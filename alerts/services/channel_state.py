@@ -1,7 +1,7 @@
 """Maintain the state of channels: working, failing, or disabled because the address is no longer valid.
 
-The state is in the database, so that all nodes respect it. While a channel fails, all nodes together send only one
-message at a time to it, starting at `retry_at`. All other messages to the channel wait.
+The state is in the database, so all nodes respect it. While a channel fails, only one message at a time is sent to it
+by all nodes together, from `retry_at` on. All other messages to the channel wait.
 """
 
 import random
@@ -20,13 +20,16 @@ from alerts.services.routes import announce_soon
 
 INITIAL_BACKOFF = timedelta(seconds=10)
 MAX_BACKOFF = timedelta(minutes=5)
-# A message with more failed attempts than this may itself be the reason for the failures of its channel. When the
-# channel recovers, the message is therefore sent later than the other messages.
+# A message that failed more often than this may itself cause the failures of its channel, so it is sent after the other
+# messages when the channel recovers.
 SUSPICIOUS_ATTEMPT_COUNT = 6
 
 
 def backoff(failure_count: int, retry_after: float | None) -> timedelta:
-    """Return a random delay up to a limit that grows exponentially. `retry_after`, in seconds, is the minimum."""
+    """Return a random delay up to a limit that grows exponentially.
+
+    `retry_after` is the minimum in seconds, but counts as at most one hour.
+    """
     longest = min(INITIAL_BACKOFF * 2 ** min(failure_count - 1, 10), MAX_BACKOFF)
     asked = timedelta(seconds=min(retry_after or 0, 3600))
     jittered: timedelta = longest * random.random()  # noqa: S311
@@ -34,7 +37,7 @@ def backoff(failure_count: int, retry_after: float | None) -> timedelta:
 
 
 def record_success(channel: Channel, *, started_at: datetime, now: datetime) -> None:
-    """Record a delivery. If the channel was failing, requeue all messages that failed.
+    """Record a delivery. If the channel was failing, requeue its failed messages, except refused ones.
 
     A send that started before the first failure does not end the failing state, because the provider may have required
     a delay in the meantime.
@@ -82,7 +85,7 @@ def record_failure(
 def claim_probe(channel: Channel, *, now: datetime) -> bool:
     """Return True if this node may send one message to the failing channel.
 
-    Until this send has ended, no other node gets permission to send.
+    No other node gets the permission until this send has ended or LEASE_DURATION has passed.
     """
     return bool(
         Channel.objects.filter(pk=channel.pk, retry_at=channel.retry_at).update(
@@ -92,12 +95,15 @@ def claim_probe(channel: Channel, *, now: datetime) -> bool:
 
 
 def abandon_probe(channel: Channel, *, now: datetime) -> None:
-    """Give up the permission to probe the channel, so that any node can probe it."""
+    """Give up the permission to probe the channel, so that any node can probe it.
+
+    `now` must be the time that was passed to `claim_probe`.
+    """
     Channel.objects.filter(pk=channel.pk, retry_at=now + LEASE_DURATION).update(retry_at=now)
 
 
 def retry_oldest_failed(channel: Channel, *, now: datetime) -> None:
-    """Requeue the failed message with the fewest attempts, so that it probes the channel."""
+    """Requeue one failed message to probe the channel: the oldest of those with the fewest attempts."""
     held = Notification.objects.held(now).filter(channel=channel, is_permanent_failure=False)
     oldest = held.order_by("attempt_count", "pk").values_list("pk", flat=True)[:1]
     _requeue(list(oldest), attempts=1, now=now)
@@ -135,10 +141,7 @@ def _requeue(pks: list[int], *, attempts: int, now: datetime) -> None:
 
 
 def _report_through_another_channel(channel: Channel, text: str, *, now: datetime) -> None:
-    """Report that `channel` was disabled.
-
-    The report goes to another configured channel, preferably a working one.
-    """
+    """Report through another configured channel, preferably a working one, that `channel` was disabled."""
     others = Channel.objects.enabled().exclude(pk=channel.pk).order_by("failing_since", "pk")
     for other in filter_configured(others)[:1]:
         for destination in routing.list_destinations([other], severity=Severity.CRITICAL, now=now):

@@ -41,7 +41,7 @@ def send_test(channel: Channel, *, now: datetime, user_id: int | None = None) ->
 def send_tests_of_type(
     alert_type: AlertType, *, now: datetime, user_id: int | None = None
 ) -> list[ChannelTest]:
-    """Request a test message in each channel that gets alerts of this type, regardless of quiet hours."""
+    """Request a test message through each channel that gets alerts of this type, regardless of quiet hours."""
     if alert_type.digest_only:
         return []
     return [
@@ -135,7 +135,7 @@ def send_test_of_form(
 
 
 def claim_waiting(*, now: datetime, limit: int) -> list[ChannelTest]:
-    """Claim the tests that wait to be sent. Tests that have waited too long are marked as refused."""
+    """Claim up to `limit` waiting tests, and return them. Tests that have waited too long are marked as refused."""
     claimed = []
     available = Q(state=ChannelTest.State.WAITING) | Q(
         state=ChannelTest.State.SENDING, lease_until__lt=now

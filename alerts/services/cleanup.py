@@ -14,11 +14,12 @@ READING_RETENTION = timedelta(days=8)  # Previews of rules use the readings of s
 # The readings of rules that opened alerts are kept longer, because thresholds are suggested from 30 days of readings.
 NOISY_READING_RETENTION = timedelta(days=31)
 BATCH_SIZE = 2000
-MAX_BATCHES = 50  # One run deletes at most this number of batches. The next run deletes the rest.
+# One run deletes at most this many batches of each kind of rows. The next run continues.
+MAX_BATCHES = 50
 
 
 def clean_up(*, now: datetime) -> dict[str, int]:
-    """Delete expired rows and return the number of deleted rows of each kind."""
+    """Delete expired rows, and return the number of deleted rows of each kind."""
     return {
         "readings": _remove(_list_old_readings(now)),
         "notifications": _remove(

@@ -20,8 +20,7 @@ from alerts.extension_points import (
 )
 from alerts.models import AlertRule, AlertType, Channel, EscalationStep
 
-# A type that defines no response time and no channels gets these values for the severity of its first alert. Each value
-# contains the response time, the channels, and the channels of the escalation.
+# The response time, the channels and the escalation channels of a type that defines none of these, by severity.
 BY_SEVERITY = {
     Severity.CRITICAL: (timedelta(minutes=15), TEAM_CHANNELS, ALL_CHANNELS),
     Severity.HIGH: (timedelta(hours=1), TEAM_CHANNELS, TEAM_CHANNELS),
@@ -39,7 +38,7 @@ def sync_defaults() -> None:
 
 
 def sync_channels() -> None:
-    """Create a channel of each kind for which the settings are complete. Staff add all other channels."""
+    """Create a channel of each kind that the portal's settings configure completely. Staff add all other channels."""
     existing = set(Channel.objects.values_list("name", flat=True))
     for transport in TRANSPORTS.values():
         draft = Channel(
@@ -55,7 +54,7 @@ def sync_channels() -> None:
 
 @transaction.atomic
 def add_default_channel(channel: Channel) -> None:
-    """Save a new channel. Route to it the alert types and escalation steps whose defaults name the channel."""
+    """Save a new channel, and route to it the types and escalation steps whose defaults name the channel."""
     channel.save()
     for alert_type in AlertType.objects.prefetch_related("steps"):
         default = _find_defaults(alert_type.slug, Severity(alert_type.severity))
@@ -67,7 +66,7 @@ def add_default_channel(channel: Channel) -> None:
 
 
 def sync_types() -> None:
-    """Create the missing alert types, which are the types that apps register and the types that rules name."""
+    """Create the missing alert types among those that apps register and those that rules name."""
     existing = set(AlertType.objects.values_list("slug", flat=True))
     severities = {rule.alert_type: Severity(rule.severity) for rule in alert_rules}
     severities |= {default.slug: default.severity for default in alert_types}
@@ -77,7 +76,10 @@ def sync_types() -> None:
 
 
 def sync_rules() -> int:
-    """Create missing rows and return their number. In existing rows, update the fields that staff cannot edit."""
+    """Create missing rows for the rules from code, and return their number.
+
+    In existing rows, update the fields that staff cannot edit.
+    """
     rows = {rule.name: rule for rule in AlertRule.objects.all()}
     created_count = 0
     for rule in alert_rules:
@@ -121,9 +123,10 @@ def get_or_create_type(slug: str, severity: str) -> AlertType:
 
 
 def _find_defaults(slug: str, severity: Severity) -> TypeDefaults:
-    """Return the defaults that an app registered for the type.
+    """Return the defaults that an app registered for the type, or else the defaults for the severity.
 
-    Values that the app left out get the defaults for the severity.
+    The defaults for the severity also apply to a registered type that defines no channels, no response time and no
+    daily digest.
     """
     name = _build_name(slug)
     if slug in alert_types:

@@ -1,7 +1,7 @@
 """Deliver one notification: claim it, call the provider, and record the result.
 
-The claim is committed before the call, so that two nodes never send the same notification. Only `send` waits for the
-provider, and `send` does not use the database.
+The claim is committed before the call, so that two nodes never send a notification at the same time. Only `send` waits
+for the provider, and `send` does not use the database.
 """
 
 import logging
@@ -72,7 +72,7 @@ class Result:
 
 
 def deliver(*, notification_id: int, now: datetime) -> DeliveryOutcome:
-    """Send one notification and wait for the provider, if the notification is due and no other node has claimed it."""
+    """Send a notification if it is due and no other node has claimed it, and wait for the provider."""
     claimed = claim(notification_id, now=now)
     if isinstance(claimed, DeliveryOutcome):
         return claimed
@@ -82,7 +82,7 @@ def deliver(*, notification_id: int, now: datetime) -> DeliveryOutcome:
 def claim(
     notification_id: int, *, now: datetime, owner: str = "", is_probe: bool = False
 ) -> Claimed | DeliveryOutcome:
-    """Claim a notification that is due. If there is nothing to send, return the reason."""
+    """Claim a due notification and load its message. If there is nothing to send, return the reason."""
     if Notification.objects.claim(notification_id, now=now, owner=owner) is None:
         return DeliveryOutcome.NOT_DUE
     notification = Notification.objects.select_related("channel", "alert__rule").get(
@@ -122,8 +122,7 @@ def send(claimed: Claimed) -> Result:
     except DeliveryFailed as error:
         receipt, failure = Receipt(), error
     except Exception as error:
-        # The exception shows a bug in the portal. Return it as a failure, so that the notification does not stay
-        # claimed.
+        # The exception is a bug in the portal. Report it as a failure, so that the notification does not stay claimed.
         log.exception(
             "a channel failed unexpectedly", extra={"channel": claimed.notification.channel.name}
         )

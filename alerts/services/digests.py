@@ -1,4 +1,4 @@
-"""Send digest e-mails: error groups every 15 minutes, info alerts every day, and a report every week."""
+"""Send digest e-mails: error groups every 15 minutes, low-priority alerts every day, and a report every week."""
 
 import logging
 from collections.abc import Callable, Iterable
@@ -21,11 +21,11 @@ log = logging.getLogger(__name__)
 
 DIGEST_INTERVAL = timedelta(minutes=15)
 MENTION_INTERVAL = timedelta(days=1)
-# An e-mail lists at most this number of items, and then states the number of further items.
+# An e-mail lists at most this many items, and states the number of further items.
 MAX_LISTED = 50
 MENTION_RETENTION = timedelta(days=7)
 NO_CHANNEL = "no channel gets digests"
-# The tuple contains the title and the context for the templates.
+# The title, and the context for the templates.
 Content = tuple[str, dict[str, object]]
 
 
@@ -33,7 +33,7 @@ Content = tuple[str, dict[str, object]]
 def send_error_digest(*, now: datetime) -> str:
     """Send new, worsening and regressed error groups by e-mail.
 
-    A late run covers the whole period since the last run in one e-mail.
+    A late run covers the whole period since the last run, but at most one day.
     """
     channels = _list_channels()
     if not channels:
@@ -245,7 +245,7 @@ def _enqueue_email(
 
 
 def _write(template: str, content: Content | None) -> tuple[str, str, str] | None:
-    """Return the title, the text and the HTML of an e-mail."""
+    """Render an e-mail, and return its title, text and HTML, or None without content."""
     if content is None:
         return None
     title, context = content[0], {**content[1], "base_url": settings.BASE_URL}

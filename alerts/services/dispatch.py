@@ -40,7 +40,7 @@ MAX_SENDS = 64
 POLL_SECONDS = 0.2
 DATABASE_RETRY_SECONDS = 2.0
 HOUSEKEEPING_INTERVAL = timedelta(seconds=5)
-MAX_STEPS = 500  # One call of `deliver_waiting` makes at most this number of steps.
+MAX_STEPS = 500  # One call of `deliver_waiting` makes at most this many steps.
 RATE_WINDOW = timedelta(minutes=1)
 MAX_OUTDATED_PER_STEP = 500
 
@@ -55,10 +55,10 @@ class InlineExecutor(Executor):
 
 
 class Dispatcher:
-    """The sends of one process.
+    """The sender of one process, which claims due messages, sends them in threads, and records the results.
 
-    `owner` ("<machine>:<pid>") is stored with each claim. After a crash, the next process on this machine can
-    therefore release the claims.
+    `owner` ("<machine>:<pid>") is stored with each claim. After a crash, the next process on this machine can therefore
+    release the claims.
     """
 
     def __init__(self, executor: Executor, owner: str = "") -> None:
@@ -74,7 +74,7 @@ class Dispatcher:
         return [*self._sends, *self._tests]
 
     def release_own(self, *, now: datetime) -> None:
-        """Requeue the notifications that processes of this machine were sending when they ended."""
+        """Requeue the notifications that this machine's former processes were sending when they ended."""
         machine = self._owner.rpartition(":")[0]
         claimed = Notification.objects.filter(
             state=NotificationState.SENDING, lease_owner__startswith=f"{machine}:"
@@ -105,7 +105,7 @@ class Dispatcher:
         return recorded + started
 
     def record_finished(self, *, now: datetime) -> int:
-        """Record finished sends. A result that cannot be recorded is kept for the next call."""
+        """Record finished sends, and return their number. The next call repeats recordings that fail."""
         count = 0
         for future in [future for future in self._sends if future.done()]:
             outcome = delivery.record(self._sends[future], future.result(), now=now)

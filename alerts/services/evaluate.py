@@ -37,12 +37,12 @@ from core.lib.upsert import upsert
 
 log = logging.getLogger(__name__)
 
-# An open alert is updated at most once in this time, because some rules are evaluated after every error.
+# Update an open alert at most this often, because some rules are evaluated after every error.
 MIN_UPDATE_INTERVAL = timedelta(seconds=5)
 FAILURES_BEFORE_ALERT = 3
-# This is the maximum number of readings that are stored per rule and minute.
+# Further readings of a rule in the same minute are not stored.
 MAX_READINGS_PER_RULE = 100
-# Opening 500 alerts takes seconds. Other writers must not wait so long for SQLite's single write lock.
+# Opening hundreds of alerts takes long, and other writers must not wait all that time for SQLite's single write lock.
 STEPS_PER_TRANSACTION = 25
 Step = tuple[str, Reading | None, SystemAlert | None, Decision]
 STAGES = {
@@ -56,7 +56,7 @@ STAGES = {
 
 @dataclass
 class EvaluationResult:
-    """The number of evaluated rules, the names of failed rules, and the numbers of changed alerts."""
+    """The numbers of evaluated rules and of changed alerts, and the names of failed rules."""
 
     rule_count: int = 0
     opened_count: int = 0
@@ -78,7 +78,10 @@ class EvaluationResult:
 
 
 def evaluate_rules(*, now: datetime, cadence: Cadence | None = None) -> EvaluationResult:
-    """Evaluate every enabled rule, or only the enabled rules of one cadence."""
+    """Evaluate every enabled rule, or only the enabled rules of one cadence.
+
+    Without `cadence`, also resolve the alerts of disabled rules.
+    """
     defaults.sync_rules()
     rows = AlertRule.objects.enabled().order_by("name")
     if cadence:
@@ -103,7 +106,7 @@ def _resolve_alerts_of_disabled_rules(now: datetime) -> int:
 
 
 def evaluate_rule(name: str, *, now: datetime) -> EvaluationResult:
-    """Evaluate one rule now. An exception from the rule's code is recorded and not raised."""
+    """Evaluate one rule now if it is enabled. An exception from the rule's code is recorded and not raised."""
     row = AlertRule.objects.filter(name=name).first()
     if row is None:
         row = defaults.get_or_create_rule(alert_rules.get(name))[0]
@@ -113,7 +116,7 @@ def evaluate_rule(name: str, *, now: datetime) -> EvaluationResult:
 def measure(row: AlertRule, *, now: datetime) -> list[Reading]:
     """Return the current readings of the rule, or an empty list if there is no data.
 
-    Exceptions from the rule's code reach the caller.
+    Exceptions from the rule's code propagate.
     """
     since = now - row.window
     if row.is_custom:

@@ -1,6 +1,7 @@
-"""Combine breaching series in one alert if a rule has too many, so that many slow functions cause one message.
+"""Combine the excess breaches of a rule in one alert, so that many slow functions, for example, cause one message.
 
-Series are combined only when alerts open. All readings are kept, and each existing alert is judged by its own series.
+A series consists of the readings with the same labels. Series are combined only when alerts open. All readings are
+kept, and each existing alert is judged by its own series.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,21 +11,21 @@ from alerts.extension_points import Reading
 from alerts.messages import format_value
 from alerts.models import ACTIVE_STATES, AlertRule, AlertState, SystemAlert
 
-# If a rule has more breaching series than this, the remaining series share one alert, which states their
-# number.
+# If more series of a rule are breaching, the remaining series share one alert, which states their number.
 MAX_ALERTS_PER_RULE = 20
-MAX_NAMED = 5  # The text of the shared alert lists this many series.
+MAX_NAMED = 5  # The text of the shared alert names this many series.
 
 
 def excess_key(rule_name: str) -> str:
-    """Return the key of the alert that combines the series for which there is no separate alert."""
+    """Return the key of the alert that the excess series of a rule share."""
     return f"rule:{rule_name}:more"
 
 
 def judge_reading(reading: Reading | None, limits: Limits, *, is_excess: bool = False) -> Verdict:
     """Return the verdict on one series.
 
-    Without a reading, the combined alert is clear. For any other series, the rule decides what a missing reading means.
+    The shared alert (`is_excess`) is clear without a reading. For any other series, the rule decides what a missing
+    reading means.
     """
     if reading is None:
         return Verdict.CLEAR if is_excess else judge(None, None, limits)

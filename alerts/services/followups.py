@@ -32,7 +32,7 @@ REMINDER_INTERVALS = {
 
 
 def follow_up(*, now: datetime) -> dict[str, int]:
-    """Perform all steps that are due, and return the number of alerts for each kind of step."""
+    """Perform all steps that are due, and return the number of changed alerts for each kind of step."""
     grouping.release_forgotten(now=now)
     open_alerts = SystemAlert.objects.filter(state=AlertState.OPEN).select_related("rule")
     unannounced = open_alerts.filter(is_announced=False)
@@ -51,7 +51,10 @@ def follow_up(*, now: datetime) -> dict[str, int]:
 
 
 def _is_reminder_due(now: datetime) -> Q:
-    """Return the condition for alerts whose reminder is due. The rule or else the severity determines the interval."""
+    """Return the condition for alerts whose reminder is due.
+
+    The interval is that of the rule or, if the rule has none, that of the severity.
+    """
     due = Q(rule__repeat_every__isnull=False, last_notified_at__lte=now - F("rule__repeat_every"))
     for severity, every in REMINDER_INTERVALS.items():
         due |= Q(
@@ -101,8 +104,8 @@ def _escalate(alert: SystemAlert, now: datetime) -> bool:
     """Take the next escalation step. After the last step and its repetitions, mark the alert as unanswered.
 
     If no channel was available when the alert opened, the channels of the step get the first message about the alert.
-    If a step reaches no one, for example because its schedule has a gap, the next step follows immediately. If the
-    last step reaches no one, it is repeated later.
+    If a step reaches no one, for example because its schedule has a gap, the next step follows immediately. If the last
+    step reaches no one, the next run tries this step again.
     """
     alert_type = get_or_create_type(alert.alert_type, alert.severity)
     steps = list(alert_type.steps.order_by("after", "pk"))
@@ -155,7 +158,11 @@ def _escalate(alert: SystemAlert, now: datetime) -> bool:
 def _next_escalation_at(
     alert: SystemAlert, steps: list[EscalationStep], index: int, now: datetime
 ) -> datetime:
-    """Return the time of the next step. The last step is repeated at the interval between the last two steps."""
+    """Return the time of the next step.
+
+    The last step is repeated at the interval between the last two steps (or its own delay, if it is the only step),
+    which is at least one minute.
+    """
     if index + 1 < len(steps):
         return max(now, alert.opened_at + steps[index + 1].after)
     before = steps[-2].after if len(steps) > 1 else timedelta(0)

@@ -48,9 +48,10 @@ def is_related(notification: Notification, causes: Collection[str]) -> bool:
 
 @transaction.atomic
 def merge_related(leader: Notification, message: Message, *, now: datetime) -> Message:
-    """Merge waiting messages about related alerts into this message, which is sent for the first time.
+    """Merge waiting messages about related alerts into this message, and return the merged message.
 
-    The merged content is stored, so that retries send the same content.
+    Only the first attempt to send a message merges others. The merged content is stored, so that retries send the same
+    content.
     """
     is_firing = leader.kind in MERGED_KINDS
     if leader.attempt_count != 1 or not (is_firing or leader.kind == MessageKind.RESOLVED):
@@ -128,7 +129,10 @@ def record_sent(leader: Notification, *, now: datetime) -> None:
 
 
 def release(leaders: Collection[int], *, now: datetime) -> int:
-    """Send each message that was merged into one of the leaders separately, because the leaders will not be sent."""
+    """Requeue each message that was merged into one of the leaders, because the leaders will not be sent.
+
+    Return the number of these messages.
+    """
     return _members_of(leaders).update(
         state=NotificationState.WAITING, merged_into=None, next_attempt_at=now
     )

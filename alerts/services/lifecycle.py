@@ -1,7 +1,7 @@
 """Change the state of an alert: open, reopen, update, raise or resolve it.
 
-Each function makes one change in the caller's transaction, including the timeline entry and the notifications. It
-returns False if another worker changed the alert first.
+Each function makes one change in the caller's transaction, including the timeline entry and the notifications. A result
+of False or None means that another worker changed the alert first.
 """
 
 import uuid
@@ -28,7 +28,7 @@ FLAPPING_WINDOW = timedelta(minutes=30)
 
 @dataclass(frozen=True)
 class Problem:
-    """The current description of a problem by a rule or by code that reports it."""
+    """The current description of a problem, from a rule or from other code that reports problems."""
 
     key: str
     alert_type: str
@@ -44,7 +44,7 @@ class Problem:
     metadata: Mapping[str, object] = field(default_factory=dict)
     references: Mapping[str, object] = field(default_factory=dict)
     recent: str = ""
-    # If this is None, the alert concerns the app that the labels or the metadata name.
+    # If None, the alert concerns the app that the labels or the metadata name.
     app_id: int | None = None
 
     def find_app(self) -> int | None:
@@ -149,7 +149,7 @@ def reopen(alert: SystemAlert, problem: Problem, *, now: datetime) -> bool:
 
 
 def add_occurrences(occurrences: Sequence[tuple[SystemAlert, Problem]], *, now: datetime) -> None:
-    """Count one more occurrence of each problem of a rule, with few statements.
+    """Count one more occurrence of each of these problems of one rule, with few statements.
 
     The state and the version of an alert stay the same, so the update does not conflict with a concurrent change.
     """
@@ -235,7 +235,7 @@ def record_verdict(
     value: float | None,
     now: datetime,
 ) -> bool:
-    """Store the recent verdicts and the current value of an alert that an evaluation does not change otherwise."""
+    """Store the verdicts and the current value of an alert that an evaluation leaves otherwise unchanged."""
     current = {} if alert.state == AlertState.RESOLVED else {"value": value}
     return transition(alert, recent=recent, clear_since=clear_since, evaluated_at=now, **current)
 
@@ -311,7 +311,8 @@ def start_response_clock(alert: SystemAlert, *, now: datetime) -> None:
         escalate_at=now + first.after if first else None,
         is_unanswered=False,
     )
-    if first and not first.after:  # An immediate step must not wait for the next minute.
+    # An immediate step must not wait for the next run of the scheduled task.
+    if first and not first.after:
         queue.enqueue("alerts.tasks.follow_up")
 
 

@@ -31,10 +31,10 @@ NO_CHANNEL = (
 
 
 def announce(alert: SystemAlert, *, now: datetime) -> int:
-    """Notify about an open alert that is not announced yet, and return the number of messages.
+    """Notify people of an open alert that is not announced yet, and return the number of messages.
 
     If a silence, a dependency or the cooldown holds the alert back, or no channel is configured, the alert stays
-    unannounced, and the sweep of the next minute tries to announce it again.
+    unannounced, and the next run of `follow_up` tries again.
     """
     alert_type = get_or_create_type(alert.alert_type, alert.severity)
     if alert_type.digest_only:
@@ -224,7 +224,7 @@ def notify_resolved(alert: SystemAlert, *, now: datetime) -> int:
 
 
 def _supersede_unsent_pages(alert: SystemAlert) -> None:
-    """Supersede messages to people without a first attempt. These people need no message about the resolution."""
+    """Supersede unsent messages to single people, who then need no message about the resolution."""
     alert.notifications.filter(
         kind=Kind.PAGED, state=NotificationState.WAITING, attempt_count=0
     ).update(state=NotificationState.SUPERSEDED, error="resolved before this message was due")

@@ -1,4 +1,4 @@
-"""Write notifications to the outbox, in the transaction that makes the change that they report.
+"""Write notifications to the outbox, in the same transaction as the change that they report.
 
 The delivery process polls the table, so a committed row is sent without further steps.
 """
@@ -34,7 +34,7 @@ def enqueue_notification(
     not_before: datetime | None = None,
     state: NotificationState = NotificationState.WAITING,
 ) -> Notification | None:
-    """Create a notification and return it, or None if one with this idempotency key exists."""
+    """Create a notification and return it, or return None if a notification with this key exists."""
     due_at = max(now, not_before or now)
     lifetime = REMINDER_DEADLINE if kind == MessageKind.REMINDER else DELIVERY_DEADLINE
     notification, created = Notification.objects.get_or_create(

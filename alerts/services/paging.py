@@ -1,7 +1,7 @@
 """Notify a person about an alert through the channels and with the delays that the person's own rules define.
 
-All messages are written to the outbox at once, each with the time at which it becomes due. If the alert has been
-acknowledged by then, the delivery drops the message when it claims it (`is_obsolete`).
+All messages are written to the outbox at once, each with the time at which it becomes due. When the delivery claims a
+message, it drops the message if the alert is no longer open (`is_obsolete`).
 """
 
 from collections.abc import Mapping
@@ -39,12 +39,12 @@ class Way:
 
     channel: Channel
     after: timedelta
-    rule_id: int  # This is 0 for a default channel, which does not come from a rule.
+    rule_id: int  # 0 for a default channel, which does not come from a rule.
     recipients: tuple[str, ...]
 
 
 def list_ways(person: Person) -> list[Way]:
-    """Return the ways to notify the person by the person's rules or, without rules, through the default channels."""
+    """Return the usable channels of the person's rules or, if the person has no rules, the usable default channels."""
     rules = [
         (rule.channel, rule.after, rule.pk)
         for rule in person.notification_rules.select_related("channel").order_by("after", "pk")
@@ -101,9 +101,9 @@ def page(
 
 
 def is_obsolete(notification: Notification, *, now: datetime) -> str:
-    """Return the reason to drop a person's message, or "".
+    """Return the reason to drop a message to one person, or "" if it should be sent.
 
-    The alert may be acknowledged or held back in the meantime.
+    Since the message was created, the alert may have been acknowledged, resolved or held back.
     """
     alert = notification.alert
     if notification.kind != MessageKind.PAGED or alert is None:

@@ -15,7 +15,7 @@ from core.clients.models import ClientApp
 from impact.references import References
 
 REOPEN_WINDOW = timedelta(minutes=15)
-# An attempt fails only if another worker changed the same alert. 20 attempts are enough for 20 concurrent workers.
+# An attempt fails only if another worker changed the same alert, so 20 attempts are enough for 20 concurrent workers.
 MAX_TRIES = 20
 
 
@@ -37,10 +37,10 @@ def report_problem(
     references: References | None = None,
     app: ClientApp | None = None,
 ) -> SystemAlert:
-    """Open, reopen or update the alert with this key, and return it. The caller's transaction is used.
+    """Open, reopen or update the alert with this key, and return it.
 
-    Without `app`, the alert concerns the app that the labels or the metadata name. A dismissed alert stays dismissed.
-    Raises Contended if other workers keep changing the alert.
+    The change is part of the caller's transaction. Without `app`, the alert concerns the app that the labels or the
+    metadata name. A dismissed alert stays dismissed. Raises Contended if other workers keep changing the alert.
     """
     problem = Problem(
         key=key[:200],
@@ -72,7 +72,10 @@ def report_problem(
 
 
 def clear_problem(*, key: str, now: datetime, text: str = "") -> bool:
-    """Resolve the alert with this key, in the caller's transaction. Return False if there is no such alert."""
+    """Resolve the alert with this key, as part of the caller's transaction.
+
+    Return False if there is no such alert, or if other workers keep changing it.
+    """
     for _ in range(MAX_TRIES):
         with transaction.atomic():
             alert = SystemAlert.objects.unresolved().filter(key=key).first()

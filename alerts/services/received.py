@@ -1,6 +1,6 @@
-"""Store alerts from other systems, such as Alertmanager and Grafana, until these systems report the resolution.
+"""Open and resolve alerts that other systems, such as Alertmanager and Grafana, report.
 
-The systems repeat alerts that are still firing. Repeated and late calls have no further effect.
+The systems repeat alerts that are still firing, which counts further occurrences of the same alert.
 """
 
 import hashlib
@@ -13,7 +13,7 @@ from alerts.services.problems import clear_problem, report_problem
 from core.clients.models import ClientApp
 from core.lib.scrub import scrub_text
 
-# The keys are the names of severities in other systems, in lower case.
+# Maps the severities of other systems, in lower case, to the portal's severities.
 SEVERITIES = {
     **dict.fromkeys(
         ("critical", "crit", "fatal", "emergency", "page", "disaster", "p1"), Severity.CRITICAL
@@ -24,7 +24,7 @@ SEVERITIES = {
     **dict.fromkeys(("info", "informational", "information", "none", "debug", "p5"), Severity.INFO),
 }
 SOURCE_NAMES = {"alertmanager": "Alertmanager", "grafana": "Grafana", "generic": "The other system"}
-# The portal uses labels with these names for other purposes, so such a received label gets a prefix.
+# The portal itself uses labels with these names, so received labels with these names get a prefix.
 _RESERVED_LABELS = {"group", "name"}
 MAX_LABELS = 50
 MAX_TEXT_CHARS = 4_000
@@ -47,16 +47,16 @@ class ReceivedAlert:
 class Received:
     firing: int = 0
     resolved: int = 0
-    # This counts the alerts that were reported as resolved but are not active in the portal.
+    # Alerts that were reported as resolved but are not active in the portal.
     unknown: int = 0
 
 
 def receive(
     received: Iterable[ReceivedAlert], *, app: ClientApp, source: str, now: datetime
 ) -> Received:
-    """Open, update or resolve an alert for each received alert.
+    """Open, update or resolve an alert for each received alert, and return the numbers of these alerts.
 
-    `source` is the part of the alert type after "received-".
+    `source` is "alertmanager", "grafana" or "generic".
     """
     counts = Received()
     for one in received:

@@ -138,8 +138,9 @@ def answer_text(channel: Channel, *, sender: str, text: str, now: datetime) -> s
 def _select(sent: Sequence[SentMessage], which: str, *, may_any: bool) -> list[SystemAlert]:
     """Return the alerts that a reply refers to.
 
-    If `which` is a number, these are the alerts of the message with this reference, or the alert with this id. "all"
-    selects all active alerts. Without `which`, the open alerts are selected, or all active alerts if none is open.
+    If `which` is a number, these are the alerts of the message with this reference, or the alert with this id. With
+    `may_any`, this can be an alert that none of the messages names. "all" selects all active alerts. Without `which`,
+    the open alerts are selected, or all active alerts if none is open.
     """
     named = {alert.pk: alert for message in sent for alert in message.alerts}
     if which.isdecimal():
@@ -167,7 +168,7 @@ def _newest_messages(
 
 
 def _list_sent(channel: Channel, number: str) -> list[SentMessage]:
-    """Return the recent messages to this phone number about alerts, with the newest first."""
+    """Return the recent messages to this phone number about alerts, newest first."""
     rows = (
         Notification.objects.filter(
             channel__kind=channel.kind,

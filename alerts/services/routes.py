@@ -7,8 +7,8 @@ from django.db import transaction
 from alerts.models import AlertType, Channel
 from core.lib import queue
 
-EVERY_TYPE = 0  # If a route has this type id, every type is routed to the channel.
-Route = tuple[int, int]  # The pair contains the id of the type and the id of the channel.
+EVERY_TYPE = 0  # A route with this type id routes every type to the channel.
+Route = tuple[int, int]  # The id of the type, and the id of the channel.
 
 
 @transaction.atomic

@@ -1,9 +1,8 @@
-"""Combine many messages to a channel within minutes into storm messages, which state how many alerts have opened.
+"""Combine the messages about many alerts to a channel into storm messages, which state the number of alerts.
 
 Messages are counted per destination, so a text message to ten people counts as one. In a storm, a notification is
-stored in the state "grouped" and not sent. A storm message names the most severe alerts and states the number of
-alerts. While more alerts open, further storm messages are sent. Critical alerts are still sent separately, up to a
-limit that protects people's phones.
+stored in the state "grouped" and not sent. A storm message lists the most severe alerts; while more alerts open,
+further storm messages follow. Critical alerts are still sent separately, up to a limit that protects people's phones.
 """
 
 from collections import Counter
@@ -28,15 +27,15 @@ from core.lib import formats
 STORM_THRESHOLD = 20
 CRITICAL_STORM_THRESHOLD = 100
 STORM_WINDOW = timedelta(minutes=5)
-# The first storm message is sent with the first grouped alert. While more alerts open, further storm messages state the
-# number of alerts. They are frequent during the first STORM_WINDOW, in which most alerts open, and less frequent later.
+# The first storm message is sent with the first grouped alert. The intervals between further ones are short during the
+# first STORM_WINDOW, in which most alerts open, and longer afterwards.
 EARLY_UPDATE_INTERVAL = timedelta(seconds=30)
 UPDATE_INTERVAL = timedelta(minutes=5)
 MAX_LISTED = 5
 
 
 def is_storm(channel: Channel, label: str, message: Message, *, now: datetime) -> bool:
-    """Return True if this destination was sent so many messages that this message must be held back.
+    """Return True if the destination got so many messages recently that this message must be held back.
 
     Messages that were merged count as one message, and so do related messages that still wait to be merged.
     """
@@ -58,7 +57,7 @@ class Storm:
     """A storm at one destination, from its first to its newest grouped notification."""
 
     channel: Channel
-    label: str  # This is the label of the destination.
+    label: str  # The label of the destination (see `routing.Destination`).
     started_at: datetime
     alert_count: int
     last_message_at: datetime | None
@@ -74,7 +73,7 @@ class Storm:
 
     @property
     def key(self) -> str:
-        """Return the key of the storm message, so that each number of alerts is reported only once.
+        """Return an idempotency key with the number of alerts, so that each number is reported only once.
 
         A time would not identify the counted alerts: an alert may be committed after a message with a later time.
         """

@@ -42,7 +42,7 @@ _FIELDS = (
     "is_unanswered",
     "is_flapping",
 )
-# For each action, this contains the state of the alert after the action, and the time field that shows later changes.
+# Maps each action to the state in which it leaves an alert, and to the time field that reveals later changes.
 _LEFT_AS = {
     Kind.ACKNOWLEDGED: (AlertState.ACKNOWLEDGED, "acknowledged_at"),
     Kind.DISMISSED: (AlertState.DISMISSED, "dismissed_at"),

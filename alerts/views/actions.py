@@ -110,9 +110,9 @@ def _find_alert(pk: int) -> Alerts:
 
 
 def _perform(request: HttpRequest, alerts: Alerts, name: str = "") -> HttpResponse:
-    """Perform the action.
+    """Perform the action `name` or, by default, the action that the form names.
 
-    For htmx, report the result as an event that refreshes lists; otherwise, show it on the next page.
+    An htmx request gets the result as an event that refreshes lists. Otherwise, the next page shows the result.
     """
     name = name or request.POST.get("action", "")
     assert isinstance(request.user, User)
@@ -181,7 +181,7 @@ def _resolve(request: HttpRequest, alerts: Alerts, user: User, now: datetime, ba
 def _resolve_and_list(
     request: HttpRequest, alerts: Alerts, user: User, now: datetime, batch: UUID
 ) -> str:
-    """Resolve the alerts. For each alert, create a list of the buyers whose orders failed because of the problem."""
+    """Resolve the alerts, and create a list of the buyers whose orders were lost because of each problem."""
     descriptions = {
         alert.pk: describe_alert(alert, now=now) for alert in alerts.select_related("rule")
     }

@@ -66,7 +66,7 @@ def rule_preview(request: HttpRequest, pk: int) -> HttpResponse:
 @require_GET
 @may_view
 def new_rule_preview(request: HttpRequest) -> HttpResponse:
-    """Show the current value and the last day of the metric in the form of a new rule, with the limits of the rule."""
+    """Show the current value and the last day of the metric in the form of a new rule, with the form's limits."""
     given = {name: value for name, value in request.GET.items() if value != ""}
     form = TrialForm({**DEFAULTS, **given})
     context: dict[str, object] = {}
@@ -85,7 +85,7 @@ def new_rule_preview(request: HttpRequest) -> HttpResponse:
         try:
             trial = previews.try_rule(rule, now=timezone.now())
         except Exception:
-            # The reader belongs to another app. If the reader fails, the form must still work.
+            # The reader belongs to another app, and the form must work even if the reader fails.
             log.exception("preview failed", extra={"reader": rule.reader})
             context["problem"] = (
                 "The portal could not read this metric. Its log contains the error."
@@ -120,8 +120,7 @@ def known_metrics(request: HttpRequest) -> HttpResponse:
         reader, now = metric_readers.get(name), timezone.now()
         found, total = previews.list_metrics(reader, text, window=window, now=now)
         if [metric for metric, _ in found] == [text]:
-            # The text is the name of the chosen metric. Show all metrics, so that the user can choose a different
-            # metric.
+            # The text is the name of the chosen metric. Show all metrics, so that the user can choose another one.
             found, total = previews.list_metrics(reader, "", window=window, now=now)
         context = {
             "metrics": found,

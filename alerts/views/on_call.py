@@ -58,7 +58,7 @@ def page(request: HttpRequest) -> HttpResponse:
 @require_GET
 @permission_required(VIEW, raise_exception=True)
 def schedule_page(request: HttpRequest, pk: int) -> HttpResponse:
-    """Show the coming weeks of a schedule, and the form of an override."""
+    """Show the coming weeks of a schedule, and the form for an override."""
     schedule = get_object_or_404(Schedule.objects.with_people(), pk=pk)
     initial = {
         name: request.GET[name]
@@ -161,10 +161,10 @@ class OnCallPerson(msgspec.Struct):
 
 
 class OnCallEntry(msgspec.Struct):
-    id: int  # This is the id of the schedule.
+    id: int  # The id of the schedule.
     schedule: str
-    person: OnCallPerson | None  # This is null if no one is on call.
-    until: datetime | None  # This is null if the shift ends later than 60 days from now.
+    person: OnCallPerson | None  # Null if no one is on call.
+    until: datetime | None  # Null if the shift ends later than 60 days after `at`.
 
 
 class OnCallNow(msgspec.Struct):
@@ -207,7 +207,7 @@ class Overrides(msgspec.Struct):
 
 @api(Scope.ON_CALL, "GET", permission="alerts.view_schedule", needs_app=False)
 def api_now(request: HttpRequest, app: ClientApp | None) -> HttpResponse:
-    """Return who is on call at `at`, by default now.
+    """Return the people who are on call at the time `at`, by default now.
 
     The response contains every schedule, or only the schedule whose name is in the parameter `schedule`.
     """

@@ -30,7 +30,7 @@ _RESOLVED = {
     "0",
     "false",
 }
-# These are the members of a generic alert. A query parameter with the name of a member gives the path to its value.
+# The members of a generic alert. A query parameter with the name of a member gives the path to its value.
 GENERIC_MEMBERS = ("key", "title", "message", "severity", "status", "url", "labels")
 
 
@@ -53,7 +53,7 @@ class PrometheusNotification(msgspec.Struct):
 class AlertsReceived(msgspec.Struct):
     firing: int
     resolved: int
-    # This counts the alerts that were reported as resolved but are not active in the portal.
+    # Alerts that were reported as resolved but are not active in the portal.
     unknown: int
 
 

@@ -1,4 +1,4 @@
-"""Handle replies to messages, which are signed links, text messages, keys pressed in a call, and buttons in Slack.
+"""Handle replies to messages: signed links, text messages, keys pressed in a call, and buttons in Slack.
 
 Replies require no session, because links are secret and signed, and Twilio and Slack sign their requests.
 """

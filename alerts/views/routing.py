@@ -22,8 +22,7 @@ def routing_table(request: HttpRequest) -> HttpResponse:
     if request.method == "POST":
         if not may_change:
             return HttpResponse(status=403)
-        # Only the changes to the table that the page showed are saved, so that two people do not undo each other's
-        # changes.
+        # Save only the changes to the table that the page showed, so that two people do not undo each other's changes.
         before, after = _read_routes(request, "before"), _read_routes(request, "route")
         _change(request, added=after - before, removed=before - after)
         return redirect("alerts:routing")
