@@ -54,7 +54,7 @@ def make_many(count: int, **fields: object) -> list[SystemAlert]:
 # --- all matching alerts ----------------------------------------------------------------------------------------
 
 
-def test_all_matching_alerts_are_changed_beyond_the_page(owner: Client) -> None:
+def test_all_matching_alerts_are_changed_not_only_those_on_the_page(owner: Client) -> None:
     make_many(70, source="shop")
     other = make_alert(source="gate")
     page = owner.get(INBOX, {"source": "shop"})

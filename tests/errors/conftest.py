@@ -33,7 +33,7 @@ def browse(owner: User, client: Client) -> Client:
 
 @pytest.fixture
 def staff_client(db: None) -> Callable[..., Client]:
-    """Return a factory of staff clients with the given permissions: `staff_client("view_errorgroup")`."""
+    """Return a function that signs in a staff user with the given permissions: `staff_client("view_errorgroup")`."""
 
     def make(*codenames: str) -> Client:
         user = User.objects.create_user(f"staff-{'-'.join(codenames) or 'none'}", is_staff=True)

@@ -1,4 +1,4 @@
-"""Create events with stacks, and compare how they are accepted with the frame cache and without it."""
+"""Create events with stacks, and check that they are stored the same with and without the frame cache."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -17,7 +17,7 @@ ID = "0123456789abcdef0123456789abcdef"
 CONTEXT = IngestContext(received_at=AT, event_id=ID)
 WITH_WRONG_CLOCK = IngestContext(received_at=AT, event_id=ID, sent_at=AT - timedelta(hours=2))
 PLAIN = Scrubber()
-# The names to scrub are those of objects that contain frames, of members of frames, and of other members of events.
+# Secret names may also be names of an event's own members, of a frame's members, or of objects that contain frames.
 SCRUBBERS = [
     PLAIN,
     Scrubber(["message", "vars", "order_id", "module", "django"], ["password"]),
@@ -100,7 +100,7 @@ EVENTS = st.fixed_dictionaries(
 def accepted(
     payload: bytes, scrubber: Scrubber = PLAIN, context: IngestContext = CONTEXT
 ) -> dict[str, Any]:
-    """Return the event built without a cache. Assert that an empty and a filled frame cache give the same result."""
+    """Return the event as built without a cache. Assert that an empty and a filled frame cache give the same event."""
     given: dict[str, Any] = {"app_id": 1, "scrubber": scrubber, "context": context}
     without_cache = build_event(json_codec.decode(payload), **given, size=len(payload))
     for _ in range(2):

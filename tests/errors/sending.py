@@ -23,8 +23,8 @@ def url_of(portal: Portal) -> str:
 def post(portal: Portal, timeout: float = 10, **more: Any) -> tuple[str, httpx.Response]:
     event_id = uuid.uuid4().hex
     body = envelope(raised(event_id=event_id, **more))
-    # Use each connection for one request only. The server closes a connection after a slow response, which the client
-    # would notice only at its next request.
+    # Use each connection for one request only: the server closes a connection after a slow response, and a client that
+    # reused the connection would fail.
     alone = {"Connection": "close"}
     return event_id, portal.client.post(
         url_of(portal), content=body, headers=alone, timeout=timeout

@@ -51,7 +51,7 @@ def new_error(
 ) -> NewEvent:
     """Return an error of the app without storing it.
 
-    Errors with the same `group` belong to one group. `fields` set further attributes of NewEvent.
+    Errors with the same `group` get the same fingerprint. `fields` set further attributes of NewEvent.
     """
     number = next(_numbers)
     given: dict[str, Any] = {

@@ -1,4 +1,4 @@
-"""Test bulk actions on all matching errors, their undo, and the completion and unknown keys of the search line."""
+"""Test bulk actions on all matching errors and their undo, and completion and unknown keys in the search line."""
 
 import itertools
 import json
@@ -42,7 +42,9 @@ def complete(client: Client, typed: str) -> list[str]:
     return [one["text"] for one in answer["suggestions"]]
 
 
-def test_all_matching_groups_are_changed_beyond_the_page(browse: Client, shop: ClientApp) -> None:
+def test_all_matching_groups_are_changed_not_only_those_on_the_page(
+    browse: Client, shop: ClientApp
+) -> None:
     for first, second in itertools.product("abcd", "abcdefghijklm"):
         make_error(shop, group=first + second)
     make_error(make_app("gate"))
@@ -66,7 +68,7 @@ def test_an_invalid_search_matches_nothing(browse: Client, shop: ClientApp) -> N
 
 
 @pytest.mark.parametrize("action", ["resolve", "mute", "assign"])
-def test_an_action_is_undone(browse: Client, shop: ClientApp, action: str) -> None:
+def test_an_action_can_be_undone(browse: Client, shop: ClientApp, action: str) -> None:
     groups = [group_of(make_error(shop, group=name)) for name in "ab"]
     fields = ("status", "assigned_to", "resolved_at", "muted_until_events")
     before = list(ErrorGroup.objects.order_by("pk").values_list(*fields))
@@ -79,7 +81,7 @@ def test_an_action_is_undone(browse: Client, shop: ClientApp, action: str) -> No
     assert GroupNote.objects.filter(kind="undone").count() == 2
 
 
-def test_a_merge_is_undone(browse: Client, shop: ClientApp) -> None:
+def test_a_merge_can_be_undone(browse: Client, shop: ClientApp) -> None:
     groups = [group_of(make_error(shop, group=name)) for name in "ab"]
     message = act(browse, "merge", group=[group.pk for group in groups])
     assert ErrorGroup.objects.visible().count() == 1
@@ -89,7 +91,7 @@ def test_a_merge_is_undone(browse: Client, shop: ClientApp) -> None:
     assert ErrorGroup.objects.visible().count() == 2
 
 
-def test_a_group_that_was_changed_again_stays_as_it_is(browse: Client, shop: ClientApp) -> None:
+def test_undo_skips_a_group_that_was_changed_again(browse: Client, shop: ClientApp) -> None:
     first, second = (group_of(make_error(shop, group=name)) for name in "ab")
     message = act(browse, "resolve", group=[first.pk, second.pk])
     act(browse, "mute", group=first.pk)
@@ -118,7 +120,7 @@ def test_without_scripts_the_next_page_has_an_undo_button(browse: Client, shop: 
 @pytest.mark.parametrize(
     "query", ["order_id:o-1", "orderId:o-1", "payment_intent_id:pi_1", "organization_id:acme"]
 )
-def test_references_are_found_by_the_names_that_apps_give_them(
+def test_references_are_found_by_the_names_that_apps_use(
     browse: Client, shop: ClientApp, query: str
 ) -> None:
     make_error(shop, title="other")
@@ -127,7 +129,7 @@ def test_references_are_found_by_the_names_that_apps_give_them(
     assert titles(browse, query) == ["found"]
 
 
-def test_a_tag_value_beyond_the_counted_ones_is_found(browse: Client, shop: ClientApp) -> None:
+def test_a_tag_value_beyond_the_counted_values_is_found(browse: Client, shop: ClientApp) -> None:
     for number in range(MAX_TAG_VALUES + 2):
         tags = {"cart": f"c-{number}"}
         make_error(
@@ -149,7 +151,7 @@ def test_tags_in_mixed_case_are_found(browse: Client, shop: ClientApp) -> None:
     assert titles(browse, "cartId:c-1") == titles(browse, "cartid:c-1") == ["found"]
 
 
-def test_an_unknown_key_is_named_with_the_one_that_was_meant(
+def test_an_unknown_key_is_reported_with_the_most_similar_one(
     browse: Client, shop: ClientApp
 ) -> None:
     make_error(shop, title="hidden", tags=(("browser", "Firefox"),))

@@ -94,7 +94,7 @@ def spans(*listed: Any) -> bytes:
 def test_a_segment_span_is_measured_like_a_transaction(
     sender: Sender,
 ) -> None:
-    """Test the spans that version 11 of the JavaScript SDKs sends instead of transactions."""
+    """Send spans as version 11 of the JavaScript SDKs does instead of transactions."""
     answer = sender.post(
         spans(
             span("GET /pay", sentry__op="http.server", sentry__sample_rate=0.5),
@@ -121,7 +121,9 @@ def test_an_invalid_span_is_ignored(sender: Sender, odd: Any) -> None:
     assert Series.objects.get(app=sender.app).name == "GET /pay"
 
 
-def test_a_sampled_transaction_counts_as_many_as_it_stands_for(sender: Sender) -> None:
+def test_a_sampled_transaction_counts_as_all_the_transactions_that_it_represents(
+    sender: Sender,
+) -> None:
     sender.post(with_items(({"type": "transaction"}, transaction()), trace={"sample_rate": "0.25"}))
 
     series = Series.objects.get(app=sender.app, kind=SeriesKind.REQUEST)
@@ -142,7 +144,7 @@ def test_a_sampled_transaction_counts_as_many_as_it_stands_for(sender: Sender) -
         ({"sample_rate": 0.000_001}, {}, 1_000),
     ],
 )
-def test_the_sample_rate_is_found_where_sdks_put_it(
+def test_the_sample_rate_is_found_wherever_sdks_put_it(
     sender: Sender, trace: Any, context: dict[str, Any], count: int
 ) -> None:
     sampled = transaction()

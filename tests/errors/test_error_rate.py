@@ -1,4 +1,4 @@
-"""Test the error rate, which is the share of failed requests among all requests of an app and environment."""
+"""Test the error rate: the share of failed requests among all requests of an app in an environment."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -112,7 +112,7 @@ def test_the_alert_resolves_when_the_rate_of_its_own_app_is_low() -> None:
     assert (alert.state, alert.value) == ("resolved", 1)
 
 
-def test_one_failed_request_of_a_sample_is_not_a_hundred_requests() -> None:
+def test_a_failed_request_in_a_sample_is_not_extrapolated_to_a_hundred_failed_requests() -> None:
     serve_sample(make_app("shop"), ok=0, failed=1, weight=100)
 
     assert evaluate() == []

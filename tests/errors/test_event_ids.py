@@ -1,4 +1,4 @@
-"""Test that processes, which generate event ids without coordination, start at different numbers."""
+"""Test that forked processes, which generate event ids without coordination, never generate the same id."""
 
 import os
 from datetime import UTC, datetime

@@ -1,4 +1,4 @@
-"""Test that an event is the same whether its frames are not cached, are added to the cache, or come from the cache."""
+"""Test that an event is stored the same whether its frames are uncached, newly cached, or read from the cache."""
 
 import json
 from typing import Any
@@ -33,7 +33,7 @@ from tests.errors.fuzz.shapes import INNER, MEMBERS, broken, events, fuzz, writt
 @pytest.mark.slow
 @settings(deadline=None, max_examples=200)
 @given(EVENTS, st.sampled_from(SCRUBBERS), st.sampled_from((CONTEXT, WITH_WRONG_CLOCK)))
-def test_generated_events_are_accepted_as_without_the_cache(
+def test_generated_events_are_stored_the_same_with_and_without_the_cache(
     event: dict[str, Any], scrubber: Scrubber, context: IngestContext
 ) -> None:
     accepted(compact(event), scrubber, context)
@@ -41,7 +41,7 @@ def test_generated_events_are_accepted_as_without_the_cache(
 
 @fuzz
 @given(events, st.sampled_from(SCRUBBERS))
-def test_odd_events_are_accepted_as_without_the_cache(
+def test_odd_events_are_stored_the_same_with_and_without_the_cache(
     event: dict[str, Any], scrubber: Scrubber
 ) -> None:
     accepted(written(event), scrubber)
@@ -49,7 +49,7 @@ def test_odd_events_are_accepted_as_without_the_cache(
 
 @settings(deadline=None, max_examples=100)
 @given(broken(st.sampled_from(SDK_EVENTS)), st.sampled_from(SCRUBBERS))
-def test_damaged_events_are_accepted_as_without_the_cache(
+def test_damaged_events_are_stored_the_same_with_and_without_the_cache(
     payload: bytes, scrubber: Scrubber
 ) -> None:
     try:
@@ -80,7 +80,7 @@ DEEP = b"[" * 40 + b'"jane@example.com"' + b"]" * 40
 @pytest.mark.parametrize(
     "rest",
     [
-        b',"function":"jane@example.com"}',  # The frame then has "function" twice.
+        b',"function":"jane@example.com"}',  # This member makes "function" appear twice in the frame.
         b',"vars":{"a":1},"vars":{"card":"4111 1111 1111 1111"}}',
         b',"vars":[1,"4111 1111 1111 1111"]}',
         b',"vars":null}',
@@ -101,7 +101,9 @@ DEEP = b"[" * 40 + b'"jane@example.com"' + b"]" * 40
         b',"platform":"' + b"x" * 20_000 + b'"}',
     ],
 )
-def test_odd_frames_are_accepted_as_without_the_cache(rest: bytes, scrubber: Scrubber) -> None:
+def test_odd_frames_are_stored_the_same_with_and_without_the_cache(
+    rest: bytes, scrubber: Scrubber
+) -> None:
     frames = b"[" + FRAME + rest + b"," + FRAME + b"}]"
     event = b'{"exception":{"values":[{"type":"E","stacktrace":{"frames":%b}}]}}' % frames
 
@@ -134,7 +136,7 @@ def test_odd_frames_are_accepted_as_without_the_cache(rest: bytes, scrubber: Scr
     ],
 )
 @pytest.mark.parametrize("scrubber", SCRUBBERS)
-def test_odd_exceptions_are_accepted_as_without_the_cache(
+def test_odd_exceptions_are_stored_the_same_with_and_without_the_cache(
     exception: bytes, scrubber: Scrubber
 ) -> None:
     for name in (b"exception", b"sentry.interfaces.Exception", rb"exc\u0065ption"):
@@ -165,7 +167,7 @@ def test_cached_members_are_scrubbed_for_each_app(
     assert "4111111111111111" not in event["payload"]
 
 
-def test_wrongly_encoded_text_in_an_unknown_member_counts_for_the_whole_event() -> None:
+def test_wrongly_encoded_text_in_an_unknown_member_affects_the_whole_event() -> None:
     event = accepted(b'{"unknown":"\xff","extra":{"number":12345678901234567890}}')
 
     assert json.loads(event["payload"])["extra"] == {"number": 1.2345678901234567e19}
@@ -198,7 +200,7 @@ def test_a_cached_frame_gets_the_locals_of_its_own_event() -> None:
         ]
 
 
-def test_frames_with_the_same_values_under_other_names_are_told_apart() -> None:
+def test_frames_with_the_same_values_under_other_names_are_distinguished() -> None:
     one = {"function": "pay", "module": "shop", "vars": {}}
     other = {"module": "pay", "function": "shop", "vars": {}}
 
@@ -206,7 +208,7 @@ def test_frames_with_the_same_values_under_other_names_are_told_apart() -> None:
 
 
 @pytest.mark.parametrize("name", [*MEMBERS, *INNER])
-def test_an_app_may_call_any_member_secret(name: str) -> None:
+def test_an_app_may_declare_any_member_secret(name: str) -> None:
     frame = {"function": "pay", "module": "shop", "context_line": "pay()", "pre_context": ["x"]}
     event = raised({**frame, "vars": {"a": 1}}) | {
         "breadcrumbs": [{"message": "x", "data": {"url": "/"}}],
@@ -241,7 +243,7 @@ def test_the_cache_is_kept_apart_for_each_scrubber() -> None:
     assert frames_of(stored(event, Scrubber(["order_id"])))[0]["order_id"] == "[Filtered]"
 
 
-def test_tiny_frames_and_long_names_do_not_fill_the_memory() -> None:
+def test_tiny_frames_and_long_names_cannot_exhaust_the_memory() -> None:
     cache = frame_cache._frames
     for start in range(0, 20_000, 250):
         frames = [{"a": number, "vars": {}} for number in range(start, start + 250)]

@@ -75,7 +75,7 @@ def test_reopening_clears_the_resolution(browse: Client, shop: ClientApp) -> Non
     assert (group.status, group.resolved_at, group.resolved_in_release) == ("open", None, "")
 
 
-def test_resolving_twice_is_recorded_once(browse: Client, shop: ClientApp) -> None:
+def test_resolving_a_group_twice_is_recorded_once(browse: Client, shop: ClientApp) -> None:
     event = make_error(shop)
 
     act(browse, event, action="resolve")
@@ -94,7 +94,7 @@ def make_colleague(name: str, *apps: ClientApp) -> User:
     return user
 
 
-def test_only_staff_who_may_see_the_app_are_offered_and_accepted(
+def test_only_staff_who_may_see_the_app_can_be_assigned(
     browse: Client, owner: User, shop: ClientApp
 ) -> None:
     event = make_error(shop)

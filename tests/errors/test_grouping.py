@@ -1,4 +1,4 @@
-"""Test by fingerprints which errors belong to the same group."""
+"""Test which errors get the same fingerprint, and so belong to one group."""
 
 from datetime import timedelta
 from itertools import pairwise
@@ -41,7 +41,7 @@ def without_stack(value: str) -> Event:
     return {"platform": "python", "exception": {"values": [{"type": "ValueError", "value": value}]}}
 
 
-# --- what counts ------------------------------------------------------------------------------
+# --- what a fingerprint depends on ------------------------------------------------------------------------------
 
 names = st.text("abcdefgh", min_size=1, max_size=6)
 frames = st.lists(
@@ -51,7 +51,7 @@ frames = st.lists(
     min_size=1,
     max_size=5,
 )
-# Two occurrences of one bug may differ in these members, which must not change the group.
+# Occurrences of one bug may differ in these members, so the members must not affect the group.
 circumstances = st.fixed_dictionaries(
     {},
     optional={
@@ -67,7 +67,7 @@ circumstances = st.fixed_dictionaries(
 
 @fuzz
 @given(frames, st.lists(circumstances, min_size=5, max_size=5), names, names)
-def test_line_numbers_locals_and_values_do_not_count_if_there_is_a_stack(
+def test_line_numbers_locals_and_values_are_ignored_if_there_is_a_stack(
     stack: list[Event], around: list[Event], value: str, other: str
 ) -> None:
     one = raised("E", value)
@@ -95,7 +95,7 @@ def test_a_different_function_of_the_app_makes_a_different_group(
     own = any(frame["in_app"] for frame in stack)
     if own and not frame["in_app"]:
         assert hash_of(one) == hash_of(other)
-    # The fingerprint of a recursive stack may stay the same despite the change.
+    # A recursive stack may keep its fingerprint despite the change.
     elif not is_recursive(stack, own) and not is_recursive(changed, own):
         assert hash_of(one) != hash_of(other)
 
@@ -111,13 +111,13 @@ def is_recursive(stack: list[Event], own: bool) -> bool:
 
 @fuzz
 @given(st.integers(1, 40), st.integers(1, 40))
-def test_recursion_counts_once_at_any_depth(deep: int, deeper: int) -> None:
+def test_a_recursive_call_counts_once_at_any_depth(deep: int, deeper: int) -> None:
     assert hash_of(script("f", *["g"] * deep)) == hash_of(script("f", *["g"] * deeper))
 
 
 @fuzz
 @given(st.lists(names, min_size=1, max_size=3), events)
-def test_a_fingerprint_set_by_the_app_wins(own: list[str], event: Event) -> None:
+def test_a_fingerprint_set_by_the_app_takes_precedence(own: list[str], event: Event) -> None:
     assert hash_of({"fingerprint": own, "message": "a"}) == hash_of(
         {"fingerprint": own, "logentry": {"formatted": "b"}}
     )
@@ -136,7 +136,9 @@ def test_default_inside_a_custom_fingerprint_expands_to_the_computed_one() -> No
 
 @fuzz
 @given(st.lists(names, min_size=2, max_size=4), st.data())
-def test_the_boundaries_between_parts_count(parts: list[str], data: st.DataObject) -> None:
+def test_the_boundaries_between_parts_affect_the_fingerprint(
+    parts: list[str], data: st.DataObject
+) -> None:
     place = data.draw(st.integers(1, len(parts) - 1))
     joined = [*parts[: place - 1], parts[place - 1] + parts[place], *parts[place + 1 :]]
 
@@ -166,8 +168,8 @@ def test_messages_that_differ_only_in_values_belong_to_one_group(one: str, other
 # --- browsers ----------------------------------------------------------------------------------------------------
 
 
-def test_browsers_different_names_of_a_function_are_equal() -> None:
-    """Compare the names that Chrome, Edge, Firefox and Safari use. Real stack traces are compared in tests/sdks."""
+def test_the_names_that_browsers_give_one_function_are_equal() -> None:
+    """Compare the names that Chrome, Edge, Firefox and Safari use. tests/sdks compares real stack traces."""
     assert len({hash_of(script("setup", name)) for name in (
         "Cart.total", "Object.total", "total", "new total", "get total", "Cart.get total [as total]", "setup/total",
     )}) == 1  # fmt: skip
@@ -179,7 +181,7 @@ def test_browsers_different_names_of_a_function_are_equal() -> None:
 @pytest.mark.parametrize(
     "build", ["app.3f9c2b1a.js", "app.js?v=7", "app-DkX3_9aB.js", "app-0a1b2c3d4e5f.js"]
 )
-def test_the_build_hash_of_a_bundle_does_not_count(build: str) -> None:
+def test_the_build_hash_of_a_bundle_is_ignored(build: str) -> None:
     next_build = script("total")
     frame = next_build["exception"]["values"][0]["stacktrace"]["frames"][0]
     frame["filename"] = f"https://shop.example/static/{build}"
@@ -187,7 +189,7 @@ def test_the_build_hash_of_a_bundle_does_not_count(build: str) -> None:
     assert hash_of(next_build) == hash_of(script("total"))
 
 
-def test_frames_before_an_await_do_not_count() -> None:
+def test_frames_before_an_await_are_ignored() -> None:
     hashes = {
         hash_of(script(*before, "refresh", "read"))
         for before in ((), ("async start",), ("?", "async*start"), ("x", "EventListener.handleEvent*start"))

@@ -1,4 +1,4 @@
-"""Test which parts of frames and messages count in a fingerprint on each platform."""
+"""Test which parts of frames and messages a fingerprint depends on, by platform."""
 
 from typing import Any
 
@@ -66,7 +66,7 @@ def test_names_that_differ_by_the_kind_of_call_denote_one_function(
         ("php", "async pay", "pay"),
     ],
 )
-def test_name_rules_of_one_platform_do_not_apply_to_others(
+def test_the_naming_rules_of_one_platform_do_not_apply_to_others(
     platform: str, one: str, other: str
 ) -> None:
     assert not is_same(platform, frame(function=one), frame(function=other))
@@ -146,7 +146,7 @@ def test_a_stack_with_source_lines_only_is_used() -> None:
 
 
 @pytest.mark.parametrize("platform", ["python", "java"])
-def test_a_stack_that_names_neither_functions_nor_lines_leaves_it_to_the_value(
+def test_a_stack_without_functions_and_lines_is_grouped_by_the_value(
     platform: str,
 ) -> None:
     nothing = frame(function="?")
@@ -157,14 +157,14 @@ def test_a_stack_that_names_neither_functions_nor_lines_leaves_it_to_the_value(
     assert one == fingerprint(raised(platform, frame(module="else", function=""), value="no seat left"))  # fmt: skip
 
 
-# --- what came before an await ---------------------------------------------------------------------
+# --- frames before an await ---------------------------------------------------------------------
 
 
 def called(platform: str, *functions: str | None) -> str:
     return fingerprint(raised(platform, *[frame(function=name) for name in functions]))
 
 
-def test_in_browsers_only_what_came_after_the_last_await_counts() -> None:
+def test_in_browsers_only_frames_after_the_last_await_count() -> None:
     assert called("javascript", "async start", "read") == called("javascript", "read")
     assert called("javascript", "async a", "b", "async c", "read") == called("javascript", "read")
     assert called("javascript", "start", "read") != called("javascript", "read")
@@ -174,7 +174,7 @@ def test_a_browsers_stack_that_ends_in_an_async_function_counts_as_a_whole() -> 
     assert called("javascript", "async a", "b", "async c") != called("javascript", "b", "async c")
 
 
-def test_outside_of_browsers_what_came_before_an_await_counts_too() -> None:
+def test_outside_of_browsers_frames_before_an_await_also_count() -> None:
     assert called("node", "async start", "read") != called("node", "read")
     assert called("python", "*", "read") != called("python", "read")
 
@@ -282,5 +282,5 @@ def test_text_with_lone_surrogates_can_be_grouped() -> None:
     ],
 )
 def test_hashes_of_this_version_never_change(event: Event, expected: str) -> None:
-    """Test that stored hashes stay valid. A changed algorithm requires a new VERSION and an entry in EARLIER."""
+    """Test that stored hashes stay valid. A change of the algorithm requires a new VERSION and an entry in EARLIER."""
     assert fingerprint(event) == expected

@@ -1,4 +1,4 @@
-"""Test version 3 of the fingerprint, with equal function names in all browsers, and with symbols in native code."""
+"""Test version 3 of the fingerprint, which unifies function names of browsers and groups native code by symbol."""
 
 from datetime import timedelta
 from typing import Any
@@ -41,7 +41,7 @@ def script(function: str | None, file: str = "/tmp/test.html", **more: Any) -> E
         "get aha",
     ],
 )
-def test_browsers_names_of_a_function_are_one(platform: str, name: str) -> None:
+def test_names_of_a_function_in_different_browsers_are_one(platform: str, name: str) -> None:
     def called(function: str) -> str:
         return fingerprint(raised(platform, script("main"), script(function)))
 
@@ -50,7 +50,7 @@ def test_browsers_names_of_a_function_are_one(platform: str, name: str) -> None:
 
 
 def test_one_error_in_four_browsers_is_one_group() -> None:
-    """Compare the stacks of one error in four browsers. They contain `eval` and a callback of `Array.map`."""
+    """Compare four browsers' stacks of one error, which contain `eval` and a callback of `Array.map`."""
     stacks = {
         "Chrome": [
             script(None), script("Foo.testMethod"), script("aha"), script("eval"), script("test"),
@@ -86,7 +86,7 @@ def test_one_error_in_four_browsers_is_one_group() -> None:
         ({"filename": "src/cart.vue"}, {"filename": "cart"}),
     ],
 )
-def test_a_file_and_a_module_with_its_name_are_one(one: Event, other: Event) -> None:
+def test_a_file_and_the_module_with_its_name_are_one(one: Event, other: Event) -> None:
     def in_place(place: Event) -> str:
         return fingerprint(raised("javascript", {"function": "pay", "in_app": True, **place}))
 
@@ -94,7 +94,7 @@ def test_a_file_and_a_module_with_its_name_are_one(one: Event, other: Event) -> 
     assert in_place(one) != in_place({"filename": "src/basket.js"})
 
 
-def test_a_nameless_frame_counts_by_its_source_line() -> None:
+def test_a_frame_without_a_name_counts_by_its_source_line() -> None:
     one, other = script(None, context_line="pay(seat)"), script(None, context_line="hold(seat)")
 
     assert fingerprint(raised("javascript", one)) != fingerprint(raised("javascript", other))
@@ -155,11 +155,11 @@ def test_system_frames_are_grouped_by_package_and_symbol(platform: str) -> None:
         ("Cart::operator()(int)", "Cart::operator()"),
     ],
 )
-def test_variants_of_a_symbol_are_one(one: str, other: str) -> None:
+def test_variants_of_a_symbol_belong_to_one_group(one: str, other: str) -> None:
     assert crash(symbol(one)) == crash(symbol(other)) != crash(symbol("refund"))
 
 
-def test_symbols_of_the_app_win_over_those_of_the_system() -> None:
+def test_symbols_of_the_app_take_precedence_over_system_symbols() -> None:
     own = symbol("Cart::pay", "shop", in_app=True)
 
     assert crash(symbol("start"), own, symbol("abort")) == crash(
@@ -167,7 +167,7 @@ def test_symbols_of_the_app_win_over_those_of_the_system() -> None:
     )
 
 
-def test_addresses_count_by_their_place_in_the_package() -> None:
+def test_addresses_count_by_their_offset_in_the_package() -> None:
     elsewhere = 0x5500_0000_0000
 
     assert crash(address(0x100), address(0x234)) == crash(
@@ -187,7 +187,7 @@ def test_the_package_of_an_address_is_found_among_the_loaded_images() -> None:
     assert crashed(0x7F00_0000_0000, 0x234) != crashed(0x7F00_0000_0000, 0x235)
 
 
-def test_addresses_outside_of_all_images_do_not_count() -> None:
+def test_addresses_outside_of_all_images_are_ignored() -> None:
     assert crash({"instruction_addr": "0x1234"}) == crash({"instruction_addr": "0x5678"})
     assert crash({"instruction_addr": "0x1234", "package": "a.so"}) != crash(
         {"instruction_addr": "0x1234", "package": "b.so"}

@@ -1,4 +1,4 @@
-"""Test that counts are the same whether they are read from hourly roll-ups or from minutes."""
+"""Test that hourly roll-ups contain the same counts as the minutes from which they are computed."""
 
 from datetime import UTC, datetime, timedelta
 

@@ -1,4 +1,4 @@
-"""Test that while the database is unavailable, the portal accepts events with keys that it has accepted before."""
+"""Test that the portal receives events with known keys while the database is unavailable."""
 
 import asyncio
 import json
@@ -21,7 +21,7 @@ ERROR = json.dumps({"message": "boom"}).encode()
 
 @pytest.fixture
 def sender() -> Sender:
-    """Return a sender whose key was accepted before, by a Sentry endpoint and by the portal's own endpoint."""
+    """Return a sender whose key a Sentry endpoint and the portal's own endpoint have already accepted."""
     sender = Sender()
     assert key_cache.authenticate(sender.app.pk, sender.key)
     assert key_cache.authenticate(None, sender.key)
@@ -30,7 +30,7 @@ def sender() -> Sender:
 
 @pytest.fixture
 def outage(sender: Sender, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Make each query for a key fail with a database error. A query in the event loop fails with an AssertionError."""
+    """Make each query for a key raise a database error, or an AssertionError if it runs in the event loop."""
 
     def query(*_: object) -> None:
         assert not in_event_loop(), "a query in the event loop blocks all clients"
@@ -70,8 +70,8 @@ def test_plain_errors_are_received(sender: Sender, outage: None) -> None:
 
 
 @pytest.mark.parametrize("endpoint", ["envelope", "store"])
-@pytest.mark.parametrize("size_bytes", [10, 100_000])  # Only large bodies are parsed in threads.
-def test_events_of_sdks_are_received(
+@pytest.mark.parametrize("size_bytes", [10, 100_000])  # Only large bodies are parsed in a thread.
+def test_events_from_sdks_are_received(
     sender: Sender, outage: None, endpoint: str, size_bytes: int
 ) -> None:
     event = raised(extra={"text": "x" * size_bytes})
@@ -90,7 +90,7 @@ def test_an_envelope_whose_dsn_is_the_only_key_is_received(sender: Sender, outag
     assert post("/tunnel/", body) == 200
 
 
-def test_reports_of_browsers_are_received(sender: Sender, outage: None) -> None:
+def test_browser_reports_are_received(sender: Sender, outage: None) -> None:
     report = {
         "csp-report": {
             "blocked-uri": "https://ads.example/x.js",

@@ -1,4 +1,4 @@
-"""Test how the Sentry endpoints refuse invalid requests and requests over a quota, from SDKs and from browsers."""
+"""Test how the Sentry endpoints refuse invalid requests, foreign origins and requests over a quota."""
 
 import gzip
 import zlib

@@ -1,4 +1,4 @@
-"""Test the errors of a selected part of the timeline on the system-health page."""
+"""Test the errors that the system-health page lists for a selected interval of the timeline."""
 
 from datetime import timedelta
 from html import unescape

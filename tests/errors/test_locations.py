@@ -17,7 +17,7 @@ SCRIPT = "http://10.0.0.5:8302/static/b.js"
 
 
 def stored(event: dict[str, Any], *, decoded: bool = False) -> Any:
-    """Return the payload that is stored. If `decoded` is set, build it without the frame cache."""
+    """Return the payload that would be stored. If `decoded` is set, build it without the frame cache."""
     context = IngestContext(received_at=NOON)
     if decoded:
         built = build_event(
@@ -50,7 +50,7 @@ def event_at(filename: str, **more: Any) -> dict[str, Any]:
         ("http://10.0.0.5/a.js in pay", "http://10.0.0.5/a.js in pay"),
     ],
 )  # fmt: skip
-def test_a_location_keeps_its_host_and_nothing_else(given: str, kept: str) -> None:
+def test_a_location_keeps_its_host_and_no_other_personal_data(given: str, kept: str) -> None:
     assert scrub_location(given) == kept
 
 
@@ -86,7 +86,7 @@ def test_frames_of_threads_and_of_messages_keep_their_hosts() -> None:
     assert found["threads"]["values"][0]["stacktrace"]["frames"][0]["filename"] == SCRIPT
 
 
-def test_the_request_keeps_its_own_host_only() -> None:
+def test_the_request_keeps_only_its_own_host() -> None:
     headers = {
         "Host": "10.0.0.5:8302",
         "Origin": "http://10.0.0.5:8302",
@@ -113,14 +113,14 @@ def test_the_images_of_source_maps_keep_their_hosts() -> None:
     assert found["debug_meta"]["images"][0]["code_file"] == SCRIPT
 
 
-def test_addresses_elsewhere_are_filtered() -> None:
+def test_ip_addresses_elsewhere_are_filtered() -> None:
     crumbs = [{"message": f"GET {SCRIPT}", "data": {"ip": "10.0.0.5"}}]
     found = stored({"message": "client 10.0.0.5", "user": {"ip": "10.0.0.5"}, "breadcrumbs": crumbs})  # fmt: skip
 
     assert "10.0.0.5" not in json.dumps(found)
 
 
-def test_a_filtered_part_stays_filtered() -> None:
+def test_a_location_that_the_app_declares_secret_is_filtered() -> None:
     context = IngestContext(received_at=NOON)
     own = scrubber(frozenset(("request", "abs_path", "exception")))
     event = {**event_at(SCRIPT), "request": {"url": "http://10.0.0.5/"}}
@@ -130,7 +130,7 @@ def test_a_filtered_part_stays_filtered() -> None:
 
 
 @pytest.mark.parametrize("host", ["10.0.0.5:8302", "10.0.0.5", "[2001:db8::1]:80"])
-def test_the_group_is_the_same_as_when_hosts_were_filtered(host: str) -> None:
+def test_an_unfiltered_host_does_not_change_the_group(host: str) -> None:
     filtered = host.replace("10.0.0.5", "[Filtered]").replace("2001:db8::1", "[Filtered]")
     old = f"http://{filtered}/"
 

@@ -50,7 +50,7 @@ class Load:
                 body = envelope(raised(event_id=event_id, function=f"f{hash(event_id) % 5}"))
                 try:
                     answer = client.post(url_of(self.portal), content=body)
-                except httpx.HTTPError:  # The web process was killed.
+                except httpx.HTTPError:  # The test has killed the web process.
                     self._over.wait(0.05)
                     continue
                 with self._lock:
@@ -117,7 +117,7 @@ def stores_process(portal: Portal) -> int:
 
 @pytest.fixture(scope="module")
 def own_postgres() -> Iterator[PostgresServer]:
-    """Start a separate PostgreSQL server, which tests may kill, and which writes to disk as in production."""
+    """Start a separate PostgreSQL server that tests may kill and that syncs to disk as in production."""
     server = PostgresServer(options={"fsync": "on", "full_page_writes": "on"})
     yield server
     server.stop()
@@ -184,7 +184,7 @@ MIB = 1024 * 1024
 
 
 def limit_files(parent: int, size: str, user: str = "") -> None:
-    """Limit the file size of a process and its descendants, which has the effect of a full disk but needs no root."""
+    """Limit the file size of a process and its descendants, to simulate a full disk without root."""
     group = pwd.getpwnam(user).pw_gid if user else None
     waiting = [parent]
     while waiting:  # The parent is limited first, so that new children inherit the limit.
@@ -239,7 +239,7 @@ def test_a_full_disk_causes_503_and_loses_no_acknowledged_event(
 
 
 @needs_sqlite
-def test_a_database_that_cannot_grow_causes_503_until_it_can(portal: Portal) -> None:
+def test_a_database_that_cannot_grow_causes_503_until_it_can_grow_again(portal: Portal) -> None:
     assert portal.web
     limit_files(portal.web.pid, str(6 * MIB))
     acknowledged = fill(portal)
@@ -253,7 +253,7 @@ def test_a_database_that_cannot_grow_causes_503_until_it_can(portal: Portal) -> 
 
 
 @needs_postgresql
-def test_a_postgresql_that_cannot_grow_causes_503_until_it_can(
+def test_a_postgresql_server_that_cannot_grow_causes_503_until_it_can_grow_again(
     on_postgresql: Portal, own_postgres: PostgresServer
 ) -> None:
     # The limit must exceed the 16 MiB of a WAL segment.
@@ -270,7 +270,7 @@ def test_a_postgresql_that_cannot_grow_causes_503_until_it_can(
 
 @pytest.fixture
 def small_disk(own_postgres: PostgresServer) -> Iterator[Path]:
-    """Move PostgreSQL's data to a disk with room for a few hundred events. Removing the file `ballast` frees space."""
+    """Move PostgreSQL's data to a disk with room for a few hundred events. Deleting the file `ballast` frees space."""
     usual = own_postgres.data
     disk = own_postgres.folder / "disk"
     disk.mkdir()
@@ -296,7 +296,7 @@ def small_disk(own_postgres: PostgresServer) -> Iterator[Path]:
 def test_a_full_disk_of_postgresql_causes_503_and_loses_no_acknowledged_event(
     on_postgresql: Portal, own_postgres: PostgresServer, small_disk: Path
 ) -> None:
-    """Fill the disk until PostgreSQL stops because its WAL has no room, then start it again as a supervisor does."""
+    """Fill the disk until PostgreSQL stops for lack of WAL space, then start it again as a supervisor does."""
     acknowledged = fill(on_postgresql)
 
     (small_disk / "ballast").unlink()

@@ -42,7 +42,7 @@ def test_merged_groups_are_shown_as_one_and_receive_further_events(app: ClientAp
 @pytest.mark.parametrize(
     ("oldest", "newer"), [("warning", "critical"), ("critical", "warning"), ("info", "high")]
 )
-def test_a_merged_group_is_as_severe_as_the_worse_of_the_two(
+def test_a_merged_group_is_as_severe_as_its_worst_part(
     app: ClientApp, oldest: str, newer: str
 ) -> None:
     one = make_error(app, group="a", severity=oldest)

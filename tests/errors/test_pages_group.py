@@ -116,7 +116,7 @@ def test_all_events_of_a_group_can_be_paged_through(browse: Client, shop: Client
     assert [event.pk for event in shown] == [event.pk for event in reversed(events)]
 
 
-def test_ids_beyond_the_range_of_the_database_are_not_found(browse: Client) -> None:
+def test_ids_beyond_the_range_of_the_database_get_a_404(browse: Client) -> None:
     assert browse.get(f"/admin/errors/{10**30}/").status_code == 404
     assert browse.get(f"/admin/errors/1/events/{10**30}/").status_code == 404
 

@@ -116,7 +116,7 @@ def test_each_filter_finds_the_group_and_not_the_other(
 def test_a_merged_group_is_found_as_the_kept_group(
     browse: Client, shop: ClientApp, query: str
 ) -> None:
-    """Test that each filter or word that found a group before it was merged now finds the group that was kept."""
+    """Test that each filter or word that matched a merged group finds the group into which it was merged."""
     make_error(make_app("gate"), title="other", culprit="", type="")
     kept = make_error(shop, title="kept", culprit="", type="")
     merged = make_error(
@@ -174,12 +174,14 @@ def test_an_invalid_filter_is_named(browse: Client, shop: ClientApp) -> None:
 
     assert "Unknown severity" in page
     assert "is not a time" in page
-    # The page must list no errors, because a bulk action could change errors that the user meant to exclude.
+    # The page must list no errors: a bulk action could otherwise change errors that the user meant to exclude.
     assert "still here" not in page
 
 
-def test_a_nul_in_a_query_is_refused(browse: Client) -> None:
-    assert browse.get("/admin/errors/?q=%00").status_code == 400  # No database can search for NUL.
+def test_a_nul_character_in_a_query_is_refused(browse: Client) -> None:
+    assert (
+        browse.get("/admin/errors/?q=%00").status_code == 400
+    )  # PostgreSQL cannot search for NUL.
 
 
 @pytest.mark.parametrize(
@@ -224,7 +226,7 @@ def test_the_number_of_queries_does_not_grow_with_the_list(
 ) -> None:
     for _ in range(30):
         make_error(shop)
-    # The first request applies the waiting changes to orders, so that the counted request needs no queries for them.
+    # The first request applies the waiting changes to orders, whose queries must not be counted.
     titles(browse)
 
     with django_assert_max_num_queries(13):  # type: ignore[attr-defined]
@@ -301,7 +303,7 @@ def test_an_incomplete_bulk_request_changes_nothing(
     assert ErrorGroup.objects.get(pk=group.pk).status == "open"
 
 
-def test_a_bulk_action_redirects_to_the_previous_page_of_this_site_only(
+def test_a_bulk_action_redirects_only_to_a_previous_page_of_this_site(
     browse: Client, shop: ClientApp
 ) -> None:
     sent = {"action": "resolve", "group": [group_of(make_error(shop)).pk]}

@@ -1,4 +1,4 @@
-"""Test ingestion on a real server, with chunked bodies and official SDKs. test_loss.py tests crashes."""
+"""Test ingestion on a real server with chunked bodies and official SDKs. test_loss.py tests crashes."""
 
 import gzip
 import json
@@ -27,7 +27,7 @@ def post(portal: Portal, body: bytes, **headers: str) -> httpx.Response:
 
 
 def test_a_chunked_body_without_length_or_type_is_stored(portal: Portal) -> None:
-    """Send a chunked body as the Node SDK does. Django's test client cannot send one."""
+    """Send a chunked body as the Node SDK does, which Django's test client cannot do."""
     event_id = uuid.uuid4().hex
     body = gzip.compress(envelope(raised(event_id=event_id)))
     head = (
@@ -46,7 +46,7 @@ def test_a_chunked_body_without_length_or_type_is_stored(portal: Portal) -> None
     assert event_id in stored(portal)
 
 
-def test_the_server_and_the_view_respond_alike(portal: Portal) -> None:
+def test_the_server_and_the_view_give_the_same_responses(portal: Portal) -> None:
     url = f"//api/{portal.seeded.app_id}//envelope"
 
     with_doubled_slashes = portal.client.post(
@@ -77,7 +77,7 @@ def test_concurrent_events_are_stored_grouped_and_counted_exactly(portal: Portal
     assert portal.value("SELECT sum(count) FROM errors_grouphour") == 60
 
 
-def test_planted_secrets_are_not_in_the_data_folder(portal: Portal) -> None:
+def test_planted_secrets_do_not_appear_in_the_data_folder(portal: Portal) -> None:
     secrets = {
         "email": "planted.person@secret-mail.example",
         "address": "203.0.113.199",
@@ -196,7 +196,7 @@ def test_the_python_sdk_obeys_rate_limits(portal: Portal) -> None:
         what="the refusal",
     )
     assert len(stored(portal)) == 1
-    # One request was refused. After that response, the SDK did not send the other three.
+    # After the first refusal, the SDK did not send the other three events.
     assert portal.value("SELECT count FROM errors_discarded WHERE source = 'quota'") == 1
 
 

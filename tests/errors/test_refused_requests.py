@@ -30,7 +30,7 @@ MIB = 1024 * 1024
         ({"message": "m", "extra": {"x": "y" * MIB}}, 422, "the error is larger than 1 MiB"),
     ],
 )
-def test_a_plain_error_of_the_wrong_form_is_refused(
+def test_a_plain_error_in_a_wrong_format_is_refused(
     sender: Sender, body: Any, status: int, detail: str
 ) -> None:
     answer = sender.report(body)
@@ -61,7 +61,7 @@ def test_an_empty_body_at_the_store_endpoint_is_refused(sender: Sender) -> None:
     assert (answer.status_code, answer.json()["detail"]) == (400, "the body is empty")
 
 
-def test_oversized_reports_of_browsers_and_check_ins_are_refused(sender: Sender) -> None:
+def test_oversized_browser_reports_and_check_ins_are_refused(sender: Sender) -> None:
     report = sender.post(b"x" * 65_537, f"/api/{sender.app.pk}/security/?sentry_key={sender.key}")
     check_in = sender.post(b"x" * 102_401, f"/api/{sender.app.pk}/cron/nightly/{sender.key}/")
 
@@ -98,7 +98,7 @@ def test_oversized_and_unreadable_items_are_counted_and_the_event_is_stored(
     assert "too large" in found
 
 
-def test_the_key_cache_forgets_the_keys_that_were_used_longest_ago(
+def test_the_key_cache_evicts_the_least_recently_used_keys(
     sender: Sender, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("errors.ingest.authentication._MAX_CACHED_KEYS", 1)

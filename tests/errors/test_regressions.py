@@ -1,4 +1,4 @@
-"""Test how new events reopen resolved groups as regressions, and how they end the mutes of groups."""
+"""Test which events reopen a resolved group as a regression, and which events end the mute of a group."""
 
 from datetime import timedelta
 
@@ -134,7 +134,7 @@ def test_a_regression_is_dated_by_the_latest_event_that_arrived_with_it(
     assert group_of(first).regressed_at == NOON + 3 * MINUTE
 
 
-def test_late_events_of_one_group_do_not_keep_another_from_regressing(
+def test_late_events_of_one_group_do_not_prevent_a_regression_of_another(
     shop: ClientApp, owner: User
 ) -> None:
     events = [make_error(shop, group=name, received_at=NOON - MINUTE) for name in "ab"]

@@ -26,7 +26,7 @@ def days_ago(days: float) -> dict[str, Any]:
     return {"received_at": NOON - timedelta(days=days), "occurred_at": NOON - timedelta(days=days)}
 
 
-def test_events_are_deleted_after_the_apps_retention_and_counts_are_kept() -> None:
+def test_events_are_deleted_after_the_retention_of_the_app_and_counts_are_kept() -> None:
     month, week = make_app(retention_days=30), make_app(retention_days=7)
     old = make_error(month, group="a", **days_ago(31.5))
     kept = [make_error(month, group="a", **days_ago(29)), make_error(week, **days_ago(6))]
@@ -88,7 +88,7 @@ def test_dictionaries_are_kept_while_they_are_used() -> None:
     assert PayloadDictionary.objects.get().last_used_date == NOON.date()
 
 
-def test_user_reports_are_deleted_with_the_events() -> None:
+def test_user_reports_are_deleted_after_the_retention_of_the_app() -> None:
     app = make_app(retention_days=30)
     for days in (31, 29):
         UserReport.objects.create(app=app, message="x", received_at=NOON - timedelta(days=days))
@@ -145,7 +145,7 @@ def test_a_long_backup_delays_dropping_a_day_but_does_not_block_ingestion() -> N
         cursor.execute("BEGIN")
         cursor.execute("LOCK TABLE errors_errorevent, errors_eventpayload IN ACCESS SHARE MODE")
         assert retention.prune(now=NOON)["days"] == 0
-        make_error(make_app(), **days_ago(36))  # This creates the day's partition.
+        make_error(make_app(), **days_ago(36))  # Storing an event creates the partition of its day.
     backup.close()
 
     assert retention.prune(now=NOON)["days"] == 2

@@ -101,7 +101,7 @@ def test_each_request_gets_its_own_outcome(tmp_path: Path, committed: list[int])
     assert committed == []
 
 
-def test_a_batch_whose_store_process_ends_is_committed_in_this_process(
+def test_this_process_commits_a_batch_whose_store_process_ends(
     tmp_path: Path, committed: list[int]
 ) -> None:
     async def scenario() -> list[Outcome]:
@@ -116,7 +116,7 @@ def test_a_batch_whose_store_process_ends_is_committed_in_this_process(
     assert committed == [2]
 
 
-def test_without_a_store_process_each_batch_is_committed_in_this_process(
+def test_this_process_commits_each_batch_without_a_store_process(
     tmp_path: Path, committed: list[int]
 ) -> None:
     async def scenario() -> None:

@@ -1,4 +1,4 @@
-"""Test the store when the database rejects a batch, when rows are deleted during a commit, and when a cache is full."""
+"""Test the store when a batch is rejected, rows are deleted during a commit, or a cache is full."""
 
 from datetime import timedelta
 from types import SimpleNamespace
@@ -55,7 +55,9 @@ def test_a_caller_gets_the_exception_of_its_events(monkeypatch: pytest.MonkeyPat
         commit.store_events([event])
 
 
-def test_a_connection_that_cannot_be_closed_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_connection_that_cannot_be_closed_properly_is_discarded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     connection = SimpleNamespace(close=raising(OperationalError("gone")), connection=object())
     monkeypatch.setattr(commit, "connection", connection)
 
@@ -154,7 +156,9 @@ def test_a_dictionary_is_marked_as_used_once_a_day() -> None:
     assert row.last_used_date == NOON.date() + timedelta(days=1)
 
 
-def test_a_payload_that_is_too_large_is_no_dictionary(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_payload_that_is_too_large_does_not_become_a_dictionary(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(groups, "MAX_DICTIONARY_BYTES", 10)
     app = make_app()
 
@@ -164,7 +168,7 @@ def test_a_payload_that_is_too_large_is_no_dictionary(monkeypatch: pytest.Monkey
     assert not PayloadDictionary.objects.exists()
 
 
-def test_a_full_cache_drops_the_entries_that_were_added_first(
+def test_a_full_cache_evicts_the_oldest_entries(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(groups, "MAX_ENTRIES", 1)

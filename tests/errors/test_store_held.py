@@ -1,6 +1,6 @@
 """Test that requests with events wait or get a 503 while another process locks the database.
 
-All other requests must be answered meanwhile.
+The portal must answer all other requests meanwhile.
 
 test_loss.py tests an unavailable PostgreSQL.
 """
@@ -43,7 +43,7 @@ def held(portal: Portal) -> Iterator[None]:
         holder.communicate()
 
 
-def test_a_locked_database_causes_503_and_afterwards_200(portal: Portal) -> None:
+def test_a_locked_database_causes_503_until_it_is_unlocked(portal: Portal) -> None:
     assert post(portal)[1].status_code == 200
     with held(portal):
         _, refused = post(portal, timeout=40)
@@ -53,7 +53,7 @@ def test_a_locked_database_causes_503_and_afterwards_200(portal: Portal) -> None
 
 
 def test_requests_that_wait_for_the_store_occupy_no_thread(portal: Portal) -> None:
-    """Request pages, each of which needs one of the 16 threads, while 40 reports of errors wait."""
+    """Request pages, each of which needs one of the 16 threads, while 40 error reports wait."""
     assert post(portal)[1].status_code == 200
     with ExitStack() as open_ones:
         with held(portal):

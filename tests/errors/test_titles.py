@@ -1,4 +1,4 @@
-"""Test the culprit of an event."""
+"""Test the culprit that is derived from an event's frames."""
 
 import pytest
 

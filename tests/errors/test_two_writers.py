@@ -45,7 +45,7 @@ def wait_for_lock_waiter() -> None:
 def test_a_batch_with_an_uncached_group_locks_its_groups_in_order() -> None:
     group_cache.clear()
     app = make_app()
-    # The group "unknown" must have the lower id, because writers lock groups in the order of their ids.
+    # The group "unknown" needs the lower id, because writers lock groups in the order of their ids.
     unknown = make_error(app, group="unknown").group_id
     known = make_error(app, group="known").group_id
     group_cache.remove([(app.pk, "unknown".ljust(32, "0"))])
@@ -71,7 +71,8 @@ def test_a_batch_is_written_again_after_a_deadlock() -> None:
             ErrorGroup.objects.select_for_update().get(pk=second)
             batch = pool.submit(write_in_a_thread, app, "first", "second")
             wait_for_lock_waiter()
-            # This lock causes a deadlock. PostgreSQL aborts the batch, which has waited longer and so detects it first.
+            # This lock completes a deadlock. PostgreSQL aborts the batch, which has waited longer and detects the
+            # deadlock first.
             ErrorGroup.objects.select_for_update().get(pk=first)
 
         assert batch.result(10) == 2

@@ -1,4 +1,4 @@
-"""Test that a pseudonym replaces the id of an erased person in stored errors, and that all other data is kept."""
+"""Test that an erasure replaces a person's id in stored errors by a pseudonym and keeps all other data."""
 
 from datetime import timedelta
 from typing import Any
@@ -59,7 +59,7 @@ def test_affected_users_are_counted_as_before(app: ClientApp) -> None:
     assert group_of(event).user_count == GroupUser.objects.count() == 2
 
 
-def test_other_users_stay(app: ClientApp) -> None:
+def test_other_users_are_not_changed(app: ClientApp) -> None:
     other = make_user_error(app, "u-170", group="a")
     make_user_error(app, "u-17", group="a")
 
@@ -89,7 +89,7 @@ def test_a_user_who_comes_back_can_be_erased_again(app: ClientApp) -> None:
     assert list(GroupUser.objects.values_list("user_key", flat=True)) == [event.user_key]
 
 
-def test_a_person_who_is_unknown_changes_nothing(app: ClientApp) -> None:
+def test_erasing_an_unknown_person_changes_nothing(app: ClientApp) -> None:
     make_user_error(app, "u-17")
 
     assert erase_completely("u-99") == erase_completely() == 0

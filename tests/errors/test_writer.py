@@ -1,4 +1,4 @@
-"""Test the batches, limits and timeouts of the writer in the event loop, and that it answers every request."""
+"""Test the writer's batches, limits and timeouts in the event loop, and that it answers every request."""
 
 import asyncio
 import uuid
@@ -32,7 +32,7 @@ class SlowStore:
 def run(test: Callable[[Writer, SlowStore], Coroutine[Any, Any, None]]) -> None:
     async def with_store() -> None:
         writer, store = Writer(), SlowStore()
-        # The first call binds the writer to the event loop, so replace the store after this call.
+        # Replace the store after the first call, which binds the writer to the event loop.
         assert await writer.store(list, 0) == BatchResult()
         writer._client = store  # type: ignore[assignment]
         await test(writer, store)
@@ -113,7 +113,7 @@ def test_a_request_over_the_limit_is_refused_until_there_is_room_again(
     run(test)
 
 
-def test_a_client_is_answered_when_the_store_takes_too_long(
+def test_a_client_gets_a_response_when_the_store_takes_too_long(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(module, "TIMEOUT_SECONDS", 0.05)

@@ -40,7 +40,7 @@ def act(client: Client, **given: Any) -> Any:
 
 
 @pytest.mark.parametrize("name", ["nobody", "blind", "of-bank", "left"])
-def test_errors_are_assigned_only_to_staff_who_may_see_them(
+def test_errors_can_be_assigned_only_to_staff_who_may_see_them(
     shop: ClientApp, writer: Client, name: str
 ) -> None:
     for one in ("blind", "of-bank", "left"):
@@ -140,7 +140,7 @@ def rows_of_events() -> list[int]:
     return [model.objects.count() for model in (ErrorEvent, EventPayload, SeenEvent)]
 
 
-def test_a_deleted_error_disappears_with_its_events_and_can_come_again(
+def test_a_deleted_error_disappears_with_its_events_and_can_occur_again(
     shop: ClientApp, writer: Client
 ) -> None:
     record_events([new_error(shop, group="a", user_key="u-1", tags=(("k", "v"),)) for _ in range(3)])  # fmt: skip
@@ -159,7 +159,9 @@ def test_a_deleted_error_disappears_with_its_events_and_can_come_again(
     assert ErrorGroup.objects.exclude(pk=kept.pk).get().event_count == 1
 
 
-def test_an_error_is_deleted_with_those_merged_into_it(shop: ClientApp, writer: Client) -> None:
+def test_an_error_is_deleted_with_the_errors_merged_into_it(
+    shop: ClientApp, writer: Client
+) -> None:
     one, two = record_group(shop), record_group(shop)
     kept = merging.merge_groups([one, two], user=None, now=NOON)
 
@@ -169,7 +171,7 @@ def test_an_error_is_deleted_with_those_merged_into_it(shop: ClientApp, writer: 
     assert rows_of_events() == [0, 0, 0]
 
 
-def test_a_deletion_that_was_interrupted_is_continued(
+def test_an_interrupted_deletion_is_continued(
     shop: ClientApp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     record_events([new_error(shop, group="a") for _ in range(5)])
@@ -219,7 +221,7 @@ def test_a_deleted_event_of_a_merged_error_lowers_both_counts(shop: ClientApp) -
     assert kept.event_count == total - 1
 
 
-def test_all_events_of_a_user_are_deleted_in_the_app_only(shop: ClientApp, writer: Client) -> None:
+def test_all_events_of_a_user_are_deleted_only_in_the_app(shop: ClientApp, writer: Client) -> None:
     elsewhere = make_app("other")
     for group in ("a", "b"):
         record_events([new_error(shop, group=group, user_key=user) for user in ("u-1", "u-1", "u-2")])  # fmt: skip
@@ -241,7 +243,7 @@ def test_all_events_of_a_user_are_deleted_in_the_app_only(shop: ClientApp, write
     assert not EventDeletion.objects.exists()
 
 
-def test_the_pages_delete_and_require_the_permission(
+def test_deleting_on_the_pages_requires_the_permission(
     shop: ClientApp, browse: Client, staff_client: Callable[..., Client]
 ) -> None:
     for number in range(2):

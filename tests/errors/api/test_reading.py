@@ -26,7 +26,7 @@ def get(client: Client, path: str, **parameters: Any) -> Any:
     return answer.json()
 
 
-def test_the_list_has_the_open_errors_of_the_app_only(shop: ClientApp, reader: Client) -> None:
+def test_the_list_contains_only_the_open_errors_of_the_app(shop: ClientApp, reader: Client) -> None:
     one, resolved = record_group(shop), record_group(shop)
     record_group(make_app("other"))
     resolved_only = ErrorGroup.objects.filter(pk=resolved.pk)
@@ -40,7 +40,7 @@ def test_the_list_has_the_open_errors_of_the_app_only(shop: ClientApp, reader: C
     assert [g["id"] for g in get(reader, "error-groups/", state="resolved")["groups"]] == [resolved.pk]  # fmt: skip
 
 
-def test_the_search_is_that_of_the_page(shop: ClientApp, reader: Client) -> None:
+def test_the_api_and_the_page_search_in_the_same_way(shop: ClientApp, reader: Client) -> None:
     first = record_group(shop, release="shop@1.0", title="card declined")
     record_group(shop, release="shop@2.0", title="seat taken")
 
@@ -146,7 +146,7 @@ def test_other_apps_cannot_read_an_error(shop: ClientApp, reader: Client) -> Non
     assert b"".join(reader.get("/api/v1/error-events/export/")) == b""
 
 
-def test_counts_over_time_are_those_of_the_app(shop: ClientApp, reader: Client) -> None:
+def test_counts_over_time_include_only_the_app(shop: ClientApp, reader: Client) -> None:
     now = timezone.now()
     record_events([new_error(shop, received_at=now) for _ in range(3)])
     record_events([new_error(make_app("other"), received_at=now)])
@@ -195,7 +195,7 @@ def test_the_export_streams_every_matching_event(shop: ClientApp, reader: Client
 
 
 def record_events_of(shop: ClientApp, *counts: int) -> list[ErrorGroup]:
-    """Record `counts[n]` events of the n-th error, one event per minute, with the errors taking turns."""
+    """Record `counts[n]` events of the n-th error, one event per minute, from each error in turn."""
     groups: dict[int, ErrorGroup] = {}
     minute = 0
     for turn in range(max(counts, default=0)):
@@ -273,7 +273,7 @@ def test_an_error_whose_newest_events_were_deleted_does_not_hide_others(
     assert len(all_pages(reader, 1)) == 3
 
 
-def test_an_error_that_is_seen_late_but_whose_rest_is_old_does_not_end_the_search(
+def test_an_error_whose_remaining_events_are_old_does_not_end_the_search(
     shop: ClientApp, reader: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(events, "CHUNK_SIZE", 1)
@@ -299,7 +299,7 @@ def test_an_error_that_is_seen_late_but_whose_rest_is_old_does_not_end_the_searc
         {"query": "severity:awful"},
     ],
 )
-def test_wrong_parameters_of_the_list_of_events_are_refused(
+def test_invalid_parameters_of_the_list_of_events_are_refused(
     reader: Client, parameters: dict[str, str]
 ) -> None:
     assert reader.get("/api/v1/events/", parameters).status_code == 422

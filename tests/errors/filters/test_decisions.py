@@ -1,4 +1,4 @@
-"""Test the decisions of inbound filters, which need no database."""
+"""Test which events the inbound filters match."""
 
 from typing import Any
 
@@ -172,7 +172,7 @@ def test_errors_of_browser_extensions_are_recognized(event: dict[str, Any], expe
     assert drops(Filter.BROWSER_EXTENSIONS, event) is expected
 
 
-def test_an_extension_that_calls_the_app_is_not_the_place_of_the_error() -> None:
+def test_an_extension_that_calls_the_app_does_not_count_as_the_source_of_the_error() -> None:
     event = raised(at="https://shop.example/app.js")
     frames = event["exception"]["values"][0]["stacktrace"]["frames"]
     frames.insert(0, {"filename": "chrome-extension://abc/wrap.js"})
@@ -236,7 +236,7 @@ def test_a_release_pattern_matches_the_release(release: str, pattern: str, expec
     assert drops(Filter.RELEASES, {"release": release}, pattern) is expected
 
 
-def test_filters_without_patterns_and_unknown_filters_drop_nothing() -> None:
+def test_filters_without_patterns_and_unknown_filters_drop_no_event() -> None:
     assert not compile_filters([])
     assert not compile_filters([("messages", []), ("moon_phase", [])])
     assert compile_filters([("localhost", [])])
@@ -274,6 +274,6 @@ def test_a_pattern_with_many_stars_takes_linear_time() -> None:
     assert not drops(Filter.MESSAGES, {"logentry": {"formatted": text + "b"}}, pattern + "c")
 
 
-def test_only_texts_count_as_messages() -> None:
+def test_only_strings_count_as_messages() -> None:
     exception = {"type": 3, "value": None}
     assert messages_of({"exception": {"values": [exception]}, "logentry": {"message": "m"}}) == ["m"]  # fmt: skip

@@ -1,4 +1,4 @@
-"""Test that errors that match an inbound filter are answered and counted, but not stored."""
+"""Test that the portal answers and counts errors that match an inbound filter, but does not store them."""
 
 import json
 import uuid
@@ -62,7 +62,7 @@ def test_the_store_endpoint_and_plain_json_are_filtered_too(filtered: Sender) ->
     assert drop_counts() == [("filter", "error", "messages", 2)]
 
 
-def test_the_filters_of_an_app_do_not_concern_another_one(filtered: Sender) -> None:
+def test_the_filters_of_an_app_do_not_affect_another_app(filtered: Sender) -> None:
     other = Sender()
 
     assert other.send(raised(NOISE)).status_code == 200
@@ -90,7 +90,7 @@ def test_filtered_events_do_not_use_up_the_quota(filtered: Sender) -> None:
     assert filtered.send(raised("declined")).status_code == 429
 
 
-def test_a_filter_that_is_off_again_drops_nothing(sender: Sender) -> None:
+def test_a_filter_that_was_disabled_again_drops_no_event(sender: Sender) -> None:
     switch_on(app=sender.app, kind=Filter.MESSAGES, patterns=["*ResizeObserver*"])
     switch_off(app=sender.app, kind=Filter.MESSAGES)
 
@@ -99,7 +99,7 @@ def test_a_filter_that_is_off_again_drops_nothing(sender: Sender) -> None:
     assert ErrorEvent.objects.count() == 1
 
 
-def test_a_report_of_a_browser_about_an_extension_is_filtered(sender: Sender) -> None:
+def test_a_browser_report_about_an_extension_is_filtered(sender: Sender) -> None:
     switch_on(app=sender.app, kind=Filter.BROWSER_EXTENSIONS, patterns=[])
     report = {
         "csp-report": {

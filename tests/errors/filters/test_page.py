@@ -32,10 +32,10 @@ def test_every_filter_is_on_the_page(sender: Sender, browse: Client) -> None:
         assert f'id="{kind.value}"' in page
 
 
-def test_a_preview_counts_stored_events_and_shows_some(sender: Sender, browse: Client) -> None:
+def test_a_preview_counts_stored_events_and_shows_examples(sender: Sender, browse: Client) -> None:
     for number in range(7):
         sender.send(raised(NOISE if number < 6 else "the card was declined"))
-    # Another app sends the same error, which the preview must not count.
+    # The preview must not count the same error from another app.
     Sender().send(raised(NOISE))
 
     page = browse.post(
@@ -71,7 +71,7 @@ def test_a_preview_without_events_says_so(sender: Sender, browse: Client) -> Non
     assert "there is nothing to preview" in page
 
 
-def test_a_filter_is_switched_on_changed_and_off(sender: Sender, browse: Client) -> None:
+def test_a_filter_can_be_enabled_changed_and_disabled(sender: Sender, browse: Client) -> None:
     url = page_url(sender, "messages")
 
     browse.post(url, {"action": "on", "patterns": "*a*\n\n *a* \n*b*"})

@@ -1,6 +1,6 @@
-"""Generate arbitrary client input: JSON of any shape, in which names of an event's members are frequent.
+"""Generate arbitrary client input: JSON of any shape that often contains names of an event's members.
 
-Hypothesis chooses a seed and a size, from which `Maker` generates the value. This is a hundred times as fast as nested
+Hypothesis chooses a seed and a size, and `Maker` generates the value from both. This is much faster than nested
 strategies, and a failing example still shrinks in size. `FUZZ_EXAMPLES` sets the number of examples per test, which is
 small in the normal suite.
 """
@@ -18,7 +18,7 @@ fuzz = settings(
     max_examples=int(os.environ.get("FUZZ_EXAMPLES", "50")),
     deadline=None,
     database=None,
-    derandomize=not IS_LONG,  # The normal suite is deterministic; a long run tries random examples.
+    derandomize=not IS_LONG,  # The normal suite must be deterministic. A long run tries random examples.
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )
 
@@ -132,7 +132,7 @@ def written(value: Any) -> bytes:
 
 @st.composite
 def broken(draw: st.DrawFn, bodies: st.SearchStrategy[bytes]) -> bytes:
-    """Return a strategy for bodies from `bodies`, of which a few parts are removed, repeated or overwritten."""
+    """Draw a body from `bodies`, and remove, repeat or overwrite a few of its parts."""
     body = draw(bodies)
     chance = random.Random(draw(_seeds))
     for _ in range(chance.randrange(4)):

@@ -1,4 +1,4 @@
-"""Test that any event is accepted and scrubbed, fits its columns, and does not depend on the frame cache."""
+"""Test that any event is accepted, scrubbed and storable, and that the frame cache does not change it."""
 
 import gzip
 import json
@@ -68,7 +68,7 @@ def is_storable(event: NewEvent) -> None:
         if isinstance(value, str) and name != "payload":
             assert len(value) <= LENGTHS.get(name, 32), name
             assert "\0" not in value
-            value.encode()  # encode() raises an exception for a lone surrogate.
+            value.encode()  # Raises an exception if the text contains a lone surrogate.
     for key, value in event.tags:
         assert "\0" not in key + value
         (key + value).encode()
@@ -77,11 +77,11 @@ def is_storable(event: NewEvent) -> None:
 
 @fuzz
 @given(events)
-def test_every_event_is_kept_and_storable(event: dict[str, Any]) -> None:
+def test_every_event_is_accepted_and_storable(event: dict[str, Any]) -> None:
     kept = taken(written(event))
 
     is_storable(kept)
-    # Later versions compute the fingerprint from the stored payload, so the payload must suffice for this.
+    # Later versions recompute fingerprints from stored payloads, so the payload must lead to the same fingerprint.
     assert fingerprint.fingerprint(json_codec.decode(kept.payload)) == kept.group_hash
 
 
@@ -100,13 +100,13 @@ def test_an_event_is_the_same_with_and_without_the_frame_cache(event: dict[str, 
 
 @fuzz
 @given(events, st.sampled_from((*MEMBERS, *INNER)))
-def test_an_app_may_call_any_member_secret(event: dict[str, Any], name: str) -> None:
+def test_an_app_may_declare_any_member_secret(event: dict[str, Any], name: str) -> None:
     given: dict[str, Any] = {"app_id": 1, "scrubber": Scrubber([name]), "context": CONTEXT}
 
     is_storable(build_event(json_codec.decode(written(event)), **given))
 
 
-def test_a_member_errors_that_is_no_list_is_dropped_when_extra_is_trimmed() -> None:
+def test_an_errors_member_that_is_not_a_list_is_replaced_when_extra_is_trimmed() -> None:
     kept = taken(written({"errors": 7, "extra": {"large": "x" * 300_000}}))
 
     assert json_codec.decode(kept.payload)["errors"] == [{"type": "trimmed", "name": "extra"}]
@@ -114,7 +114,7 @@ def test_a_member_errors_that_is_no_list_is_dropped_when_extra_is_trimmed() -> N
 
 @fuzz
 @given(values)
-def test_no_json_at_all_breaks_the_intake(value: Any) -> None:
+def test_no_json_value_crashes_the_intake(value: Any) -> None:
     payload = written(value)
     for read in (browser_reports.events_of, lambda given: [plain_format.parse(given)]):
         try:
@@ -131,7 +131,7 @@ def test_no_json_at_all_breaks_the_intake(value: Any) -> None:
 
 @fuzz
 @given(texts, some_of(*plain_format.PlainError.__struct_fields__))
-def test_every_plain_error_is_storable_or_named(message: str, error: dict[str, Any]) -> None:
+def test_every_plain_error_is_storable_or_refused(message: str, error: dict[str, Any]) -> None:
     error.setdefault("message", message)
     try:
         event = plain_format.parse(json_codec.decode(written(error)))
@@ -145,7 +145,7 @@ SECRETS = ("jane.doe@secret-mail.example", "203.0.113.199", "4242 4242 4242 4242
 
 
 def planted(chance: random.Random, value: Any, secret: str) -> Any:
-    """Return the value with some of its texts and keys replaced by sentences that contain the secret."""
+    """Return the value with the secret added to some of its keys and in place of some of its texts."""
     if isinstance(value, dict):
         return {
             f"{key} {secret}" if chance.random() < 0.1 else key: planted(chance, item, secret)
@@ -158,7 +158,7 @@ def planted(chance: random.Random, value: Any, secret: str) -> Any:
 
 @fuzz
 @given(events, st.sampled_from(SECRETS), st.integers(0, 2**63))
-def test_no_planted_secret_gets_through(event: dict[str, Any], secret: str, seed: int) -> None:
+def test_no_planted_secret_is_stored(event: dict[str, Any], secret: str, seed: int) -> None:
     kept = taken(written(planted(random.Random(seed), event, secret)))
 
     core = "hunter2x9" if "hunter2x9" in secret else secret.removeprefix("Bearer ")
@@ -168,7 +168,7 @@ def test_no_planted_secret_gets_through(event: dict[str, Any], secret: str, seed
 
 @fuzz
 @given(values)
-def test_scrubbing_twice_changes_nothing_more(value: Any) -> None:
+def test_scrubbing_twice_has_the_same_result_as_scrubbing_once(value: Any) -> None:
     once = SCRUBBER.scrub(json_codec.decode(written(value)))
 
     assert written(SCRUBBER.scrub(once)) == written(once)
@@ -176,7 +176,7 @@ def test_scrubbing_twice_changes_nothing_more(value: Any) -> None:
 
 @fuzz
 @given(values, st.sampled_from(("password", "api_key", "X-Auth-Token", "sessionid", "Set-Cookie")))
-def test_a_secret_field_is_filtered_whatever_it_holds(value: Any, name: str) -> None:
+def test_a_secret_field_is_filtered_whatever_its_value_is(value: Any, name: str) -> None:
     filtered = SCRUBBER.scrub({name: value, "list": [{name: value}]})
 
     for kept in (filtered[name], filtered["list"][0][name]):
@@ -224,7 +224,7 @@ def test_a_damaged_envelope_is_read_as_far_as_it_goes_or_refused(damaged: bytes)
 
 @fuzz
 @given(st.binary(max_size=200), st.sampled_from(("gzip", "deflate", "br", "zstd", "", "x")))
-def test_any_bytes_unpack_or_are_unreadable(packed: bytes, encoding: str) -> None:
+def test_any_bytes_can_be_decompressed_or_are_refused(packed: bytes, encoding: str) -> None:
     try:
         assert len(body.decompress(packed, encoding, 1000)) <= max(1000, len(packed))
     except UnsupportedEncoding:
@@ -239,7 +239,7 @@ def test_any_bytes_unpack_or_are_unreadable(packed: bytes, encoding: str) -> Non
     st.sampled_from(("br", "zstd", "gzip")),
     st.floats(0, 1, exclude_max=True),
 )
-def test_a_packed_body_comes_back_whole_or_not_at_all(
+def test_a_compressed_body_is_decompressed_completely_or_refused(
     plain_body: bytes, encoding: str, share: float
 ) -> None:
     packed = {"br": brotli.compress, "zstd": zstandard.compress, "gzip": gzip.compress}[encoding](
@@ -253,7 +253,7 @@ def test_a_packed_body_comes_back_whole_or_not_at_all(
 
 @fuzz
 @given(st.lists(st.binary(max_size=40), min_size=1, max_size=4), st.binary(max_size=12))
-def test_gzip_comes_back_whole_from_however_many_members(
+def test_gzip_with_any_number_of_members_is_decompressed_completely(
     members: list[bytes], padding: bytes
 ) -> None:
     packed = b"".join(map(gzip.compress, members))
@@ -264,9 +264,7 @@ def test_gzip_comes_back_whole_from_however_many_members(
 
 @fuzz
 @given(texts, texts, texts, values)
-def test_any_credentials_are_read_or_passed_over(
-    header: str, other: str, query: str, dsn: Any
-) -> None:
+def test_any_credentials_are_read_or_ignored(header: str, other: str, query: str, dsn: Any) -> None:
     environ = {
         "HTTP_X_SENTRY_AUTH": f"Sentry sentry_key={header}",
         "HTTP_AUTHORIZATION": other,
@@ -280,7 +278,7 @@ def test_any_credentials_are_read_or_passed_over(
 
 @fuzz
 @given(values)
-def test_any_time_is_a_moment_with_a_zone_or_none(value: Any) -> None:
+def test_any_time_is_parsed_with_a_time_zone_or_ignored(value: Any) -> None:
     moment = timestamps.parse(value)
 
     assert moment is None or moment.utcoffset() is not None

@@ -1,4 +1,4 @@
-"""Test that every pattern takes linear time, that is, four times the text takes about four times as long."""
+"""Test that every pattern takes linear time: four times the text takes about four times as long."""
 
 from collections.abc import Callable
 
@@ -21,7 +21,7 @@ SCRUBBER = Scrubber()
 
 
 def as_event(text: str) -> object:
-    """Build an event that has the text in every member that can contain text."""
+    """Build an event with the text in every member that can contain text."""
     stack = {
         "frames": [
             {
@@ -66,7 +66,9 @@ READERS: tuple[Callable[[str], object], ...] = (
 
 @pytest.mark.slow
 @pytest.mark.parametrize("read", READERS, ids=lambda read: read.__name__)
-def test_known_traps_take_linear_time(read: Callable[[str], object]) -> None:
+def test_texts_that_could_cause_backtracking_take_linear_time(
+    read: Callable[[str], object],
+) -> None:
     tails = TAILS if IS_LONG else ("", "!")
 
     slow = [(u, t) for u in UNITS for t in tails if not is_linear(read, u, t, 2_500)]
@@ -80,7 +82,7 @@ def test_known_traps_take_linear_time(read: Callable[[str], object]) -> None:
     st.lists(st.sampled_from(UNITS), min_size=1, max_size=3).map("".join) | st.text(min_size=1, max_size=5),
     st.sampled_from(TAILS),
 )  # fmt: skip
-def test_no_repetition_takes_more_than_linear_time(
+def test_no_repeated_text_takes_more_than_linear_time(
     read: Callable[[str], object], unit: str, tail: str
 ) -> None:
     assume("\0" not in unit)

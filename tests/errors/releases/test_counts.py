@@ -1,4 +1,4 @@
-"""Test that events, users and sessions are counted by release, and that the first event of a release is a deploy."""
+"""Test that events, users and sessions are counted by release, and that a release's first event creates a deploy."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -81,7 +81,7 @@ def test_the_first_event_in_an_environment_is_a_derived_deploy(shop: ClientApp) 
     assert list(found) == [("staging", NOON, "event"), ("production", NOON + MINUTE, "event")]
 
 
-def test_events_cannot_create_any_number_of_releases(
+def test_events_cannot_create_an_unlimited_number_of_releases(
     shop: ClientApp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(release_counts, "MAX_RELEASES_PER_APP", 2)
@@ -153,7 +153,7 @@ def test_sessions_without_a_release_are_not_counted(sender: Sender, attributes: 
     assert not ReleaseSessions.objects.exists()
 
 
-def test_one_crash_among_many_is_never_shown_as_none() -> None:
+def test_one_crash_among_many_sessions_is_never_shown_as_none() -> None:
     assert queries.Health(session_count=1_000_000, crashed_count=1).crash_free_sessions == 99.99
     assert queries.Health(session_count=10, crashed_count=0).crash_free_sessions == 100.0
     assert queries.Health().crash_free_sessions is None

@@ -52,7 +52,7 @@ def release(shop: ClientApp) -> Release:
     return release
 
 
-def test_groups_of_a_release_are_named_with_the_code_that_raised_them(
+def test_groups_of_a_release_are_listed_with_the_code_that_raised_them(
     browse: Client, release: Release
 ) -> None:
     ErrorGroup.objects.update(culprit="shop.pay in charge")

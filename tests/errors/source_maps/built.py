@@ -34,7 +34,7 @@ def _vlq(number: int) -> str:
             return text
 
 
-# A token has the column of a segment, the number, line and column of its source, all from 0, and a name.
+# The column of a segment, the number, line and column of its source (all counted from 0), and a name.
 Token = tuple[int, int, int, int, str]
 
 
@@ -62,7 +62,7 @@ def source_map(tokens: list[Token], sources: dict[str, str]) -> bytes:
 
 @dataclass(frozen=True)
 class Build:
-    """A minified script in which addToCart and checkout have the short names `names`, which differ between builds."""
+    """A minified script. `names` are the short names of addToCart and checkout, which differ between builds."""
 
     names: str = "tn"
     source: str = SOURCE
@@ -97,7 +97,7 @@ class Build:
         return source_map(tokens, {self.path: self.source})
 
     def files(self, prefix: str = "~/static") -> dict[str, tuple[dict[str, Any], bytes]]:
-        """Return the manifest entry and the content of each file of the upload, by its path in the archive."""
+        """Map the path of each uploaded file in the archive to its manifest entry and its content."""
         own = {"debug-id": self.debug_id} if self.debug_id else {}
         return {
             "files/_/_/app.js": (
@@ -158,7 +158,7 @@ def _frame(url: str, function: str, column: int) -> dict[str, Any]:
 
 
 def archive(files: dict[str, tuple[dict[str, Any], bytes]], **attributes: str) -> bytes:
-    """Return an archive as sentry-cli builds it: first eight bytes with a signature and a version, then a zip file."""
+    """Return an archive as sentry-cli builds it: a signature and a version in eight bytes, then a zip file."""
     manifest = {"files": {path: entry for path, (entry, _) in files.items()}, **attributes}
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as zipped:

@@ -1,4 +1,4 @@
-"""Test that paths of sources are shown as developers know them, and that code from libraries is recognized."""
+"""Test that frames show paths as in the repository, and that code from libraries is recognized."""
 
 import pytest
 
@@ -23,7 +23,7 @@ from errors.source_maps.lookup import path_of
         ("webpack://", "webpack://"),
     ],
 )  # fmt: skip
-def test_a_source_has_the_path_of_the_repository(source: str, path: str) -> None:
+def test_a_source_is_shown_with_its_path_in_the_repository(source: str, path: str) -> None:
     assert source_path(source) == path
 
 
@@ -37,7 +37,7 @@ def test_a_source_has_the_path_of_the_repository(source: str, path: str) -> None
         ("webpack/bootstrap", False),
     ],
 )
-def test_libraries_are_not_code_of_the_app(path: str, own: bool) -> None:
+def test_library_code_does_not_count_as_code_of_the_app(path: str, own: bool) -> None:
     assert is_in_app(path) is own
 
 
@@ -53,7 +53,7 @@ def test_libraries_are_not_code_of_the_app(path: str, own: bool) -> None:
         ({"lineno": 1, "colno": 20}, False),
     ],
 )
-def test_only_places_in_scripts_are_looked_up(frame: dict[str, object], expected: bool) -> None:
+def test_only_locations_in_scripts_are_looked_up(frame: dict[str, object], expected: bool) -> None:
     assert is_minified(frame, "javascript") is expected
     assert not is_minified(frame, "python")
 

@@ -74,7 +74,9 @@ def test_the_page_names_missing_source_maps(browse: Client, cli: Cli, event: Err
     assert "No source map for app.js was uploaded for release shop@&lt;b&gt;1.0." in html
 
 
-def test_the_page_of_an_app_without_source_maps_says_nothing(browse: Client, cli: Cli) -> None:
+def test_the_page_of_an_app_without_source_maps_does_not_mention_them(
+    browse: Client, cli: Cli
+) -> None:
     Sender(cli.app).send(Build().event())
 
     assert 'id="frames"' not in page(browse, ErrorEvent.objects.get())

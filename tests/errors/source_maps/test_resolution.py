@@ -91,7 +91,7 @@ def test_the_dist_of_a_release_is_respected(cli: Cli, browser: Sender) -> None:
 
 
 @pytest.mark.parametrize("prefix", ["~/static", "https://shop.example/static", "/static"])
-def test_files_may_be_named_by_path_or_address(cli: Cli, browser: Sender, prefix: str) -> None:
+def test_files_may_be_identified_by_path_or_url(cli: Cli, browser: Sender, prefix: str) -> None:
     build = Build()
     upload(cli, archive(build.files(prefix)), version="1.0")
 
@@ -124,7 +124,7 @@ def test_an_inline_source_map_is_used(cli: Cli, browser: Sender) -> None:
     assert places(event) == ORIGINAL
 
 
-def test_code_of_libraries_is_not_of_the_app(cli: Cli, browser: Sender) -> None:
+def test_library_code_is_not_in_app(cli: Cli, browser: Sender) -> None:
     build = Build(path="webpack://shop/./node_modules/cart/index.js", debug_id=DEBUG_ID)
     upload(cli, build.archive())
 
@@ -168,7 +168,9 @@ def test_equal_stacks_are_stored_once(cli: Cli, browser: Sender) -> None:
         b"\xff\xfe",
     ],
 )
-def test_a_broken_map_is_named_and_harms_nothing(cli: Cli, browser: Sender, content: bytes) -> None:
+def test_a_broken_map_is_named_and_does_not_prevent_other_results(
+    cli: Cli, browser: Sender, content: bytes
+) -> None:
     files = OLD.files()
     path = "files/_/_/app.js.map"
     upload(cli, archive({**files, path: (files[path][0], content)}))

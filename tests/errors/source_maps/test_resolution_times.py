@@ -1,4 +1,4 @@
-"""Test that events are resolved once their source maps are known, whichever of the two arrives first."""
+"""Test that an event is resolved whether its source maps arrive before or after the event."""
 
 import contextlib
 from datetime import timedelta
@@ -24,7 +24,7 @@ from tests.errors.support import Sender
 pytestmark = pytest.mark.django_db
 
 
-def test_an_upload_resolves_the_events_before_it(
+def test_an_upload_resolves_earlier_events(
     cli: Cli, browser: Sender, django_capture_on_commit_callbacks: DjangoCaptureOnCommitCallbacks
 ) -> None:
     event = send(browser, OLD.event())
@@ -36,7 +36,9 @@ def test_an_upload_resolves_the_events_before_it(
     assert places(event) == ORIGINAL
 
 
-def test_an_event_without_its_map_is_resolved_when_it_arrives(cli: Cli, browser: Sender) -> None:
+def test_an_event_without_its_map_is_resolved_when_the_map_arrives(
+    cli: Cli, browser: Sender
+) -> None:
     upload(cli, NEW.archive())
     event = send(browser, OLD.event())
     resolve()
@@ -50,12 +52,12 @@ def test_an_event_without_its_map_is_resolved_when_it_arrives(cli: Cli, browser:
     assert resolution.queue_waiting(cli.app.pk, now=timezone.now()) == 0
 
 
-def test_events_that_a_process_stored_unmarked_are_found_by_a_second_pass(
+def test_events_that_a_process_stored_without_a_mark_are_found_by_a_second_pass(
     cli: Cli, browser: Sender
 ) -> None:
     now = timezone.now()
     to_resolve.clear()
-    send(browser, NEW.event())  # This process now caches the fact that no app has source maps.
+    send(browser, NEW.event())  # From now on, this process has cached that no app has source maps.
     assert cli.upload(OLD.archive())["state"] == "ok"
     event = send(browser, OLD.event())
     assert not EventToResolve.objects.exists()
@@ -68,7 +70,7 @@ def test_events_that_a_process_stored_unmarked_are_found_by_a_second_pass(
     assert resolution.settle_uploads(now=now + timedelta(minutes=2)) == 0
 
 
-def test_apps_without_source_maps_have_nothing_marked(cli: Cli, browser: Sender) -> None:
+def test_events_of_apps_without_source_maps_are_not_marked(cli: Cli, browser: Sender) -> None:
     send(browser, OLD.event())
     assert not EventToResolve.objects.exists()
 
@@ -80,7 +82,7 @@ def test_apps_without_source_maps_have_nothing_marked(cli: Cli, browser: Sender)
     assert EventToResolve.objects.count() == 1
 
 
-def test_an_event_that_ends_the_worker_is_tried_three_times(
+def test_an_event_that_crashes_the_worker_is_tried_three_times(
     cli: Cli, browser: Sender, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     upload(cli, OLD.archive())

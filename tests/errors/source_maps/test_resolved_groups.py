@@ -130,7 +130,7 @@ def test_a_group_of_an_earlier_version_of_the_algorithm_is_found(
     assert second.group_id == first.group_id
 
 
-def test_an_event_moved_into_a_resolved_group_is_a_regression(
+def test_an_event_that_moves_into_a_resolved_group_is_a_regression(
     cli: Cli, browser: Sender, owner: Any
 ) -> None:
     upload(cli, OLD.archive())
@@ -166,7 +166,7 @@ def test_a_group_that_staff_worked_with_stays_when_its_events_move(
     assert ErrorGroup.objects.visible().count() == 2
 
 
-def test_a_fingerprint_of_the_client_stays(cli: Cli, browser: Sender) -> None:
+def test_a_fingerprint_set_by_the_client_is_kept(cli: Cli, browser: Sender) -> None:
     upload(cli, OLD.archive())
 
     event = send(browser, OLD.event(fingerprint=["checkout"]))

@@ -1,4 +1,4 @@
-"""Test that uploads are deleted if they were not used for long, or if an app exceeds its limit."""
+"""Test that uploads are deleted when they have not been used for a long time, or when an app exceeds its limit."""
 
 from datetime import timedelta
 
@@ -27,7 +27,7 @@ FIRST = Build(names="tn")
 SECOND = Build(names="xy", source=FIRST.source.replace("checkout", "payNow"))
 
 
-def test_uploads_that_were_not_used_for_long_are_deleted(
+def test_uploads_that_have_not_been_used_for_long_are_deleted(
     cli: Cli, storage: str, settings: Settings
 ) -> None:
     settings.SOURCE_MAP_DAYS = 30
@@ -69,7 +69,7 @@ def test_an_app_over_its_limit_loses_its_least_used_uploads(
     assert left == {("shop", "2.0"), ("blog", "1.0")}
 
 
-def test_contents_of_a_running_upload_and_shared_ones_are_kept(cli: Cli) -> None:
+def test_the_contents_of_a_running_upload_and_shared_contents_are_kept(cli: Cli) -> None:
     now = timezone.now()
     cli.upload(FIRST.archive(note="one"))
     cli.upload(FIRST.archive(note="two"))

@@ -72,7 +72,7 @@ def test_a_bundle_is_assembled_from_chunks(cli: Cli, storage: str) -> None:
     assert contents.load(UploadedChunk(app=cli.app, checksum=sha1(parts[0])).name) is None
 
 
-def test_an_upload_repeated_is_stored_once(cli: Cli) -> None:
+def test_a_repeated_upload_is_stored_once(cli: Cli) -> None:
     first = cli.upload(BUILD.archive(), version="1.0")
     again = cli.assemble(BUILD.archive(), version="1.0").json()
 
@@ -80,7 +80,7 @@ def test_an_upload_repeated_is_stored_once(cli: Cli) -> None:
     assert ArtifactBundle.objects.count() == 1
 
 
-def test_a_content_of_two_bundles_is_stored_once(cli: Cli) -> None:
+def test_a_file_in_two_bundles_is_stored_once(cli: Cli) -> None:
     cli.upload(BUILD.archive(note="one"))
     cli.upload(BUILD.archive(note="two"))
 
@@ -174,14 +174,14 @@ def test_a_bundle_without_files_is_empty(cli: Cli, manifest: bytes) -> None:
     assert ArtifactBundle.objects.get().file_count == 0
 
 
-def test_a_bundle_has_a_total_limit(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_total_size_of_a_bundle_is_limited(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(archives, "MAX_TOTAL_BYTES", 1_000)
     files = {f"{n}": ({"type": "source", "url": f"~/{n}"}, bytes(600)) for n in "ab"}
 
     assert cli.upload(archive(files))["state"] == "error"
 
 
-def test_chunks_that_do_not_make_the_file_fail(cli: Cli) -> None:
+def test_chunks_that_do_not_add_up_to_the_file_are_rejected(cli: Cli) -> None:
     cli.send_chunks(b"one")
     answer = cli.client.post(
         cli.url("artifactbundle/assemble/"),
