@@ -1,4 +1,4 @@
-"""Draw badges, which are small SVG images with a name and a status, for README files and other pages.
+"""Draw badges: small SVG images with a name and a status, for README files and other pages.
 
 All functions are pure.
 """
@@ -8,7 +8,7 @@ from xml.sax.saxutils import escape
 from health.verdict import Status
 
 MAX_LABEL_CHARACTERS = 60
-# Each status has a label and a background color. The contrast between white text and each color is at least 4.5.
+# Maps a status to its label and background color. White text has a contrast of at least 4.5 on each color.
 _STATES = {
     Status.HEALTHY.value: ("operational", "#2a7a3f"),
     Status.DEGRADED.value: ("degraded", "#8a5a00"),
@@ -21,7 +21,7 @@ _PADDING = 8
 
 
 def render_badge(label: str, status: str) -> str:
-    """Return an SVG image that is 20 pixels high, such as "Checkout | operational"."""
+    """Return a badge as an SVG image with a height of 20 pixels, such as "Checkout | operational"."""
     label = label[:MAX_LABEL_CHARACTERS]
     word, color = _STATES.get(status, _UNKNOWN)
     left, right = _width(label), _width(word)
@@ -38,5 +38,5 @@ def render_badge(label: str, status: str) -> str:
 
 
 def _width(text: str) -> int:
-    """Return the width of a part in pixels. The text is stretched to this width, so that it fits in every font."""
+    """Return the width of a part in pixels. The text is stretched to this width, because fonts differ."""
     return 2 * _PADDING + 7 * max(len(text), 1)

@@ -1,13 +1,10 @@
-"""Compute the contrast of the status page's colors, and write the style sheet that sets these colors.
+"""Compute the contrast of the status page's colors, and write their style sheet. All functions are pure."""
 
-All functions are pure.
-"""
-
-# These are the values of --surface in portal.css.
+# The same values as --surface in portal.css.
 LIGHT_SURFACE, DARK_SURFACE = "#ffffff", "#151920"
-# These are the values of --accent in portal.css.
+# The same values as --accent in portal.css.
 DEFAULT_ACCENT, DEFAULT_DARK_ACCENT = "#4450c8", "#a3adff"
-# WCAG requires this contrast ratio for text; see https://www.w3.org/TR/WCAG22/#contrast-minimum.
+# WCAG requires this contrast ratio for text: https://www.w3.org/TR/WCAG22/#contrast-minimum.
 MIN_CONTRAST = 4.5
 
 
@@ -29,9 +26,10 @@ def _luminance(color: str) -> float:
 
 
 def write_style_sheet(light: str, dark: str) -> str:
-    """Return the CSS that sets the accent colors for the light and the dark theme.
+    """Return the CSS that sets the accent colors of the light and the dark theme.
 
-    An empty color stands for the portal's own color. The text on an accent color is black or white.
+    An empty color stands for the portal's own color. Text on the accent color is black or white, whichever has more
+    contrast.
     """
     light, dark = light or DEFAULT_ACCENT, dark or DEFAULT_DARK_ACCENT
     accent = f"light-dark({light}, {dark})"

@@ -34,19 +34,22 @@ from impact.references import References
 
 
 class NotConfigured(Exception):
-    """This installation does not use the dependency. Pages state this, and it does not count as a failure."""
+    """This installation does not use the dependency.
+
+    Pages say so, and the dependency does not count as failed.
+    """
 
 
 class Degraded(Exception):
-    """The dependency works, but not well. Staff see the message of this exception."""
+    """The dependency works, but not well. Staff see the exception's message."""
 
 
-# The function returns a short message for staff, or None. It raises NotConfigured or Degraded. Any other exception
+# The function returns a short message for staff, or None. It raises NotConfigured or Degraded, and any other exception
 # counts as a failure.
 CheckFunction = Callable[[], str | None]
 
 
-# Checks of outside services depend on this component, which is the portal's own network.
+# The component for the portal's own network, on which checks of outside services depend.
 OWN_NETWORK = "own-network"
 
 
@@ -55,16 +58,17 @@ class Check:
     name: str
     summary: str
     run: CheckFunction
-    # If True, a failure makes the whole portal unhealthy. If False, it makes the portal degraded.
+    # A failure of a critical check makes the whole portal unhealthy. Other failures make it degraded.
     critical: bool
-    timeout: float  # The unit is seconds.
-    # The component counts as down after this number of consecutive failures.
+    timeout: float  # Seconds.
+    # The number of consecutive failures until the component counts as down.
     fail_after: int = 2
-    # The component counts as up after this number of consecutive successes.
+    # The number of consecutive successes until the component counts as up.
     recover_after: int = 2
-    # This function returns the orders that a failure affects.
+    # Returns the orders that a failure affects.
     references: Callable[[], References] | None = None
-    depends_on: tuple[str, ...] = ()  # An outage of one of these components explains a failure.
+    # An outage of one of these components explains a failure of the check.
+    depends_on: tuple[str, ...] = ()
 
 
 health_checks: Registry[Check] = Registry("health_checks")
@@ -106,9 +110,9 @@ WidgetSize = Literal["small", "medium", "wide"]
 
 
 class Tab(StrEnum):
-    """The position of a widget on the system-health page: at the top, or in one of three tabs.
+    """The place of a widget on the system-health page: at the top, or in one of three tabs.
 
-    Wall mode shows the top.
+    Wall mode shows only the widgets at the top.
     """
 
     TOP = "top"
@@ -119,7 +123,7 @@ class Tab(StrEnum):
 
 @dataclass(frozen=True)
 class WidgetContext:
-    """The context that each widget receives: the request, the current time and the selected time range."""
+    """The request, the current time and the time range that each widget receives."""
 
     request: HttpRequest
     now: datetime
@@ -132,13 +136,13 @@ class WidgetContext:
 
     @property
     def is_wall(self) -> bool:
-        """Return True for `?wall` and `?wall=1`, which the widgets of wall mode also send when they refresh."""
+        """Return True for `?wall` and `?wall=1`, which widgets in wall mode also send when they reload."""
         return self.request.GET.get("wall", "0") != "0"
 
     def load_once(self, load: Callable[[], T], *, key: object = None) -> T:
-        """Return the result of `load`, which is called only once per `key` for all widgets of the page.
+        """Return the result of `load`, which is called once per `key` for all widgets of the page.
 
-        Without `key`, the function itself is the key.
+        Without `key`, the function `load` itself is the key.
         """
         key = key or load
         if key not in self._loaded:
@@ -151,7 +155,7 @@ class WidgetContext:
         return self.load_once(lambda: deploy_marks(self.since, self.now), key=deploy_marks)
 
 
-# The function returns None if there is nothing to show. The page then omits the widget.
+# The function returns None if there is nothing to show, and the page then leaves out the widget.
 WidgetFunction = Callable[[WidgetContext], dict[str, object] | None]
 
 
@@ -161,15 +165,15 @@ class Widget:
     title: str
     template: str
     context: WidgetFunction
-    refresh: int  # The unit is seconds.
-    order: int  # Widgets with lower numbers come first.
-    size: WidgetSize  # This is the share of the page's width that the widget takes.
+    refresh: int  # Seconds.
+    order: int  # Widgets are sorted by this number.
+    size: WidgetSize  # Determines the share of the page's width.
     tab: Tab
     respects_apps: bool
 
     @property
     def is_visible(self) -> bool:
-        """Return False if the widget shows figures of all apps and the reader may see only some apps."""
+        """Return False if the widget shows data of all apps but the user may see only some apps."""
         return self.respects_apps or sees_every_app()
 
 
@@ -190,8 +194,8 @@ def widget(
     """Register a function that takes a WidgetContext and returns the context for the widget's template.
 
     The widget reloads every `refresh` seconds. The template context contains values that are ready to display. Set
-    `respects_apps` if the function reads all rows of apps through `app_access.limit`. Only then is the widget shown to
-    people who see only some apps.
+    `respects_apps` if the function reads all rows of apps through `app_access.limit`, because users who may see only
+    some apps get no other widgets.
     """
     return dashboard_widgets.decorator(
         name,
@@ -206,18 +210,18 @@ def widget(
 
 @dataclass(frozen=True)
 class Reading:
-    """The content of an overview figure: its value in the last hour, the value a week earlier, and a chart.
+    """The content of an overview figure: its value in the last hour and a week earlier, and a chart.
 
-    `chart` covers the selected time range. The figure shows the first series of the chart as a sparkline. If the figure
-    is registered with `on_timeline`, the timeline shows the whole chart.
+    `chart` covers the selected time range. The figure shows the first series of the chart as a sparkline. The timeline
+    shows the whole chart if the figure is registered with `on_timeline`.
     """
 
     value: float | None
     unit: str = ""
-    # This text, for example an amount of money, is shown instead of the value and its unit.
+    # Replaces the value and its unit, for example with an amount of money.
     text: str = ""
     note: str = ""
-    # This is the value of the same hour one week earlier, or None if it is unknown.
+    # The value of the same hour a week earlier. None if it is unknown.
     week_ago: float | None = None
     week_ago_text: str = ""
     tone: Tone = Tone.NONE
@@ -233,13 +237,13 @@ class OverviewFigure:
     label: str
     read: ReadingFunction
     order: int
-    url_name: str  # This is the name of the URL to which the figure links.
+    url_name: str  # Names the URL to which the figure links.
     on_timeline: bool
-    is_less_better: bool | None  # None means that neither a rise nor a fall is an improvement.
-    # This widget shows the details. The figure links to the page of the widget instead of `url_name`.
+    is_less_better: bool | None  # None if neither a rise nor a fall is an improvement.
+    # The figure links to this widget's page, with the details, instead of `url_name`.
     widget: str
     describe_warning: Callable[[WidgetContext], str] | None
-    respects_apps: bool  # If True, `read` reads all rows of apps through `app_access.limit`.
+    respects_apps: bool  # True if `read` reads all rows of apps through `app_access.limit`.
 
     @property
     def is_visible(self) -> bool:
@@ -299,9 +303,9 @@ class IntervalRow:
 
 @dataclass(frozen=True)
 class IntervalSection:
-    """The events of one kind in a selected interval: their number, the first rows, and a link to all of them."""
+    """The events of one kind in a selected interval, with their number, the first rows, and a link to all of them."""
 
-    title: str  # The title names the events, for example "Errors".
+    title: str  # Names the events, for example "Errors".
     count: int
     rows: list[IntervalRow]
     url: str = ""
@@ -312,9 +316,9 @@ interval_sections: Registry[IntervalFunction] = Registry("interval_sections")
 
 
 def interval_section(name: str) -> Callable[[IntervalFunction], IntervalFunction]:
-    """Register a function that lists the events from `since` up to, but not including, `until`.
+    """Register a function that lists the events from `since` to before `until`.
 
-    The function may return None. It reads rows of apps through `app_access.limit`.
+    The function may return None, and reads rows of apps through `app_access.limit`.
     """
     return interval_sections.decorator(name, lambda function: function)
 
@@ -327,7 +331,7 @@ forecasts: Registry[ForecastFunction] = Registry("forecasts")
 
 
 def forecast_source(name: str) -> Callable[[ForecastFunction], ForecastFunction]:
-    """Register a function that forecasts when limits are reached. The function uses `core.lib.forecasts.forecast`."""
+    """Register a function that forecasts when limits are reached, with `core.lib.forecasts.forecast`."""
     return forecasts.decorator(name, lambda function: function)
 
 

@@ -1,4 +1,4 @@
-"""Count durations in fixed logarithmic buckets. Counts can be added up, and percentiles can be computed from them.
+"""Count durations in fixed logarithmic buckets, which can be added up and yield percentiles.
 
 All functions are pure.
 """
@@ -6,7 +6,7 @@ All functions are pure.
 from bisect import bisect_left
 from collections.abc import Sequence
 
-# Each decade has about seven bounds, among them the usual alert thresholds (3 s, 5 s, 10 s).
+# Each decade has about seven bounds. They include the usual alert thresholds of 3 s, 5 s and 10 s.
 BOUNDS_MS: tuple[float, ...] = (
     *(1, 2, 3, 5, 7.5, 10, 15, 20, 30, 50, 75),
     *(100, 150, 200, 300, 500, 750, 1_000, 1_500, 2_000, 3_000, 5_000, 7_500),
@@ -16,15 +16,15 @@ BUCKET_COUNT = len(BOUNDS_MS) + 1  # The last bucket contains all longer duratio
 
 
 def bucket_of(duration_ms: float) -> int:
-    """Return the index of the bucket for a duration in ms. The upper bound of a bucket is inclusive."""
+    """Return the index of the bucket for a duration in ms. A bucket includes its upper bound."""
     return bisect_left(BOUNDS_MS, duration_ms)
 
 
 def quantile(counts: Sequence[int], q: float, *, highest: float | None = None) -> float | None:
     """Return the duration in ms that a share `q` of the calls did not exceed, or None without calls.
 
-    The value is interpolated linearly within a bucket. `highest`, the longest observed duration, limits the result and
-    is the upper bound of the last bucket.
+    The value is interpolated linearly within a bucket. `highest` is the longest observed duration, which limits the
+    result and is the upper bound of the last bucket.
     """
     total = sum(counts)
     if not total:

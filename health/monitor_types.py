@@ -24,7 +24,7 @@ class TypeInfo:
     label: str
     purpose: str
     example: str
-    schemes: tuple[str, ...]  # If an address has no scheme, the first of these schemes is added.
+    schemes: tuple[str, ...]  # The first scheme is added to addresses without one.
 
 
 TYPES: dict[MonitorType, TypeInfo] = {
@@ -75,18 +75,18 @@ _DEFAULT_PORTS = {
     "smtp": 25,
     "smtps": 465,
 }
-# HTTP requests to these ports are denied, but a monitor of this type may connect to them.
+# A monitor of this type may connect to these ports, which are denied to HTTP requests.
 _OWN_PORTS = {MonitorType.SMTP: (25, 465, 587)}
 _WITH_PATH = (MonitorType.HTTP, MonitorType.POSTGRESQL, MonitorType.REDIS)
 
 
 def type_of(url: str) -> MonitorType:
-    """Return the type of the monitor that has this address. An unknown scheme yields HTTP."""
+    """Return the type of a monitor with this address. An unknown scheme counts as HTTP."""
     return TYPE_OF_SCHEME.get(urlsplit(url).scheme, MonitorType.HTTP)
 
 
 def add_scheme(text: str, kind: MonitorType) -> str:
-    """Return the address, with the scheme of the type added if the address has no scheme.
+    """Add the scheme of the type to an address without a scheme.
 
     For example, "gate.example.com" becomes "ping://gate.example.com".
     """
@@ -95,18 +95,18 @@ def add_scheme(text: str, kind: MonitorType) -> str:
 
 
 def port_of(url: str) -> int:
-    """Return the port in an address, or else the default port of its protocol, or 0 if the protocol has none."""
+    """Return the port of an address, or the default port of its protocol, or 0 if the protocol has none."""
     parts = urlsplit(url)
     return parts.port or _DEFAULT_PORTS.get(parts.scheme, 0)
 
 
 def may_use_port(kind: MonitorType, port: int, denied: list[int]) -> bool:
-    """Return False if DENIED_PORTS contains the port and it is not a port of the monitor's own protocol."""
+    """Return False if `denied` contains the port and the type does not use the port itself."""
     return port not in denied or port in _OWN_PORTS.get(kind, ())
 
 
 def describe_problem(url: str) -> str:
-    """Return the reason that the address is invalid as a sentence, or "" if the address is valid."""
+    """Return a sentence that says why the address is invalid, or "" if it is valid."""
     try:
         parts = urlsplit(url)
         port = parts.port

@@ -1,4 +1,4 @@
-"""Build absolute URLs of the status page, which may have a separate domain."""
+"""Build absolute URLs of the status page, which may have a domain of its own."""
 
 from urllib.parse import urlsplit
 
@@ -7,7 +7,7 @@ from django.urls import reverse
 
 
 def absolute_url(name: str, *args: object) -> str:
-    """Return the absolute URL of a view of the status page, such as "status-feed"."""
+    """Return the absolute URL of a view of the status page. `name` is a URL name such as "status-feed"."""
     path = reverse(f"health:{name}", args=args)
     if not settings.STATUS_PAGE_DOMAIN:
         return f"{settings.BASE_URL}{path}"

@@ -32,7 +32,7 @@ from health.models.components import having_tag, split_tags
 from health.queries.components import load_groups, silence_url
 from health.services.heartbeats import check_in
 
-MAX_RUNS = 30  # The page of a heartbeat shows at most this number of runs.
+MAX_RUNS = 30  # The page of a heartbeat shows only the newest runs.
 
 
 class TagFilter(admin.SimpleListFilter):
@@ -94,7 +94,7 @@ class ComponentBase(PortalAdmin):
         return f"{obj.last_duration_ms:.0f} ms, {obj.last_message}" if obj.last_at else formats.NONE
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
-        """Show the state of each group above the list."""
+        """Add the state of each group to the list page."""
         groups = load_groups(self.get_queryset(request))
         return super().changelist_view(request, {**(extra_context or {}), "groups": groups})
 
@@ -116,7 +116,10 @@ class ComponentBase(PortalAdmin):
 
 @admin.register(Component)
 class CheckAdmin(ComponentBase):
-    """The admin of the portal's own checks, which the code defines. Staff can only publish or disable them."""
+    """The admin of the portal's own checks.
+
+    The code defines these checks, so staff can only publish or disable them.
+    """
 
     section = Section.MONITORING
     setting_title = "Checks"
@@ -145,7 +148,7 @@ class CheckAdmin(ComponentBase):
 class CertificateAdmin(ComponentBase):
     """The admin of the certificates of https monitors.
 
-    The portal creates and deletes the rows. Staff can publish or disable them.
+    The portal creates and deletes certificates, so staff can only publish or disable them.
     """
 
     section = Section.MONITORING
@@ -182,7 +185,8 @@ class CertificateAdmin(ComponentBase):
         return False
 
 
-class LatestRuns(BaseInlineFormSet):  # type: ignore[type-arg]  # not generic at runtime
+# The newest MAX_RUNS runs of a heartbeat. || Older runs are left out, because a job may have thousands of them.
+class LatestRuns(BaseInlineFormSet):
     """The newest MAX_RUNS runs of a heartbeat. Older runs are not shown, because a job may have thousands."""
 
     def get_queryset(self) -> QuerySet[CheckIn]:
@@ -212,7 +216,7 @@ class CheckInInline(PortalInline):
         )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[CheckIn]:
-        """Show only the last three days, because a job that runs every minute has thousands of runs."""
+        """Leave out runs that are older than three days, because a job that runs every minute has thousands of them."""
         recent = timezone.now() - timedelta(days=3)
         return super().get_queryset(request).filter(at__gte=recent)
 
@@ -286,7 +290,7 @@ class HeartbeatAdmin(ComponentBase):
         ]
 
     def check_in_now(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """Record a successful run when staff press “Check in now”, so that they can see the effect of a check-in."""
+        """Record a successful run when staff press “Check in now” to try out the heartbeat."""
         heartbeat = get_object_or_404(self.get_queryset(request), pk=pk)
         if not self.has_change_permission(request, heartbeat):
             return HttpResponse(status=403)

@@ -28,7 +28,7 @@ from impact.queries.causes import find_causes
 
 
 def chosen_template(request: HttpRequest) -> IncidentTemplate | None:
-    """Return the incident template that the URL of the page names, or None if no such template exists."""
+    """Return the incident template in the URL's query, or None if there is no such template."""
     number = request.GET.get("template", "")
     if not number.isdecimal() or len(number) > 18:
         return None
@@ -37,9 +37,9 @@ def chosen_template(request: HttpRequest) -> IncidentTemplate | None:
 
 class UpdateForm(forms.ModelForm[IncidentUpdate]):
     def has_changed(self) -> bool:
-        """Return False for a new update that has no text and whose state is "investigating".
+        """Return False for a new update without a text in the state "investigating", so that the update is not saved.
 
-        A text that was filled in from a template counts as a text.
+        A text that a template filled in counts as a text.
         """
         if self.instance.pk:
             return super().has_changed()
@@ -49,7 +49,7 @@ class UpdateForm(forms.ModelForm[IncidentUpdate]):
 
 
 class ComponentChoices:
-    """Provide form fields for choosing components. The fields remain usable if there are thousands of components."""
+    """A mixin with form fields for components that stay usable if there are thousands of components."""
 
     def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         if db_field.related_model is Component:
@@ -127,7 +127,7 @@ class IncidentAdmin(ComponentChoices, PortalAdmin):
         form_url: str = "",
         extra_context: dict[str, Any] | None = None,
     ) -> Any:
-        """Show the form with the templates from which staff can start an update."""
+        """Show the form with the templates that staff can choose for an update."""
         context = {"templates": IncidentTemplate.objects.all(), **(extra_context or {})}
         return super().changeform_view(request, object_id, form_url, context)
 
@@ -138,7 +138,7 @@ class IncidentAdmin(ComponentChoices, PortalAdmin):
         form_url: str = "",
         extra_context: dict[str, Any] | None = None,
     ) -> HttpResponse:
-        """Show the form with the cost of the incident and its possible causes."""
+        """Show the form with the cost and the possible causes of the incident."""
         incident = self.get_object(request, object_id)
         if incident is not None:
             causes = find_causes(onset_of_incident(incident))
@@ -167,7 +167,7 @@ class IncidentAdmin(ComponentChoices, PortalAdmin):
         return initial
 
     def save_formset(self, request: HttpRequest, form: Any, formset: Any, change: bool) -> None:
-        """Save the updates with their author. The newest published update determines the state of the incident."""
+        """Save the updates with their author, and give the incident the state of its newest published update."""
         now = timezone.now()
         for update in formset.save(commit=False):
             update.user_id = request.user.pk

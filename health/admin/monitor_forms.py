@@ -1,4 +1,4 @@
-"""Define the forms of monitors and their steps, and check the values in them."""
+"""Define the forms of monitors and their steps, and validate their values."""
 
 from typing import Any
 from urllib.parse import urlsplit
@@ -32,7 +32,7 @@ def check_address(url: str) -> None:
     try:
         if not may_use_port(kind, port_of(url), settings.DENIED_PORTS):
             guard.check_port(port_of(url))
-        # For DNS, the portal connects only to a name server, and never to the host in the address.
+        # The portal does not connect to the host in a DNS monitor's address, but only to a name server.
         if kind is not MonitorType.DNS:
             guard.check_host(urlsplit(url).hostname or "")
     except outbound.ForbiddenAddress as error:
@@ -40,18 +40,21 @@ def check_address(url: str) -> None:
 
 
 class MonitorForm(forms.ModelForm[Monitor]):
-    """The form of a monitor of one type. It never shows a saved password; an empty input keeps the password."""
+    """The form of a monitor of one type.
+
+    The form never shows a stored password, and keeps the password if the input is empty.
+    """
 
     monitor_type: MonitorType = MonitorType.HTTP
 
     class Meta:
         model = Monitor
-        # ModelForm requires this attribute. The fieldsets of the admin define the fields.
+        # ModelForm requires this attribute, but the admin's fieldsets define the fields.
         fields = ("url",)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        if "url" in self.fields:  # For users who may only view the monitor, the form has no inputs.
+        if "url" in self.fields:  # The form has no inputs for users who may only view the monitor.
             self.fields["url"].widget.attrs["placeholder"] = TYPES[self.monitor_type].example
         if "password" in self.fields:
             attributes = {"autocomplete": "new-password", "size": 40}
@@ -67,7 +70,7 @@ class MonitorForm(forms.ModelForm[Monitor]):
     def clean_password(self) -> str:
         """Return the entered password, or the stored password if the input is empty.
 
-        If the input is empty and the server has changed, raise ValidationError, because the portal would otherwise send
+        Raise ValidationError if the input is empty and the server has changed, because the portal would otherwise send
         the stored password to the new server.
         """
         entered: str = self.cleaned_data["password"]
@@ -84,8 +87,8 @@ class MonitorForm(forms.ModelForm[Monitor]):
             raise ValidationError(
                 f"This form is for the type {info.label}. Enter an address such as {info.example}."
             )
-        # An address with variables can be checked only when the request is sent, because the values of the variables
-        # are not known earlier.
+        # The values of variables are known only when the request is sent, so the probe checks an address with
+        # variables.
         if "{{" not in url:
             check_address(url)
         return url
@@ -115,7 +118,7 @@ class StepForm(forms.ModelForm[MonitorStep]):
 
 class StepFormSet(forms.BaseInlineFormSet[MonitorStep, Monitor, StepForm]):
     def in_order(self) -> list[MonitorStep]:
-        """Return the valid steps in the order in which they would be saved."""
+        """Return the valid steps in the order of the form, in which they will be saved."""
         kept = [
             form.instance
             for form in self.forms
@@ -125,7 +128,7 @@ class StepFormSet(forms.BaseInlineFormSet[MonitorStep, Monitor, StepForm]):
         return sorted(kept, key=lambda step: step.position)
 
     def clean(self) -> None:
-        """Reject steps or a request that use a variable that no earlier step sets."""
+        """Reject a step or a main request that uses a variable which no earlier step sets."""
         super().clean()
         known: set[str] = set()
         steps = self.in_order()

@@ -1,4 +1,4 @@
-"""Define the admin of monitors, with the sections of each type's form."""
+"""Define the admin of monitors, whose form has different sections for each type."""
 
 import uuid
 from collections.abc import Mapping, Sequence
@@ -30,7 +30,7 @@ from health.verdict import Result
 SCHEDULE = ("interval_minutes", "timeout_seconds", "fail_after", "recover_after")
 REQUEST = ("method", "headers", "body")
 SIGN_IN = ("username", "password")
-# For each type, the form shows these sections between the sections that all types have.
+# The form of a type shows these sections between the sections that all types share.
 SECTIONS: dict[MonitorType, Sequence[tuple[str, Sequence[str]]]] = {
     MonitorType.HTTP: (
         ("Request", REQUEST),
@@ -215,7 +215,7 @@ class MonitorAdmin(ComponentBase):
     def add_view(
         self, request: HttpRequest, form_url: str = "", extra_context: Any = None
     ) -> HttpResponse:
-        """Show the choice of a type first, because each type has its own form."""
+        """Show the choice of a type before the form, because each type has its own form."""
         if request.method == "POST" or request.GET.get("type") in TYPES:
             return super().add_view(request, form_url, extra_context)
         if not self.has_add_permission(request):
@@ -244,7 +244,7 @@ class MonitorAdmin(ComponentBase):
         return [path("check/", check, name="health_monitor_check"), *super().get_urls()]
 
     def check_now(self, request: HttpRequest) -> HttpResponse:
-        """Probe the address once with the values in the form, which may be unsaved, and show the result on the page."""
+        """Probe the address once with the unsaved values of the form, and show the result on the page."""
         if not (self.has_add_permission(request) or self.has_change_permission(request)):
             return HttpResponse(status=403)
         if is_ratelimited(

@@ -1,4 +1,4 @@
-"""Define the admin of the status page's appearance, and of the templates of incidents."""
+"""Define the admin of the status page's appearance and of the incident templates."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ from health.caches.status import status_cache
 from health.models import HEX_COLOR, IncidentTemplate, StatusPage
 
 MAX_LOGO_BYTES = 200_000
-# Each pair contains the bytes with which an image file of a type begins, and the media type.
+# Each pair contains the first bytes of an image file and the file's media type.
 LOGO_TYPES = (
     (b"\x89PNG\r\n\x1a\n", "image/png"),
     (b"\xff\xd8\xff", "image/jpeg"),
@@ -28,7 +28,7 @@ LOGO_TYPES = (
 
 
 def detect_logo_type(content: bytes) -> str:
-    """Return the media type of an image, or "" if the content is not a supported image."""
+    """Return the media type of an image, or "" for any other content."""
     if content[:4] == b"RIFF" and content[8:12] == b"WEBP":
         return "image/webp"
     start = content.lstrip()[:16]
@@ -136,7 +136,7 @@ class StatusPageAdmin(PortalAdmin):
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        """Redirect to the form of the settings, because there is at most one row."""
+        """Redirect to the form, because there is at most one row of settings."""
         page = StatusPage.objects.first()
         if page is not None:
             return redirect("admin:health_statuspage_change", page.pk)

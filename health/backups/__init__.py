@@ -1,4 +1,7 @@
-"""Create, rotate and verify online backups. A verification restores the newest backup into a scratch database."""
+"""Create, rotate and verify online backups.
+
+A verification restores the newest backup into a scratch database.
+"""
 
 from health.backups.creation import create_backup
 from health.backups.databases import BackupFailed

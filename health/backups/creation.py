@@ -18,7 +18,7 @@ from health.models.backups import BackupState
 
 log = logging.getLogger(__name__)
 
-# These tables are small or important. Their rows are counted before a backup and after a test restore.
+# The rows of these important or small tables are counted before a backup and after a test restore.
 COUNTED_TABLES = (
     "clients_clientapp",
     "alerts_alertrule",
@@ -43,7 +43,7 @@ def backup_folder() -> Path:
 
 
 def create_backup(*, now: datetime) -> Backup:
-    """Create a backup, flush it to disk, and then delete all but the newest BACKUP_KEEP backups.
+    """Create a backup, flush it to disk, and delete all but the newest BACKUP_KEEP backups.
 
     Raises BackupFailed if the backup cannot be created.
     """
@@ -79,7 +79,7 @@ def create_backup(*, now: datetime) -> Backup:
 def delete_old_backups() -> list[str]:
     """Delete all but the newest BACKUP_KEEP backup files, and return the names of the deleted files.
 
-    If BACKUP_KEEP is 0, all files are kept. Files with other names are never deleted.
+    Files with other names are never deleted. If BACKUP_KEEP is 0, all files are kept.
     """
     backups = sorted(path for path in backup_folder().iterdir() if _FILE_NAME.fullmatch(path.name))
     old = backups[: -settings.BACKUP_KEEP] if settings.BACKUP_KEEP else []

@@ -1,4 +1,7 @@
-"""Dump and restore the database. Only this module distinguishes SQLite from PostgreSQL."""
+"""Dump and restore the database.
+
+Only this module distinguishes SQLite from PostgreSQL.
+"""
 
 import gzip
 import os
@@ -17,11 +20,11 @@ from django.db import connection
 
 
 class BackupFailed(Exception):
-    """A dump or restore failed. The message contains the output of the tool."""
+    """A dump or restore failed. The message contains the output of the database's tool."""
 
 
 class Database(Protocol):
-    suffix: str  # Backup files have this suffix.
+    suffix: str  # The file name extension of backups, such as ".sqlite3.gz".
 
     def dump(self, file: Path) -> None:
         """Write a consistent copy of the database to a file."""
@@ -52,7 +55,7 @@ class SQLite:
     def dump(self, file: Path) -> None:
         """Write a copy with SQLite's online backup.
 
-        The backup reads in one transaction, so the copy is consistent, and writers are not blocked.
+        The backup reads in one transaction, so the copy is consistent and writers are not blocked.
         """
         with tempfile.TemporaryDirectory(dir=file.parent) as folder:
             copy = Path(folder) / "copy.sqlite3"
@@ -101,7 +104,7 @@ class PostgreSQL:
 
     def __init__(self, database: Mapping[str, Any]) -> None:
         self.name = str(database["NAME"])
-        # The password is passed in the environment, because all users of the machine can read command-line arguments.
+        # Pass the password in the environment, because all users of the machine can read command-line arguments.
         self.environment = os.environ | {
             variable: str(value)
             for variable, value in (
@@ -153,7 +156,7 @@ class PostgreSQL:
 
 
 def _find_tool(name: str) -> str:
-    """Find a PostgreSQL tool in PG_BIN, on PATH, or in Debian's folders.
+    """Return the path of a PostgreSQL tool in PG_BIN, on PATH, or in Debian's folders.
 
     In Debian's folders, the newest version is preferred, because a tool must not be older than the server.
     """

@@ -1,4 +1,7 @@
-"""Run management commands in detached processes, because a backup may take longer than the time limit of a task."""
+"""Run management commands in detached processes.
+
+A backup may take longer than the time limit of a task.
+"""
 
 import subprocess
 import sys
@@ -11,7 +14,7 @@ from django.conf import settings
 def run_command(*arguments: str) -> int:
     """Start `manage.py` with these arguments in a new session, and return the process id.
 
-    The caller does not get the result, which the command itself stores.
+    The command itself must store its result, because the caller does not wait for it.
     """
     process = subprocess.Popen(  # noqa: S603
         [sys.executable, str(Path(settings.BASE_DIR) / "manage.py"), *arguments],
@@ -19,6 +22,6 @@ def run_command(*arguments: str) -> int:
         stdout=subprocess.DEVNULL,
         start_new_session=True,
     )
-    # Without wait(), the finished process would remain as a zombie.
+    # Without wait(), the finished process would stay in the process table as a zombie.
     threading.Thread(target=process.wait, daemon=True).start()
     return process.pid

@@ -1,4 +1,7 @@
-"""Verify the newest backup by restoring it. Open an alert if the backup is missing, too old, too small or damaged."""
+"""Verify the newest backup by restoring it.
+
+An alert is opened if the backup is missing, too old, too small or damaged.
+"""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -13,8 +16,8 @@ from health.models import Backup
 
 ALERT_KEY = "health:backup-verification"
 STALE_AFTER = timedelta(hours=26)  # A backup is created every day, and takes at most two hours.
-MIN_SIZE_RATIO = 0.5  # A backup must have at least this share of the previous backup's size.
-# A restored backup may lack a few rows, because rows may be deleted between the count and the dump.
+MIN_SIZE_RATIO = 0.5  # A smaller share of the previous backup's size suggests a damaged backup.
+# A few rows may be missing, because they may be deleted between the count and the dump.
 MIN_ROW_RATIO, MAX_LOST_ROWS = 0.9, 10
 
 
@@ -26,7 +29,7 @@ class Finding:
 
 
 def verify_newest_backup(*, now: datetime) -> Finding:
-    """Verify the newest backup, store the finding, and open or clear the alert."""
+    """Verify the newest backup, store the finding, and open or resolve the alert."""
     finding = _examine(now)
     if finding.backup:
         Backup.objects.filter(pk=finding.backup.pk).update(

@@ -1,4 +1,4 @@
-"""Define caches in the memory of each process. A read of a cache ends within a time limit.
+"""Define caches in the memory of each process.
 
-If the database is unavailable, the caches return the last known state.
+A read ends within a time limit. If the database is unavailable, it returns the last known state.
 """

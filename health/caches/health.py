@@ -1,8 +1,8 @@
 """Cache the health of the portal in this process.
 
-A scheduled task runs all checks once a minute and stores the results. The cache loads the stored results. If results
-are older than `max_age`, it runs their checks in a background thread. A caller waits at most `timeout` seconds for this
-refresh and then gets the last known results. The cache works without the database.
+A scheduled task runs all checks once a minute and stores the results, which the cache loads. If results are older than
+`max_age`, the cache runs their checks in a background thread. A caller waits at most `timeout` seconds for this
+refresh, and then gets the last known results. The cache also works while the database is unavailable.
 """
 
 import logging
@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 
 DATABASE_CHECK = "database"
 MAX_AGE = timedelta(seconds=settings.HEALTH_FRESH_SECONDS)
-# A critical check that had no result for this long counts as down, even if the last result was good.
+# A critical check without a result for this long counts as down, even if its last result was good.
 STALE_AFTER = timedelta(seconds=60)
 
 
@@ -35,14 +35,14 @@ class ComponentHealth:
     name: str
     title: str
     is_required: bool
-    # This is True for a check that the code registers, and False for any other component.
+    # True for the portal's own checks, which the code registers. False for all other components.
     is_check: bool
     state: State
 
 
 @dataclass(frozen=True)
 class HealthSnapshot:
-    """The overall status, and the components from which it is derived."""
+    """The overall status with the components that determine it."""
 
     status: Status
     components: tuple[ComponentHealth, ...]
@@ -59,7 +59,10 @@ class HealthSnapshot:
 
 class HealthCache:
     def __init__(self, *, names: tuple[str, ...] = (), max_age: timedelta = MAX_AGE) -> None:
-        """Cache the health of all components. With `names`, cache only these checks and ignore stored results."""
+        """Cache the health of all components.
+
+        With `names`, cache only these checks, and run them instead of loading stored results.
+        """
         self._names = names
         self._max_age = max_age
         self._lock = threading.Lock()
@@ -68,7 +71,7 @@ class HealthCache:
         self._refreshing: threading.Event | None = None
 
     def read(self, *, now: datetime, timeout: float) -> HealthSnapshot:
-        """Return the current health. Wait at most `timeout` seconds for a refresh."""
+        """Return the current health, or the last known health if a refresh takes longer than `timeout` seconds."""
         with self._lock:
             age = now - self._refreshed_at if self._refreshed_at else None
             if age is not None and timedelta() <= age <= self._max_age:
@@ -111,7 +114,7 @@ class HealthCache:
         started = time.monotonic()
         try:
             every_check = self._checks()
-            # The database check runs first. If it succeeds, stored results may make the other checks unnecessary.
+            # Run the database check first. If it succeeds, the stored results may make other checks unnecessary.
             first = [check for check in every_check if check.name == DATABASE_CHECK or self._names]
             for check, result in runner.run(first, now=now):
                 self._store(check, result)

@@ -1,6 +1,6 @@
 """Cache the public status in this process, with a copy in a file.
 
-While the database is unavailable, the status page shows the last known status together with its age.
+While the database is unavailable, the status page shows the last known status and its age.
 """
 
 import logging
@@ -27,7 +27,7 @@ def snapshot_path() -> Path:
 
 
 def write_snapshot(status: PublicStatus) -> None:
-    """Write the status to a file for processes that start while the database is unavailable.
+    """Write the status to a file, for processes that start while the database is unavailable.
 
     The file is replaced atomically.
     """
@@ -49,7 +49,7 @@ def read_snapshot() -> PublicStatus | None:
 
 
 class StatusCache:
-    """A cache of the newest status. A background thread refreshes it."""
+    """A cache of the newest status, which a background thread refreshes."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -60,7 +60,10 @@ class StatusCache:
         self._has_failed = False
 
     def read(self, *, now: datetime) -> tuple[PublicStatus | None, bool]:
-        """Return the last known status, and whether it is fresh. Wait at most READ_TIMEOUT_SECONDS for a refresh."""
+        """Return the last known status, and True if it is fresh. Wait at most READ_TIMEOUT_SECONDS for a refresh.
+
+        The status is None if none is known, not even from the file.
+        """
         with self._lock:
             if self._is_fresh(now):
                 return self._status, True
@@ -80,7 +83,7 @@ class StatusCache:
         if done is not None:
             done.wait(READ_TIMEOUT_SECONDS)
         with self._lock:
-            # A status from the file never counts as fresh, even if the file is new.
+            # A status from the file never counts as fresh, because its writer may have stopped.
             if self._status is None:
                 return read_snapshot(), False
             return self._status, self._is_fresh(now)
@@ -99,7 +102,7 @@ class StatusCache:
         )
 
     def _refresh(self, now: datetime, done: threading.Event, clear_count: int) -> None:
-        """Load the status. The result is dropped if `clear()` was called in the meantime."""
+        """Load the status, and drop it if `clear()` was called in the meantime."""
         try:
             status = load_public_status(now=now)
             with self._lock:
@@ -109,7 +112,7 @@ class StatusCache:
             if is_current:
                 write_snapshot(status)
         except Exception as error:
-            # After any error, the page continues to show the last known status.
+            # Whatever the error is, the page must continue to show the last known status.
             with self._lock:
                 self._has_failed = self._has_failed or clear_count == self._clear_count
             log.warning(

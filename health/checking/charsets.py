@@ -1,4 +1,4 @@
-"""Decode the body of a web page like a browser. All functions are pure."""
+"""Decode the body of a web page as a browser would. All functions are pure."""
 
 import codecs
 import re
@@ -18,9 +18,9 @@ MAX_PROLOGUE_BYTES = 4096
 
 
 def decode_body(body: bytes, content_type: str) -> str:
-    """Decode a body by its byte order mark, `Content-Type` header, `<meta>` tag or XML declaration, or else as UTF-8.
+    """Decode a body by its byte order mark, `Content-Type` header, `<meta>` tag or XML declaration.
 
-    Invalid bytes become U+FFFD.
+    The first encoding found is used, or else UTF-8. Invalid bytes become U+FFFD.
     """
     return body.decode(_encoding(body, content_type), errors="replace")
 
@@ -39,7 +39,8 @@ def _encoding(body: bytes, content_type: str) -> str:
         return encoding
     for declared in (in_meta, in_xml):
         if declared and (encoding := _known_encoding(declared[1].decode())):
-            # The declaration was readable as ASCII, so the body is not in UTF-16 or UTF-32, even if this is declared.
+            # The declaration was readable as ASCII, so the body is not in UTF-16 or UTF-32, whatever the declaration
+            # says.
             return "utf-8" if encoding.startswith(("utf-16", "utf-32")) else encoding
     return "utf-8"
 
@@ -48,7 +49,7 @@ def _known_encoding(label: str) -> str:
     """Return the name of Python's codec for a label, or "" if Python has no such text encoding."""
     try:
         name = codecs.lookup(label).name
-        # Some of Python's codecs are not text encodings and raise LookupError here.
+        # This raises LookupError for codecs of Python that are not text encodings.
         b"a".decode(name, errors="replace")
     except (LookupError, UnicodeError):
         return ""

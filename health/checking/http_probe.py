@@ -1,4 +1,4 @@
-"""Probe a web address: send the steps in order, then the monitor's own request, and check its response."""
+"""Probe a web address: send the steps and the monitor's own request, and check the responses."""
 
 import json
 import time
@@ -22,10 +22,10 @@ from health.checking.values import (
 from health.models import Monitor, MonitorStep
 from health.models.monitors import HTTPRequest
 
-MAX_BODY_BYTES = 4 << 20  # Only the first bytes of a longer body are read.
+MAX_BODY_BYTES = 4 << 20  # A longer body is read only up to this limit.
 MAX_REDIRECTS = 5
 _REDIRECTS = (301, 302, 303, 307, 308)
-# A request that is redirected to another server keeps only these headers, because other headers may be credentials.
+# A request keeps only these headers when it is redirected to another server. Others may contain credentials.
 _HARMLESS_HEADERS = ("accept", "accept-language", "user-agent")
 
 
@@ -38,9 +38,9 @@ class _Request:
 
 
 def probe_http(monitor: Monitor, steps: Sequence[MonitorStep] = ()) -> str:
-    """Send the steps and then the monitor's request, and return a message.
+    """Send the steps and then the monitor's own request, and return a message such as "HTTP 200".
 
-    All requests together have the time limit of the monitor, and they share cookies.
+    All requests share cookies and the time limit of the monitor.
     """
     ends_at = time.monotonic() + float(monitor.timeout_seconds)
     cookies = httpx.Cookies()
@@ -99,9 +99,9 @@ def _send(
     cookies: httpx.Cookies,
     ends_at: float,
 ) -> httpx.Response:
-    """Send a request, and follow redirects if `follow_redirects` is set.
+    """Send a request, and follow up to MAX_REDIRECTS redirects if `follow_redirects` is set.
 
-    Raises ProbeFailed if there are more than MAX_REDIRECTS redirects.
+    Raises ProbeFailed after more redirects.
     """
     try:
         sent = _Request(
@@ -139,7 +139,7 @@ def _exchange(sent: _Request, cookies: httpx.Cookies, ends_at: float) -> httpx.R
         attempts=1,
         max_bytes=MAX_BODY_BYTES,
         truncate=True,
-        breaker=False,  # A circuit breaker would hide failures and recoveries from the probe.
+        breaker=False,  # A circuit breaker would hide both failures and recoveries from the probe.
     )
     headers = dict(sent.headers)
     if cookies and not any(name.lower() == "cookie" for name in headers):
@@ -155,9 +155,10 @@ def _exchange(sent: _Request, cookies: httpx.Cookies, ends_at: float) -> httpx.R
 
 
 def _redirected(sent: _Request, status: int, location: str) -> _Request:
-    """Return the request to the target of a redirect, as a browser would send it.
+    """Return the request that a browser would send to the target of a redirect.
 
-    See https://fetch.spec.whatwg.org/#http-redirect-fetch.
+    Raises ProbeFailed if the body would be sent to another server. See
+    https://fetch.spec.whatwg.org/#http-redirect-fetch.
     """
     target = urljoin(sent.url, location)
     method, body, headers = sent.method, sent.body, sent.headers

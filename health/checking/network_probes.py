@@ -21,7 +21,7 @@ from health.models import Monitor, RecordType, ValueMatch
 from health.monitor_types import may_use_port
 
 DNS_PORT = 53
-PING_COUNT = 3  # The portal sends up to this number of requests within the time limit.
+PING_COUNT = 3  # The probe sends more requests only while none was answered.
 _ECHO_REQUEST: dict[int, int] = {socket.AF_INET: 8, socket.AF_INET6: 128}
 _ECHO_REPLY: dict[int, int] = {socket.AF_INET: 0, socket.AF_INET6: 129}
 CANNOT_PING = (
@@ -38,7 +38,7 @@ class CannotPing(ProbeFailed):
 
 
 def check_port(monitor: Monitor) -> None:
-    """Raise ForbiddenAddress if DENIED_PORTS contains the port and it does not belong to the monitor's own protocol."""
+    """Raise ForbiddenAddress if DENIED_PORTS contains the port, unless the monitor's type uses the port."""
     if not may_use_port(monitor.type, monitor.port, settings.DENIED_PORTS):
         guard.check_port(monitor.port)
 
@@ -53,7 +53,10 @@ def probe_tcp(monitor: Monitor) -> str:
 
 
 def probe_ping(monitor: Monitor) -> str:
-    """Send up to PING_COUNT echo requests until one is answered. Raises OSError if there is no answer."""
+    """Send up to PING_COUNT echo requests to each address until one is answered.
+
+    Raises OSError if there is no answer within the monitor's time limit.
+    """
     ends_at = time.monotonic() + float(monitor.timeout_seconds)
     addresses = guard.resolve(monitor.host, 0, float(monitor.timeout_seconds))
     guard.check_addresses(monitor.host, addresses)
@@ -82,7 +85,10 @@ def _ping(address: str, seconds: float) -> str:
 
 
 def _open_icmp_socket(family: int) -> socket.socket:
-    """Open an unprivileged ICMP socket, or else a raw one. Raises CannotPing if neither is permitted."""
+    """Open an unprivileged ICMP socket or, if that is forbidden, a raw one.
+
+    Raises CannotPing if neither is permitted.
+    """
     protocol = socket.getprotobyname("ipv6-icmp" if family == socket.AF_INET6 else "icmp")
     for kind in (socket.SOCK_DGRAM, socket.SOCK_RAW):
         with contextlib.suppress(PermissionError):
@@ -91,7 +97,10 @@ def _open_icmp_socket(family: int) -> socket.socket:
 
 
 def _echo_request(family: int, number: int, payload: bytes) -> bytes:
-    """Return an ICMP echo request (https://www.rfc-editor.org/rfc/rfc792). For ICMPv6, the kernel adds the checksum."""
+    """Return an ICMP echo request (https://www.rfc-editor.org/rfc/rfc792).
+
+    The checksum of ICMPv6 is left to the kernel.
+    """
     identifier = os.getpid() & 0xFFFF
 
     def pack(checksum: int) -> bytes:
@@ -110,7 +119,7 @@ def _checksum(data: bytes) -> int:
 def _is_answered(connection: socket.socket, family: int, payload: bytes, seconds: float) -> bool:
     """Return True if a reply with this payload arrives within `seconds`.
 
-    A raw socket also receives the packets of other programs, which are ignored.
+    Other packets are ignored, because a raw socket also receives the packets of other programs.
     """
     ends_at = time.monotonic() + seconds
     while (left := ends_at - time.monotonic()) > 0:
@@ -120,7 +129,7 @@ def _is_answered(connection: socket.socket, family: int, payload: bytes, seconds
         except TimeoutError:
             return False
         if family == socket.AF_INET and connection.type == socket.SOCK_RAW and packet:
-            # The packet of a raw socket begins with the IP header, which is skipped here.
+            # A raw socket's packet begins with the IP header, so skip it.
             packet = packet[(packet[0] & 0x0F) * 4 :]
         if packet[:1] == bytes([_ECHO_REPLY[family]]) and packet[8:] == payload:
             return True
@@ -131,7 +140,10 @@ def _is_answered(connection: socket.socket, family: int, payload: bytes, seconds
 
 
 def probe_dns(monitor: Monitor) -> str:
-    """Query the monitor's DNS records, and compare them with the expected records."""
+    """Query the monitor's DNS records and compare them with the expected records.
+
+    Raises ProbeFailed if they differ or cannot be queried, and TimeoutError without an answer.
+    """
     seconds = float(monitor.timeout_seconds)
     try:
         resolver = _resolver(monitor.resolver, seconds)
@@ -161,7 +173,7 @@ def probe_dns(monitor: Monitor) -> str:
 
 
 def _resolver(address: str, seconds: float) -> dns.resolver.Resolver:
-    """Return a resolver for the name server at `address`, or for those of this machine if `address` is empty."""
+    """Return a resolver for the name server at `address`, or for this machine's name servers if `address` is empty."""
     if not address:
         resolver = dns.resolver.Resolver()
     else:
@@ -175,7 +187,7 @@ def _resolver(address: str, seconds: float) -> dns.resolver.Resolver:
         resolver.nameservers = addresses
         resolver.port = port
     resolver.lifetime = seconds
-    # One attempt has a short timeout, so that a lost packet does not use up all the time.
+    # A lost packet must not use up all the time, so one attempt gets only a part of it.
     resolver.timeout = max(seconds / 3, 0.5)
     return resolver
 
@@ -188,7 +200,10 @@ def _name(monitor: Monitor) -> dns.name.Name:
 
 
 def _record_text(record: dns.rdata.Rdata) -> str:
-    """Return a record in its usual notation: a TXT record without quotes, and names without the final dot."""
+    """Return a record in its usual notation.
+
+    A TXT record has no quotes, and names have no final dot.
+    """
     strings = getattr(record, "strings", None)
     if strings is not None:
         return str(b"".join(strings).decode(errors="replace"))
@@ -201,7 +216,7 @@ def _normalize(text: str) -> str:
         return str(ipaddress.ip_address(text))
     except ValueError:
         pass
-    # Names are compared without regard to case. The case of other values, such as the tag of a CAA record, matters.
+    # The case of names does not matter, but the case of other values does, such as the tag of a CAA record.
     parts = (
         part.rstrip(".").lower() if part.endswith(".") or "." in part else part
         for part in text.split()

@@ -1,4 +1,7 @@
-"""Probe one monitored address. A probe returns a message on success and raises an exception on failure."""
+"""Probe one monitored address.
+
+A probe returns a message on success and raises an exception on failure.
+"""
 
 import socket
 import ssl
@@ -19,7 +22,7 @@ from health.extension_points import Check, Degraded
 from health.models import Monitor, MonitorStep
 from health.monitor_types import MonitorType
 
-# If a host has more addresses than this, only the certificates of the first addresses are read.
+# Certificates are read only from the first addresses of a host.
 MAX_ADDRESSES = 8
 _PROBES: dict[MonitorType, Callable[[Monitor], str]] = {
     MonitorType.TCP: probe_tcp,
@@ -32,9 +35,9 @@ _PROBES: dict[MonitorType, Callable[[Monitor], str]] = {
 
 
 def to_check(monitor: Monitor, steps: Sequence[MonitorStep] | None = None) -> Check:
-    """Return a check that probes the monitor, with the given steps or else the stored steps.
+    """Return a check that probes the monitor with the given steps, or with the stored steps by default.
 
-    The timeout of the check is one second longer than the timeout of the probe, whose error is more precise.
+    The check has a timeout of one second more than the probe, because the probe's own error is more precise.
     """
     known_steps = list(monitor.steps.all()) if steps is None else steps
     return Check(
@@ -51,15 +54,15 @@ def to_check(monitor: Monitor, steps: Sequence[MonitorStep] | None = None) -> Ch
 def probe(monitor: Monitor, steps: Sequence[MonitorStep] = ()) -> str:
     """Probe the address of a monitor and return a short message.
 
-    If the probe fails, it raises ProbeFailed, Degraded, outbound.OutboundError or OSError. An inverted monitor succeeds
-    if its address does not respond as expected.
+    Raises ProbeFailed, Degraded, outbound.OutboundError or OSError if the probe fails. A monitor that is upside down
+    succeeds if its address does not respond as expected.
     """
     if not monitor.is_inverted:
         return _probe(monitor, steps)
     try:
         message = _probe(monitor, steps)
     except (outbound.ForbiddenAddress, CannotPing):
-        raise  # The address was not probed, so even an inverted monitor must fail.
+        raise  # The address was not probed, so a monitor that is upside down must fail too.
     except Degraded as slow:
         message = str(slow)
     except (ProbeFailed, outbound.OutboundError, OSError) as error:
@@ -80,10 +83,10 @@ def _probe(monitor: Monitor, steps: Sequence[MonitorStep]) -> str:
 
 
 def fetch_certificate_expiry(host: str, port: int, *, timeout: float = 5.0) -> datetime:
-    """Return the earliest expiry of the certificates of the host, whose addresses may serve different certificates.
+    """Return the time at which the first certificate of the host expires.
 
-    Addresses that do not respond are ignored. Raises OSError if no address responds, and ForbiddenAddress if the portal
-    may not connect to an address.
+    Different addresses of a host may serve different certificates. Addresses that do not respond are ignored. Raises
+    OSError if no address responds, and ForbiddenAddress if the portal may not connect to one of them.
     """
     ends_at = time.monotonic() + timeout
     addresses = guard.resolve(host, port, timeout)
@@ -103,7 +106,7 @@ def fetch_certificate_expiry(host: str, port: int, *, timeout: float = 5.0) -> d
 def _read_expiry(address: str, port: int, host: str, timeout: float) -> datetime:
     context = ssl.create_default_context()
     context.check_hostname = False
-    # With verification, the expiry of an expired certificate could not be read. The probes verify certificates.
+    # An expired certificate could not be read with verification. The probes verify certificates.
     context.verify_mode = ssl.CERT_NONE
     with (
         socket.create_connection((address, port), timeout=timeout) as raw,
@@ -116,7 +119,7 @@ def _read_expiry(address: str, port: int, host: str, timeout: float) -> datetime
 
 
 def is_own_network_down(*, timeout: float = 2.0) -> bool:
-    """Return True if no address in NETWORK_PROBES can be reached, and False if the setting is empty."""
+    """Return True if no address in NETWORK_PROBES can be reached. Return False if the setting is empty."""
     if not settings.NETWORK_PROBES:
         return False
     for address in settings.NETWORK_PROBES:

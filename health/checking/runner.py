@@ -1,7 +1,7 @@
 """Run checks in parallel, each in a separate thread with its own timeout.
 
-Python cannot stop a thread. A check that exceeds its timeout is abandoned, counts as failed, and is not started again
-until its thread has ended. Therefore, a dependency that never responds occupies only one thread.
+Python cannot stop a thread. A check that exceeds its timeout is abandoned and counts as failed, and is not started
+again until its thread has ended. A dependency that never responds therefore occupies only one thread.
 """
 
 import logging
@@ -26,9 +26,9 @@ _lock = threading.Lock()
 def run(
     checks: Iterable[Check], *, now: datetime, max_seconds: float | None = None
 ) -> Iterator[tuple[Check, Result]]:
-    """Yield each check with its result as soon as the result is available.
+    """Yield each check with its result, as soon as the result is available.
 
-    `max_seconds` limits the timeout of every check.
+    `max_seconds` limits the timeout of each check.
     """
     finished: queue.SimpleQueue[tuple[Check, Result]] = queue.SimpleQueue()
     started = time.monotonic()
@@ -98,7 +98,7 @@ def _run_check(check: Check) -> tuple[Status, str, bool]:
         return Status.NOT_CONFIGURED, str(reason), False
     except Degraded as reason:
         return Status.DEGRADED, str(reason), False
-    except Exception as error:  # A check may raise any exception. Each one counts as a failure.
+    except Exception as error:  # A check may raise any exception, which counts as a failure.
         log.info("check failed", extra={"check": check.name, "error": repr(error)[:500]})
         lines = str(error).strip().splitlines()
         text = lines[0] if lines else type(error).__name__

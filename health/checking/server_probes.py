@@ -25,7 +25,7 @@ MAX_REPLY_BYTES = 64 * 1024
 
 
 class _NamedContext(ssl.SSLContext):
-    """A TLS client context that verifies the host name, although the connection is made to an IP address."""
+    """A TLS client context that verifies the host name although the connection goes to an IP address."""
 
     name: str
 
@@ -42,9 +42,9 @@ def _tls_context(name: str) -> _NamedContext:
 
 @contextlib.contextmanager
 def _cut_off_at(ends_at: float, descriptor: int) -> Iterator[None]:
-    """Shut the connection down at `ends_at`, a time.monotonic() value.
+    """Shut the connection down at `ends_at`, a value of time.monotonic().
 
-    Otherwise, a server that stops answering would block the thread.
+    Without this limit, a server that stops answering would block the thread. Raises TimeoutError if the time was up.
     """
     handle = socket.socket(fileno=os.dup(descriptor))
     is_late = threading.Event()
@@ -69,7 +69,7 @@ def _cut_off_at(ends_at: float, descriptor: int) -> Iterator[None]:
 
 
 def _checked_addresses(monitor: Monitor, ends_at: float) -> Iterator[tuple[str, float]]:
-    """Yield each address of the monitor's host with the seconds that are available for it.
+    """Yield each address of the monitor's host with the seconds available for it.
 
     Raises ForbiddenAddress if the portal may not connect to an address, and OSError if the host cannot be resolved.
     """
@@ -83,7 +83,7 @@ def _checked_addresses(monitor: Monitor, ends_at: float) -> Iterator[tuple[str, 
 
 
 def probe_postgresql(monitor: Monitor) -> str:
-    """Sign in, run the query in a read-only transaction, and compare the first value in the first row of its result."""
+    """Sign in, run the monitor's query in a read-only transaction, and compare the first value of the result."""
     ends_at = time.monotonic() + float(monitor.timeout_seconds)
     error: outbound.Unavailable | ProbeFailed | None = None
     for address, seconds in _checked_addresses(monitor, ends_at):
@@ -110,8 +110,8 @@ def _connect(
         "port": monitor.port,
         "dbname": monitor.path or "postgres",
         "user": monitor.username or "postgres",
-        # The password is passed even if it is empty, and the password file is disabled. Otherwise, libpq would send the
-        # portal's own password from PGPASSWORD or ~/.pgpass to this server.
+        # Pass the password even if it is empty, and disable the password file. Otherwise, libpq would send the portal's
+        # own password from PGPASSWORD or ~/.pgpass to this server.
         "password": monitor.password,
         "passfile": os.devnull,
         "connect_timeout": max(1, round(seconds)),
@@ -127,7 +127,7 @@ def _connect(
 
 
 def _connection_problem(error: psycopg.Error) -> outbound.Unavailable | ProbeFailed:
-    """Return ProbeFailed if the server rejected the sign-in, or Unavailable if the server did not respond."""
+    """Return ProbeFailed if the server refused the sign-in, or Unavailable if it did not respond."""
     lines = [line.strip() for line in str(error).strip().splitlines() if line.strip()]
     text = lines[-1] if "FATAL" in lines[-1] else lines[0]
     if "FATAL: " in text:
@@ -216,7 +216,7 @@ def _ask_redis(connection: socket.socket, replies: BinaryIO, *command: str) -> s
 
 
 def probe_smtp(monitor: Monitor) -> str:
-    """Greet the mail server, switch to TLS and sign in if the monitor requires this, and quit without sending mail."""
+    """Greet the mail server, start TLS and sign in if the monitor requires it, and quit without sending mail."""
     ends_at = time.monotonic() + float(monitor.timeout_seconds)
     error: OSError | None = None
     for address, seconds in _checked_addresses(monitor, ends_at):

@@ -1,4 +1,4 @@
-"""Find values in responses by path, and use them as variables in later requests. All functions are pure.
+"""Read values from responses by path, and insert them as variables into later requests. All functions are pure.
 
 extract:  token = json.access_token        session = header.X-Session
 use:      Authorization: Bearer {{token}}
@@ -36,7 +36,7 @@ def value_at_path(value: object, path: str) -> object:
 
 
 def parse_extractions(text: str) -> dict[str, str]:
-    """Return the path for each variable from lines such as `token = json.access_token`.
+    """Return the path of each variable in lines such as `token = json.access_token`.
 
     Raises ValueError for other lines.
     """
@@ -54,12 +54,12 @@ def parse_extractions(text: str) -> dict[str, str]:
 
 
 def variables_in(texts: Iterable[str]) -> set[str]:
-    """Return the names of the variables that the texts use."""
+    """Return the names of the variables in the texts."""
     return {name for text in texts for name in _VARIABLE.findall(text)}
 
 
 def fill_in(text: str, variables: Mapping[str, str]) -> str:
-    """Replace each `{{name}}` with the value of the variable. Raises UnknownVariable if a variable has no value."""
+    """Replace each `{{name}}` with the variable's value. Raises UnknownVariable if there is no such variable."""
 
     def value_of(match: re.Match[str]) -> str:
         try:

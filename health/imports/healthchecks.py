@@ -1,4 +1,4 @@
-"""Read the response to `GET /api/v1/checks/` (or v2, v3) of healthchecks."""
+"""Read the response of healthchecks to `GET /api/v1/checks/` (or v2, v3)."""
 
 import json
 import re
@@ -18,7 +18,7 @@ from health.imports.imported import (
 )
 
 PREFIX = "hc"
-# Checks have these features, and heartbeats of the portal do not. An import therefore names them as lost.
+# Heartbeats of the portal lack these features of checks, so an import lists them as lost.
 _UNSUPPORTED = {
     "manual_resume": "the manual resumption",
     "filter_subject": "the filter by subject",
@@ -76,7 +76,7 @@ def _add(imported: Imported, number: int, check: Mapping[str, Any]) -> None:
         "fail_after": 1,
         "recover_after": 1,
         "margin_minutes": grace,
-        # In healthchecks, the grace time is also the maximum duration of a run.
+        # The grace time of healthchecks also limits the duration of a run.
         "max_runtime_minutes": max(grace, 1),
         **schedule,
     }
@@ -103,7 +103,7 @@ def _seconds(value: Any) -> float:
 
 
 def _ping_key(check: Mapping[str, Any]) -> uuid.UUID | None:
-    """Return the id in the ping URL, or None. The heartbeat keeps this id, so that the URL remains valid."""
+    """Return the id in the ping URL, or None. The heartbeat keeps the id, so that the URL remains valid."""
     for member in ("uuid", "ping_url", "update_url"):
         if found := _UUID.search(str(check.get(member) or "")):
             return uuid.UUID(found[0])

@@ -1,4 +1,4 @@
-"""Define the content of an import: objects of a configuration file, their history, and notes about losses."""
+"""Define the content of an import: objects of a configuration file, their history, and notes about what is lost."""
 
 import uuid
 from collections.abc import Callable, Mapping
@@ -35,11 +35,11 @@ History = dict[tuple[Tier, datetime], Point]
 @dataclass
 class Imported:
     document: dict[str, list[Values]] = field(default_factory=dict)
-    # These sentences name what cannot be imported, or can be imported only in part.
+    # Describe what is not imported, or only in part.
     notes: list[str] = field(default_factory=list)
-    # The keys are the names of components.
+    # The keys are names of components.
     history: dict[str, History] = field(default_factory=dict)
-    # The keys are the names of heartbeats.
+    # The keys are names of heartbeats.
     ping_keys: dict[str, uuid.UUID] = field(default_factory=dict)
 
     def add(self, kind: str, values: Values) -> None:
@@ -49,15 +49,15 @@ class Imported:
 
 
 def name_of(prefix: str, number: object, title: str) -> str:
-    """Return the key of an object.
+    """Return the name of an object in configuration files.
 
-    The key contains the number that the object has in the other system, so a second import finds the object again.
+    The name contains the object's number in the other system, so that a second import finds the object again.
     """
     return f"{prefix}-{number}-{slugify(title)}"[:100].strip("-")
 
 
 def literal(value: Any) -> Any:
-    """Escape `${` in all texts of a value, because `${` begins a reference in configuration files."""
+    """Escape `${` in all texts of a value, because it begins a reference in configuration files."""
     if isinstance(value, str):
         return value.replace("${", "$${")
     if isinstance(value, Mapping):
@@ -66,7 +66,7 @@ def literal(value: Any) -> Any:
 
 
 def to_minutes(seconds: float, note: Callable[[str], None], what: str, *, lowest: int = 1) -> int:
-    """Return the time in whole minutes, rounded up. Add a note if the rounding changes the value."""
+    """Round seconds up to whole minutes, but at least `lowest`. Add a note if the value changes."""
     minutes = max(lowest, -int(-seconds // 60))
     if minutes * 60 != seconds:
         note(f"{what} is {minutes} min instead of {seconds:g} s")

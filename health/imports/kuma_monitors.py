@@ -1,4 +1,4 @@
-"""Convert the monitor types of Uptime Kuma to those of the portal."""
+"""Convert Uptime Kuma's monitor types to the portal's."""
 
 import base64
 import json
@@ -15,7 +15,7 @@ _CONTENT_TYPES = {"xml": "text/xml; charset=utf-8", "form": "application/x-www-f
 
 
 def parse_json(text: Any) -> Any:
-    """Return the value of a column that contains JSON, or an empty object if the column is empty or invalid."""
+    """Return the value of a column with JSON, or an empty object if the column is empty or invalid."""
     if isinstance(text, dict | list):
         return text
     try:

@@ -1,6 +1,6 @@
 """Read the database of Uptime Kuma 1 or 2 (`kuma.db`), or a JSON backup of Uptime Kuma 1.
 
-The columns are those in the schemas of versions 1.23 and 2.5. If an older version lacks a column, its value is empty.
+The columns are those of versions 1.23 and 2.5. Columns that an older version lacks are treated as empty.
 """
 
 import json
@@ -31,9 +31,9 @@ PREFIX = "kuma"
 DOWN, UP, MAINTENANCE = 0, 1, 3
 MAX_TIMEOUT_SECONDS = 15
 MAX_INTERVAL_MINUTES = 1_440
-# A name in a backup is usually the name of the column in camel case. These names are exceptions.
+# A backup names most columns in camel case. These names are exceptions.
 _BACKUP_NAMES = {"accepted_statuscodes": "accepted_statuscodes_json"}
-# For each type of notification, this contains the kind of channel, and the name of each setting in both systems.
+# Maps a type of notification to a kind of channel, and the names of its settings to their names in Uptime Kuma.
 CHANNELS: dict[str, tuple[str, dict[str, str]]] = {
     "slack": ("slack", {"webhook_url": "slackwebhookURL"}),
     "discord": ("discord", {"webhook_url": "discordWebhookUrl"}),
@@ -46,7 +46,7 @@ CHANNELS: dict[str, tuple[str, dict[str, str]]] = {
 
 
 def read_file(path: Path, *, now: datetime) -> Imported:
-    """Return the content of a database or backup. Raises UnreadableFile if the file is neither."""
+    """Read a database or backup and return its content. Raises UnreadableFile if the file is neither."""
     try:
         with path.open("rb") as file:
             start = file.read(16)
@@ -105,7 +105,7 @@ def _read_database(path: Path, *, now: datetime) -> Imported:
 def _read_history(
     connection: sqlite3.Connection, tables: set[str], monitor_id: int, now: datetime
 ) -> History:
-    """Return the history by hours and days, from the statistics of version 2 or else from single results."""
+    """Return the history in hours and days, from the statistics of version 2 or else from single results."""
     found: History = {}
     for tier, table in ((Tier.HOUR, "stat_hourly"), (Tier.DAY, "stat_daily")):
         if table not in tables:
@@ -174,13 +174,16 @@ def _read_backup(backup: Any) -> Imported:
 
 
 def _column(name: str) -> str:
-    """Return the column for a name in camel case. For example, `ignoreTls` becomes `ignore_tls`."""
+    """Return the column of a name in camel case, such as `ignore_tls` for `ignoreTls`."""
     return "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in name)
 
 
 # --- monitors ------------------------------------------------------------------------------------------
 class _Monitors:
-    """Convert the monitors of Uptime Kuma to monitors and heartbeats. `names` maps their numbers to the new keys."""
+    """Convert the monitors of Uptime Kuma to monitors and heartbeats.
+
+    `names` maps their numbers to the names of the new objects.
+    """
 
     def __init__(
         self,
@@ -202,7 +205,7 @@ class _Monitors:
             self.imported.notes.append(f"{title}: {text}.")
 
         if kind == "group":
-            return  # A group becomes the group name of its members, not a component.
+            return  # A group becomes the group name of its members and not a component.
         if kind != "push" and kind not in READERS:
             note(f"monitors of the type {kind or '?'} are not supported")
             return
@@ -254,7 +257,7 @@ class _Monitors:
         self.imported.add(kind, {name: literal(value) for name, value in values.items()})
 
     def _group(self, row: Row) -> str:
-        """Return the names of all groups that contain a monitor, or else the name of its group on a status page."""
+        """Return the names of the groups around a monitor, or else the name of its group on a status page."""
         names: list[str] = []
         parent, seen = row.get("parent"), {row["id"]}
         while parent in self.rows and parent not in seen:
@@ -270,7 +273,7 @@ class _Monitors:
 
 
 def _timeout(row: Row, note: Note) -> int:
-    """Return the time limit in seconds. Without a time limit, Uptime Kuma waits for 80 % of the interval."""
+    """Return the time limit in seconds. Without one, Uptime Kuma waits for 80 % of the interval."""
     given = float(row.get("timeout") or 0) or int(row.get("interval") or 60) * 0.8
     seconds = max(1, min(round(given), MAX_TIMEOUT_SECONDS))
     if seconds != given:

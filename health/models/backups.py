@@ -20,7 +20,7 @@ class BackupQuerySet(models.QuerySet["Backup"]):
 
 
 class Backup(models.Model):
-    """A backup file, with the row counts of the database. They are compared with the row counts of a test restore."""
+    """A backup file, with row counts to compare with those of a test restore."""
 
     started_at = models.DateTimeField()
     finished_at = models.DateTimeField(null=True, blank=True)

@@ -15,11 +15,9 @@ class CertificateQuerySet(models.QuerySet["Certificate"]):
 class Certificate(Component):
     """The certificate of an address.
 
-    Its status is degraded shortly before the certificate expires, and down afterwards.
-
-
-    `health.services.certificates` creates a row for each address of an enabled https monitor, and deletes the row when
-    no enabled monitor uses the address any more.
+    Its status is degraded shortly before the certificate expires, and down afterwards. `health.services.certificates`
+    creates a row for each TLS address of an enabled monitor, and deletes the row when no enabled monitor uses the
+    address.
     """
 
     host = models.CharField(max_length=255, editable=False)

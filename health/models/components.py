@@ -1,4 +1,4 @@
-"""Define components (the portal's own checks, external monitors and heartbeats), their results and uptime."""
+"""Define components (the portal's own checks, monitors, heartbeats and certificates), their results and uptime."""
 
 import re
 from datetime import datetime, timedelta
@@ -32,7 +32,7 @@ _TAG = re.compile(r"[\w.:/-]{1,40}")
 
 
 def split_tags(text: str) -> list[str]:
-    """Return the tags in a text such as "eu, Shop", in lower case, sorted and without duplicates."""
+    """Split a text such as "eu, Shop" into tags in lower case, sorted and without duplicates."""
     return sorted({part.strip().lower() for part in text.split(",") if part.strip()})
 
 
@@ -44,7 +44,8 @@ def validate_tags(value: str) -> None:
             )
 
 
-class TagsField(models.CharField):  # type: ignore[type-arg]  # not generic at runtime
+# A field with tags in one text such as "eu, shop", in lower case, sorted and without duplicates.
+class TagsField(models.CharField):
     """A field that stores tags as one text, such as "eu, shop", in lower case, sorted and without duplicates."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -55,7 +56,7 @@ class TagsField(models.CharField):  # type: ignore[type-arg]  # not generic at r
 
 
 def having_tag(tag: str) -> Q:
-    """Return the condition for objects whose field `tags` contains the tag."""
+    """Return a condition for objects whose field `tags` contains the tag."""
     return (
         Q(tags=tag)
         | Q(tags__startswith=f"{tag}, ")
@@ -64,7 +65,7 @@ def having_tag(tag: str) -> Q:
     )
 
 
-# The key of an alert about a component consists of this prefix and the name of the component.
+# The key of an alert about a component is this prefix and the component's name.
 KEY_PREFIX = "health:"
 _OWNED_KINDS = ("Monitor", "Heartbeat", "Certificate")
 
@@ -84,7 +85,10 @@ class ComponentQuerySet(models.QuerySet["Component"]):
 
 
 class Component(models.Model):
-    """An object that can be up or down. `status` ignores brief changes, and `last_*` describes the newest result."""
+    """An object that can be up or down.
+
+    `status` ignores brief changes, while the fields `last_*` describe the newest result.
+    """
 
     kind = models.CharField(max_length=20, choices=ComponentKind)
     name = models.SlugField(max_length=100, unique=True)
@@ -149,7 +153,7 @@ class Component(models.Model):
 
     @classmethod
     def app_condition(cls, apps: Apps) -> Q:
-        """Return the condition for components that belong to one of these apps, or to no app.
+        """Return a condition for components that belong to one of these apps, or to no app.
 
         See core.lib.app_access.
         """
@@ -158,10 +162,10 @@ class Component(models.Model):
 
     @classmethod
     def load_owners(cls) -> dict[int, Apps]:
-        """Return the apps of each component by the component's id. Components without apps are left out.
+        """Map each component's id to its apps, without components that belong to no app.
 
-        A certificate belongs to the apps whose monitors use its address, unless a monitor without an app uses the
-        address.
+        A certificate belongs to the apps whose monitors use its address. If a monitor without an app uses the address,
+        the certificate belongs to no app.
         """
         kinds = {one: registry.get_model(f"health.{one}")._default_manager for one in _OWNED_KINDS}
         monitors = list(kinds["Monitor"].only("app", "url"))
@@ -204,7 +208,10 @@ RESULT_RETENTION = timedelta(hours=48)
 
 
 class CheckResult(models.Model):
-    """One result of one component. The row is deleted after 48 hours, but `Uptime` keeps the counts of results."""
+    """A single result of a component.
+
+    Results are deleted after 48 hours, but `Uptime` keeps their counts.
+    """
 
     component = models.ForeignKey(Component, models.CASCADE, related_name="results")
     at = models.DateTimeField()
@@ -233,10 +240,13 @@ class UptimeQuerySet(models.QuerySet["Uptime"]):
 
 
 class Uptime(models.Model):
-    """The counts of a component's results in one hour or UTC day. Results during maintenance are counted separately."""
+    """The counts of a component's results in one hour or UTC day.
+
+    Results during maintenance are counted separately.
+    """
 
     component = models.ForeignKey(Component, models.CASCADE, related_name="uptimes")
-    tier = models.PositiveIntegerField()  # The value is Tier.HOUR or Tier.DAY.
+    tier = models.PositiveIntegerField()  # Contains Tier.HOUR or Tier.DAY.
     start = models.DateTimeField()
     healthy = models.PositiveIntegerField(default=0)
     degraded = models.PositiveIntegerField(default=0)

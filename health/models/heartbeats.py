@@ -35,7 +35,10 @@ class HeartbeatQuerySet(models.QuerySet["Heartbeat"]):
 
 
 class Heartbeat(Component):
-    """A job that must check in regularly. It is down if it reports an error, misses a check-in or runs too long."""
+    """A job that must check in regularly.
+
+    Its status is down if the job reports an error, misses a check-in or runs too long.
+    """
 
     app = models.ForeignKey(
         ClientApp,
@@ -81,8 +84,8 @@ class Heartbeat(Component):
             models.UniqueConstraint(
                 fields=["app", "slug", "environment"], name="one_heartbeat_per_job"
             ),
-            # A unique constraint treats NULL values as different, so the constraint on three fields does not cover
-            # heartbeats without an app.
+            # The constraint on three fields does not cover heartbeats without an app, because NULL values count as
+            # different.
             models.UniqueConstraint(
                 fields=["slug", "environment"],
                 condition=models.Q(app=None),
@@ -111,7 +114,10 @@ class Heartbeat(Component):
         return f"{settings.BASE_URL}{self.ping_path}"
 
     def expected_after(self, timestamp: datetime) -> datetime | None:
-        """Return the time of the next check-in after `timestamp`, without the margin, or None without a schedule."""
+        """Return when the first check-in after `timestamp` is due, without the margin.
+
+        Return None without a schedule.
+        """
         if self.crontab:
             return next(CronSim(self.crontab, timestamp.astimezone(ZoneInfo(self.time_zone))))
         return (
@@ -128,7 +134,7 @@ class CheckInStatus(models.TextChoices):
 
 
 class CheckIn(models.Model):
-    """One run of a job, as the job reported it, or a missed run. The row is deleted after 35 days."""
+    """A run that a job reported, or a run that it missed. Runs are deleted after 35 days."""
 
     heartbeat = models.ForeignKey(Heartbeat, models.CASCADE, related_name="check_ins")
     check_in_id = models.UUIDField(default=uuid.uuid4)

@@ -30,7 +30,10 @@ class IncidentQuerySet(models.QuerySet["Incident"]):
 
 
 class Incident(models.Model):
-    """An outage from start to end. A component has at most one open incident that the portal opened."""
+    """An outage from its start to its end.
+
+    The portal opens at most one incident at a time for a component.
+    """
 
     title = models.CharField(max_length=200)
     reference = ReferenceField(source="title")
@@ -77,16 +80,16 @@ class Incident(models.Model):
 
 class IncidentUpdateQuerySet(models.QuerySet["IncidentUpdate"]):
     def published(self, now: datetime) -> "IncidentUpdateQuerySet":
-        """Exclude updates that are scheduled for a later time."""
+        """Leave out updates that are scheduled for a later time."""
         return self.filter(at__lte=now)
 
     def due(self, now: datetime) -> "IncidentUpdateQuerySet":
-        """Return scheduled updates that are due."""
+        """Return the scheduled updates whose time has come."""
         return self.published(now).filter(is_scheduled=True)
 
 
 class IncidentUpdate(models.Model):
-    """A message in the timeline of an incident. An update with a future time is published at that time."""
+    """A message in the timeline of an incident. If its time is in the future, it is published at that time."""
 
     incident = models.ForeignKey(Incident, models.CASCADE, related_name="updates")
     at = models.DateTimeField()

@@ -23,7 +23,7 @@ class MaintenanceQuerySet(models.QuerySet["MaintenanceWindow"]):
 
 
 class MaintenanceWindow(models.Model):
-    """Planned work. Failures during it raise no alert, open no incident and do not count as downtime."""
+    """A period of planned work, in which failures raise no alert, open no incident and do not count as downtime."""
 
     title = models.CharField(max_length=200)
     reference = ReferenceField(source="title")
@@ -58,12 +58,12 @@ class MaintenanceWindow(models.Model):
 
 
 class MaintenanceNotice(models.Model):
-    """A notice to subscribers about a public maintenance window, with the content that the window had at that time.
+    """A notice to subscribers about a public maintenance window, with the window's content at that time.
 
-    The notice remains when the window is deleted, so that subscribers are notified of the end in this case, too.
+    A notice remains when its window is deleted, so that subscribers can still be notified of the end.
     """
 
-    # This is the id of the window, which may have been deleted.
+    # The id of the window, which may have been deleted.
     window_number = models.PositiveBigIntegerField()
     at = models.DateTimeField()
     phase = models.CharField(max_length=15, choices=MaintenancePhase)
@@ -74,7 +74,7 @@ class MaintenanceNotice(models.Model):
     )
     title = models.CharField(max_length=200)
     text = models.TextField(blank=True)
-    # The list contains the titles of public components.
+    # Titles of the public components.
     components = models.JSONField(default=list, blank=True)
     starts_at = models.DateTimeField()
     ends_at = models.DateTimeField()

@@ -1,7 +1,7 @@
-"""Store measurements as roll-ups. A series is a measured quantity; a point is one minute, hour or day of a series.
+"""Store measurements as roll-ups.
 
-Single measurements are not stored. Therefore, years of data need little space, and each number on a page is read from a
-few rows.
+A series is a measured quantity, and a point is one minute, hour or day of a series. Single measurements are not stored.
+Years of data therefore need little space, and a page reads each number from a few rows.
 """
 
 from datetime import datetime, timedelta
@@ -16,7 +16,7 @@ from health import histogram
 
 
 class Tier(models.IntegerChoices):
-    """The length of a point in seconds."""
+    """The length of a point, in seconds."""
 
     MINUTE = 60
     HOUR = 3_600
@@ -51,7 +51,7 @@ class SeriesKind(models.TextChoices):
 
 class SeriesQuerySet(models.QuerySet["Series"]):
     def total(self, kind: str) -> "SeriesQuerySet":
-        """Select the series that contain the total of all calls of this kind over all apps."""
+        """Return the series with the totals of this kind over all apps."""
         return self.filter(app=None, kind=kind, name="")
 
     def of_apps(self, kind: str) -> "SeriesQuerySet":
@@ -59,9 +59,10 @@ class SeriesQuerySet(models.QuerySet["Series"]):
 
 
 class Series(models.Model):
-    """A measured quantity: a function, a gauge or a delivery outcome. A series without an app is the total of all apps.
+    """A measured quantity: a function, a gauge or a delivery outcome.
 
-    Each environment that an app reports, such as "production", has separate series of calls.
+    A series without an app contains the total of all apps. Calls have a separate series for each environment that an
+    app reports, such as "production".
     """
 
     app = models.ForeignKey(ClientApp, models.CASCADE, null=True, blank=True, related_name="series")
@@ -88,12 +89,15 @@ class Series(models.Model):
 
     @classmethod
     def app_condition(cls, apps: Apps) -> Q:
-        """Return the condition for series of these apps, without the totals of all apps. See core.lib.app_access."""
+        """Return a condition for series of these apps, without the totals of all apps.
+
+        See core.lib.app_access.
+        """
         return Q(app__in=apps)
 
 
 class Point(models.Model):
-    """The base of all points, with the series, the length and the start."""
+    """The base class of points, with the series, length and start."""
 
     series = models.ForeignKey(Series, models.CASCADE, related_name="+")
     tier = models.PositiveIntegerField(choices=Tier)
@@ -106,7 +110,7 @@ class Point(models.Model):
 
 
 class Latency(Point):
-    """The calls in one minute, hour or day: counts, and a histogram of the durations in the fields b0, b1, and so on.
+    """The calls in one minute, hour or day, with a histogram of their durations in the fields b0, b1, and so on.
 
     If an app measures only a sample, `count` and the other fields are estimates from `measured` calls.
     """
@@ -130,7 +134,7 @@ class Latency(Point):
         return f"{self.series_id} {self.start:%Y-%m-%d %H:%M}: {self.count}"
 
 
-# With one column per bucket, adding to a histogram is a single UPDATE without reading the row first.
+# With one column per bucket, one UPDATE adds to the histogram without reading the row first.
 for _bucket in Latency.BUCKETS:
     Latency.add_to_class(_bucket, models.IntegerField(default=0))
 
@@ -163,7 +167,7 @@ class ActiveUserQuerySet(models.QuerySet["ActiveUser"]):
         return self.values("user_hash").distinct().count()
 
     def by_app(self) -> list[tuple[str, int]]:
-        """Return the number of users of each app, with the highest number first."""
+        """Return the number of users of each app, highest number first."""
         rows = self.values_list("app__name").annotate(user_count=Count("pk"))
         return list(rows.order_by("-user_count", "app__name"))
 
@@ -171,7 +175,7 @@ class ActiveUserQuerySet(models.QuerySet["ActiveUser"]):
 class ActiveUser(models.Model):
     """The time at which a user was last active in an app.
 
-    The row contains a keyed hash of the user id, and is deleted after a day.
+    The user is stored as a keyed hash of the id, and the row is deleted after a day.
     """
 
     app = models.ForeignKey(ClientApp, models.CASCADE, related_name="+")
@@ -190,7 +194,7 @@ class ActiveUser(models.Model):
 
 
 class SignalBatch(models.Model):
-    """The id of a recorded batch of signals. It is stored for 48 hours, so that a repeated batch can be ignored."""
+    """The id of a batch of signals, which is stored for 48 hours so that a repeated batch can be ignored."""
 
     app = models.ForeignKey(ClientApp, models.CASCADE, related_name="+")
     batch_id = models.CharField(max_length=100)

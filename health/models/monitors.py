@@ -70,13 +70,13 @@ class ValueMatch(models.TextChoices):
 
 class MonitorQuerySet(models.QuerySet["Monitor"]):
     def due(self, now: datetime) -> "MonitorQuerySet":
-        # The scheduled task does not run at exact minutes, so a monitor that is due within this time is probed now.
+        # The scheduled task does not start exactly on the minute, so monitors that will soon be due are probed now.
         soon = now + timedelta(seconds=5)
         return self.filter(is_enabled=True).filter(Q(next_run_at=None) | Q(next_run_at__lte=soon))
 
 
 class HTTPRequest(models.Model):
-    """A request with the expected status of its response: the main request of a monitor, or a step before it."""
+    """A request with the expected status codes: the main request of a monitor, or a step before it."""
 
     METHODS: ClassVar = [
         (m, m) for m in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
@@ -93,7 +93,7 @@ class HTTPRequest(models.Model):
         abstract = True
 
     def accepts(self, status: int) -> bool:
-        """Return True if the HTTP status code is among the expected ones."""
+        """Return True if the status code is one of the expected ones."""
         for part in self.expected_status.split(","):
             low, _, high = part.strip().partition("-")
             if int(low) <= status <= int(high or low):
@@ -104,7 +104,7 @@ class HTTPRequest(models.Model):
 class Monitor(HTTPRequest, Component):
     """An address that is probed regularly.
 
-    The scheme of the address determines the type (see `health.monitor_types`).
+    The scheme of the address determines the monitor's type; see `health.monitor_types`.
     """
 
     url = models.CharField(
@@ -223,7 +223,7 @@ class Monitor(HTTPRequest, Component):
 
     @property
     def is_encrypted(self) -> bool:
-        """Return True if the monitor requires TLS, by its settings or by the scheme of its address."""
+        """Return True if the settings or the scheme of the address require TLS."""
         return self.requires_tls or urlsplit(self.url).scheme in TLS_SCHEMES
 
     @property
@@ -235,7 +235,7 @@ class Monitor(HTTPRequest, Component):
 
 
 class MonitorStep(HTTPRequest):
-    """A request that an HTTP monitor sends before its main request, for example to sign in."""
+    """A request that an HTTP monitor sends before its main request, such as a sign-in."""
 
     monitor = models.ForeignKey(Monitor, models.CASCADE, related_name="steps")
     position = models.PositiveSmallIntegerField(default=1)

@@ -1,4 +1,4 @@
-"""Define the appearance of the status page, and templates for incidents."""
+"""Define the appearance of the status page, and incident templates."""
 
 from typing import ClassVar
 
@@ -14,9 +14,9 @@ MAIN_PAGE = "main"
 
 
 class StatusPage(models.Model):
-    """The name and the look of the status page. The table has at most one row."""
+    """The name and appearance of the status page. The table has at most one row."""
 
-    # Configuration files refer to the row by this key, which never changes.
+    # Configuration files refer to the row by this key, so it never changes.
     reference = models.CharField(
         max_length=20, default=MAIN_PAGE, db_default=MAIN_PAGE, editable=False
     )
@@ -45,7 +45,7 @@ class StatusPage(models.Model):
 
 
 class IncidentTemplate(models.Model):
-    """A prepared text from which staff start an incident or an update."""
+    """A prepared text that staff can use for an incident or an update."""
 
     name = models.CharField(max_length=80, unique=True)
     title = models.CharField(max_length=200, blank=True)

@@ -1,6 +1,6 @@
-"""Define the subscribers to news about incidents and maintenance, by e-mail or webhook, and the messages to them.
+"""Define subscribers to news about incidents and maintenance, and the messages to them by e-mail or webhook.
 
-Addresses are personal data. They are stored encrypted, with a keyed hash for lookups.
+Addresses are personal data, so they are stored encrypted, with a keyed hash for lookups.
 """
 
 import secrets
@@ -30,7 +30,7 @@ class SubscriberQuerySet(models.QuerySet["Subscriber"]):
 
 
 class Subscriber(models.Model):
-    """An address to which updates are sent. It is deleted after two days unless the subscription is confirmed."""
+    """An address that gets updates. It is deleted after two days if the subscription is not confirmed."""
 
     kind = models.CharField(
         max_length=10,
@@ -64,14 +64,14 @@ class StatusMailQuerySet(models.QuerySet["StatusMail"]):
         return self.filter(state=MailState.WAITING, next_attempt_at__lte=now)
 
     def claim(self, pk: int, *, now: datetime, until: datetime) -> bool:
-        """Claim a due message and count the attempt. Other workers cannot claim it before `until`."""
+        """Claim a due message for one worker until `until`, and count the attempt. Return True on success."""
         return bool(
             self.due(now).filter(pk=pk).update(attempts=F("attempts") + 1, next_attempt_at=until)
         )
 
 
 class StatusMail(models.Model):
-    """A message to one subscriber: an incident update, a maintenance notice, or the confirmation request."""
+    """A message to one subscriber: an incident update, a maintenance notice or a confirmation request."""
 
     subscriber = models.ForeignKey(Subscriber, models.CASCADE, related_name="mails")
     update = models.ForeignKey(

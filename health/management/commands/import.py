@@ -1,4 +1,4 @@
-"""Import monitors from another system: `import uptime-kuma kuma.db`, `import healthchecks checks.json`."""
+"""Import monitors from another system, with `import uptime-kuma kuma.db` or `import healthchecks checks.json`."""
 
 import sys
 from pathlib import Path
