@@ -2,7 +2,7 @@
 // Colors come from the style sheet's tokens.
 "use strict";
 (() => {
-  const drawn = new Map(); // The keys are figures, and the values are { plot, observer }.
+  const drawn = new Map(); // Maps a figure to { plot, observer }.
 
   // Tokens may be light-dark() pairs, so let the browser resolve them on a hidden element.
   const probe = document.createElement("i");
@@ -151,18 +151,18 @@
     },
   };
 
-  const AXIS_MARGIN = 50; // This many pixels of a chart's height are above and below its value axis.
+  const AXIS_MARGIN = 50; // Pixels of a chart's height above and below its value axis.
   const isShorter = (text, font, pixels) => {
     const ctx = document.createElement("canvas").getContext("2d");
     ctx.font = font;
     return ctx.measureText(text).width < pixels;
   };
-  const SINGLE_POINT_MARGIN = 1800; // The chart shows this many seconds on either side of a single data point.
+  const SINGLE_POINT_MARGIN = 1800; // Seconds that a chart shows on either side of a single data point.
 
   function options(data, place) {
     const { unit } = data;
     const zone = document.body.dataset.zone || "UTC";
-    // The last bar needs this much room, in seconds.
+    // Room for the last bar, in seconds.
     const step = data.series.some((one) => one.kind === "bars") && data.times.length > 1 ? data.times[1] - data.times[0] : 0;
     const bars = window.uPlot.paths.bars({ size: [0.8, 40], align: 1 });
     const axis = { stroke: color("text-quiet"), font: "11px system-ui, sans-serif", grid: { stroke: color("chart-grid"), width: 1 }, ticks: { show: false } };

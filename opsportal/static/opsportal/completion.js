@@ -16,8 +16,8 @@
     const combobox = { role: "combobox", "aria-autocomplete": "list", "aria-expanded": "false", "aria-controls": id };
     for (const [name, value] of Object.entries(combobox)) input.setAttribute(name, value);
     input.after(list);
-    let start = 0; // A suggestion replaces the text from this position.
-    let latest = 0; // This is the number of the latest request. Responses to earlier requests are ignored.
+    let start = 0; // Suggestions replace the text from this position to the cursor.
+    let latest = 0; // The number of the latest request. Responses to earlier ones are ignored.
     let timer = 0;
 
     const close = () => {

@@ -5,8 +5,8 @@
 (() => {
   const form = document.querySelector("body.change-form #content-main > form[method=post]");
   if (!form) return;
-  const changed = new Set(); // This contains the names of the fields that the user has changed.
-  let latest = 0; // This is the number of the latest check. Responses to earlier checks are ignored.
+  const changed = new Set(); // The names of the fields that the user has changed.
+  let latest = 0; // The number of the latest check. Responses to earlier ones are ignored.
   let timer = 0;
 
   // A field with several inputs, such as a date and a time, has inputs named starts_at_0 and starts_at_1.

@@ -40,7 +40,7 @@
     dialog.append(input, list, status);
     document.body.append(dialog);
 
-    let latest = 0; // This is the number of the latest request. Responses to earlier requests are ignored.
+    let latest = 0; // The number of the latest request. Responses to earlier ones are ignored.
     let timer = 0;
     const options = () => [...list.querySelectorAll("[role=option]")];
     const select = (option) => {

@@ -36,7 +36,7 @@
     tick();
   });
   const keyOf = (row) => row?.querySelector("input[data-row]")?.value || row?.querySelector("a")?.getAttribute("href");
-  let saved = null; // This is the state of the target before a swap. It is restored after the swap.
+  let saved = null; // The state of the target before a swap, which is restored afterwards.
   const pathTo = (element, root) => {
     if (element.id) return `#${CSS.escape(element.id)}`;
     const key = element.getAttribute("data-focus-key");
@@ -288,7 +288,7 @@
   const isReachable = (element) => element.checkVisibility() || element.closest("details.menu")?.checkVisibility();
 
   // --- previous and next: a page that was opened from a list links to the rows beside its own -----------------
-  // This entry of sessionStorage contains the rows of the last list, and the row that was opened last.
+  // The entry of sessionStorage that contains the rows of the last list, and the row that was opened last.
   const LIST_KEY = "opsportal:list";
   const readList = () => { try { return JSON.parse(sessionStorage.getItem(LIST_KEY)) || {}; } catch { return {}; } };
   const writeList = (list) => {
