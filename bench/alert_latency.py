@@ -103,7 +103,7 @@ def measure_once(portal: Portal, slack: FakeHTTP) -> tuple[float, float, float]:
 
 
 def delivery_timestamps(portal: Portal) -> tuple[str, str] | None:
-    """Return when the notification was created and when its first delivery attempt started, or None."""
+    """Return when the notification was created and when its first delivery attempt started, or None before that."""
     found = portal.rows(
         "SELECT n.created_at, a.started_at FROM alerts_notification n JOIN alerts_deliveryattempt a ON a.notification_id = n.id"
     )

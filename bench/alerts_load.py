@@ -39,7 +39,7 @@ def rolled_back() -> Iterator[None]:
 
 
 def best_ms(run: Callable[[], object]) -> float:
-    """Return the duration of the fastest of ROUNDS runs in ms, because other processes may slow down the other runs."""
+    """Return the duration in ms of the fastest of ROUNDS runs, which other processes slowed down least."""
     fastest = float("inf")
     for _ in range(ROUNDS):
         began = time.perf_counter()

@@ -2,7 +2,7 @@
 
     python -m bench.failover --kills 50      break the primary 50 times, which takes about 25 minutes
 
-Run the benchmark as the user root. It needs etcd-server, haproxy, pgbouncer, iproute2, and Patroni from
+Run the benchmark as root. It needs etcd-server, haproxy, pgbouncer, iproute2, and Patroni from
 requirements/patroni.txt. The environment variable PATRONI contains Patroni's path, for example
 /opt/patroni/bin/patroni. PG_BIN is the folder of PostgreSQL's programs.
 
@@ -35,7 +35,7 @@ from tests.deploy.hosts import Network
 from tests.deploy.load import ACCEPTABLE, SET_LIMITS, Load
 
 CYCLE = ("host", "partition", "disk", "host", "etcd", "server", "partition", "switchover")
-# In each round, the load stores up to 16 MB. The disks are file systems in memory.
+# In each round, the load stores up to 16 MB on a disk, which is a file system in memory.
 DISK_MB_PER_KILL = 20
 SEED = f"""{SET_LIMITS}
 import json

@@ -3,7 +3,7 @@
     python -m bench.seed_errors --events 1000000 --groups 20000
     python -m bench.seed_rollups --events 50000000
 
-Only roll-ups are generated, because pages read single events only by their id or by their group: each group gets a row
+Only roll-ups are generated, because pages read single events only by their id or by their group. Each group gets a row
 for each hour of 30 days, and further users and tag values; each app gets a count for each minute.
 """
 

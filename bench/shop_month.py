@@ -1,4 +1,4 @@
-"""Simulate a month of a shop with the Stripe double in a short time, and count cases, alerts and faults.
+"""Simulate a month of a shop in a short time with a Stripe double, and count faults, alerts, and cases for staff.
 
     python -m bench.shop_month [--days 30] [--orders 300] [--faults 0.01]
 

@@ -47,7 +47,7 @@ def request_payment(basket: Basket) -> None:
 
 
 def confirm_order(basket: Basket) -> int:
-    """Return the price after the discount. The bad release fails if an order has no discount."""
+    """Return the price after the discount. This is the bug of the story's bad release: it fails without a discount."""
     sentry_sdk.add_breadcrumb(category="checkout", message="order confirmed", level="info")
     price = 100
     discount: Any = ORDER_DISCOUNTS.get(basket.order_id)
@@ -63,5 +63,5 @@ BUGS: list[Callable[[Basket], object]] = [
 
 
 def run_buggy_code(basket: Basket) -> None:
-    """Run a randomly chosen function with a bug. Some of the functions are chosen more often than others."""
+    """Run a randomly chosen function with a bug. Some are chosen more often, so that error groups differ in size."""
     random.choices(BUGS, weights=[6, 3, 2, 3])[0](basket)

@@ -363,7 +363,8 @@ def make_pool(groups, size, variants, seed):
         is_js = random.Random(seed * 7919 + g).random() < js_share
         row = []
         for v in range(variants):
-            rnd_g = random.Random(seed * 1000003 + g)  # The same seed for all events of a group.
+            # Use the same seed for all events of a group, so that they share a stack trace.
+            rnd_g = random.Random(seed * 1000003 + g)
             rnd = random.Random((seed * 1000003 + g) * 31 + v + 1)
             ev = (javascript_event if is_js else python_event)(g, v, size, rnd_g, rnd)
             row.append(json.dumps(ev, separators=(",", ":")).encode()[1:])

@@ -7,7 +7,7 @@ from core.lib.schedules import daily
 
 @daily(hour=2, minute=20, title="Delete old audit events")
 def prune_access() -> str:
-    """Delete audit events after 400 days, and expired sessions."""
+    """Delete audit events that are older than 400 days, and sessions that have expired."""
     now = timezone.now()
     deleted = 0
     while (batch := audit.prune(now=now)) > 0:

@@ -105,7 +105,7 @@ def idempotency_key_of(request: HttpRequest) -> str:
 
 
 def _unquoted(value: str) -> str:
-    """Unquote a key sent as an RFC 8941 string ("abc"), which is the same key as the bare text."""
+    """Return a key without the quotes of an RFC 8941 string, because clients may send it with or without them."""
     value = value.strip()
     if len(value) >= 2 and value[0] == value[-1] == '"':
         return value[1:-1].replace('\\"', '"').replace("\\\\", "\\")

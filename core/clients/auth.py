@@ -31,10 +31,10 @@ class NotAuthenticated(Exception):
 
 
 class NotAllowed(Exception):
-    """The key of the request is not valid for the call. The client gets a 403.
+    """The key or token of the request is not valid for the call. The client gets a 403.
 
-    The key is unknown or revoked, or lacks the scope, or its app is inactive. The message does not say which, so that
-    it reveals nothing about the key.
+    The key may be unknown or revoked, lack the scope, or belong to an inactive app. The message does not say which, so
+    that it reveals nothing about a key. A separate message says that a person lacks the permission.
     """
 
 
@@ -95,14 +95,14 @@ def person_of(request: HttpRequest) -> User | None:
 
 
 def describe_caller(request: HttpRequest, app: ClientApp | None) -> str:
-    """Return the key of an authenticated request for the audit log, such as "the API key ops_4f… of shop"."""
+    """Describe the key or token of a request for the audit log, such as "the API key ops_4f… of shop"."""
     token = token_of(request)
     if token is not None:
         return f"the personal token {token}"
     return f"the API key {key_of(request)[:_SHOWN_LENGTH]}… of {app.slug if app else '?'}"
 
 
-# The keys are (key, scope). The values are (expiry as a time.monotonic() value, app).
+# Maps (key, scope) to (expiry as a time.monotonic() value, app).
 _cache: dict[tuple[str, Scope], tuple[float, ClientApp]] = {}
 
 
@@ -129,7 +129,7 @@ for _signal in (post_save, post_delete):
 
 
 def app_for_key(key: str, scope: Scope) -> ClientApp | None:
-    """Return the active app of a valid key with the scope, and record that the key was used. Otherwise, return None."""
+    """Record that the key was used and return its active app, or return None if the key is not valid for the scope."""
     if re.fullmatch(r"[0-9a-f]{32}", key):
         if scope not in (Scope.INGEST, Scope.METRICS):
             return None

@@ -235,7 +235,7 @@ def _timestamp(value: str) -> datetime | None:
 
 
 def _python_value(field: Any, value: Any) -> Any:
-    """Convert a member that identifies a row of an inline to the field's type. Return an invalid value unchanged."""
+    """Convert the value that identifies a row to the field's type, or return it unchanged if it is invalid."""
     try:
         if isinstance(field, models.DurationField):
             return parse_span(str(value))

@@ -42,16 +42,16 @@ class InvalidConfig(Exception):
 
 
 class Resource:
-    """A kind of object. A subclass overrides the methods in which it differs from the form of the admin."""
+    """A kind of object that the API and files manage. Subclasses override what differs from the admin's form."""
 
     kind: ClassVar[str]  # The name of the kind in URLs and files, such as "monitors".
     model: ClassVar[type[Model]]
     key: ClassVar[str]  # The unique field by which files and other objects refer to an object.
-    # These fields and inlines of the form are not members.
+    # Fields and inlines of the admin's form that the API and files leave out.
     left_out: ClassVar[frozenset[str]] = frozenset()
-    # The keys are the prefixes of the admin's inlines; each value is the field that identifies a row within its object.
+    # Maps the prefix of each of the admin's inlines to the field that identifies a row within its object.
     inlines: ClassVar[Mapping[str, str]] = {}
-    # Objects of these kinds must be written first, although no relation of the model requires this order.
+    # Kinds whose objects must be written first, although no relation of the model requires this order.
     comes_after: ClassVar[tuple[str, ...]] = ()
     read_scope: ClassVar[Scope] = Scope.CONFIG_READ
     write_scope: ClassVar[Scope] = Scope.CONFIG_WRITE
@@ -78,7 +78,7 @@ class Resource:
         return {}
 
     def variants(self) -> list[tuple[dict[str, str], Model]]:
-        """Return the query parameters and an unsaved row for each variant of the form."""
+        """Return the query parameters and an unsaved row for each variant of the form, such as each type of channel."""
         return [({}, self.model())]
 
     def extra_types(self) -> dict[str, Any]:

@@ -103,7 +103,7 @@ def _at(value: Any, path: Path_) -> Any:
 
 # --- references ----------------------------------------------------------------------------------------
 class References:
-    """Collects the environment variables that replace the secrets of exported objects, each with a unique name."""
+    """The environment variables that replace the secrets of exported objects, each with a unique name."""
 
     def __init__(self) -> None:
         self.variables: set[str] = set()

@@ -93,7 +93,7 @@ def update(resource: Resource, row: Any, given: Values, *, by: str) -> Change:
             for member in before:
                 if before[member] != after[member]:
                     differences[member] = _shown_difference(resource, member, before, after)
-            if not differences:  # The notation alone differed, as in 900 s and 15 min.
+            if not differences:  # Only the notation differed, as in 900 s and 15 min.
                 raise _Unchanged
             change = Change(resource, str(after[resource.key]), Action.UPDATE, locked, differences)
             _record(change, by)
@@ -140,7 +140,7 @@ def _read_again(resource: Resource, pk: Any) -> Values:
 
 
 def _without_defaults(resource: Resource, given: Values) -> Values:
-    """Return `given` without members that have the model's default but no field, which the form would refuse."""
+    """Return `given` without members that equal the model's default and have no field, which the form would refuse."""
     row = resource.model()
     defaults = {
         f.name: [] if f.many_to_many else f.value_from_object(row)

@@ -1,4 +1,4 @@
-"""Export all objects, and plan and make the changes by which the portal matches a file."""
+"""Export all objects, and plan and make the changes that a configuration file requires."""
 
 import os
 import re

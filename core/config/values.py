@@ -1,4 +1,4 @@
-"""Find the members of objects, with their types, and read their values from a row as JSON."""
+"""Find the members (fields) of configuration objects with their types, and read their values from rows as JSON."""
 
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, time, timedelta
@@ -158,7 +158,7 @@ _given: dict[str, Any] = {}
 
 
 def given_type(resource: Resource) -> Any:
-    """Return the struct of an object as clients send it and files contain it. Each member may be left out."""
+    """Return the struct of an object in requests and files, in which each member may be left out."""
     if resource.kind not in _given:
         label = resource.model._meta.verbose_name
         text = f"The members of a {label}. On creation, members that are left out have the defaults of the form."

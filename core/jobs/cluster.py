@@ -1,12 +1,12 @@
 """Run a django-q2 cluster that exits instead of hanging, reports its progress, and uses fewer processes.
 
-A worker that is killed while idle may hold the lock of the queue, and all other workers would then wait for that lock
-forever. In that case, this cluster exits, and the supervisor starts it again. If the sentinel itself waits for the lock
-of a killed worker, an alarm signal ends the sentinel. A process whose parent has ended exits as well.
+A worker that is killed while idle may hold the lock of the queue, for which all other workers would then wait forever.
+This cluster exits in that case, and the supervisor starts it again. If the sentinel itself waits for the lock of a
+killed worker, an alarm signal ends the sentinel. A process whose parent has ended exits as well.
 
-django-q2 runs four processes of 10 MB each besides the workers. This cluster runs only the sentinel, which between its
-checks also passes tasks to the workers and stores their results. The sentinel uses no thread for this, because it
-forks. Beside the workers, it runs one process with the continuous tasks (`core/lib/continuous.py`).
+django-q2 runs four processes besides the workers. This cluster runs only the sentinel, which between its checks also
+passes tasks to the workers and stores their results. The sentinel uses no thread for this, because it forks. It also
+starts one process for the continuous tasks (`core/lib/continuous.py`).
 """
 
 import logging
@@ -236,8 +236,8 @@ def run(*, cluster_id: str = "", is_restart: bool = False, workers: int | None =
     except DatabaseError as error:
         raise SystemExit(f"the worker cannot use the database: {error}") from None
     connection.close()
-    # Workers report before each task. After a task, a worker holds a lock that the sentinel needs; if the worker were
-    # killed while it reports, the sentinel would wait for that lock.
+    # Workers report before each task, not after it. After a task, a worker holds a lock that the sentinel needs, and
+    # would never release it if it were killed while it reports.
     pre_execute.connect(_report_progress)
     cluster.Conf.QSIZE = False  # django-q2 must not call qsize(), which SimpleQueue lacks.
     freeze_objects()

@@ -17,13 +17,15 @@ class QueueState:
 
     backlog: int
     oldest_seconds: float  # The age of the oldest queued task, or 0 if there is none.
-    # The time since a worker last started or received the minute tick, or None if that never happened.
+    # The time since a worker last started, or received the tick that is queued every minute. None if neither has
+    # happened.
     tick_age_seconds: float | None
     # The time that the most overdue job has been waiting to start, or 0 if no job is due.
     late_seconds: float
     late_job: str  # The title of the most overdue job.
     nodes: tuple[Node, ...]  # The nodes that reported within NODE_TIMEOUT.
-    alive: bool  # True if a node reports and its workers receive the minute tick.
+    # True if a node reports and its workers receive the tick that is queued every minute.
+    alive: bool
 
 
 def queue_state(now: datetime) -> QueueState:

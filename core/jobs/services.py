@@ -83,7 +83,8 @@ def tick(now: datetime) -> list[str]:
     """Correct rows after a clock change or a rolling upgrade, then queue due jobs. This runs every minute."""
     rows = {job.name: job for job in Job.objects.all()}
     if any(name not in rows for name in schedules.registry.names()):
-        # A node with older code deletes the rows of jobs that its code lacks when it starts. This node adds them again.
+        # When a node with older code starts, it deletes the rows of jobs that its code lacks. This node adds them
+        # again.
         sync_jobs(now)
     for job in rows.values():
         if job.name in schedules.registry:

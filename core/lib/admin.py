@@ -269,7 +269,7 @@ class PortalInline(_Labeled, admin.TabularInline[Any, Any]):
         formset = super().get_formset(request, obj, **self._form_texts(self.form, kwargs))
         setattr(formset, "place_field", self.place_field)  # noqa: B010 - read in save_formset
         formset.form = self._portal_form(formset.form)
-        # The default template has table headings instead of labels.
+        # The default template shows headings instead of labels, so inputs need a label for screen readers.
         if self.template == PortalInline.template:
             for field in formset.form.base_fields.values():
                 if not isinstance(field.widget, forms.MultiWidget):

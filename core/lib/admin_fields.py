@@ -1,4 +1,4 @@
-"""Define how the Django admin shows fields: widgets, labels, pills and ages."""
+"""Define how the Django admin shows fields: widgets, labels, pills and relative times."""
 
 from collections.abc import Callable
 from typing import Any
@@ -125,7 +125,7 @@ def yes_or_no(value: bool | None) -> str:
 
 
 def plain_field(field: forms.Field | None) -> forms.Field | None:
-    """Remove the icons that open a pop-up window, and name the empty choice in words."""
+    """Remove a field's icons that open pop-up windows, name its empty choice in words, and return the field."""
     if field is None:
         return None
     if isinstance(field.widget, RelatedFieldWidgetWrapper):

@@ -78,7 +78,8 @@ class ContinuousProcess:
     tasks: Sequence[ContinuousTask]
     process: BaseProcess | None = None
     started_at: float = 0.0
-    start_at: float = 0.0  # After a failure, the process is started again at this time.
+    # The time.monotonic() value at which the process is started again after a failure.
+    start_at: float = 0.0
     failure_count: int = 0
     _progress: Any = field(init=False)
 

@@ -54,7 +54,7 @@ def is_phone_number(text: str) -> bool:
 
 
 def earlier_references(given: str) -> list[str]:
-    """Return the references under which a customer was stored earlier, such as before SECRET_KEY was rotated."""
+    """Return the other references of a customer that may be stored, such as those under an earlier SECRET_KEY."""
     return customer_references(given)[1:]
 
 

@@ -26,7 +26,7 @@ DISMISSED_COOKIE = "first-steps-dismissed"
 class FirstStep:
     name: str
     title: str
-    text: str  # One or two sentences give the reason for the step and its effect.
+    text: str  # One or two sentences with the reason for the step and its effect.
     action: str  # The label of the link to the form.
     url_name: str
     permission: str  # The permission that the form requires.

@@ -17,12 +17,13 @@ from core.lib.formats import quantity, span
 Points = Sequence[tuple[datetime, float]]  # Sorted, the oldest point first.
 
 PARTS = 6
-MIN_PARTS = 5  # A forecast needs values in at least this many parts.
+# A forecast needs values in at least this many of the PARTS into which the past is divided.
+MIN_PARTS = 5
 # The range of rates extends this many standard errors to each side of the mean rate, which covers about 90 %.
 DEVIATIONS = 2.0
-# A basis is preferred to longer ones if its forecast date is within this many times its length.
+# A past period is preferred to longer ones if its forecast date is within this many times its length.
 NEAR = 2.0
-FAR = 12.0  # A basis is not extrapolated further than this many times its length.
+FAR = 12.0  # A past period is not extrapolated further than this many times its length.
 HORIZON = timedelta(days=365)
 
 
@@ -38,7 +39,10 @@ class Outlook(StrEnum):
 
 @dataclass(frozen=True)
 class Trend:
-    """A forecast of when a level reaches its limit. `rate` is the level's change per day over the basis."""
+    """A forecast of when a level reaches its limit.
+
+    `basis` is the length of the past period that is extrapolated, and `rate` the level's change per day in this period.
+    """
 
     outlook: Outlook
     now: datetime
@@ -47,7 +51,7 @@ class Trend:
     basis: timedelta = timedelta(0)
     earliest: datetime | None = None
     latest: datetime | None = None
-    # If the outlook is NOT_IN_SIGHT, the limit is not reached before this time, or never if it is None.
+    # The limit is not reached before this time, or never if it is None. Only set if the outlook is NOT_IN_SIGHT.
     until: datetime | None = None
 
     @property

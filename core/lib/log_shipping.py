@@ -66,7 +66,7 @@ class ShippingHandler(logging.Handler):
                 atexit.register(self.finish)
 
     def finish(self) -> None:
-        """Ship the queued lines within SHUTDOWN_TIMEOUT_SECONDS."""
+        """Ship the queued lines, but stop after SHUTDOWN_TIMEOUT_SECONDS."""
         self._stopping.set()
         if self._thread and self._pid == os.getpid():
             self._thread.join(SHUTDOWN_TIMEOUT_SECONDS)

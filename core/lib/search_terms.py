@@ -10,7 +10,7 @@ _TERM = re.compile(r'(-?)(?:([A-Za-z][\w.-]*):)?("(?:[^"\\]|\\.)*"|\S+)')
 _NEEDS_QUOTES = re.compile(r'[\s"]')
 _SPAN = re.compile(r"(\d{1,4})([mhdw])")
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
-MAX_QUERY_LENGTH = 1000  # The rest of a query is ignored.
+MAX_QUERY_LENGTH = 1000  # The maximum number of characters. The rest of a longer query is ignored.
 MAX_SUGGESTIONS = 10
 
 

@@ -145,7 +145,7 @@ class IdentityProviderForm(forms.ModelForm[IdentityProvider]):
         return text
 
     def clean(self) -> dict[str, Any]:
-        """Require the fields for this kind of provider, and check the discovery document of OpenID Connect."""
+        """Require the fields of this kind of provider, and check that an OpenID Connect provider can be used."""
         cleaned = super().clean() or {}
         kind = cleaned.get("kind")
         if kind == IdentityProvider.Kind.SAML:

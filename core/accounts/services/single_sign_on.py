@@ -108,9 +108,9 @@ def fetch_metadata(url: str) -> str:
 
 
 def may_use_password(user: User) -> bool:
-    """Return False if the policy requires single sign-on of this user.
+    """Return False if the policy requires this user to sign in through an identity provider.
 
-    A policy without an enabled provider has no effect, because no one could sign in.
+    The policy has no effect while no provider is enabled, because no one could sign in.
     """
     policy = AccessPolicy.current()
     if not policy.require_single_sign_on or not enabled_providers():
@@ -178,7 +178,7 @@ def find_user(identity: Identity) -> User | None:
 
 
 def set_roles(user: User, roles: list[Group] | None) -> None:
-    """Replace the user's roles, and record a change in the audit log. Does nothing if `roles` is None."""
+    """Replace the user's roles, and record a change in the audit log. Do nothing if `roles` is None."""
     if roles is None:
         return
     before = set(user.groups.values_list("name", flat=True))
@@ -242,7 +242,7 @@ class ProviderAdapter(DefaultSocialAccountAdapter):
         ]
 
     def pre_social_login(self, request: HttpRequest, sociallogin: SocialLogin) -> None:
-        """Refuse the person, or find the user and set the roles."""
+        """Refuse the person, or find their user and set the user's roles. allauth calls this before a sign-in."""
         provider = _provider_of(sociallogin)
         identity = _identity_of(provider, sociallogin)
         try:

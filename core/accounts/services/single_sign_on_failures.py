@@ -12,7 +12,7 @@ from core.lib.addresses import address_of, network_of
 
 log = logging.getLogger(__name__)
 
-# A password can be entered equally often; see the tier "auth" in core.limits.tiers.
+# The rate limit for the tier "auth" (core.limits.tiers) allows the same number of password attempts.
 MAX_RECORDED_PER_MINUTE = 20
 
 

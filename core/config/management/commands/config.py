@@ -12,7 +12,7 @@ from core.config import sync, yaml_files
 from core.config.extension_points import registry
 from core.config.plan_text import describe_plan
 
-DIFFERS = 2  # This is the exit status of --check; 1 stands for errors.
+DIFFERS = 2  # The exit status of --check if there are differences. Errors have the status 1.
 
 
 class Command(BaseCommand):
