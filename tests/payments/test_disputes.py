@@ -14,7 +14,8 @@ from payments.services.disputes import store_dispute, watch_deadlines
 from reservations.models import Discrepancy, Reservation, Status
 from reservations.services import handle_closed_dispute, reserve, settle
 from tests.factories import make_app, make_ticket_type, wanted
-from tests.payments.stripe_account import EVIDENCE_DAYS, StripeAccount
+from tests.payments.stripe_account import StripeAccount
+from tests.payments.stripe_reversals import EVIDENCE_DAYS
 from tests.payments.support import make_intent, process, refund
 
 NOW = datetime.now(UTC).replace(microsecond=0)

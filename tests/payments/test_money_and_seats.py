@@ -22,7 +22,7 @@ from payments.models import Payment, Refund
 from reservations import services as reservations
 from reservations.models import Discrepancy, Reservation, Status, WaitingEntry
 from tests.payments.small_shop import FIRST_STEPS, SmallShop
-from tests.payments.stripe_account import Refused
+from tests.payments.stripe_objects import Refused
 
 pytestmark = pytest.mark.django_db
 numbers = st.integers(0, 11)

@@ -14,8 +14,9 @@ from payments.services.webhooks.receive import record_event
 from reservations.models import Discrepancy
 from reservations.services import reserve
 from tests.factories import make_app, make_payment, make_ticket_type, wanted
-from tests.payments.stripe_account import StripeAccount, thin
+from tests.payments.stripe_account import StripeAccount
 from tests.payments.stripe_double import Fault, StripeDouble
+from tests.payments.stripe_objects import thin
 from tests.payments.support import NOW, make_intent, open_cases, process, refund, refunded
 
 pytestmark = pytest.mark.django_db
