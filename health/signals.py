@@ -13,14 +13,14 @@ Name = Annotated[str, Meta(min_length=1, max_length=200)]
 Count = Annotated[int, Meta(ge=1, le=1_000_000)]
 Instant = Annotated[datetime, Meta(tz=True)]
 DeliveryOutcome = Literal["sent", "delivered", "failed", "bounced"]
-MAX_WEIGHT = 1_000  # This limit corresponds to a sample rate of 0.1 %.
+MAX_WEIGHT = 1_000  # Allows apps to measure a sample of 0.1 % of their calls.
 DELIVERY_OUTCOMES: tuple[str, ...] = get_args(DeliveryOutcome)
 
 
 class Performance(msgspec.Struct, tag="performance", frozen=True):
-    """A function call, page load or request, or several of the same kind (`count`) with similar durations.
+    """A function call, page load or request, or `count` of them with similar durations.
 
-    If an app measures only a sample, `weight` is the number of calls that each measured call represents.
+    If an app measures only a sample, each measured call represents `weight` calls.
     """
 
     name: Name

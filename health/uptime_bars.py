@@ -8,15 +8,15 @@ from django.utils.safestring import SafeString, mark_safe
 
 from health.verdict import Tone
 
-# The width includes a gap of one unit. portal.css uses the same width for the dashed lines.
+# Includes a gap of one unit. portal.css uses the same width for the dashed lines.
 BAR_WIDTH = 4
 
 
 def render_bars(days: Sequence[tuple[str, str]], *, title: str) -> SafeString:
-    """Render one bar per (tone, text) pair, with the oldest first. The label summarizes the bars for screen readers.
+    """Render one bar for each pair of a tone and a text, oldest first. A label sums up the bars for screen readers.
 
-    Days with a problem or maintenance are rectangles with a tooltip. Consecutive other days are one dashed line,
-    because 90 rectangles for each of two hundred components on a page would take 1.9 MB.
+    Days with a problem or maintenance are rectangles with a tooltip. Consecutive other days share one dashed line,
+    because a page with 90 rectangles for each of hundreds of components would be too large.
     """
     known = [tone for tone, _ in days if tone != Tone.NONE]
     imperfect = [tone for tone in known if tone != Tone.OK]
@@ -45,7 +45,8 @@ def render_bars(days: Sequence[tuple[str, str]], *, title: str) -> SafeString:
         '<svg class="uptime-bars" viewBox="0 0 {} 32" preserveAspectRatio="none" role="img" aria-label="{}">{}</svg>',
         len(days) * BAR_WIDTH,
         label,
-        # The tones and texts are the portal's own words and numbers. Escaping hundreds of them would be slow.
+        # The tones and texts contain only words of the portal and numbers, so they need no escaping, which would be
+        # slow.
         mark_safe("".join(shapes)),  # noqa: S308
     )
 

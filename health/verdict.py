@@ -15,7 +15,7 @@ class Status(StrEnum):
     DEGRADED = "degraded"
     UNHEALTHY = "unhealthy"
     NOT_CONFIGURED = "not_configured"
-    UNKNOWN = "unknown"  # There is no result yet.
+    UNKNOWN = "unknown"  # No check has run yet.
 
 
 class Tone(StrEnum):
@@ -45,18 +45,21 @@ class Result:
     at: datetime
     duration_ms: float = 0.0
     message: str = ""
-    # If True, no host responded at all, which may be due to a failure of the portal's own network.
+    # True if no host responded at all, which may be due to a failure of the portal's own network.
     is_unreachable: bool = False
 
 
 @dataclass(frozen=True)
 class State:
-    """The status of a component, its start, the newest result, and the number of results that contradict the status."""
+    """The status of a component, the time since which it has had this status, and the newest result.
+
+    `against` counts the consecutive results that contradict the status. It is positive if they are worse than the
+    status, and negative if they are better.
+    """
 
     status: Status
     since: datetime
     result: Result
-    # This is the number of consecutive worse results, or minus the number of consecutive better results.
     against: int = 0
 
 
@@ -65,7 +68,8 @@ def next_state(
 ) -> State:
     """Return the state after `result`.
 
-    The first result sets the status immediately. Results that arrive late are ignored.
+    The first result sets the status immediately, and so does "not configured" after a worse status. A result that is
+    older than the newest one is ignored.
     """
     if state is None or state.status is Status.UNKNOWN:
         return State(result.status, result.at, result)
@@ -87,14 +91,14 @@ def next_state(
 
 
 def is_undecided(state: State) -> bool:
-    """Return True if the last result contradicts the status, so that the check should be repeated soon."""
+    """Return True if the newest result contradicts the status, so that the check should soon be repeated."""
     return state.against != 0
 
 
 def overall_status(states: Iterable[tuple[bool, Status]]) -> Status:
     """Combine pairs of (is_required, status) into one status.
 
-    Only required components can make the overall status unhealthy.
+    Only a required component can make the overall status unhealthy.
     """
     worst = Status.HEALTHY
     for is_required, status in states:

@@ -17,17 +17,15 @@ log = logging.getLogger(__name__)
 
 REREAD_AFTER = timedelta(hours=6)
 WARNING_PERIOD = timedelta(days=14)
-# The threads mostly wait. There are many, so that unresponsive hosts do not use up the time limit of the job.
+# The threads mostly wait for hosts. With fewer of them, unresponsive hosts could use up the time limit of the job.
 MAX_THREADS = 64
 
 
 def check_certificates(*, now: datetime) -> int:
-    """Read the certificates that are due, and record a result for every certificate.
-
-    Return the number of certificates that were read.
+    """Read the certificates that are due, record a result for all certificates, and return the number that were read.
 
     A certificate that expires soon is read each time, so that its renewal is noticed immediately. If a host does not
-    respond, its last known expiry time counts, and the monitor of the host reports the failure.
+    respond, the last known expiry of its certificate counts, and the monitor of the host reports the failure.
     """
     certificates = sync_certificates()
     due = [
@@ -57,7 +55,10 @@ def check_certificates(*, now: datetime) -> int:
 
 
 def sync_certificates() -> list[Certificate]:
-    """Create and delete rows so that each TLS address of an enabled monitor has one row. Return the enabled rows."""
+    """Create and delete rows so that there is one for each TLS address of an enabled monitor.
+
+    Return the enabled rows, sorted by address.
+    """
     wanted = {
         address
         for monitor in Monitor.objects.filter(is_enabled=True)

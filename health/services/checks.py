@@ -20,10 +20,10 @@ MAX_RETRY_SECONDS = 25.0
 
 
 def run_checks(*, now: datetime, pause: float = RETRY_PAUSE_SECONDS) -> dict[str, Status]:
-    """Run all due checks and record the results. Return the new status of each component.
+    """Run all due checks, record the results, and return the new status of each component by name.
 
-    If the result of a check contradicts its status, the check is repeated after `pause` seconds. A real failure
-    therefore changes the status within the minute, while a single slow response does not.
+    A check whose result contradicts its status is repeated after `pause` seconds. A real failure therefore changes the
+    status within the minute, while a single slow response does not.
     """
     components: dict[str, Component] = dict(sync_components())
     monitors = list(Monitor.objects.due(now).prefetch_related("steps"))
@@ -33,7 +33,7 @@ def run_checks(*, now: datetime, pause: float = RETRY_PAUSE_SECONDS) -> dict[str
     results = run_until_decided(due, states, now, pause)
     external = {monitor.name for monitor in monitors}
     inverted = {monitor.name for monitor in monitors if monitor.is_inverted}
-    # Inverted monitors are left out, because they fail when their address responds, and succeed when it does not.
+    # Leave out monitors that are upside down, because a failure to reach their address is a success.
     external_results = [results[monitor.name] for monitor in monitors if not monitor.is_inverted]
     is_cut_off = looks_cut_off(external_results) and probes.is_own_network_down()
     # If the portal's own network is down, failures to reach an address say nothing about the address, so drop them.
@@ -94,7 +94,7 @@ def _is_undecided(state: State | None) -> bool:
 
 
 def looks_cut_off(results: Sequence[Sequence[Result]]) -> bool:
-    """Return True if at least two external addresses were probed and none of them responded."""
+    """Return True if at least two external addresses were probed and none of them responded the last time."""
     return len(results) >= 2 and all(found and found[-1].is_unreachable for found in results)
 
 

@@ -1,8 +1,8 @@
-"""Send and record alerts about an outage of the database itself.
+"""Report and record outages of the database itself.
 
-While the database is down, alerts cannot be stored in the outbox. Therefore, one web process per host sends a message
-to all configured channels directly. It reads the channels from the settings, because their rows are unavailable. When
-the database is available again, the missing results, an incident and an alert are recorded.
+While the database is unavailable, alerts cannot be stored in the outbox. One web process per host therefore sends a
+message directly to all channels that the settings configure, because the rows of channels are unavailable too. When the
+database is available again, the process records the missing results, an incident and an alert.
 """
 
 import logging
@@ -47,7 +47,7 @@ class Outage(msgspec.Struct):
 
 @dataclass(frozen=True)
 class Direct:
-    """A message to one destination, which the settings configure."""
+    """A message to one channel or recipient that the settings configure."""
 
     transport: Transport
     config: dict[str, str]
@@ -60,7 +60,10 @@ _unsent: list[Direct] = []
 
 @background.chore("health.database_outage", seconds=INTERVAL_SECONDS)
 def watch() -> None:
-    """Check the database. Send a message if it stays down, and record the outage when it is up again."""
+    """Check the database. Send a message if it stays down, and record the outage when it is up again.
+
+    The function runs regularly in each web process.
+    """
     global _failures
     if DATABASE_CHECK not in health_checks:
         return
@@ -82,9 +85,10 @@ def outage_path() -> Path:
 
 
 def _begin(outage: Outage) -> None:
-    """Create the file about the outage, and send the message if this process created the file.
+    """Create the file about the outage and send the message.
 
-    Otherwise, another process on this host has sent the message.
+    If the file exists, another process on this host has sent the message. This process then only sends its own messages
+    again that channels have not accepted.
     """
     try:
         handle = os.open(outage_path(), os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -114,14 +118,14 @@ def _begin(outage: Outage) -> None:
 def send_directly(message: Message) -> None:
     """Send the message to all channels that the settings configure, at the same time.
 
-    While the database is unavailable, each further check sends the message again to channels that did not accept it.
+    Channels that do not accept the message get it again after each further check, until the database is available.
     """
     _unsent[:] = _address(message)
     send_unsent()
 
 
 def send_unsent() -> None:
-    """Send the message to each channel that has not accepted it yet. A slow channel delays no other channel."""
+    """Send the message in parallel to each channel that has not accepted it yet. A slow channel delays no other."""
     if not _unsent:
         return
     with ThreadPoolExecutor(len(_unsent)) as executor:
@@ -146,7 +150,10 @@ def _address(message: Message) -> list[Direct]:
 
 
 def _send(direct: Direct) -> bool:
-    """Return True if the channel accepted the message or refused it permanently."""
+    """Send the message.
+
+    Return True if the channel accepted it or refused it permanently, so that no retry is needed.
+    """
     try:
         direct.transport.send(direct.message, direct.config, idempotency_key=direct.key)
     except (DeliveryFailed, OSError) as error:
@@ -159,7 +166,7 @@ def _send(direct: Direct) -> bool:
 
 
 def config_from_settings(transport: Transport) -> dict[str, str] | None:
-    """Return the configuration of a channel from the settings, or None if they configure no such channel."""
+    """Return the configuration of a channel from the settings, or None if they do not configure the channel."""
     config: dict[str, str] = {}
     for field in transport.fields:
         value = getattr(settings, field.setting, "") if field.setting else ""
@@ -171,9 +178,9 @@ def config_from_settings(transport: Transport) -> dict[str, str] | None:
 
 
 def _end(now: datetime) -> None:
-    """Rename the file about the outage, and record the outage if this process renamed the file.
+    """Claim the file about the outage by renaming it, and record the outage.
 
-    Otherwise, another process on this host records the outage.
+    Do nothing if another process on this host has claimed the file.
     """
     claimed = outage_path().with_suffix(f".{os.getpid()}")
     try:
@@ -186,7 +193,7 @@ def _end(now: datetime) -> None:
     except msgspec.MsgspecError:
         log.warning("the file about the database outage is unreadable")
     except Exception:
-        # The database has become unavailable again. Keep the file, so that the next run records the outage.
+        # The database may be unavailable again. Restore the file, so that a later check records the outage.
         claimed.rename(outage_path())
         raise
     claimed.unlink()
@@ -194,7 +201,7 @@ def _end(now: datetime) -> None:
 
 @transaction.atomic
 def record_outage(outage: Outage, *, now: datetime) -> None:
-    """Record a failed result per minute, a resolved incident and a resolved alert, which announces the recovery."""
+    """Record a failed result per minute, a resolved incident, and a resolved alert that announces the recovery."""
     component = sync_components()[DATABASE_CHECK]
     minutes = min(int((now - outage.since) / timedelta(minutes=1)) + 1, MAX_RECORDED_MINUTES)
     missed = [

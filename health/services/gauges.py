@@ -1,4 +1,4 @@
-"""Record gauges about the portal itself: the size of the database, active users and the backlog of the task queue."""
+"""Record gauges about the portal itself: database size, active users and task backlog."""
 
 from datetime import datetime, timedelta
 

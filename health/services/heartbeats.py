@@ -18,7 +18,7 @@ from health.verdict import Result, Status
 MAX_PER_APP = 200
 MAX_OUTPUT_CHARS = 10_000
 DAY_MINUTES, HOUR_MINUTES = 1_440, 60
-# This limits `fail_after` and `recover_after`, which the database stores in two bytes.
+# The database stores `fail_after` and `recover_after` in two bytes.
 MAX_SMALL_INTEGER = 32_000
 _MINUTES_PER_UNIT = {
     "minute": 1,
@@ -46,13 +46,13 @@ def record_check_in(
     environment: str = "",
     monitor_config: object = None,
 ) -> CheckIn:
-    """Record that a job has started ("in_progress") or ended ("ok", "error"), and create or update its heartbeat.
+    """Record that a job has started ("in_progress") or ended ("ok", "error").
 
-    `duration` is in seconds. `monitor_config` has Sentry's format. Without it, a new heartbeat has no schedule, so its
-    runs can fail but cannot be missed. Invalid settings are ignored and described in the field `config_problem` of the
-    heartbeat.
+    The heartbeat is created or updated. `duration` is in seconds. `monitor_config` has Sentry's format. Without it, a
+    new heartbeat has no schedule, so its runs can fail but cannot be missed. Invalid settings are ignored, and
+    described in the heartbeat's field `config_problem`.
 
-    Raises TooManyHeartbeats if the app already has MAX_PER_APP heartbeats, and ValueError for an unknown status.
+    Raises TooManyHeartbeats if a new heartbeat would exceed MAX_PER_APP, and ValueError for an unknown status.
     """
     slug = slugify(slug)[:50] or "job"
     heartbeat = Heartbeat.objects.filter(app=app, slug=slug, environment=environment[:64]).first()
@@ -83,21 +83,19 @@ def check_in(
     message: str = "",
     output: str = "",
 ) -> CheckIn:
-    """Record a check-in. The end of a run is matched with the start that has the same id, or with the latest start.
+    """Record a check-in and return its run.
 
-    `output` is the text that the job printed, without personal data. The text is stored with the run.
+    The end of a run belongs to the start with the same id or, without an id, to the latest start. `output` is the text
+    that the job printed, which the caller has freed of personal data.
     """
     run = _find_run(heartbeat, check_in_id)
     if run is None:
         run = CheckIn(heartbeat=heartbeat, at=now)
-        if (
-            check_in_id and check_in_id.int
-        ):  # In Sentry's protocol, the nil UUID stands for the latest run.
+        # In Sentry's protocol, the nil UUID stands for the latest run.
+        if check_in_id and check_in_id.int:
             run.check_in_id = check_in_id
     elif status is CheckInStatus.RUNNING and run.finished_at:
-        return (
-            run  # The start was reported twice, or its report arrived after the report of the end.
-        )
+        return run  # The start was reported twice, or arrived after the end.
     run.status = status
     run.output = "\n".join(part for part in (run.output, output) if part)[:MAX_OUTPUT_CHARS]
     if status is not CheckInStatus.RUNNING:
@@ -162,7 +160,7 @@ def _record_missed(heartbeat: Heartbeat, now: datetime) -> None:
         expected_at=heartbeat.expected_after(now)
     )
     if not updated or due is None:
-        return  # The job has checked in in the meantime, so no run was missed.
+        return  # The job has checked in by now, so no run was missed.
     CheckIn.objects.create(
         heartbeat=heartbeat, status=CheckInStatus.MISSED, at=due, finished_at=now
     )
@@ -185,10 +183,9 @@ def _record_timeout(heartbeat: Heartbeat, now: datetime) -> None:
 
 
 def create_daily_heartbeat(app: ClientApp, slug: str) -> Heartbeat:
-    """Return the app's heartbeat with this slug.
+    """Create a heartbeat with this slug, a daily schedule and a margin of an hour, or return the existing one.
 
-    If it does not exist, create it with a daily schedule and a margin of an hour. Raises TooManyHeartbeats if the
-    app already has MAX_PER_APP heartbeats.
+    Raises TooManyHeartbeats if the app already has MAX_PER_APP heartbeats.
     """
     schedule = {"interval_minutes": DAY_MINUTES, "margin_minutes": HOUR_MINUTES}
     return _new_heartbeat(app, slug[:50], "", schedule)
@@ -217,10 +214,10 @@ def _new_heartbeat(
 
 
 def parse_config(config: object) -> tuple[dict[str, object], dict[str, str]]:
-    """Convert Sentry's monitor_config to field values, and describe each invalid setting by its name.
+    """Convert Sentry's monitor_config to field values, and describe the problem of each invalid setting by its name.
 
-    Invalid settings are left out of the values. The field `config_problem` describes them, and is empty if there are
-    none.
+    Invalid settings are left out of the values. The value of `config_problem` describes all problems in one text, and
+    is "" if there are none.
     """
     fields: dict[str, object] = {}
     problems: dict[str, str] = {}
@@ -242,7 +239,7 @@ def parse_config(config: object) -> tuple[dict[str, object], dict[str, str]]:
 
 
 def _parse_schedule(schedule: object) -> tuple[dict[str, object], str]:
-    """Return the field values of a schedule, or no values and the reason."""
+    """Return the field values of a schedule and "", or no values and the reason why it is invalid."""
     if not isinstance(schedule, Mapping):
         return {}, "missing" if schedule is None else f"{_shown(schedule)} is not an object"
     kind, value, unit = schedule.get("type"), schedule.get("value"), schedule.get("unit")

@@ -1,4 +1,4 @@
-"""Save the parts of an import that are not objects: the history of components, and the ping URLs of heartbeats."""
+"""Save the history of components and the ping URLs of heartbeats from an import."""
 
 import uuid
 from collections.abc import Mapping
@@ -10,7 +10,10 @@ BATCH_SIZE = 1_000
 
 
 def add_history(histories: Mapping[str, History]) -> int:
-    """Add hourly and daily results to components by name. Existing rows are kept. Return the number of added rows."""
+    """Add hourly and daily results to components by name, and return the number of added rows.
+
+    Existing rows are kept, and unknown names are ignored.
+    """
     components = dict(Component.objects.filter(name__in=histories).values_list("name", "pk"))
     points = [
         Uptime(
@@ -33,7 +36,10 @@ def add_history(histories: Mapping[str, History]) -> int:
 
 
 def keep_ping_keys(keys: Mapping[str, uuid.UUID]) -> list[str]:
-    """Give heartbeats their ping URLs from the other system. Return the names of heartbeats whose URL is in use."""
+    """Give heartbeats their ping URLs from the other system.
+
+    Return the names of the heartbeats whose URL belongs to another heartbeat already.
+    """
     taken = []
     for name, key in keys.items():
         owner = Heartbeat.objects.filter(ping_key=key).first()

@@ -23,7 +23,7 @@ def sync_with_updates(incident: Incident, *, now: datetime) -> None:
 def publish_scheduled_updates(*, now: datetime) -> int:
     """Publish the scheduled updates that are due, and return their number.
 
-    Each incident gets the state of its update.
+    Each incident gets the state of its newest published update.
     """
     count = 0
     for update in IncidentUpdate.objects.due(now).select_related("incident").order_by("at", "pk"):
@@ -35,7 +35,7 @@ def publish_scheduled_updates(*, now: datetime) -> int:
 
 
 def open_incident(component: Component, *, now: datetime) -> None:
-    """Open an automatic incident for a component that is down, unless it already has an open automatic incident."""
+    """Open an automatic incident for a component that is down, unless one is open already."""
     started_at = component.since or now
     incident, created = Incident.objects.get_or_create(
         component_id=component.pk,
@@ -58,7 +58,7 @@ def open_incident(component: Component, *, now: datetime) -> None:
 
 
 def resolve_incidents_of(component: Component, *, now: datetime) -> None:
-    """Resolve the open automatic incident of a component at the time at which the component recovered."""
+    """Resolve the component's open automatic incident at the time of the recovery."""
     _resolve(
         Incident.objects.filter(component_id=component.pk),
         at=component.since or now,
@@ -78,7 +78,7 @@ def resolve_unmonitored(*, now: datetime) -> None:
 def record_past_outage(
     component: Component, *, started_at: datetime, resolved_at: datetime, text: str
 ) -> None:
-    """Create an incident that is already resolved."""
+    """Create an automatic incident that is already resolved."""
     incident = Incident.objects.create(
         title=headline(component.title, Status.UNHEALTHY),
         component=component,
@@ -96,9 +96,8 @@ def record_past_outage(
 
 def _resolve(incidents: QuerySet[Incident], *, at: datetime, text: str) -> None:
     for incident in incidents.filter(is_automatic=True, resolved_at=None):
-        incident.updates.filter(
-            is_scheduled=True
-        ).delete()  # A scheduled update would reopen the incident.
+        # A scheduled update would reopen the incident.
+        incident.updates.filter(is_scheduled=True).delete()
         Incident.objects.filter(pk=incident.pk).update(state=IncidentState.RESOLVED, resolved_at=at)
         IncidentUpdate.objects.create(
             incident=incident, at=at, state=IncidentState.RESOLVED, text=text

@@ -70,7 +70,10 @@ def _record_news(window: MaintenanceWindow, last: MaintenanceNotice | None, now:
 
 
 def _record_end(last: MaintenanceNotice, phase: Phase, now: datetime) -> None:
-    """Record the end of a window that was deleted or hidden, with the title and times of its last notice."""
+    """Record a notice that a deleted or hidden window was canceled or completed.
+
+    The title and times are those of its last notice.
+    """
     MaintenanceNotice.objects.create(
         window_number=last.window_number,
         at=now,

@@ -15,13 +15,13 @@ from health.models import ActiveUser, Latency, Series, SeriesKind, Tier, Value
 from health.queries.deliveries import series_name
 from health.signals import Activity, Counter, Delivery, Gauge, Measurement, Performance
 
-# An app that puts ids into names would create a series per id. Beyond this number of series, OTHER is used.
+# An app that puts ids into names would create a series per id. Further series are combined in the series OTHER.
 MAX_SERIES_PER_APP = 2_000
 OTHER = "(other)"
 NAMES_PER_QUERY = 400
 MAX_AGE = timedelta(hours=24)
 
-# The key contains the id of the app, the kind, the name and the environment.
+# Contains the id of the app, the kind, the name and the environment.
 SeriesKey = tuple[int | None, str, str, str]
 PointKey = tuple[SeriesKey, datetime]
 
@@ -128,7 +128,7 @@ def _merge(into: dict[str, float], point: dict[str, float]) -> None:
 def _roll_up(
     minutes: dict[PointKey, dict[str, float]], series: dict[SeriesKey, int]
 ) -> Iterable[dict[str, object]]:
-    """Return the points of each minute, and of the hours and days that contain these minutes."""
+    """Return the points of all tiers: the given minutes, and the hours and days that contain them."""
     merged: dict[tuple[int, int, datetime], dict[str, float]] = {}
     for (key, minute), point in sorted(minutes.items(), key=lambda entry: entry[0][1]):
         for tier in Tier:
@@ -144,7 +144,10 @@ def _roll_up(
 
 
 def _series_ids(wanted: set[SeriesKey], *, app: ClientApp) -> dict[SeriesKey, int]:
-    """Return the id of each series. Missing series are created; series beyond the limit of the app map to OTHER."""
+    """Return the id of each series, and create missing ones.
+
+    Series beyond the app's limit get the id of its series OTHER.
+    """
     found = _load_ids(wanted, app=app)
     missing = sorted(wanted - found.keys(), key=str)
     if missing:

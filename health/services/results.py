@@ -1,4 +1,4 @@
-"""Record check results: single results, states of components, hourly and daily uptime, alerts and incidents."""
+"""Record check results, and update states, hourly and daily uptime, alerts and incidents."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -13,7 +13,7 @@ from health.services.status_changes import update_alert_and_incident
 from health.verdict import Result, Status
 
 COUNTS = ("healthy", "degraded", "unhealthy", "maintenance")
-# The key contains the id of the component, the tier and the start.
+# Contains the id of the component, the tier and the start.
 PointKey = tuple[int, int, datetime]
 
 

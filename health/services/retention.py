@@ -23,7 +23,10 @@ BATCH_ID_RETENTION = timedelta(hours=48)
 
 
 def prune(*, now: datetime, limit: int = 20 * BATCH_SIZE) -> int:
-    """Delete up to `limit` rows that are past their retention period, and return their number."""
+    """Delete rows whose retention period is over, and return their number.
+
+    No further batch is deleted once `limit` rows have been deleted.
+    """
     old: list[QuerySet] = [  # type: ignore[type-arg]
         CheckResult.objects.filter(at__lt=now - RESULT_RETENTION),
         ActiveUser.objects.filter(seen_at__lt=now - ACTIVITY_RETENTION),

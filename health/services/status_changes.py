@@ -13,7 +13,7 @@ from health.verdict import Status
 from impact.references import References
 
 FAILING = (Status.DEGRADED, Status.UNHEALTHY)
-# These components have their own alert types. All other components have the alert type of their kind.
+# The database has its own alert type. Other components have the alert type of their kind.
 DATABASE_DOWN = "database-down"
 ALERT_TYPES = {"database": DATABASE_DOWN}
 _KIND_ALERT_TYPES = {
@@ -28,12 +28,11 @@ _OWN_NETWORK_KEY = f"health:{OWN_NETWORK}"
 def update_alert_and_incident(
     component: Component, *, status_before: Status, now: datetime
 ) -> None:
-    """Report a failing component, or resolve the alert of a component that recovered.
+    """Open or update the alert and the incident of a failing component, or resolve them after a recovery.
 
-    This function must be called inside a transaction.
-
-    Each failing result reports the problem, not only the first result after a status change. Therefore, a failure that
-    began during maintenance opens its alert as soon as the maintenance window has ended.
+    The caller runs this function in a transaction. Each failing result reports the problem, not only the first one
+    after a change of status. A failure that began during maintenance therefore opens its alert as soon as the
+    maintenance window has ended.
     """
     status = Status(component.status)
     if status in FAILING:
@@ -72,7 +71,7 @@ def _app(component: Component) -> dict[str, str]:
 
 
 def _host(component: Component) -> dict[str, str]:
-    """Return the host of a monitor as metadata for the alert."""
+    """Return the host of a monitor as metadata of an alert. Return {} for other components."""
     if component.kind != ComponentKind.MONITOR:
         return {}
     monitor = Monitor.objects.filter(pk=component.pk).only("url").first()
@@ -80,7 +79,7 @@ def _host(component: Component) -> dict[str, str]:
 
 
 def _references(component: Component) -> References:
-    """Return the orders that a failing check affects, if the check defines `references`."""
+    """Return references to the orders that a failing check affects, if the check can find them."""
     if component.kind != ComponentKind.CHECK or component.name not in health_checks:
         return References()
     find = health_checks.get(component.name).references
@@ -103,7 +102,7 @@ def resolve_unmonitored(*, now: datetime) -> int:
 
 
 def report_own_network(is_cut_off: bool, *, now: datetime) -> None:
-    """Open or resolve one alert for the portal's own network, instead of one alert for each external monitor."""
+    """Open or resolve a single alert about the portal's own network, instead of one for each external monitor."""
     if not is_cut_off:
         clear_problem(key=_OWN_NETWORK_KEY, now=now)
         return

@@ -31,9 +31,10 @@ log = logging.getLogger(__name__)
 
 RETRY_PAUSE = timedelta(minutes=5)
 SEND_LEASE = timedelta(minutes=2)
-MAX_ATTEMPTS = 3  # A refused e-mail, or the confirmation call to a webhook, has at most this number of attempts.
+# Applies to refused e-mails and to confirmation calls to webhooks. Other messages have a time limit instead.
+MAX_ATTEMPTS = 3
 BATCH_SIZE = 100
-MAX_SECONDS = 30.0  # A run occupies a worker, so it ends after this time.
+MAX_SECONDS = 30.0  # A run occupies a worker, so it must end after this time.
 WEBHOOK_TIMEOUT_SECONDS = 5.0
 
 _webhooks = outbound.Client(
@@ -46,16 +47,19 @@ class _MailServerFailed(Exception):
 
 
 def send_pending(*, now: datetime) -> dict[str, int]:
-    """Send the e-mails that are due.
+    """Send the e-mails that are due, and return the numbers of sent and failed e-mails.
 
-    A refused e-mail is sent up to MAX_ATTEMPTS times. While the mail server does not work, each run tries only one
-    e-mail. An e-mail fails when its news is older than MAX_UPDATE_AGE.
+    A refused e-mail is tried up to MAX_ATTEMPTS times. If the mail server does not work, the run ends after one e-mail,
+    which is tried again until its news is older than MAX_UPDATE_AGE.
     """
     return _send_due(SubscriberKind.EMAIL, _send_mail, now=now)
 
 
 def call_webhooks(*, now: datetime) -> dict[str, int]:
-    """Call the webhooks that are due. A failed call is repeated until its news is older than MAX_UPDATE_AGE."""
+    """Call the webhooks that are due, and return the numbers of successful and failed calls.
+
+    A failed call is repeated until its news is older than MAX_UPDATE_AGE.
+    """
     return _send_due(SubscriberKind.WEBHOOK, _call_webhook, now=now)
 
 
@@ -115,7 +119,10 @@ def _links(subscriber: Subscriber) -> dict[str, str]:
 
 
 def _send_mail(mail: StatusMail, address: str, now: datetime) -> bool:
-    """Send one e-mail and return True on success. Raises _MailServerFailed if further e-mails would fail as well."""
+    """Send one e-mail. Return True on success, and False if the mail server refused the e-mail permanently.
+
+    Raises _MailServerFailed for other errors, because further e-mails would fail as well.
+    """
     try:
         _build_message(mail, address).send()
     except Exception as error:  # An e-mail backend may raise any exception.
@@ -130,7 +137,7 @@ def _send_mail(mail: StatusMail, address: str, now: datetime) -> bool:
 
 
 def _is_refused(error: Exception) -> bool:
-    """Return True if the mail server permanently refused this e-mail, but may accept other e-mails."""
+    """Return True if the mail server permanently refused this e-mail but may accept others."""
     match error:
         case DeliveryFailed():
             return error.is_permanent
@@ -154,7 +161,7 @@ def _build_message(mail: StatusMail, address: str) -> EmailMessage:
         subject = f"[{mail.update.get_state_display()}] {mail.update.incident.title}"
         body = render_to_string("emails/status_update.txt", context)
     headers = {
-        # These headers allow unsubscribing with one click: https://www.rfc-editor.org/rfc/rfc8058.
+        # Mail programs then offer to unsubscribe with one click: https://www.rfc-editor.org/rfc/rfc8058.
         "List-Unsubscribe": f"<{links['leave_url']}>",
         "List-Unsubscribe-Post": "List-Unsubscribe=One-Click",
         "Auto-Submitted": "auto-generated",
@@ -166,7 +173,7 @@ def _build_message(mail: StatusMail, address: str) -> EmailMessage:
 
 
 def _call_webhook(mail: StatusMail, url: str, now: datetime) -> bool:
-    """Call one webhook and return True on success. The answer 410 Gone deletes the subscription."""
+    """Call one webhook and return True on success. The response 410 Gone deletes the subscription."""
     body = msgspec.json.encode(_payload(mail))
     headers = {
         "Content-Type": "application/json",
@@ -193,7 +200,8 @@ def _call_webhook(mail: StatusMail, url: str, now: datetime) -> bool:
 def _payload(mail: StatusMail) -> dict[str, object]:
     links = _links(mail.subscriber)
     common = {
-        "id": f"status-{mail.pk}",  # All attempts have the same id, by which receivers can ignore repeated calls.
+        # All attempts share this id, so that receivers can ignore repeated calls.
+        "id": f"status-{mail.pk}",
         "page": {"name": StatusPage.current().name, "url": links["status_url"]},
         "unsubscribe_url": links["leave_url"],
     }

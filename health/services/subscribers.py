@@ -1,4 +1,4 @@
-"""Manage subscriptions to news about incidents and maintenance: confirm them, queue messages, and end subscriptions."""
+"""Manage subscriptions to news about incidents and maintenance, and queue the messages to subscribers."""
 
 import base64
 import hashlib
@@ -24,7 +24,7 @@ MAX_UPDATE_AGE = timedelta(hours=6)
 
 
 def _cipher() -> MultiFernet:
-    """Return a cipher that encrypts with the current secret key, and decrypts also with the fallback keys."""
+    """Return a cipher that encrypts with the current secret key, and can also decrypt with the fallback keys."""
     keys = [settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS]
     return MultiFernet(
         [
@@ -39,7 +39,7 @@ def _encrypt(address: str) -> str:
 
 
 class CannotDecrypt(Exception):
-    """SECRET_KEY was changed without a fallback, so the address is lost."""
+    """The address cannot be decrypted, because SECRET_KEY was changed without a fallback."""
 
 
 def decrypt_address(subscriber: Subscriber) -> str:
@@ -51,13 +51,16 @@ def decrypt_address(subscriber: Subscriber) -> str:
 
 
 def hash_address(address: str) -> str:
-    """Return a keyed hash of an address. The hash is used to find the row of an encrypted address."""
+    """Return a keyed hash, by which the row with an encrypted address can be found."""
     return address_hashes(address)[0]
 
 
 @transaction.atomic
 def subscribe(address: str, *, now: datetime) -> None:
-    """Queue a confirmation e-mail, unless the address is confirmed or was sent an e-mail within CONFIRMATION_PAUSE."""
+    """Queue a confirmation e-mail for this address.
+
+    Do nothing if the address is confirmed, or was sent a confirmation within CONFIRMATION_PAUSE.
+    """
     subscriber, is_new = Subscriber.objects.get_or_create(
         address_hash=hash_address(address),
         defaults={"sealed_address": _encrypt(address.strip()), "asked_at": now},
@@ -72,9 +75,9 @@ def subscribe(address: str, *, now: datetime) -> None:
 
 @transaction.atomic
 def subscribe_webhook(url: str, *, now: datetime) -> str:
-    """Queue the call with the confirmation link to a webhook, and return the secret that signs all calls to it.
+    """Queue the call that sends the confirmation link to a webhook. Return the secret that signs all calls to it.
 
-    Each subscription has its own secret, so that a second subscription of the same URL reveals nothing about the first.
+    Each subscription has its own secret, so a second subscription for a URL reveals nothing about the first.
     """
     secret = secrets.token_urlsafe(24)
     subscriber = Subscriber.objects.create(
@@ -101,7 +104,10 @@ def unsubscribe(token: str) -> None:
 
 @transaction.atomic
 def queue_updates(*, now: datetime) -> int:
-    """Queue a message to each subscriber about each recent update or notice. Return the number of new messages."""
+    """Queue a message about each recent update and notice to each subscriber, and return the number of new messages.
+
+    A message that is queued already is not queued again.
+    """
     is_recent = {"at__gt": now - MAX_UPDATE_AGE, "at__lte": now}
     count = 0
     for update in IncidentUpdate.objects.filter(incident__is_public=True, **is_recent):
@@ -112,7 +118,7 @@ def queue_updates(*, now: datetime) -> int:
 
 
 def _queue(at: datetime, now: datetime, **news: IncidentUpdate | MaintenanceNotice) -> int:
-    """Queue the messages about one update or notice to the subscribers who confirmed their subscription before `at`."""
+    """Queue messages about one update or notice to the subscribers who had confirmed by `at`."""
     about = {f"mails__{name}": value for name, value in news.items()}
     missing = Subscriber.objects.confirmed().filter(confirmed_at__lte=at).exclude(**about)
     mails = [
@@ -122,6 +128,6 @@ def _queue(at: datetime, now: datetime, **news: IncidentUpdate | MaintenanceNoti
 
 
 def delete_unconfirmed(*, now: datetime) -> int:
-    """Delete addresses that were not confirmed in time. Return the number of deleted rows."""
+    """Delete subscribers who have not confirmed in time, and return the number of deleted rows."""
     old = Subscriber.objects.filter(confirmed_at=None, asked_at__lt=now - UNCONFIRMED_RETENTION)
     return old.delete()[0]

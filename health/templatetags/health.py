@@ -1,4 +1,4 @@
-"""Provide template tags and filters for uptime bars and percentages."""
+"""Provide template tags and filters for uptime."""
 
 from collections.abc import Sequence
 
@@ -13,7 +13,7 @@ register = template.Library()
 
 @register.simple_tag
 def uptime_bars(days: Sequence[Day], title: str = "") -> SafeString:
-    """Render an uptime history as one bar per day, with the oldest day first."""
+    """Render an uptime history with one bar per day, oldest day first."""
     return render_bars([(day.tone, day_in_words(day)) for day in days], title=title)
 
 

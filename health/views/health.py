@@ -1,4 +1,4 @@
-"""Answer health requests of load balancers and programs at /livez, /readyz and /health."""
+"""Respond to load balancers and monitoring programs at /livez, /readyz and /health."""
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
@@ -20,7 +20,7 @@ from health.verdict import Status
 # /health must respond within 200 ms. This timeout leaves 80 ms for the rest of the request.
 HEALTH_TIMEOUT_SECONDS = 0.12
 READINESS_TIMEOUT_SECONDS = 1.0
-# The format follows the RFC draft "Health Check Response Format for HTTP APIs" (draft-inadarei-api-health-check).
+# This media type is defined by draft-inadarei-api-health-check, "Health Check Response Format for HTTP APIs".
 HEALTH_JSON = "application/health+json"
 _HEALTH_JSON_STATUS = {
     Status.HEALTHY: "pass",
@@ -44,7 +44,7 @@ def livez(request: HttpRequest) -> HttpResponse:
 @never_cache
 @require_safe
 def readyz(request: HttpRequest) -> HttpResponse:
-    """Return 200 if the portal can serve requests, that is, if the database and, if configured, Redis work."""
+    """Return 200 if the database and, if configured, Redis work. Otherwise, return 503 and the failing checks."""
     snapshot = readiness_cache.read(now=timezone.now(), timeout=READINESS_TIMEOUT_SECONDS)
     failing = [
         component.name
@@ -58,7 +58,7 @@ def readyz(request: HttpRequest) -> HttpResponse:
 
 @require_safe
 def health(request: HttpRequest) -> HttpResponse:
-    """Return the overall status and every check, with 200 if healthy or degraded, and 503 if unhealthy.
+    """Return the overall status and every check, with 503 if unhealthy and 200 otherwise.
 
     Only staff and keys with the admin scope get messages and monitors.
     """
@@ -84,7 +84,10 @@ def _may_see_details(request: HttpRequest) -> bool:
 
 
 def _visible(snapshot: HealthSnapshot, is_detailed: bool) -> list[ComponentHealth]:
-    """Return the components to show. The public does not see monitors, because their names reveal internal systems."""
+    """Return the components to show.
+
+    Monitors are shown only with details, because their names reveal internal systems.
+    """
     return [component for component in snapshot.components if is_detailed or component.is_check]
 
 

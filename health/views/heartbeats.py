@@ -1,4 +1,7 @@
-"""Handle `/api/v1/heartbeats/<key>/`, a simple URL for cron jobs. The key in the URL is the only authentication."""
+"""Handle `/api/v1/heartbeats/<key>/`, a simple URL for cron jobs.
+
+The key in the URL is the only authentication.
+"""
 
 import uuid
 

@@ -1,4 +1,4 @@
-"""Serve `/metrics` to Prometheus. The client needs a token or an allowed address."""
+"""Serve `/metrics` to Prometheus, which needs a token or an allowed address."""
 
 import hmac
 import ipaddress
@@ -25,7 +25,7 @@ from health.extension_points import metrics as metric_sources
 
 log = logging.getLogger(__name__)
 
-# Scrapes within this time share one collection.
+# Scrapes within this time get the same metrics.
 CACHE_SECONDS = 5.0
 HEALTH_TIMEOUT_SECONDS = 1.0
 _lock = threading.Lock()
@@ -45,8 +45,7 @@ def metrics(request: HttpRequest) -> HttpResponse:
 def may_read(request: HttpRequest) -> bool:
     """Return True if the request may read the metrics.
 
-    The request must have METRICS_TOKEN or a key with the admin scope. A request without a key must come from an allowed
-    address.
+    It must contain METRICS_TOKEN or a key with the admin scope or, without a key, come from an allowed address.
     """
     key = key_of(request)
     if key:
@@ -86,7 +85,7 @@ class _PortalCollector(Collector):
     """A collector of the metrics from every source. A failing source is logged and does not affect other sources."""
 
     def collect(self) -> Iterable[Metric]:
-        # While the database is down, no source is called, because each one would wait for a connection timeout.
+        # While the database is down, each source would wait for a connection timeout, so none is called.
         snapshot = health_cache.read(now=timezone.now(), timeout=HEALTH_TIMEOUT_SECONDS)
         is_up = snapshot.is_database_up
         yield GaugeMetricFamily(

@@ -30,7 +30,7 @@ from health.services.heartbeats import (
     create_daily_heartbeat,
 )
 
-# This is enough for the longest encoding of this number of characters. The text is scrubbed before it is cut.
+# The longest encoding of a character has 4 bytes. The text is cut only after it was scrubbed.
 _READ_BYTES = 4 * MAX_OUTPUT_CHARS
 _METHODS = ["GET", "HEAD", "POST"]
 
@@ -84,9 +84,9 @@ def _record(request: HttpRequest, heartbeat: Heartbeat | None, step: str) -> Htt
 
 
 def _outcome_of(step: str) -> tuple[CheckInStatus, str] | None:
-    """Return the outcome that the last part of the URL stands for, with a message.
+    """Return the outcome that the last part of the URL stands for, and a message.
 
-    Return None if the last part is unknown.
+    Return None if the part is unknown.
     """
     match step:
         case "" | "0":
@@ -101,7 +101,7 @@ def _outcome_of(step: str) -> tuple[CheckInStatus, str] | None:
 
 
 def _output_of(request: HttpRequest) -> str:
-    """Return the beginning of the request's body as text, without personal data."""
+    """Return the beginning of a POST request's body as text, without personal data."""
     if request.method != "POST":
         return ""
     text = request.read(_READ_BYTES).decode(errors="replace").replace("\0", "")

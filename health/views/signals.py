@@ -1,4 +1,4 @@
-"""Handle `POST /api/v1/signals/`, with which apps send batches of measurements, gauges and other signals."""
+"""Handle `POST /api/v1/signals/`, to which apps send batches of measurements."""
 
 import re
 

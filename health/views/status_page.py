@@ -1,4 +1,4 @@
-"""Serve the public status page, which requires no sign-in, no scripts, no session and no database."""
+"""Serve the public status page, which needs no sign-in, scripts, session or database."""
 
 import gzip
 import hashlib
@@ -44,7 +44,7 @@ PARTIAL_OUTAGE = (Tone.WARNING, "Partial outage")
 
 @dataclass(frozen=True)
 class _Body:
-    """The body of a response. The first request of a client that accepts compression compresses the body."""
+    """The body of a response, which is compressed for the first client that accepts compression."""
 
     plain: bytes
 
@@ -57,7 +57,7 @@ class _Body:
         return hashlib.sha256(self.plain).hexdigest()[:24]
 
 
-# For each response, this contains the last rendered body and the status that the body shows.
+# Maps the name of a response to its last body, and to the status that the body shows.
 _rendered: dict[str, tuple[tuple[object, bool], _Body]] = {}
 
 
@@ -82,14 +82,14 @@ def as_json(request: HttpRequest) -> HttpResponse:
 
 @require_safe
 def feed(request: HttpRequest) -> HttpResponse:
-    """Return the incidents as an Atom feed, with the newest first."""
+    """Return the incidents as an Atom feed, newest first."""
     status, is_fresh = status_cache.read(now=timezone.now())
     body = _render("feed", status, is_fresh, _render_feed)
     return _respond(request, body, "application/atom+xml; charset=utf-8", is_fresh)
 
 
 def badge_slug(title: str) -> str:
-    """Return the part of a badge's URL that stands for a component. "Ticket shop" becomes "ticket-shop"."""
+    """Return a component's name in the URL of its badge, such as "ticket-shop" for "Ticket shop"."""
     return slugify(title, allow_unicode=True)
 
 
@@ -113,7 +113,7 @@ def badge(request: HttpRequest, slug: str = "") -> HttpResponse:
 
 @require_safe
 def history(request: HttpRequest) -> HttpResponse:
-    """Show all resolved public incidents in pages."""
+    """Show a page of the resolved public incidents."""
     number = request.GET.get("page", "1")
     try:
         page = load_incident_history(
@@ -139,7 +139,10 @@ def colors(request: HttpRequest) -> HttpResponse:
 
 @require_safe
 def logo(request: HttpRequest) -> HttpResponse:
-    """Return the logo. Its URL contains a version, so that browsers can cache the logo for a long time."""
+    """Return the logo.
+
+    Browsers may cache the logo for a long time, because its URL contains a version.
+    """
     try:
         page = StatusPage.current()
     except DatabaseError:
@@ -148,7 +151,7 @@ def logo(request: HttpRequest) -> HttpResponse:
         return HttpResponse("There is no logo.\n", "text/plain", status=404)
     response = HttpResponse(bytes(page.logo), content_type=page.logo_type)
     response["Cache-Control"] = f"public, max-age={LOGO_CACHE_SECONDS}, stale-if-error=86400"
-    # If an SVG image is opened as a page, it must not run scripts.
+    # An SVG image must not run scripts when it is opened as a page.
     response["Content-Security-Policy"] = "default-src 'none'; style-src 'unsafe-inline'; sandbox"
     response["X-Content-Type-Options"] = "nosniff"
     return response
@@ -172,7 +175,7 @@ def _render(
     is_fresh: bool,
     render: Callable[[PublicStatus | None, bool], bytes],
 ) -> _Body:
-    """Render the status, or return the last rendered body if the status has not changed since."""
+    """Return the body that shows the status, and render it only if the status has changed."""
     key = (status.made_at if status else None, is_fresh)
     known = _rendered.get(name)
     if known is None or known[0] != key:
@@ -241,9 +244,9 @@ def _context_of_group(group: PublicGroup) -> dict[str, object]:
 
 
 def _respond(request: HttpRequest, body: _Body, content_type: str, is_fresh: bool) -> HttpResponse:
-    """Return the body with caching headers, or a 304 if the client has this body.
+    """Return the body with caching headers, compressed if the client accepts that.
 
-    The body is compressed if the client accepts compression.
+    Return 304 if the client already has this body.
     """
     is_packed = accepts_gzip(request.headers.get("Accept-Encoding", ""))
     response = HttpResponse(body.compressed if is_packed else body.plain, content_type=content_type)

@@ -1,4 +1,7 @@
-"""Subscribe to incidents and maintenance by e-mail or webhook, and end subscriptions. These pages need no sign-in."""
+"""Subscribe to news about incidents and maintenance by e-mail or webhook, and end subscriptions.
+
+These pages need no sign-in.
+"""
 
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
@@ -15,10 +18,10 @@ from health.services import subscribers
 
 MAX_ADDRESS_LENGTH = 254
 MAX_URL_LENGTH = 500
-MAX_REQUESTS_PER_HOUR = 5  # The limit applies to each client network.
+MAX_REQUESTS_PER_HOUR = 5  # Applies to each client network.
 
 
-# The status page is cached and shared, so it cannot contain a CSRF token. The client is never signed in here.
+# The status page is cached and shared, so it cannot contain a CSRF token. No user is signed in here, so none is needed.
 @csrf_exempt
 @require_POST
 @never_cache
@@ -44,7 +47,7 @@ def subscribe(request: HttpRequest) -> HttpResponse:
 @require_POST
 @never_cache
 def subscribe_webhook(request: HttpRequest) -> HttpResponse:
-    """Queue a call to the URL with a confirmation link, and show the secret that signs the calls."""
+    """Queue a call that sends a confirmation link to the URL, and show the secret that signs all calls."""
     url = request.POST.get("url", "").strip()
     try:
         if len(url) > MAX_URL_LENGTH:
@@ -75,7 +78,10 @@ def _may_subscribe(request: HttpRequest) -> bool:
 @require_http_methods(["GET", "HEAD", "POST"])
 @never_cache
 def confirm(request: HttpRequest, token: str) -> HttpResponse:
-    """Show the confirmation page. Only POST confirms, because e-mail scanners follow links automatically."""
+    """Show the confirmation page.
+
+    Only a POST request confirms the subscription, because e-mail scanners follow links automatically.
+    """
     if request.method != "POST":
         return _message(
             "Subscribe to updates about incidents and maintenance?", button="Confirm subscription"
@@ -96,7 +102,10 @@ def confirm(request: HttpRequest, token: str) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 @never_cache
 def leave(request: HttpRequest, token: str) -> HttpResponse:
-    """Show the page that unsubscribes. Only POST unsubscribes, because e-mail scanners follow links automatically."""
+    """Show the page to unsubscribe.
+
+    Only a POST request unsubscribes, because e-mail scanners follow links automatically.
+    """
     if request.method != "POST":
         return _message(
             "Unsubscribe from updates about incidents and maintenance?", button="Unsubscribe"
