@@ -39,7 +39,7 @@ def test_envelopes_and_event_json_are_imported_once(tmp_path: Path) -> None:
 
 
 def test_an_event_exported_by_sentrys_api_is_converted_back(tmp_path: Path) -> None:
-    """Import an event from Sentry's API, where interfaces are entries and some members have other names than in SDKs."""
+    """Import an event from Sentry's API, where interfaces are entries and some members have different names."""
     frame = {"filename": "shop/cart.py", "absPath": "/app/shop/cart.py", "module": "shop.cart", "function": "total",
              "lineNo": 12, "inApp": True, "context": [[11, "def total():"], [12, "    raise SoldOut"], [13, ""]]}  # fmt: skip
     exported = {

@@ -43,7 +43,7 @@ def closed_port() -> Iterator[int]:
 
 @pytest.fixture
 def patient_status_cache(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Remove the cached status, and let readers wait up to a minute for a new one, because the machine may be slow."""
+    """Clear the cached status, and let readers wait up to a minute for a new one on a slow machine."""
     monkeypatch.setattr(status, "READ_TIMEOUT_SECONDS", 60)
     status.status_cache.clear()
     status.snapshot_path().unlink(missing_ok=True)

@@ -1,7 +1,7 @@
 """Build a database of Uptime Kuma with the columns that an import reads.
 
-Names, types and defaults are those of Uptime Kuma's schema. Version 1 is its kuma.db after all patches up to 1.23, and
-version 2 is the schema after all migrations up to 2.5. Columns that the import does not read are left out.
+Names, types and defaults match Uptime Kuma's schema: version 1 after all patches up to 1.23, and version 2 after all
+migrations up to 2.5. Columns that the import does not read are left out.
 """
 
 import sqlite3

@@ -1,4 +1,4 @@
-"""Test that each alert rule of health opens no alert below its threshold, and one alert above it."""
+"""Test that each of health's alert rules opens no alert below its threshold and one alert above it."""
 
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
@@ -73,7 +73,7 @@ BELOW_AND_ABOVE: dict[str, tuple[Measure, Measure]] = {
 
 
 @pytest.mark.parametrize("name", BELOW_AND_ABOVE)
-def test_alert_opens_only_above_the_threshold(name: str) -> None:
+def test_an_alert_opens_only_above_the_threshold(name: str) -> None:
     below, above = BELOW_AND_ABOVE[name]
     app = make_app()
     record_measurements(below(), app=app, now=NOON)
@@ -120,15 +120,15 @@ def test_every_rule_of_health_is_tested_here() -> None:
     }
 
 
-def test_sms_failure_rate_is_undefined_without_messages() -> None:
+def test_the_sms_failure_rate_is_undefined_without_messages() -> None:
     evaluate_rule("delivery.sms_failure_rate", now=NOON)
     assert AlertRule.objects.get(name="delivery.sms_failure_rate").last_value is None
 
 
-def test_sms_failure_rate_is_judged_for_each_app() -> None:
+def test_the_sms_failure_rate_is_evaluated_for_each_app() -> None:
     attempts = [Delivery("sms", "sent", 1_000), Delivery("sms", "delivered", 1_000)]
     record_measurements(attempts, app=make_app("crm"), now=NOON)
-    # The second app reports only outcomes. Of the messages of both apps, only 3 % failed, but of its own, 30 %.
+    # The second app reports only outcomes. Of its own messages, 30 % failed, but only 3 % of all messages.
     outcomes = [Delivery("sms", "delivered", 70), Delivery("sms", "failed", 30)]
     record_measurements(outcomes, app=make_app("shop"), now=NOON)
 
@@ -139,7 +139,7 @@ def test_sms_failure_rate_is_judged_for_each_app() -> None:
     assert (alert.value, alert.message) == (30, "Shop: 30 of 100 SMS were not delivered")
 
 
-def test_one_failed_test_message_is_no_failure_rate() -> None:
+def test_a_single_failed_test_message_raises_no_alert() -> None:
     record_measurements([Delivery("sms", "failed", 2)], app=make_app(), now=NOON)
     evaluate_rule("delivery.sms_failure_rate", now=NOON)
     assert not SystemAlert.objects.exists()
@@ -161,7 +161,7 @@ def test_slow_calls_outside_the_window_raise_no_alert() -> None:
     assert not SystemAlert.objects.exists()
 
 
-def test_alert_names_the_very_slow_function() -> None:
+def test_the_alert_names_the_very_slow_function() -> None:
     app = make_app("shop")
     record_measurements(
         [Performance("checkout", 30_000), Performance("search", 20)], app=app, now=NOON
@@ -185,7 +185,7 @@ def _record_minutes(component: Component, minutes: range, *, failed: set[int]) -
         record_results([(component, [Result(status, at)])], now=at)
 
 
-def test_burning_error_budget_raises_alert_but_a_single_failure_does_not() -> None:
+def test_a_burning_error_budget_raises_an_alert_but_a_single_failure_does_not() -> None:
     component = make_component("shop", fail_after=100)
     _record_minutes(component, range(59, -1, -1), failed={1})
     evaluate_rule("uptime.burn_fast", now=NOON)
@@ -206,7 +206,7 @@ def test_failures_outside_the_short_window_raise_no_alert() -> None:
     assert not SystemAlert.objects.exists()
 
 
-def test_maintenance_does_not_burn_error_budget() -> None:
+def test_maintenance_does_not_burn_the_error_budget() -> None:
     component = make_component("api", fail_after=100)
     window = MaintenanceWindow.objects.create(
         title="New database", starts_at=NOON - timedelta(minutes=40), ends_at=NOON
@@ -220,7 +220,7 @@ def test_maintenance_does_not_burn_error_budget() -> None:
 
 
 def _record_sequence(component: Component, statuses: list[Status], *, now: datetime = NOON) -> None:
-    """Record one result per minute. The last one is recorded at `now`."""
+    """Record one result per minute, with the last one at `now`."""
     for ago, status in zip(range(len(statuses) - 1, -1, -1), statuses, strict=True):
         at = now - timedelta(minutes=ago)
         record_results([(component, [Result(status, at)])], now=at)
@@ -229,7 +229,7 @@ def _record_sequence(component: Component, statuses: list[Status], *, now: datet
 BURN_RULES = ("uptime.burn_fast", "uptime.burn_medium")
 
 
-def test_outage_raises_one_alert_and_none_about_its_error_budget() -> None:
+def test_an_outage_raises_one_alert_and_none_about_its_error_budget() -> None:
     component = make_component("shop")
     _record_sequence(component, [Status.HEALTHY] * 60 + [Status.UNHEALTHY] * 10)
     for name in (*BURN_RULES, "uptime.burn_slow"):
@@ -270,7 +270,7 @@ def test_an_outage_does_not_resolve_the_alert_about_the_error_budget() -> None:
     assert {alert.state for alert in SystemAlert.objects.all()} == {"resolved"}
 
 
-def test_new_monitor_has_too_few_results_for_the_slow_burn_rule() -> None:
+def test_a_new_monitor_has_too_few_results_for_the_slow_burn_rule() -> None:
     component = make_component("shop", fail_after=100)
     _record_sequence(component, [Status.HEALTHY] * 5 + [Status.UNHEALTHY] * 4)
     evaluate_rule("uptime.burn_slow", now=NOON)

@@ -1,4 +1,4 @@
-"""Test creating, rotating and verifying backups of the database on which the suite runs."""
+"""Test that backups of the suite's own database can be created, rotated, verified and restored."""
 
 import gzip
 from datetime import timedelta
@@ -26,7 +26,7 @@ def folder(settings: Settings, tmp_path: Path) -> Path:
     return tmp_path / "backups"
 
 
-def test_backup_can_be_restored_with_all_rows(folder: Path) -> None:
+def test_a_backup_can_be_restored_with_all_rows(folder: Path) -> None:
     for _ in range(30):
         make_app()
     backup = backups.create_backup(now=timezone.now())
@@ -81,7 +81,7 @@ def damage(backup: Backup, how: str) -> None:
 @pytest.mark.parametrize(
     "how", ["missing", "stale", "small", "checksum", "broken", "rows are missing"]
 )
-def test_bad_backup_raises_an_alert_until_a_good_one_is_verified(how: str) -> None:
+def test_a_bad_backup_raises_an_alert_until_a_good_one_is_verified(how: str) -> None:
     backup = backups.create_backup(now=timezone.now())
     damage(backup, how)
 
@@ -101,13 +101,13 @@ def test_bad_backup_raises_an_alert_until_a_good_one_is_verified(how: str) -> No
     assert not SystemAlert.objects.active().exists()
 
 
-def test_missing_backup_fails_verification_but_not_the_health_check() -> None:
+def test_a_missing_backup_fails_verification_but_not_the_health_check() -> None:
     assert backups.verify_newest_backup(now=timezone.now()).text.startswith("missing")
     with pytest.raises(NotConfigured):
         health_checks.backups()
 
 
-def test_backup_without_recent_verification_is_degraded() -> None:
+def test_a_backup_without_recent_verification_is_degraded() -> None:
     backups.create_backup(now=timezone.now())
     backups.verify_newest_backup(now=timezone.now())
     Backup.objects.update(verified_at=timezone.now() - timedelta(days=9))
@@ -115,7 +115,7 @@ def test_backup_without_recent_verification_is_degraded() -> None:
         health_checks.backups()
 
 
-def test_command_creates_a_backup_and_prints_its_path(
+def test_the_command_creates_a_backup_and_prints_its_path(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     call_command("backup")
@@ -130,7 +130,7 @@ def test_command_creates_a_backup_and_prints_its_path(
     ],
     ids=["SQLite", "PostgreSQL"],
 )
-def test_failed_backup_is_recorded_with_its_error(
+def test_a_failed_backup_is_recorded_with_its_error(
     monkeypatch: pytest.MonkeyPatch, folder: Path, database: databases.Database
 ) -> None:
     monkeypatch.setattr(databases, "current_database", lambda: database)

@@ -1,4 +1,4 @@
-"""Test that the certificate of each https monitor is a component with its own status and alert."""
+"""Test that each HTTPS monitor's certificate is a component with a status and an alert of its own."""
 
 from collections.abc import Callable, Iterator
 from datetime import timedelta
@@ -115,7 +115,7 @@ def test_valid_certificates_are_read_every_six_hours_and_expiring_ones_each_time
     assert check_certificates(now=now + timedelta(hours=7)) == 2
 
 
-def test_unreachable_host_keeps_the_last_known_expiry(
+def test_an_unreachable_host_keeps_the_last_known_expiry(
     make_server: Callable[..., TLSServer], closed_port: int
 ) -> None:
     server = make_server(20)

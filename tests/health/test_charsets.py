@@ -1,3 +1,5 @@
+"""Test that monitors decode the text of a response with its declared charset."""
+
 import pytest
 
 from health.checking.charsets import decode_body
@@ -21,7 +23,7 @@ WORD = "Verfügbar"
             + WORD.encode("latin-1"),
         ),
         ("text/xml", b'<?xml version="1.0" encoding="ISO-8859-1"?>' + WORD.encode("latin-1")),
-        # A declaration that is wrong, unknown or in a comment does not count.
+        # A wrong or unknown declaration, or one in a comment, does not count.
         ("text/html", b"<meta charset=utf-16>" + WORD.encode()),
         ("text/html", b"<meta charset=x-unknown>" + WORD.encode()),
         ("text/html", b"<meta charset=hex>" + WORD.encode()),
@@ -34,12 +36,12 @@ def test_text_is_decoded_in_its_declared_charset(content_type: str, body: bytes)
     assert decode_body(body, content_type).endswith(WORD)
 
 
-def test_the_header_outranks_the_page() -> None:
+def test_the_header_takes_precedence_over_the_page() -> None:
     body = b"<meta charset=latin1>" + WORD.encode()
     assert decode_body(body, "text/html; charset=utf-8").endswith(WORD)
 
 
-def test_latin_1_means_the_windows_code_page() -> None:
+def test_latin_1_is_decoded_as_windows_1252() -> None:
     assert decode_body(b"100 \x80", "text/html; charset=iso-8859-1") == "100 €"
 
 

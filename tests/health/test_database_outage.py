@@ -1,4 +1,4 @@
-"""Test the alerts about an outage of the database, and the records that are written after the outage."""
+"""Test the messages about a database outage, which bypass the database, and the records written after the outage."""
 
 from datetime import timedelta
 from pathlib import Path
@@ -46,7 +46,7 @@ def slack(fake: FakeHTTP, settings: Settings) -> FakeHTTP:
     return fake
 
 
-def test_lasting_outage_sends_one_message_and_a_single_failure_sends_none(
+def test_a_lasting_outage_sends_one_message_and_a_single_failure_sends_none(
     database: Database, slack: FakeHTTP
 ) -> None:
     database_outage.watch()
@@ -73,7 +73,7 @@ def test_a_message_that_a_channel_does_not_accept_is_sent_again_until_it_does(
     assert len(fake.requests) == 3
 
 
-def test_a_channel_that_fails_does_not_keep_the_message_from_the_others(
+def test_a_failing_channel_does_not_prevent_delivery_to_other_channels(
     database: Database, slack: FakeHTTP, settings: Settings
 ) -> None:
     settings.ALERT_EMAILS = ["ops@example.com"]
@@ -91,7 +91,7 @@ def test_other_processes_of_the_host_send_no_second_message(
 ) -> None:
     for _ in range(2):
         database_outage.watch()
-    # With the count of failures reset, `watch()` behaves as in another process of the host.
+    # Reset the count of failures, so that `watch()` behaves as in another process of the host.
     monkeypatch.setattr(database_outage, "_failures", 0)
     for _ in range(3):
         database_outage.watch()
@@ -99,7 +99,7 @@ def test_other_processes_of_the_host_send_no_second_message(
     assert len(slack.requests) == 1
 
 
-def test_outage_is_recorded_after_recovery(database: Database) -> None:
+def test_an_outage_is_recorded_after_recovery(database: Database) -> None:
     for _ in range(2):
         database_outage.watch()
     file = database_outage.outage_path()
@@ -125,4 +125,4 @@ def test_outage_is_recorded_after_recovery(database: Database) -> None:
 def test_unconfigured_channels_are_skipped(database: Database, settings: Settings) -> None:
     settings.SLACK_WEBHOOK_URL, settings.ALERT_EMAILS = "", []
     for _ in range(3):
-        database_outage.watch()  # The call must not raise an exception.
+        database_outage.watch()  # Must not raise an exception.

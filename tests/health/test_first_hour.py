@@ -1,4 +1,4 @@
-"""Test the first hour of a new portal: there are no false alarms, and every fault is reported."""
+"""Test that a new portal raises no false alarm in its first hour and reports every fault."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -30,7 +30,7 @@ def loopback(settings: Settings, set_checks: SetChecks) -> None:
     settings.ALLOW_PRIVATE_URLS = ["127.0.0.1"]
     settings.NETWORK_PROBES = []
     breaker.reset_all()
-    set_checks()  # The state of this machine must not affect the results.
+    set_checks()  # Remove the portal's own checks, because the state of this machine must not affect the results.
 
 
 @pytest.fixture
@@ -73,7 +73,7 @@ def report_errors(app: ClientApp, count: int, *, now: datetime) -> None:
 
 
 def headlines(slack: FakeHTTP) -> list[str]:
-    """Return the titles of the messages in Slack, except escalations, which are sent because no user acts on alerts."""
+    """Return the titles of the messages in Slack, except escalations, which the test causes by acting on no alert."""
     titles = [str(request.json()["text"]) for request in slack.requests]
     return [title for title in titles if "Escalated: " not in title]
 
@@ -116,7 +116,7 @@ def test_the_first_hour_has_no_false_alarm_and_reports_every_fault(
     # The job no longer checks in. Its margin is five minutes.
     now = pass_time(now, 20 * MINUTE)
 
-    # The alert about the slow function `pay` is part of the message about the shop's error rate.
+    # The message about the shop's error rate includes the alert about the slow function `pay`.
     assert sorted(headlines(slack)) == sorted(
         [
             "⛔ Shop site down",
@@ -135,7 +135,7 @@ def test_the_first_hour_has_no_false_alarm_and_reports_every_fault(
     check_in(shop, now=now)
     now = pass_time(now, broken + timedelta(hours=1) + 4 * MINUTE - now)
 
-    # The alert about the error budget may stay open, because an outage of twenty minutes affects it for longer.
+    # The error-budget alert may stay open, because an outage of twenty minutes affects the budget for longer.
     lasting = SystemAlert.objects.exclude(state="resolved").values_list("alert_type", flat=True)
     assert set(lasting) <= {"uptime-budget"}
     resolved = [text for text in headlines(slack) if text.startswith("✅ Resolved: ")]

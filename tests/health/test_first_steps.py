@@ -1,4 +1,4 @@
-"""Test that a new portal's checklist shows from the data which steps are done, and disappears when all are done."""
+"""Test that a new portal's checklist derives the completed steps from the data, and ends when all steps are done."""
 
 import re
 from datetime import UTC, datetime
@@ -52,7 +52,7 @@ def test_an_error_of_an_app_completes_the_first_step() -> None:
     assert is_done()
 
 
-def test_a_channel_counts_once_it_has_delivered_a_message() -> None:
+def test_the_channel_step_is_done_once_a_channel_has_delivered_a_message() -> None:
     is_done = first_steps.get("alerts.channel").is_done
     channel = add_channel()
     assert not is_done()
@@ -63,7 +63,7 @@ def test_a_channel_counts_once_it_has_delivered_a_message() -> None:
 
 
 @pytest.mark.parametrize(("state", "expected"), [("delivered", True), ("refused", False)])
-def test_a_test_before_the_channel_was_saved_counts(state: str, expected: bool) -> None:
+def test_a_test_of_the_channel_before_it_was_saved_counts(state: str, expected: bool) -> None:
     is_done = first_steps.get("alerts.channel").is_done
     ChannelTest.objects.create(name="team", kind="slack", state=state, created_at=NOW)
     assert not is_done()
@@ -73,7 +73,7 @@ def test_a_test_before_the_channel_was_saved_counts(state: str, expected: bool) 
     assert is_done() is expected
 
 
-def test_a_channel_that_gets_alerts_completes_the_step_of_recipients() -> None:
+def test_a_channel_that_gets_alerts_completes_the_recipients_step() -> None:
     is_done = first_steps.get("alerts.recipients").is_done
     channel = add_channel()
     assert not is_done()
@@ -122,7 +122,7 @@ def test_the_page_of_a_new_portal_lists_each_step_with_the_link_to_its_form(staf
         assert staff.get(step.url).status_code == 200
 
 
-def test_a_step_ticks_itself_when_the_list_refreshes(staff: Client) -> None:
+def test_a_completed_step_is_checked_when_the_list_refreshes(staff: Client) -> None:
     report_error(make_app("shop"))
 
     fragment = staff.get(WIDGET, headers={"HX-Request": "true"}).content.decode()

@@ -28,7 +28,7 @@ GB = 10**9
 def record(
     kind: SeriesKind, name: str, tier: Tier, values: Iterable[float], *, until: datetime = NOON
 ) -> None:
-    """Store the values of a gauge or counter, oldest first. The last one is for the `tier` interval before `until`."""
+    """Store values of a gauge or counter, oldest first, the last one for the `tier` interval before `until`."""
     series, _ = Series.objects.get_or_create(app=None, kind=kind, name=name)
     levels = list(values)
     Value.objects.bulk_create(
@@ -75,8 +75,8 @@ def measured(name: str, *, failed: dict[int, int], days: int = 30) -> None:
     )
 
 
-def test_an_outage_that_goes_on_uses_the_budget_up_within_minutes() -> None:
-    measured("gate", failed={0: 20})  # In 30 days, 43 failures are allowed.
+def test_a_continuing_outage_uses_up_the_budget_within_minutes() -> None:
+    measured("gate", failed={0: 20})  # The objective allows 43 failures in 30 days.
 
     [budget] = error_budgets(NOON)
 
@@ -86,7 +86,7 @@ def test_an_outage_that_goes_on_uses_the_budget_up_within_minutes() -> None:
     assert budget.basis.startswith("46 % of the budget of the last 30 days used")
 
 
-def test_a_budget_that_is_overspent_is_used_up_now() -> None:
+def test_an_overspent_budget_is_shown_as_used_up_now() -> None:
     measured("gate", failed={100: 30, 50: 20})
 
     [budget] = error_budgets(NOON)
@@ -94,7 +94,7 @@ def test_a_budget_that_is_overspent_is_used_up_now() -> None:
     assert (budget.text, budget.tone) == ("now", "critical")
 
 
-def test_single_failures_give_no_date() -> None:
+def test_single_failures_lead_to_no_forecast() -> None:
     measured("gate", failed={90: 2, 40: 1})
     measured("mail", failed={})
 
@@ -103,8 +103,8 @@ def test_single_failures_give_no_date() -> None:
     assert budget.trend.outlook in (Outlook.UNCLEAR, Outlook.NOT_IN_SIGHT)
 
 
-def test_a_component_that_fails_a_little_every_hour_uses_its_budget_up_in_days() -> None:
-    # There are 4 failures a day, and 26 of the 43 failures that are allowed have occurred.
+def test_a_component_that_fails_a_little_every_hour_uses_up_its_budget_in_days() -> None:
+    # With 4 failures a day, 26 of the 43 allowed failures have occurred.
     measured("gate", failed={hour: hour % 6 // 5 for hour in range(3, 160)})
 
     [budget] = error_budgets(NOON)
@@ -117,12 +117,12 @@ def test_a_component_that_fails_a_little_every_hour_uses_its_budget_up_in_days()
 # --- disk and plan ---------------------------------------------------------------------------------
 
 
-def test_the_disk_is_full_when_the_database_has_used_what_is_free(
+def test_the_disk_is_full_when_the_database_has_used_the_free_space(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("health.hooks.forecasts.free_disk_bytes", lambda: 10 * GB)
     monkeypatch.setattr("health.hooks.forecasts.database_size_bytes", lambda: 4 * GB)
-    # The database has a size of 4 GB and grows by 1 GB a day. It uses up the free 10 GB of the disk in ten days.
+    # The database has 4 GB and grows by 1 GB a day, so it fills the 10 GB that are free on the disk in ten days.
     record(
         SeriesKind.GAUGE,
         database_size.SIZE_GAUGE,
@@ -151,7 +151,7 @@ def test_the_disk_of_another_machine_has_no_forecast(monkeypatch: pytest.MonkeyP
 def test_function_calls_reach_the_plan_limit_when_their_daily_number_grows() -> None:
     series = Series.objects.create(app=None, kind=SeriesKind.FUNCTION, name="")
     Latency.objects.bulk_create(
-        # Each day has 20,000 calls more than the day before. The last day has about 260,000; the plan allows 500,000.
+        # Each day has 20,000 more calls than the day before. The last day has about 260,000; the plan allows 500,000.
         Latency(
             series=series, tier=Tier.HOUR, start=NOON - (14 * 24 - hour) * HOUR,
             count=round(hour / 24 * 20_000 / 24),
@@ -242,7 +242,7 @@ def test_waiting_messages_are_cleared_at_the_pace_at_which_they_are_sent() -> No
     assert load_backlog_course(now=NOON, length=HOUR)[-1][1] == 60
 
 
-def test_webhook_events_that_wait_are_counted() -> None:
+def test_waiting_webhook_events_are_counted() -> None:
     assert list(webhooks(timezone.now())) == []
     make_webhook_event(received_at=timezone.now() - 5 * MINUTE)
 

@@ -37,14 +37,14 @@ def test_liveness_runs_no_query(client: Client, django_assert_num_queries: objec
     assert (response.status_code, response.json()) == (200, {"status": "alive"})
 
 
-def test_portal_with_its_own_checks_is_ready(client: Client) -> None:
+def test_a_portal_with_its_own_checks_is_ready(client: Client) -> None:
     body = client.get("/health").json()
 
     assert body["checks"]["database"]["status"] == "healthy"
     assert client.get("/readyz").json() == {"status": "ready"}
 
 
-def test_healthy_response_lists_every_check(client: Client, set_checks: SetChecks) -> None:
+def test_a_healthy_response_lists_every_check(client: Client, set_checks: SetChecks) -> None:
     set_checks(database=(fine, {"critical": True}), stripe=off)
 
     response = client.get("/health")
@@ -59,7 +59,7 @@ def test_healthy_response_lists_every_check(client: Client, set_checks: SetCheck
     assert body["checks"]["stripe"]["status"] == "not_configured"
 
 
-def test_optional_failure_degrades_and_critical_failure_returns_503(
+def test_an_optional_failure_degrades_the_status_and_a_critical_failure_returns_503(
     client: Client, set_checks: SetChecks
 ) -> None:
     set_checks(database=(fine, {"critical": True}), mail=broken)
@@ -92,7 +92,7 @@ def test_messages_are_shown_only_to_staff_and_admin_keys(
     assert "private" in staff["Cache-Control"]
 
 
-def test_health_json_media_type_is_supported(client: Client, set_checks: SetChecks) -> None:
+def test_the_health_json_media_type_is_supported(client: Client, set_checks: SetChecks) -> None:
     set_checks(database=(fine, {"critical": True}), mail=broken)
 
     response = client.get("/health", headers={"Accept": "application/health+json"})
@@ -103,7 +103,7 @@ def test_health_json_media_type_is_supported(client: Client, set_checks: SetChec
     assert "max-age" in response["Cache-Control"]
 
 
-def test_hanging_dependency_does_not_delay_the_response(
+def test_a_hanging_dependency_does_not_delay_the_response(
     client: Client, set_checks: SetChecks
 ) -> None:
     release = threading.Event()
@@ -113,7 +113,7 @@ def test_hanging_dependency_does_not_delay_the_response(
     try:
         started = time.monotonic()
         body = client.get("/health").json()
-        # The response takes 0.2 s in production, but test machines are shared.
+        # The limit leaves a margin for busy test machines.
         assert time.monotonic() - started < 2
     finally:
         release.set()
@@ -123,7 +123,7 @@ def test_hanging_dependency_does_not_delay_the_response(
     assert body["status"] == "degraded"
 
 
-def test_stored_results_spare_running_the_checks_again(
+def test_stored_results_are_used_instead_of_running_the_checks_again(
     client: Client, set_checks: SetChecks
 ) -> None:
     runs: list[int] = []
@@ -139,12 +139,12 @@ def test_stored_results_spare_running_the_checks_again(
 
     assert body["checks"]["stripe"]["status"] == "healthy"
     assert len(runs) == 1
-    assert CheckResult.objects.count() == 2  # Unconfigured checks have no results.
+    assert CheckResult.objects.count() == 2  # Unconfigured checks record no results.
     assert Uptime.objects.filter(component__name="stripe", healthy=1).count() == 2
     assert Component.objects.get(name="twilio").status == "not_configured"
 
 
-def test_failed_check_is_repeated_before_the_status_changes(set_checks: SetChecks) -> None:
+def test_a_failed_check_is_repeated_before_the_status_changes(set_checks: SetChecks) -> None:
     answers = iter(["ok", "fail", "ok", "fail", "fail", "ok", "ok"])
 
     def scripted() -> str:
@@ -157,8 +157,8 @@ def test_failed_check_is_repeated_before_the_status_changes(set_checks: SetCheck
     assert run_checks(now=timezone.now(), pause=0) == {"stripe": "healthy"}
     # The first failure does not change the status.
     assert run_checks(now=timezone.now(), pause=0) == {"stripe": "healthy"}
-    # The second failure in succession changes the status.
+    # The second consecutive failure changes the status.
     assert run_checks(now=timezone.now(), pause=0) == {"stripe": "unhealthy"}
-    # The second success in succession ends the failure.
+    # The second consecutive success ends the failure.
     assert run_checks(now=timezone.now(), pause=0) == {"stripe": "healthy"}
     assert list(answers) == []

@@ -28,7 +28,7 @@ def test_unconfigured_dependencies_do_not_fail(settings: Settings) -> None:
             check()
 
 
-def test_stripe_check_uses_the_public_healthcheck_endpoint(
+def test_the_stripe_check_uses_the_public_healthcheck_endpoint(
     settings: Settings, fake: FakeHTTP
 ) -> None:
     settings.STRIPE_SECRET_KEY, settings.STRIPE_API_BASE = "sk_test_x", fake.url
@@ -54,7 +54,7 @@ def test_stripe_check_uses_the_public_healthcheck_endpoint(
         (200, {"data": [{"name": "a.example", "status": "pending"}]}, Degraded),
     ],
 )
-def test_resend_check_lists_the_domains(
+def test_the_resend_check_lists_the_domains(
     settings: Settings,
     fake: FakeHTTP,
     status: int,
@@ -71,7 +71,7 @@ def test_resend_check_lists_the_domains(
     assert fake.requests[0].headers["authorization"] == "Bearer re_x"
 
 
-def test_mail_check_connects_to_the_mail_server(
+def test_the_mail_check_connects_to_the_mail_server(
     settings: Settings, mail_server: MailServer, closed_port: int
 ) -> None:
     settings.RESEND_API_KEY = ""
@@ -83,7 +83,7 @@ def test_mail_check_connects_to_the_mail_server(
         health_checks.mail()
 
 
-def test_queue_check_distinguishes_late_from_missing_workers() -> None:
+def test_the_queue_check_distinguishes_late_from_missing_workers() -> None:
     with pytest.raises(Degraded, match="no worker has started yet"):
         health_checks.queue()
     now = timezone.now()
@@ -161,7 +161,7 @@ def make_message(channel: Channel, *, seconds: int, **fields: object) -> None:
     )
 
 
-def test_without_a_channel_notifications_are_not_configured() -> None:
+def test_notifications_are_not_configured_without_a_channel() -> None:
     with pytest.raises(NotConfigured, match="no channel is configured"):
         health_checks.notifications()
 
@@ -181,7 +181,7 @@ def test_a_message_that_waits_although_its_channel_works_is_reported(
             health_checks.notifications()
 
 
-def test_a_failing_channel_is_reported_with_what_it_holds_and_why() -> None:
+def test_a_failing_channel_is_reported_with_its_waiting_messages_and_the_reason() -> None:
     make_channel("Working")
     now = timezone.now()
     failing = make_channel(failing_since=now, retry_at=now, last_error="timed out")

@@ -1,4 +1,4 @@
-"""Test the form of a heartbeat, with which staff can also send a check-in."""
+"""Test the form of a heartbeat, and its button that sends a check-in."""
 
 import pytest
 from django.contrib.auth.models import Group, User
@@ -22,7 +22,7 @@ def address(heartbeat: Heartbeat) -> str:
     return reverse("admin:health_heartbeat_check_in", args=[heartbeat.pk])
 
 
-def test_check_in_now_records_a_successful_run(client: Client, heartbeat: Heartbeat) -> None:
+def test_the_check_in_button_records_a_successful_run(client: Client, heartbeat: Heartbeat) -> None:
     client.force_login(User.objects.create_superuser("olivia"))
     form = reverse("admin:health_heartbeat_change", args=[heartbeat.pk])
     assert address(heartbeat) in client.get(form).content.decode()
@@ -36,7 +36,7 @@ def test_check_in_now_records_a_successful_run(client: Client, heartbeat: Heartb
     assert "Check-in recorded" in client.get(form).content.decode()
 
 
-def test_readers_cannot_check_in(client: Client, heartbeat: Heartbeat) -> None:
+def test_readers_cannot_send_a_check_in(client: Client, heartbeat: Heartbeat) -> None:
     ensure_roles()
     reader = User.objects.create_user("reader", is_staff=True)
     reader.groups.add(Group.objects.get(name=Role.READ_ONLY))

@@ -21,7 +21,7 @@ NIGHTLY = {
 }
 
 
-def test_missed_check_in_raises_one_alert_until_the_next_check_in() -> None:
+def test_a_missed_check_in_raises_one_alert_until_the_next_check_in() -> None:
     app = make_app("shop")
     record_check_in(app=app, slug="nightly", status="ok", now=THREE, monitor_config=NIGHTLY)
     tomorrow = THREE + timedelta(days=1)
@@ -40,7 +40,7 @@ def test_missed_check_in_raises_one_alert_until_the_next_check_in() -> None:
     assert not SystemAlert.objects.active().exists()
 
 
-def test_slightly_early_check_in_counts_for_the_expected_time() -> None:
+def test_a_slightly_early_check_in_counts_for_the_expected_time() -> None:
     app = make_app()
     record_check_in(app=app, slug="nightly", status="ok", now=THREE, monitor_config=NIGHTLY)
     early = THREE + timedelta(days=1, seconds=-30)
@@ -51,7 +51,7 @@ def test_slightly_early_check_in_counts_for_the_expected_time() -> None:
     assert Heartbeat.objects.get().expected_at == THREE + timedelta(days=2)
 
 
-def test_start_and_end_form_one_run_with_a_duration() -> None:
+def test_a_start_and_an_end_form_one_run_with_a_duration() -> None:
     app, run = make_app(), uuid.uuid4()
     record_check_in(
         app=app,
@@ -69,7 +69,7 @@ def test_start_and_end_form_one_run_with_a_duration() -> None:
     assert (check_in.status, check_in.duration_ms) == (CheckInStatus.OK, 120_000)
 
 
-def test_nil_id_refers_to_the_running_check_in() -> None:
+def test_the_nil_id_refers_to_the_running_check_in() -> None:
     app, nil = make_app(), uuid.UUID(int=0)
     record_check_in(app=app, slug="job", status="in_progress", now=THREE, check_in_id=nil)
     record_check_in(app=app, slug="job", status="error", now=THREE, check_in_id=nil, duration=1.5)
@@ -81,13 +81,13 @@ def test_nil_id_refers_to_the_running_check_in() -> None:
     ]
 
 
-def test_failed_job_raises_an_alert_at_once() -> None:
+def test_a_failed_job_raises_an_alert_at_once() -> None:
     record_check_in(app=make_app(), slug="job", status="error", now=THREE)
 
     assert SystemAlert.objects.active().get().alert_type == "missed-heartbeat"
 
 
-def test_overlong_run_raises_an_alert() -> None:
+def test_an_overlong_run_raises_an_alert() -> None:
     app = make_app()
     record_check_in(app=app, slug="job", status="in_progress", now=THREE, monitor_config=NIGHTLY)
 
@@ -201,7 +201,7 @@ def test_the_page_of_an_app_without_invalid_jobs_has_no_such_section(admin_clien
     assert "monitor_config" not in admin_client.get(f"/admin/apps/{app.pk}/keys/").content.decode()
 
 
-def test_interval_starts_at_the_last_check_in() -> None:
+def test_the_interval_starts_at_the_last_check_in() -> None:
     app = make_app()
     config = {"schedule": {"type": "interval", "value": 2, "unit": "hour"}}
     record_check_in(app=app, slug="job", status="ok", now=THREE, monitor_config=config)
@@ -209,7 +209,7 @@ def test_interval_starts_at_the_last_check_in() -> None:
     assert Heartbeat.objects.get().expected_at == THREE + timedelta(hours=2)
 
 
-def test_number_of_heartbeats_per_app_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_number_of_heartbeats_per_app_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(heartbeats, "MAX_PER_APP", 1)
     app = make_app()
     record_check_in(app=app, slug="a", status="ok", now=THREE)
@@ -243,7 +243,7 @@ def add_heartbeat(client: Client, **fields: object) -> str:
     return "" if answer.status_code == 302 else str(answer.context["errors"])
 
 
-def test_job_of_the_company_itself_needs_no_app(client: Client) -> None:
+def test_a_job_of_the_company_itself_needs_no_app(client: Client) -> None:
     assert add_heartbeat(client) == ""
     heartbeat = Heartbeat.objects.get()
     assert (heartbeat.app, heartbeat.slug) == (None, "nightly-invoices")
@@ -255,7 +255,7 @@ def test_job_of_the_company_itself_needs_no_app(client: Client) -> None:
     assert "Nightly invoices" in SystemAlert.objects.active().get().title
 
 
-def test_two_jobs_without_app_cannot_have_the_same_name(client: Client) -> None:
+def test_two_jobs_without_an_app_cannot_have_the_same_name(client: Client) -> None:
     add_heartbeat(client)
     assert "Another heartbeat without an app has this slug" in add_heartbeat(client)
     assert add_heartbeat(client, environment="staging") == ""
@@ -268,7 +268,7 @@ def test_two_jobs_without_app_cannot_have_the_same_name(client: Client) -> None:
     assert Heartbeat.objects.filter(slug="nightly-invoices").count() == 3
 
 
-def test_cron_job_checks_in_at_a_plain_url(client: Client) -> None:
+def test_a_cron_job_checks_in_at_a_plain_url(client: Client) -> None:
     record_check_in(app=make_app(), slug="job", status="ok", now=THREE, monitor_config=NIGHTLY)
     url = Heartbeat.objects.get().ping_path
 

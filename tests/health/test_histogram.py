@@ -1,3 +1,5 @@
+"""Test the histograms of durations, and the percentiles that are estimated from them."""
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -22,7 +24,7 @@ def test_upper_bounds_are_inclusive() -> None:
     assert histogram.bucket_of(1e9) == histogram.BUCKET_COUNT - 1
 
 
-def test_empty_histogram_has_no_percentile() -> None:
+def test_an_empty_histogram_has_no_percentile() -> None:
     assert histogram.quantile([0] * histogram.BUCKET_COUNT, 0.5) is None
 
 
@@ -31,8 +33,8 @@ def test_usual_thresholds_are_bucket_bounds(threshold: float) -> None:
     assert threshold in histogram.BOUNDS_MS
 
 
-def test_the_bounds_are_those_by_which_stored_rows_were_counted() -> None:
-    """Test that the bounds of the buckets stay the same, because other bounds would change what stored counts mean."""
+def test_the_bucket_bounds_never_change() -> None:
+    """Test that the bucket bounds never change, because new bounds would change the meaning of stored counts."""
     assert list(histogram.BOUNDS_MS) == [
         *(1, 2, 3, 5, 7.5, 10, 15, 20, 30, 50, 75),
         *(100, 150, 200, 300, 500, 750, 1_000, 1_500, 2_000, 3_000, 5_000, 7_500),
@@ -55,7 +57,7 @@ def test_the_bounds_are_those_by_which_stored_rows_were_counted() -> None:
         pytest.param([90_000] * 2, 1, 120_000, id="the end of the open bucket"),
     ],
 )
-def test_a_percentile_lies_on_a_straight_line_through_its_bucket(
+def test_a_percentile_is_interpolated_linearly_within_its_bucket(
     values: list[float], q: float, expected: float
 ) -> None:
     assert histogram.quantile(counts_of(values), q) == expected
@@ -76,7 +78,7 @@ def test_no_percentile_is_above_the_slowest_call() -> None:
 
 
 @given(durations)
-def test_estimated_percentile_lies_in_the_bucket_of_the_true_one(values: list[float]) -> None:
+def test_an_estimated_percentile_lies_in_the_bucket_of_the_true_one(values: list[float]) -> None:
     counts, highest = counts_of(values), max(values)
     ordered = sorted(values)
 

@@ -1,4 +1,4 @@
-"""Test `manage.py import uptime-kuma`, which creates monitors and heartbeats from the monitors of Uptime Kuma."""
+"""Test `manage.py import uptime-kuma`, which creates monitors and heartbeats from Uptime Kuma's monitors."""
 
 import base64
 import json
@@ -17,7 +17,7 @@ from tests.health.importing import run
 from tests.health.kuma_database import KumaDatabase
 
 pytestmark = pytest.mark.django_db
-HOST = "93.184.215.14"  # An IP address needs no name server.
+HOST = "93.184.215.14"  # An address that needs no name server.
 SITE = f"https://{HOST}"
 
 
@@ -35,7 +35,7 @@ def basic(user: str, password: str) -> str:
     return f"Basic {base64.b64encode(f'{user}:{password}'.encode()).decode()}"
 
 
-# Each type has the columns of a row in Uptime Kuma, and the fields of the monitor that the import creates from it.
+# Maps each type to the columns of a row in Uptime Kuma and the fields of the imported monitor.
 MONITORS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "http": (
         {
@@ -199,7 +199,7 @@ def test_the_history_of_single_results_is_added_up(tmp_path: Path) -> None:
     assert points.filter(tier=Tier.DAY).count() == 2
 
 
-def test_the_statistics_of_version_2_are_taken_over(kuma2: KumaDatabase) -> None:
+def test_the_statistics_of_version_2_are_imported(kuma2: KumaDatabase) -> None:
     number = kuma2.add("monitor", name="A", type="http", url=SITE)
     day = timezone.now().astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     day -= timedelta(days=100)
@@ -221,7 +221,9 @@ def test_the_statistics_of_version_2_are_taken_over(kuma2: KumaDatabase) -> None
     assert (point.maintenance, point.total_ms, point.highest_ms) == (30, 28_000, 90)
 
 
-def test_what_cannot_be_taken_over_is_listed_and_the_rest_is_imported(kuma: KumaDatabase) -> None:
+def test_objects_that_cannot_be_imported_are_listed_and_the_rest_is_imported(
+    kuma: KumaDatabase,
+) -> None:
     kuma.add("monitor", name="Docker", type="docker")
     kuma.add(
         "monitor",
@@ -278,7 +280,7 @@ def test_what_cannot_be_taken_over_is_listed_and_the_rest_is_imported(kuma: Kuma
     }
 
 
-def test_channels_and_maintenance_are_taken_over(kuma: KumaDatabase) -> None:
+def test_channels_and_maintenance_windows_are_imported(kuma: KumaDatabase) -> None:
     number = kuma.add("monitor", name="A", type="http", url=SITE)
     config = {"type": "slack", "slackwebhookURL": f"{SITE}/services/secret"}
     kuma.add("notification", name="Ops", user_id=1, is_default=1, config=json.dumps(config))
@@ -304,7 +306,7 @@ def test_channels_and_maintenance_are_taken_over(kuma: KumaDatabase) -> None:
     assert [one.title for one in window.components.all()] == ["A"]
 
 
-def test_a_dry_run_shows_all_and_changes_nothing(kuma: KumaDatabase) -> None:
+def test_a_dry_run_shows_all_changes_and_makes_none(kuma: KumaDatabase) -> None:
     number = kuma.add("monitor", name="A", type="http", url=SITE)
     kuma.beat(number, timezone.now() - timedelta(hours=3), 1, 5)
 
@@ -334,7 +336,7 @@ def test_a_second_import_changes_nothing(kuma: KumaDatabase) -> None:
     assert Component.objects.filter(name__startswith="kuma-").count() == 2
 
 
-def test_a_backup_is_read(tmp_path: Path) -> None:
+def test_a_json_backup_can_be_imported(tmp_path: Path) -> None:
     backup = {
         "version": "1.23.9",
         "notificationList": [

@@ -37,7 +37,7 @@ def shown(now: datetime) -> list[tuple[str, list[str]]]:
     return [(one.state, [update.text for update in one.updates]) for one in status.incidents]
 
 
-def test_scheduled_update_is_published_at_its_time_and_changes_the_state() -> None:
+def test_a_scheduled_update_is_published_at_its_time_and_changes_the_state() -> None:
     now = timezone.now()
     incident = Incident.objects.create(title="Slow", started_at=now, is_public=True)
     add_update(incident, now, "identified", now)
@@ -74,7 +74,7 @@ def test_subscribers_get_a_scheduled_update_when_it_is_published(mailoutbox: lis
         assert len(mailoutbox) == (minutes >= 60), minutes
 
 
-def test_recovery_deletes_scheduled_updates_of_the_automatic_incident() -> None:
+def test_a_recovery_deletes_scheduled_updates_of_the_automatic_incident() -> None:
     now = timezone.now()
     shop = make_component("shop", title="Shop", is_public=True, status="unhealthy", since=now)
     incidents.open_incident(shop, now=now)
@@ -94,7 +94,7 @@ def test_recovery_deletes_scheduled_updates_of_the_automatic_incident() -> None:
     assert not incident.updates.filter(is_scheduled=True).exists()
 
 
-def test_form_saves_a_time_in_the_future_as_scheduled(admin_client: Client) -> None:
+def test_the_form_saves_a_time_in_the_future_as_scheduled(admin_client: Client) -> None:
     start, later = timezone.now(), timezone.now() + timedelta(days=1)
     given = form(
         start,
@@ -110,13 +110,13 @@ def test_form_saves_a_time_in_the_future_as_scheduled(admin_client: Client) -> N
     assert incident.updates.get().is_scheduled
 
 
-def test_incident_is_saved_without_an_update(admin_client: Client) -> None:
+def test_an_incident_can_be_saved_without_an_update(admin_client: Client) -> None:
     start = timezone.now() - timedelta(minutes=3)
     assert admin_client.post(ADD, form(start)).status_code == 302
     assert not IncidentUpdate.objects.exists()
 
 
-def test_incident_and_update_start_from_a_template(admin_client: Client) -> None:
+def test_an_incident_and_an_update_can_start_from_a_template(admin_client: Client) -> None:
     shop = make_component("shop", title="Shop")
     template = IncidentTemplate.objects.create(
         name="Payments down",
@@ -135,7 +135,7 @@ def test_incident_and_update_start_from_a_template(admin_client: Client) -> None
     assert "Our payment provider has an outage.</textarea>" in page
     assert '<option value="identified" selected>' in page
 
-    # The update must be saved, although its text is that of the template and was not edited.
+    # The update must be saved although the user did not edit the template's text.
     given = form(
         timezone.now(),
         **{"updates-0-text": template.text, "updates-0-state": template.state},
@@ -151,5 +151,5 @@ def test_incident_and_update_start_from_a_template(admin_client: Client) -> None
 
 
 @pytest.mark.parametrize("number", ["0", "x", "9" * 18, "9" * 5000, ""])
-def test_unknown_template_is_ignored(admin_client: Client, number: str) -> None:
+def test_an_unknown_template_is_ignored(admin_client: Client, number: str) -> None:
     assert admin_client.get(f"{ADD}?template={number}").status_code == 200

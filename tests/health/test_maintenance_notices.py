@@ -31,12 +31,12 @@ def make_window(**fields: Any) -> MaintenanceWindow:
 def make_subscriber(address: str = "ada@shop.example", at: datetime = NOON) -> None:
     subscribers.subscribe(address, now=at)
     Subscriber.objects.filter(confirmed_at=None).update(confirmed_at=at)
-    # Delete the e-mail that asks for a confirmation, because tests count only notices.
+    # Delete the confirmation e-mail, because the tests count only notices.
     StatusMail.objects.all().delete()
 
 
 def run(*hours: float) -> list[tuple[str, bool]]:
-    """Run the job at each of `hours` after noon. Return the phase of each notice, and True if its time is new."""
+    """Run the job at each of `hours` after noon. Return each notice's phase, and True if it announces a new time."""
     for hour in hours:
         maintenance.record_notices(now=NOON + hour * HOUR)
     return list(MaintenanceNotice.objects.order_by("pk").values_list("phase", "is_new_time"))
@@ -55,13 +55,13 @@ def test_each_phase_is_reported_once() -> None:
     [
         ((2.5, 4), ["in_progress", "completed"]),  # The window is created after it has begun.
         ((4, 5), []),  # The window is created after it has ended.
-        # The portal does not run between the announcement and the end of the window.
+        # The portal is down from the announcement to the end of the window.
         ((0, 4), ["scheduled", "completed"]),
-        ((2,), ["in_progress"]),  # The job runs at the first instant of the window.
-        ((3,), []),  # The job runs at the end of the window.
+        ((2,), ["in_progress"]),  # The job runs exactly at the start of the window.
+        ((3,), []),  # The job runs exactly at the end of the window.
     ],
 )
-def test_windows_are_reported_from_when_the_portal_knows_of_them(
+def test_windows_are_reported_from_their_creation_on(
     hours: tuple[float, ...], phases: list[str]
 ) -> None:
     make_window()
@@ -73,7 +73,7 @@ def test_windows_that_are_not_public_are_not_reported() -> None:
     assert run(0, 2, 4) == []
 
 
-def test_another_time_is_reported_and_another_text_is_not() -> None:
+def test_a_new_time_is_reported_and_a_new_text_is_not() -> None:
     window = make_window()
     run(0)
     MaintenanceWindow.objects.update(text="Orders may fail.")
@@ -203,5 +203,5 @@ def test_the_jobs_record_send_and_delete_notices(monkeypatch: pytest.MonkeyPatch
     maintenance.record_notices(now=NOON + 4 * HOUR)
     maintenance.prune_notices(now=NOON + timedelta(days=31))
     assert not MaintenanceNotice.objects.exists()
-    # The window is still stored, but must not be reported again.
+    # The window is still in the database, but must not be reported again.
     assert run(24 * 31) == []

@@ -1,4 +1,4 @@
-"""Test that the number of queries of pages about components does not depend on the number of components."""
+"""Test that pages about components need the same number of queries for any number of components."""
 
 from datetime import timedelta
 from typing import Any
@@ -58,9 +58,9 @@ def add(count: int, *, down: int) -> None:
 
 
 def count_queries(client: Client, path: str) -> int:
-    """Return the number of queries about components and alerts when the page's data is cached.
+    """Return the number of queries about components and alerts on a page whose data is cached.
 
-    A cache entry may expire during a request, so return the smaller number of two requests.
+    Return the smaller number of two requests, because a cache entry may expire during one of them.
     """
     client.get(path)
     return min(_count_queries(client, path), _count_queries(client, path))
@@ -76,7 +76,7 @@ def _count_queries(client: Client, path: str) -> int:
 def test_pages_with_5_and_with_50_monitors_need_the_same_number_of_queries(
     admin_client: Client,
 ) -> None:
-    add(5, down=4)  # Eight failing components fill all lists, so more do not lengthen them.
+    add(5, down=4)  # Eight failing components fill all lists, so further ones do not lengthen them.
     few = {path: count_queries(admin_client, path) for path in PAGES}
     add(45, down=9)
     many = {path: count_queries(admin_client, path) for path in PAGES}
@@ -84,7 +84,7 @@ def test_pages_with_5_and_with_50_monitors_need_the_same_number_of_queries(
     assert many == few
 
 
-def test_page_of_a_heartbeat_shows_its_latest_30_runs(admin_client: Client) -> None:
+def test_the_page_of_a_heartbeat_shows_its_latest_30_runs(admin_client: Client) -> None:
     now = timezone.now()
     beat = Heartbeat.objects.create(kind="heartbeat", name="beat", title="Job", slug="job")
     CheckIn.objects.bulk_create(
@@ -96,7 +96,7 @@ def test_page_of_a_heartbeat_shows_its_latest_30_runs(admin_client: Client) -> N
     assert "run 30." not in page
 
 
-def test_uptime_is_paged_with_the_failing_components_first(admin_client: Client) -> None:
+def test_the_uptime_page_is_paged_with_failing_components_first(admin_client: Client) -> None:
     now = timezone.now()
     for number in range(60):
         make_component(f"s{number}", title=f"Shop {number}", status="healthy", last_at=now)
@@ -113,7 +113,9 @@ def test_uptime_is_paged_with_the_failing_components_first(admin_client: Client)
     assert titles("?page=99") == titles("?page=2")
 
 
-def test_a_window_for_one_of_many_components_is_saved_and_shown(admin_client: Client) -> None:
+def test_a_window_for_one_of_many_components_can_be_saved_and_is_shown(
+    admin_client: Client,
+) -> None:
     components = [make_component(f"s{n}", title=f"<Shop {n}>") for n in range(MANY_CHOICES + 5)]
     path = "/admin/health/maintenancewindow/add/"
     day = {
@@ -135,7 +137,7 @@ def test_a_window_for_one_of_many_components_is_saved_and_shown(admin_client: Cl
 
 
 def test_long_lists_of_choices_are_rendered_like_short_ones() -> None:
-    """Compare the HTML with that of Django's own template, ignoring whitespace."""
+    """Compare the HTML with the output of Django's own template, ignoring whitespace."""
     choices = [(n, f"Entry <{n}> & more") for n in range(MANY_CHOICES + 1)]
 
     def squeeze(html: Any) -> str:
@@ -153,7 +155,7 @@ def test_long_lists_of_choices_are_rendered_like_short_ones() -> None:
     assert 'name="one"' in select
 
 
-def test_incident_form_keeps_its_component(admin_client: Client) -> None:
+def test_the_incident_form_keeps_its_component(admin_client: Client) -> None:
     shop = make_component("shop", title="Shop")
     incident = Incident.objects.create(title="Slow", component=shop, started_at=timezone.now())
     page = admin_client.get(f"/admin/health/incident/{incident.pk}/change/").content.decode()

@@ -1,4 +1,4 @@
-"""Test the output of /metrics, and its use by real Prometheus tools and Grafana dashboards."""
+"""Test the output of /metrics with real Prometheus tools and the queries of the Grafana dashboards."""
 
 import json
 import shutil
@@ -107,7 +107,7 @@ def test_components_and_alerts_are_exposed(client: Client) -> None:
     assert found["opsportal_alerts_active", (("severity", "critical"),)] == 1
 
 
-def test_failing_source_does_not_affect_the_others(
+def test_a_failing_source_does_not_affect_the_others(
     client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     registry = type(metric_sources)("metrics")
@@ -182,7 +182,7 @@ def fill() -> ClientApp:
         app=app,
         now=now,
     )
-    # Metrics by app cover only complete minutes, so record measurements of the previous minute, too.
+    # Also record measurements of the previous minute, because metrics by app cover only complete minutes.
     record_measurements(
         [Performance("/", 900, kind="page"), Performance("GET /", 4, kind="request")],
         app=app,
@@ -256,4 +256,4 @@ def test_every_query_of_every_dashboard_returns_data(prometheus: str, settings: 
             continue  # Prometheus is still starting.
     assert sorted(missing) == []
     for query in queries:
-        run_query(prometheus, query[2])  # Queries that return no data must be valid, too.
+        run_query(prometheus, query[2])  # Even a query that may return no data must be valid.

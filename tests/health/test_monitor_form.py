@@ -24,7 +24,7 @@ ADD = "/admin/health/monitor/add/?type=http"
 
 
 @pytest.mark.parametrize("empty", ["", "{}", "null"])
-def test_emptied_headers_are_no_headers(
+def test_an_emptied_headers_field_is_saved_as_no_headers(
     admin_client: Client, fake: FakeHTTP, settings: Settings, empty: str
 ) -> None:
     settings.ALLOW_PRIVATE_URLS = ["127.0.0.1"]
@@ -82,19 +82,21 @@ def test_each_type_has_a_form_that_adds_the_scheme(admin_client: Client, kind: s
     assert "secret" not in page
 
 
-def test_types_are_chosen_first(admin_client: Client) -> None:
+def test_the_type_is_chosen_first(admin_client: Client) -> None:
     page = admin_client.get("/admin/health/monitor/add/").content.decode()
     assert all(f'href="?type={kind}"' in page for kind in OWN)
 
 
-def test_address_of_another_type_is_refused(admin_client: Client) -> None:
+def test_an_address_of_another_type_is_refused(admin_client: Client) -> None:
     page = admin_client.post(
         "/admin/health/monitor/add/?type=ping", {**COMMON, "url": "redis://198.51.100.7"}
     )
     assert "This form is for the type Ping." in page.content.decode()
 
 
-def test_empty_password_keeps_the_stored_one_for_the_same_server_only(admin_client: Client) -> None:
+def test_an_empty_password_keeps_the_stored_one_only_for_the_same_server(
+    admin_client: Client,
+) -> None:
     monitor = make_monitor("redis://198.51.100.7", password="secret")
     change = f"/admin/health/monitor/{monitor.pk}/change/"
 
@@ -107,7 +109,7 @@ def test_empty_password_keeps_the_stored_one_for_the_same_server_only(admin_clie
         assert "Enter the password again" in page.content.decode()
 
 
-def test_list_is_filtered_by_type_tag_and_group_and_shows_groups(admin_client: Client) -> None:
+def test_the_list_is_filtered_by_type_tag_and_group_and_shows_groups(admin_client: Client) -> None:
     make_monitor(
         "ping://198.51.100.1", title="Gate", tags="eu, gate", group="Venue", status="unhealthy"
     )
@@ -130,7 +132,7 @@ def test_list_is_filtered_by_type_tag_and_group_and_shows_groups(admin_client: C
 
 
 @pytest.mark.parametrize("tag", ["a b", "x" * 41, "<b>"])
-def test_tag_with_other_characters_is_refused(tag: str) -> None:
+def test_a_tag_with_other_characters_is_refused(tag: str) -> None:
     with pytest.raises(ValidationError, match="is not a tag"):
         validate_tags(f"ok, {tag}")
 
@@ -145,7 +147,7 @@ def check_now(client: Client, **fields: object) -> str:
     return response.content.decode()
 
 
-def test_the_form_of_a_monitor_shows_what_a_check_finds(
+def test_the_form_of_a_monitor_shows_the_result_of_a_check(
     admin_client: Client, settings: Settings, fake: FakeHTTP
 ) -> None:
     settings.ALLOW_PRIVATE_URLS = ["127.0.0.1"]
@@ -158,7 +160,9 @@ def test_the_form_of_a_monitor_shows_what_a_check_finds(
     assert Monitor.objects.count() == 0
 
 
-def test_readers_cannot_call_addresses(client: Client, settings: Settings, fake: FakeHTTP) -> None:
+def test_readers_cannot_let_the_portal_call_addresses(
+    client: Client, settings: Settings, fake: FakeHTTP
+) -> None:
     settings.ALLOW_PRIVATE_URLS = ["127.0.0.1"]
     reader = User.objects.create_user("reader", is_staff=True)
     reader.user_permissions.add(Permission.objects.get(codename="view_monitor"))

@@ -1,4 +1,4 @@
-"""Test web monitors that send several requests, and use variables from one response in the next request."""
+"""Test web monitors whose requests use variables from the responses to earlier requests."""
 
 from collections.abc import Callable
 
@@ -40,7 +40,7 @@ def probe(monitor: Monitor) -> str:
 
 
 def shop(received: Received) -> Answer:
-    """Answer as a shop whose orders can be read only with a token and a session."""
+    """Answer as a shop whose orders can be read only with a token and a session cookie."""
     match received.method, received.path:
         case "POST", "/login" if received.json() == {"user": "ann", "password": "secret"}:
             return Answer(
@@ -85,7 +85,7 @@ def test_values_of_a_response_are_used_in_the_next_request(fake: FakeHTTP) -> No
     assert [request.path for request in fake.requests] == ["/login", "/users/42/orders"]
 
 
-def test_failed_step_is_named_and_ends_the_check(fake: FakeHTTP) -> None:
+def test_a_failed_step_is_named_and_ends_the_check(fake: FakeHTTP) -> None:
     monitor = make_shop_monitor(fake)
     monitor.steps.update(extract="token = json.missing")
     with pytest.raises(
@@ -101,19 +101,19 @@ def test_failed_step_is_named_and_ends_the_check(fake: FakeHTTP) -> None:
     assert {request.path for request in fake.requests} == {"/login"}
 
 
-def test_unreachable_step_counts_as_unreachable(closed_port: int) -> None:
+def test_an_unreachable_step_counts_as_unreachable(closed_port: int) -> None:
     monitor = make_monitor(f"http://127.0.0.1:{closed_port}/")
     add_step(monitor, f"http://127.0.0.1:{closed_port}/login", name="Sign in")
     with pytest.raises(outbound.Unavailable, match=r"step 1 \(Sign in\)"):
         probe(monitor)
 
 
-def test_unknown_variable_fails(fake: FakeHTTP) -> None:
+def test_an_unknown_variable_fails_the_check(fake: FakeHTTP) -> None:
     with pytest.raises(ProbeFailed, match="no earlier step sets the variable token"):
         probe(make_monitor(f"{fake.url}/{{{{token}}}}"))
 
 
-def test_variable_cannot_lead_to_a_private_address(fake: FakeHTTP) -> None:
+def test_a_variable_cannot_lead_to_a_private_address(fake: FakeHTTP) -> None:
     fake.answer(json={"next": "http://10.0.0.1/secret"})
     monitor = make_monitor("{{next}}")
     Monitor.objects.filter(pk=monitor.pk).update(url="{{next}}")
@@ -132,7 +132,7 @@ def test_bodies_and_headers_of_steps_are_encrypted(fake: FakeHTTP) -> None:
 @pytest.mark.parametrize(
     "text", ["token", "token = body.x", "1x = json.a", "a = header.", "a b = json.c"]
 )
-def test_extraction_that_cannot_be_read_is_refused(text: str) -> None:
+def test_an_invalid_extraction_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="not of the form"):
         parse_extractions(text)
 
@@ -157,7 +157,7 @@ FORM = {
 }  # fmt: skip
 
 
-def test_form_checks_and_saves_steps(admin_client: Client, fake: FakeHTTP) -> None:
+def test_the_form_checks_and_saves_steps(admin_client: Client, fake: FakeHTTP) -> None:
     fake.respond_with(shop)
     given = {
         **FORM,
@@ -187,7 +187,7 @@ def test_form_checks_and_saves_steps(admin_client: Client, fake: FakeHTTP) -> No
         ({"steps-0-body": "{{other}}"}, "The step Sign in uses other, which no earlier step sets."),
     ],
 )
-def test_form_refuses_steps_that_cannot_work(
+def test_the_form_refuses_steps_that_cannot_work(
     admin_client: Client, fake: FakeHTTP, changed: dict[str, str], problem: str
 ) -> None:
     given = {

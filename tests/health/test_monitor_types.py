@@ -1,4 +1,4 @@
-"""Test monitors of DNS names and of hosts against real servers on loopback, and rules that apply to all types."""
+"""Test DNS and ping monitors against real servers on loopback, and rules that apply to all types of monitors."""
 
 import os
 import shutil
@@ -61,7 +61,7 @@ def allow_loopback(settings: Settings, set_checks: SetChecks) -> None:
         ("smtp://", "with a host"),
     ],
 )
-def test_problem_of_an_address_is_described(url: str, problem: str) -> None:
+def test_the_problem_of_an_address_is_described(url: str, problem: str) -> None:
     found = describe_problem(url)
     assert problem in found if problem else found == ""
 
@@ -108,7 +108,7 @@ def names() -> Iterator[NameServer]:
         ("nothing.example.com", {}, "does not exist"),
     ],
 )
-def test_records_must_be_the_expected_ones(
+def test_records_must_have_the_expected_values(
     names: NameServer, host: str, fields: dict[str, str], error: str
 ) -> None:
     monitor = make_monitor(f"dns://{host}", resolver=names.address, **fields)
@@ -147,7 +147,7 @@ def may_ping() -> bool:
 
 
 @pytest.mark.skipif(not may_ping(), reason="the kernel forbids ICMP to this user")
-def test_host_that_answers_pings_is_up() -> None:
+def test_a_host_that_answers_pings_is_up() -> None:
     assert "127.0.0.1 answered in" in probes.probe(make_monitor("ping://127.0.0.1"))
 
 
@@ -175,7 +175,9 @@ def test_pings_need_no_privilege_where_the_kernel_allows_them(tmp_path: Path) ->
     assert "127.0.0.1 answered in" in done.stdout, done.stderr
 
 
-def test_kernel_that_forbids_pings_is_explained(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_kernel_that_forbids_pings_is_reported_with_an_explanation(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     def refuse(*args: object) -> None:
         raise PermissionError(1, "Operation not permitted")
 
@@ -194,11 +196,11 @@ def test_replies_to_other_programs_are_ignored() -> None:
         assert network_probes._is_answered(first, socket.AF_INET, b"y" * 16, 1)
 
 
-# --- what all types share --------------------------------------------------------------------------------
+# --- all types --------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("scheme", ["ping", "postgresql", "redis", "smtp", "tcp"])
-def test_private_addresses_are_forbidden_to_every_type(settings: Settings, scheme: str) -> None:
+def test_private_addresses_are_forbidden_for_every_type(settings: Settings, scheme: str) -> None:
     settings.ALLOW_PRIVATE_URLS = []
     port = "" if scheme == "ping" else ":9"
     settings.DENIED_PORTS = []
@@ -215,7 +217,7 @@ def test_ports_of_other_protocols_are_denied() -> None:
         probes.probe(make_monitor("smtp://127.0.0.1:25", timeout_seconds=1))
 
 
-def test_password_is_encrypted_in_the_database() -> None:
+def test_the_password_is_encrypted_in_the_database() -> None:
     monitor = make_monitor("redis://cache.example.com", password="secret")
     with connection.cursor() as cursor:
         cursor.execute(
@@ -230,7 +232,7 @@ def test_password_is_encrypted_in_the_database() -> None:
 # --- upside down -----------------------------------------------------------------------------------------
 
 
-def test_upside_down_monitor_is_up_while_its_address_does_not_respond(
+def test_an_upside_down_monitor_is_up_while_its_address_does_not_respond(
     fake: FakeHTTP, closed_port: int
 ) -> None:
     closed = make_monitor(f"tcp://127.0.0.1:{closed_port}", is_inverted=True)
@@ -249,7 +251,7 @@ def test_upside_down_monitor_is_up_while_its_address_does_not_respond(
     assert found[open_port.pk].last_message == "responds, although it should not: connected"
 
 
-def test_upside_down_monitor_does_not_hide_that_the_own_network_is_down(
+def test_an_upside_down_monitor_does_not_hide_that_the_portals_network_is_down(
     closed_port: int, settings: Settings
 ) -> None:
     settings.NETWORK_PROBES = [f"127.0.0.1:{closed_port}"]
@@ -261,7 +263,7 @@ def test_upside_down_monitor_does_not_hide_that_the_own_network_is_down(
     assert {Component.objects.get(pk=m.pk).status for m in monitors} == {"unknown"}
 
 
-def test_refused_address_stays_a_failure_upside_down(settings: Settings) -> None:
+def test_a_refused_address_is_a_failure_even_upside_down(settings: Settings) -> None:
     settings.ALLOW_PRIVATE_URLS = []
     with pytest.raises(outbound.ForbiddenAddress):
         probes.probe(make_monitor("tcp://127.0.0.1:9999", is_inverted=True))

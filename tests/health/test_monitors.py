@@ -41,7 +41,7 @@ def status_of(monitor: Monitor) -> str:
     return Component.objects.get(pk=monitor.pk).status
 
 
-def test_failing_monitor_opens_one_alert_and_one_incident_until_it_recovers(
+def test_a_failing_monitor_opens_one_alert_and_one_incident_until_it_recovers(
     fake: FakeHTTP,
 ) -> None:
     monitor = make_monitor(fake.url, is_public=True, title="Shop")
@@ -72,7 +72,7 @@ def test_failing_monitor_opens_one_alert_and_one_incident_until_it_recovers(
     assert [update.state for update in incident.updates.all()] == ["resolved", "investigating"]
 
 
-def test_flapping_monitor_raises_no_alert(fake: FakeHTTP) -> None:
+def test_a_flapping_monitor_raises_no_alert(fake: FakeHTTP) -> None:
     monitor = make_monitor(fake.url)
     run_checks(now=NOON, pause=0)
     for minute in range(1, 6):
@@ -85,7 +85,7 @@ def test_flapping_monitor_raises_no_alert(fake: FakeHTTP) -> None:
     assert (hour.healthy, hour.unhealthy) == (6, 5)
 
 
-def test_failure_during_maintenance_raises_its_alert_afterwards(fake: FakeHTTP) -> None:
+def test_a_failure_during_maintenance_raises_its_alert_afterwards(fake: FakeHTTP) -> None:
     monitor = make_monitor(fake.url)
     run_checks(now=NOON, pause=0)
     window = MaintenanceWindow.objects.create(
@@ -110,7 +110,7 @@ def test_fifty_monitors_are_probed_in_parallel(fake: FakeHTTP) -> None:
 
     run_checks(now=NOON, pause=0)
 
-    # If run one after another, the checks would take over 25 s.
+    # One after another, the checks would take over 25 s.
     assert datetime.now(UTC) - started_at < timedelta(seconds=15)
     assert {status_of(monitor) for monitor in monitors} == {"healthy"}
 
@@ -125,7 +125,7 @@ def test_monitors_run_at_their_interval(fake: FakeHTTP) -> None:
     assert (paths.count("/often"), paths.count("/rarely")) == (6, 2)
 
 
-def test_alert_about_own_network_when_no_external_address_responds(
+def test_an_alert_about_the_portals_network_opens_when_no_external_address_responds(
     fake: FakeHTTP, closed_port: int, settings: Settings
 ) -> None:
     good = make_monitor(fake.url)
@@ -146,10 +146,10 @@ def test_alert_about_own_network_when_no_external_address_responds(
     assert titles == {f"{good.title} down", f"{bad.title} down"}
 
 
-def test_unresponsive_address_does_not_delay_other_monitors(
+def test_an_unresponsive_address_does_not_delay_other_monitors(
     fake: FakeHTTP,
 ) -> None:
-    with socket.socket() as listener:  # The listener accepts connections and never responds.
+    with socket.socket() as listener:  # The listener accepts connections but never responds.
         listener.bind(("127.0.0.1", 0))
         listener.listen()
         silent = make_monitor(
@@ -162,7 +162,7 @@ def test_unresponsive_address_does_not_delay_other_monitors(
 
 
 @pytest.mark.parametrize("is_deleted", [False, True])
-def test_alert_is_resolved_when_its_monitor_is_disabled_or_deleted(
+def test_an_alert_is_resolved_when_its_monitor_is_disabled_or_deleted(
     fake: FakeHTTP, is_deleted: bool
 ) -> None:
     fake.answer(500, times=None)
@@ -182,7 +182,7 @@ def test_alert_is_resolved_when_its_monitor_is_disabled_or_deleted(
     assert not Incident.objects.open().exists()
 
 
-def test_alerts_not_about_a_component_stay_open(fake: FakeHTTP) -> None:
+def test_alerts_that_are_not_about_a_component_stay_open(fake: FakeHTTP) -> None:
     make_alert(key="health:backup-verification", alert_type="backup-broken", source="health")
     run_checks(now=NOON, pause=0)
     assert SystemAlert.objects.active().count() == 1

@@ -15,7 +15,7 @@ from tests.two_runs import in_the_postgresql_run
 
 pytestmark = in_the_postgresql_run
 
-# Responses must take 200 ms at most. The limit here is higher, because test machines are shared and slower.
+# On production machines, the limit is 200 ms. Test machines are shared and slower.
 MAX_SECONDS = 1.5
 
 
@@ -48,7 +48,7 @@ def portal(
     portal.start()
     yield portal
     own_postgres.kill()
-    # Stopping the portal drops its database, and a failed test may have killed the server.
+    # Stopping the portal drops its database, which needs a server, even if a failed test has left it killed.
     own_postgres.start()
     portal.stop()
 
@@ -56,7 +56,7 @@ def portal(
 def poll_health(
     portal: Portal, expected: Callable[[httpx.Response], bool], seconds: float
 ) -> float:
-    """Poll /health until `expected(response)` is true. Return the duration of the slowest response in seconds."""
+    """Poll /health until `expected(response)` is true. Return the slowest response's duration in seconds."""
     slowest, deadline = 0.0, time.monotonic() + seconds
     while True:
         started = time.monotonic()
@@ -74,7 +74,7 @@ def has_status(name: str, status: str, code: int) -> Callable[[httpx.Response], 
     )
 
 
-def test_portal_survives_outages_of_redis_and_postgresql(
+def test_the_portal_survives_outages_of_redis_and_postgresql(
     portal: Portal, own_postgres: PostgresServer, redis_server: RedisServer, fake: FakeHTTP
 ) -> None:
     slowest = [poll_health(portal, has_status("database", "healthy", 200), 30)]
@@ -93,7 +93,7 @@ def test_portal_survives_outages_of_redis_and_postgresql(
     slowest.append(poll_health(portal, has_status("database", "unhealthy", 503), 30))
     assert portal.client.get("/livez").status_code == 200
     assert portal.client.get("/readyz").json()["failing"] == ["database"]
-    for _ in range(3):  # Repeated requests must not each wait for the database.
+    for _ in range(3):  # Not every request may wait for the database.
         response = portal.client.get("/admin/system-health/", headers=portal.staff)
         assert (response.status_code, response.elapsed.total_seconds() < 6) == (503, True)
     page = portal.client.get("/status/")

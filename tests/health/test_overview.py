@@ -87,13 +87,13 @@ def test_the_overview_shows_failed_requests_and_response_times() -> None:
     assert comparison("health.p95") == "same as last week"
 
 
-def test_without_requests_nothing_is_claimed() -> None:
+def test_without_requests_the_overview_shows_no_rate() -> None:
     assert read("health.failed_requests").value is None
     assert read("health.failed_requests").note == "no requests"
     assert comparison("health.failed_requests") == ""
 
 
-def test_sales_are_in_the_main_currency_and_name_the_others() -> None:
+def test_sales_are_shown_in_the_main_currency_and_the_others_are_named() -> None:
     for amount, currency, ago in (
         (9000, "eur", 10),
         (4500, "eur", 40),
@@ -130,7 +130,7 @@ def test_a_failing_figure_does_not_hide_the_others(staff: Client) -> None:
     assert page.count('class="figure__value"') == len(list(overview_figures)) - 1
 
 
-def test_marks_are_what_happened_in_the_range_in_order_of_time() -> None:
+def test_marks_show_the_events_of_the_range_in_order_of_time() -> None:
     hour = timedelta(hours=1)
     release = Release.objects.create(app=make_app("shop"), version="2.4.1")
     for at in (NOW - 5 * hour, NOW - 30 * hour):
@@ -181,7 +181,7 @@ def test_the_timeline_shows_figures_with_the_same_marks_and_range(staff: Client)
     assert all([mark.label for mark in chart.marks] == ["Checkout is down"] for chart in charts)
     page = staff.get(PAGE).content.decode()
     link = reverse("health:interval") + f"?since={at.timestamp():.0f}&amp;until="
-    assert link in page  # The table links to the page that a click on the chart opens.
+    assert link in page  # The table has the same link as a click on the chart.
 
 
 def test_an_interval_lists_its_errors_alerts_and_payments(staff: Client) -> None:
@@ -207,7 +207,7 @@ def test_an_interval_lists_its_errors_alerts_and_payments(staff: Client) -> None
     "query", ["", "since=1", "since=x&until=y", "since=5&until=5", "since=1e300&until=1e301",
               "since=nan&until=nan", "since=0&until=99999999"],
 )  # fmt: skip
-def test_an_impossible_interval_is_refused(staff: Client, query: str) -> None:
+def test_an_invalid_interval_is_refused(staff: Client, query: str) -> None:
     response = staff.get(reverse("health:interval") + "?" + query)
 
     assert response.status_code == 400
@@ -237,7 +237,7 @@ def test_a_new_portal_starts_with_the_range_that_has_data(staff: Client) -> None
     assert current() == "24 h"
 
 
-def test_last_week_is_not_mentioned_before_there_was_one(staff: Client) -> None:
+def test_last_week_is_not_mentioned_if_the_portal_is_younger_than_a_week(staff: Client) -> None:
     record_measurements([Gauge("size", 1)], app=make_app(), now=NOW - timedelta(days=3))
     assert "last week" not in staff.get(PAGE).content.decode()
 
@@ -246,7 +246,7 @@ def test_last_week_is_not_mentioned_before_there_was_one(staff: Client) -> None:
 
 
 @pytest.mark.parametrize("url", ["javascript:alert(1)", "data:text/html,x", ""])
-def test_a_deploy_leads_only_to_addresses_of_the_web(url: str) -> None:
+def test_a_deploy_links_only_to_http_addresses(url: str) -> None:
     release = Release.objects.create(app=make_app("shop"), version="2.4.1")
     Deploy.objects.create(
         release=release, environment="live", finished_at=NOW, source="api", url=url

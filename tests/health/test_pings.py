@@ -1,4 +1,4 @@
-"""Test the check-in URLs, which have the same format as those of healthchecks.io."""
+"""Test the check-in URLs, which have the format of healthchecks.io's ping URLs."""
 
 import uuid
 
@@ -85,7 +85,7 @@ def test_the_body_is_kept_as_the_output_without_personal_data(
     assert last_run().output == "connecting\nsent to [Filtered] \ufffd in 3 s"
 
 
-def test_a_long_output_is_cut_and_a_form_body_is_kept_as_it_is(
+def test_a_long_output_is_cut_and_a_form_body_is_kept_unchanged(
     client: Client, heartbeat: Heartbeat
 ) -> None:
     answer = client.post(address(heartbeat), b"x" * 3_000_000, content_type="text/plain")
@@ -97,7 +97,7 @@ def test_a_long_output_is_cut_and_a_form_body_is_kept_as_it_is(
     assert last_run().output == "rows=5"
 
 
-def test_parallel_runs_are_told_apart_by_their_ids(client: Client, heartbeat: Heartbeat) -> None:
+def test_parallel_runs_are_distinguished_by_their_ids(client: Client, heartbeat: Heartbeat) -> None:
     first, second = uuid.uuid4(), uuid.uuid4()
     for step, run in (("start", first), ("start", second), ("", first), ("1", second)):
         assert client.get(f"{address(heartbeat, step)}?rid={run}").status_code == 200

@@ -1,4 +1,4 @@
-"""Test that a monitor is up if the server at its URL responds as the monitor expects."""
+"""Test that a monitor is up only if the server at its URL responds as configured."""
 
 from collections.abc import Callable
 
@@ -63,7 +63,7 @@ def only_monitors(set_checks: SetChecks) -> None:
         ({"json_path": "ok"}, {"body": b"<html>"}, "not JSON"),
     ],
 )
-def test_response_must_match_the_expectations_of_the_monitor(
+def test_a_response_must_match_the_expectations_of_the_monitor(
     fake: FakeHTTP, fields: dict[str, str], answer: dict[str, object], error: str
 ) -> None:
     fake.answer(**answer)  # type: ignore[arg-type]
@@ -85,7 +85,7 @@ def test_headers_body_and_method_are_sent(fake: FakeHTTP) -> None:
 
 
 def redirecting(fake: FakeHTTP, *steps: tuple[str, int, str]) -> str:
-    """Let the server redirect each path to a target with the given status. Return the URL of the first path."""
+    """Let the server redirect paths: each step is a path, a status and a target. Return the first path's URL."""
     for path, status, target in steps:
         fake.answer(status, headers={"Location": target}, path=path, times=None)
     return fake.url + steps[0][0]
@@ -99,7 +99,7 @@ def test_redirects_are_followed_to_the_final_response(fake: FakeHTTP) -> None:
     assert [request.path for request in fake.requests] == ["/a", "/b", "/c"]
 
 
-def test_redirect_that_is_not_followed_names_its_target(fake: FakeHTTP) -> None:
+def test_a_redirect_that_is_not_followed_is_reported_with_its_target(fake: FakeHTTP) -> None:
     url = redirecting(fake, ("/old", 302, "/new"))
 
     with pytest.raises(
@@ -109,7 +109,7 @@ def test_redirect_that_is_not_followed_names_its_target(fake: FakeHTTP) -> None:
         probes.probe(make_monitor(url, follow_redirects=False))
 
 
-def test_expected_redirect_is_not_followed(fake: FakeHTTP) -> None:
+def test_an_expected_redirect_is_not_followed(fake: FakeHTTP) -> None:
     url = redirecting(fake, ("/old", 301, "/new"))
     assert probes.probe(make_monitor(url, expected_status="301")) == "HTTP 301"
     assert len(fake.requests) == 1
@@ -138,7 +138,7 @@ def test_credentials_are_not_sent_to_the_server_that_a_redirect_leads_to(
 @pytest.mark.parametrize(
     ("status", "method", "body"), [(302, "GET", b""), (303, "GET", b""), (307, "POST", b"x=1")]
 )
-def test_redirect_of_a_post_keeps_or_drops_the_body_as_browsers_do(
+def test_a_redirect_of_a_post_keeps_or_drops_the_body_as_in_browsers(
     fake: FakeHTTP, status: int, method: str, body: bytes
 ) -> None:
     url = redirecting(fake, ("/form", status, "/done"))
@@ -146,7 +146,7 @@ def test_redirect_of_a_post_keeps_or_drops_the_body_as_browsers_do(
     assert (fake.requests[-1].method, fake.requests[-1].body) == (method, body)
 
 
-def test_body_is_not_sent_to_another_server(
+def test_a_body_is_not_sent_to_another_server(
     fake: FakeHTTP, fake_http: Callable[[], FakeHTTP]
 ) -> None:
     other = fake_http()
@@ -172,7 +172,7 @@ def test_every_address_of_a_name_is_tried(
     probes.probe(make_monitor(f"{scheme}://shop.example.com:{port}"))
 
 
-def test_address_that_never_answers_leaves_time_for_the_others() -> None:
+def test_an_address_that_never_answers_leaves_time_for_the_others() -> None:
     shares = guard.share_time(["192.0.2.1", "192.0.2.2", "192.0.2.3"], 6.0)
     assert [(address, round(seconds)) for address, seconds in shares] == [
         ("192.0.2.1", 2),
@@ -181,13 +181,13 @@ def test_address_that_never_answers_leaves_time_for_the_others() -> None:
     ]
 
 
-def test_slow_response_is_degraded(fake: FakeHTTP) -> None:
+def test_a_slow_response_is_degraded(fake: FakeHTTP) -> None:
     fake.answer(200, delay=0.15)
     with pytest.raises(Degraded, match="the limit is 50 ms"):
         probes.probe(make_monitor(fake.url, latency_limit_ms=50))
 
 
-def test_tcp_monitor_connects_to_the_port(fake: FakeHTTP, closed_port: int) -> None:
+def test_a_tcp_monitor_connects_to_the_port(fake: FakeHTTP, closed_port: int) -> None:
     port = fake.url.rsplit(":", 1)[1].strip("/")
     assert probes.probe(make_monitor(f"tcp://127.0.0.1:{port}")) == "connected"
     with pytest.raises(ConnectionRefusedError):

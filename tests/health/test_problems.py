@@ -1,4 +1,4 @@
-"""Test which problems the health page lists, in which order, and when it says that there are none."""
+"""Test the selection and order of the problems on the health page, and its statement that there are none."""
 
 from datetime import timedelta
 from typing import Any
@@ -46,7 +46,7 @@ def verdict(client: Client) -> str:
     return " ".join(strip_tags(page).split())
 
 
-def test_a_stripe_outage_comes_first_and_carries_its_consequences() -> None:
+def test_a_stripe_outage_comes_first_and_includes_its_consequences() -> None:
     now = timezone.now()
     for minute in range(20):
         make_alert(title=f"Older {minute}", alert_type="regression", now=now - timedelta(hours=5))
@@ -72,14 +72,14 @@ def test_an_outage_that_began_long_ago_does_not_hide_a_critical_alert() -> None:
     assert [one.title for one in problems()] == ["Money without a seat", "Wiki down"]
 
 
-def test_consequences_stand_alone_after_their_cause_has_ended() -> None:
+def test_consequences_are_separate_problems_after_their_cause_has_ended() -> None:
     make_component("stripe", title="Stripe", status=Status.HEALTHY)
     raise_alert("payments.stuck", "Payments with an unknown outcome", severity=Severity.HIGH)
 
     assert [one.title for one in problems()] == ["Payments with an unknown outcome"]
 
 
-def test_dependencies_that_are_down_with_the_own_network_are_one_line() -> None:
+def test_dependencies_that_are_down_with_the_portals_network_are_one_line() -> None:
     make_alert(key="health:own-network", title="The portal's own network is down")
     for name in ("stripe", "resend"):
         fail(name, title=name.title())
@@ -122,7 +122,9 @@ def test_severities_are_counted_separately(admin_client: Client) -> None:
     assert "1 critical 3 high 2 warning 4 medium" in page
 
 
-def test_dismissed_alerts_are_not_all_well(admin_client: Client) -> None:
+def test_dismissed_alerts_are_mentioned_instead_of_all_systems_operational(
+    admin_client: Client,
+) -> None:
     make_component("database", status=Status.HEALTHY, last_at=timezone.now())
     alerts = [make_alert() for _ in range(6)]
     services.dismiss(alerts, user=None, now=timezone.now())
@@ -142,7 +144,7 @@ def test_dismissed_alerts_are_not_all_well(admin_client: Client) -> None:
     assert "All systems operational" in verdict(admin_client)
 
 
-def test_a_dismissed_alert_of_severity_info_does_not_disturb(admin_client: Client) -> None:
+def test_a_dismissed_alert_of_severity_info_is_not_mentioned(admin_client: Client) -> None:
     make_component("database", status=Status.HEALTHY, last_at=timezone.now())
     services.dismiss([make_alert(severity=Severity.INFO)], user=None, now=timezone.now())
 
@@ -162,7 +164,7 @@ def test_alerts_of_lower_severity_are_named(admin_client: Client) -> None:
 
 
 @pytest.mark.parametrize("number_of_runs", [0, 3])
-def test_a_job_that_did_not_run_missed_its_check_in(number_of_runs: int) -> None:
+def test_a_job_that_did_not_run_is_reported_as_a_missed_check_in(number_of_runs: int) -> None:
     now = timezone.now()
     app = make_app("shop")
     config = {"schedule": {"type": "interval", "value": 10, "unit": "minute"}}
@@ -179,7 +181,7 @@ def test_a_job_that_did_not_run_missed_its_check_in(number_of_runs: int) -> None
 @pytest.mark.parametrize(
     ("status", "title"), [("error", "failed"), ("in_progress", "ran too long")]
 )
-def test_a_job_that_failed_or_hangs_is_named_so(status: str, title: str) -> None:
+def test_a_job_that_failed_or_hangs_is_reported_as_such(status: str, title: str) -> None:
     now = timezone.now()
     app = make_app("shop")
     record_check_in(app=app, slug="import", status="ok", now=now - timedelta(hours=3))

@@ -18,7 +18,7 @@ def app() -> ClientApp:
     return make_app()
 
 
-def test_call_is_counted_in_its_minute_hour_and_day(app: ClientApp) -> None:
+def test_a_call_is_counted_in_its_minute_hour_and_day(app: ClientApp) -> None:
     record_measurements([Performance("checkout", 250)], app=app, now=NOON)
 
     points = Latency.objects.filter(series__app=app, series__name="checkout")
@@ -44,7 +44,7 @@ def test_later_calls_add_to_the_same_points_and_to_the_total_over_all_apps(app: 
     assert sum(getattr(total, bucket) for bucket in Latency.BUCKETS) == 5
 
 
-def test_earlier_call_is_counted_at_its_timestamp(app: ClientApp) -> None:
+def test_an_earlier_call_is_counted_at_its_timestamp(app: ClientApp) -> None:
     before = NOON - timedelta(hours=2)
     record_measurements([Performance("checkout", 10, at=before)], app=app, now=NOON)
 
@@ -53,7 +53,7 @@ def test_earlier_call_is_counted_at_its_timestamp(app: ClientApp) -> None:
 
 
 @pytest.mark.parametrize("wrong", [timedelta(days=400), -timedelta(hours=3)])
-def test_implausible_timestamp_is_replaced_by_now(app: ClientApp, wrong: timedelta) -> None:
+def test_an_implausible_timestamp_is_replaced_by_now(app: ClientApp, wrong: timedelta) -> None:
     record_measurements([Performance("checkout", 10, at=NOON - wrong)], app=app, now=NOON)
 
     assert Latency.objects.get(series__app=app, tier=Tier.MINUTE).start == NOON.replace(second=0)
@@ -82,7 +82,7 @@ def test_deliveries_are_counted_by_channel_and_outcome(app: ClientApp) -> None:
     }
 
 
-def test_active_user_is_counted_once_and_stored_only_as_a_hash(app: ClientApp) -> None:
+def test_an_active_user_is_counted_once_and_stored_only_as_a_hash(app: ClientApp) -> None:
     record_measurements([Activity("ada@example.com")], app=app, now=NOON - timedelta(minutes=9))
     record_measurements([Activity("ada@example.com"), Activity("u2")], app=app, now=NOON)
 

@@ -1,3 +1,5 @@
+"""Test the runner, which executes health checks in parallel with timeouts."""
+
 import threading
 import time
 from datetime import UTC, datetime
@@ -44,7 +46,7 @@ def test_each_outcome_maps_to_its_status() -> None:
     }
 
 
-def test_hanging_check_delays_no_other_and_is_not_started_twice() -> None:
+def test_a_hanging_check_delays_no_other_and_is_not_started_twice() -> None:
     release, started = threading.Event(), []
 
     def hang() -> str:
@@ -83,7 +85,7 @@ def test_checks_run_in_parallel() -> None:
 
 
 @pytest.mark.parametrize("limit", [0.1])
-def test_max_seconds_caps_every_timeout(limit: float) -> None:
+def test_max_seconds_limits_every_timeout(limit: float) -> None:
     release = threading.Event()
     try:
         [(_, result)] = runner.run(

@@ -1,4 +1,4 @@
-"""Test monitors of databases and mail servers with real servers on loopback."""
+"""Test monitors of databases and mail servers against real servers on loopback."""
 
 import ipaddress
 import socket
@@ -56,7 +56,7 @@ def postgres_monitor(server: PostgresServer, **fields: object) -> Monitor:
         ({"requires_tls": True}, "SSL"),
     ],
 )
-def test_postgresql_must_accept_the_sign_in_and_answer(
+def test_a_postgresql_server_must_accept_the_sign_in_and_answer(
     postgres: PostgresServer, fields: dict[str, object], error: str
 ) -> None:
     monitor = postgres_monitor(postgres, **fields)
@@ -67,7 +67,9 @@ def test_postgresql_must_accept_the_sign_in_and_answer(
         assert probes.probe(monitor).startswith("PostgreSQL ")
 
 
-def test_the_portals_own_database_password_is_never_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_probe_never_sends_the_portals_own_database_password(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setenv("PGPASSWORD", "of-the-portal")
     with socket.create_server(("127.0.0.1", 0)) as listener:
         url = f"postgresql://127.0.0.1:{listener.getsockname()[1]}/shop"
@@ -82,10 +84,10 @@ def test_the_portals_own_database_password_is_never_sent(monkeypatch: pytest.Mon
                     return
                 with client:
                     data = client.recv(1000)
-                    if len(data) == 8:  # A message of 8 bytes is a request for TLS.
+                    if len(data) == 8:  # A message of 8 bytes requests TLS.
                         client.sendall(b"N")
                         data = client.recv(1000)
-                    # The server asks for a password in clear text, which the probe must refuse to send.
+                    # Request a password in clear text, which the probe must refuse to send.
                     client.sendall(b"R\0\0\0\x08\0\0\0\x03")
                     received.append(client.recv(1000))
 
@@ -95,7 +97,7 @@ def test_the_portals_own_database_password_is_never_sent(monkeypatch: pytest.Mon
     assert not any(b"of-the-portal" in data for data in received)
 
 
-def test_redis_must_accept_the_sign_in_and_answer(redis_server: RedisServer) -> None:
+def test_a_redis_server_must_accept_the_sign_in_and_answer(redis_server: RedisServer) -> None:
     url = f"redis://127.0.0.1:{redis_server.port}"
     assert probes.probe(make_monitor(f"{url}/3")) == "PONG"
     with pytest.raises(ProbeFailed, match="refused SELECT"):
@@ -111,14 +113,14 @@ def test_redis_must_accept_the_sign_in_and_answer(redis_server: RedisServer) -> 
 
 
 @pytest.mark.parametrize("scheme", ["redis", "postgresql", "smtp"])
-def test_server_that_does_not_answer_blocks_no_thread(scheme: str) -> None:
+def test_a_server_that_does_not_answer_blocks_no_thread(scheme: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"{scheme}://127.0.0.1:{silent.getsockname()[1]}"
         with pytest.raises((OSError, outbound.Unavailable)):
             probes.probe(make_monitor(url, timeout_seconds=1))
 
 
-def test_server_of_another_protocol_is_down(mail_server: MailServer) -> None:
+def test_a_server_of_another_protocol_is_down(mail_server: MailServer) -> None:
     with pytest.raises(ProbeFailed, match="does not use the Redis protocol"):
         probes.probe(make_monitor(f"redis://127.0.0.1:{mail_server.port}"))
 
@@ -133,13 +135,13 @@ class Authenticated:
         return AuthResult(success=data == LoginPassword(b"ann", b"secret"), handled=False)
 
 
-def test_mail_server_must_greet(mail_server: MailServer) -> None:
+def test_a_mail_server_must_send_a_greeting(mail_server: MailServer) -> None:
     assert probes.probe(make_monitor(f"smtp://127.0.0.1:{mail_server.port}")).startswith("220 ")
     with pytest.raises(ProbeFailed, match="does not offer STARTTLS"):
         probes.probe(make_monitor(f"smtp://127.0.0.1:{mail_server.port}", requires_tls=True))
 
 
-def test_mail_server_is_signed_in_to_over_verified_tls(
+def test_the_probe_signs_in_to_a_mail_server_over_verified_tls(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     context, authority = make_server_context(tmp_path)
@@ -197,7 +199,7 @@ def make_server_context(folder: Path) -> tuple[object, Path]:
     return context, authority
 
 
-def test_password_is_refused_without_tls() -> None:
+def test_a_monitor_that_signs_in_requires_tls() -> None:
     monitor = Monitor(
         kind="monitor", name="m", title="M", url="smtp://mail.example.com", username="ann"
     )

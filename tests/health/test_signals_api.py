@@ -39,7 +39,7 @@ def post(client: Client, app: ClientApp, body: object) -> Any:
     )
 
 
-def test_batch_with_every_kind_of_signal_is_recorded(client: Client, app: ClientApp) -> None:
+def test_a_batch_with_every_kind_of_signal_is_recorded(client: Client, app: ClientApp) -> None:
     response = post(client, app, {"signals": SIGNALS})
 
     assert (response.status_code, response.json()) == (202, {"accepted": 6, "duplicate": False})
@@ -51,7 +51,7 @@ def test_batch_with_every_kind_of_signal_is_recorded(client: Client, app: Client
     assert ActiveUser.objects.user_count() == 1
 
 
-def test_dsn_key_is_accepted(client: Client, app: ClientApp) -> None:
+def test_a_dsn_key_is_accepted(client: Client, app: ClientApp) -> None:
     key = ClientKey.objects.create(app=app)
     response = client.post(
         URL,
@@ -62,7 +62,7 @@ def test_dsn_key_is_accepted(client: Client, app: ClientApp) -> None:
     assert response.status_code == 202
 
 
-def test_repeated_batch_is_recorded_once(client: Client, app: ClientApp) -> None:
+def test_a_repeated_batch_is_recorded_once(client: Client, app: ClientApp) -> None:
     first = post(client, app, {"batch_id": "b-1", "signals": SIGNALS})
     again = post(client, app, {"batch_id": "b-1", "signals": SIGNALS})
     other = post(client, make_app(), {"batch_id": "b-1", "signals": SIGNALS})
@@ -88,7 +88,7 @@ def test_repeated_batch_is_recorded_once(client: Client, app: ClientApp) -> None
         None,
     ],
 )
-def test_invalid_signal_is_reported_by_index_and_nothing_is_recorded(
+def test_an_invalid_signal_is_reported_by_index_and_nothing_is_recorded(
     client: Client, app: ClientApp, bad: object
 ) -> None:
     response = post(client, app, {"signals": [*SIGNALS, bad, SIGNALS[0]]})
@@ -100,11 +100,11 @@ def test_invalid_signal_is_reported_by_index_and_nothing_is_recorded(
 
 
 @pytest.mark.parametrize("body", ["", "{", "[]", '{"signals": 3}', '{"signals": [NaN]}', b"\xff"])
-def test_invalid_body_is_rejected(client: Client, app: ClientApp, body: str) -> None:
+def test_an_invalid_body_is_rejected(client: Client, app: ClientApp, body: str) -> None:
     assert post(client, app, body).status_code in (400, 422)
 
 
-def test_batch_size_and_app_quota_are_limited(
+def test_the_batch_size_and_the_app_quota_are_limited(
     client: Client, app: ClientApp, settings: Settings
 ) -> None:
     assert post(client, app, {"signals": [SIGNALS[0]] * 1001}).status_code == 413
@@ -117,7 +117,7 @@ def test_batch_size_and_app_quota_are_limited(
     assert post(client, make_app(), {"signals": SIGNALS}).status_code == 202
 
 
-def test_key_with_the_scope_is_required(client: Client, app: ClientApp) -> None:
+def test_a_key_with_the_scope_is_required(client: Client, app: ClientApp) -> None:
     _, secret = ApiKey.issue(app=app, scopes=[Scope.PAYMENTS])
     assert client.post(URL, "{}", content_type="application/json").status_code == 401
     response = client.post(

@@ -53,7 +53,7 @@ def test_badges_show_the_state_of_everything_and_of_one_component(client: Client
 
 
 @pytest.mark.parametrize("label", ['<script>"&', "x" * 500, "", "Überblick"])
-def test_badge_is_valid_for_every_label(label: str) -> None:
+def test_a_badge_is_valid_for_every_label(label: str) -> None:
     root = ElementTree.fromstring(render_badge(label, "healthy"))
     assert root.tag.endswith("svg")
     assert "<script" not in render_badge(label, "healthy")
@@ -66,12 +66,12 @@ def luminance(color: str) -> float:
 
 
 @pytest.mark.parametrize("status", ["healthy", "degraded", "unhealthy", "maintenance", "unknown"])
-def test_text_of_a_badge_is_legible(status: str) -> None:
+def test_the_text_of_a_badge_is_legible(status: str) -> None:
     for color in re.findall(r'<rect[^>]*fill="(#\w{6})"', render_badge("x", status)):
         assert 1.05 / (luminance(color) + 0.05) >= 4.5, color
 
 
-def test_history_has_every_resolved_public_incident_by_pages(client: Client) -> None:
+def test_the_history_lists_every_resolved_public_incident_on_pages(client: Client) -> None:
     now = timezone.now()
     for number in range(25):
         Incident.objects.create(
@@ -100,7 +100,7 @@ def test_history_has_every_resolved_public_incident_by_pages(client: Client) -> 
     assert titles(f"?page={'9' * 5000}") == titles("?page=2")
 
 
-def test_positions_order_groups_and_components() -> None:
+def test_positions_determine_the_order_of_groups_and_components() -> None:
     add_public("Lobby", group="Venue", position=20)
     add_public("Gate", "unhealthy", group="Venue", position=30)
     add_public("Cards", group="Payments", position=10)

@@ -62,26 +62,26 @@ def make_database_unavailable(monkeypatch: pytest.MonkeyPatch) -> Iterator[Calla
 
 
 @pytest.mark.django_db(transaction=True)
-def test_page_shows_that_all_systems_are_operational(client: Client) -> None:
+def test_the_page_shows_that_all_systems_are_operational(client: Client) -> None:
     public("Shop")
     page = client.get("/status/").content.decode()
 
     assert "All systems operational" in page
     assert "Shop" in page
-    assert "<rect" not in page  # Only days with problems have a rectangle in the chart.
+    assert "<rect" not in page  # The chart draws rectangles only for days with problems.
     assert "Shop: 90 days, 1 with results, 0 of them with problems" in page
     assert "<script" not in page
 
 
 @pytest.mark.django_db(transaction=True)
-def test_outage_is_shown_without_private_details(client: Client) -> None:
+def test_an_outage_is_shown_without_private_details(client: Client) -> None:
     public("Shop", Status.UNHEALTHY)
     make_component("secret-billing-db", title="Secret billing", status="unhealthy")
 
     page = client.get("/status/").content.decode()
 
     assert "Major outage" in page  # Every public component is down.
-    assert "Shop down" in page  # The component has an automatic incident.
+    assert "Shop down" in page  # The outage has opened an incident automatically.
     for private in ("db.internal", "Secret billing", "secret-billing"):
         assert private not in page + client.get("/status/status.json").content.decode()
 
@@ -147,7 +147,7 @@ def test_incidents_and_maintenance_are_shown_in_order(client: Client) -> None:
         (["unhealthy"], "Major outage"),
     ],
 )
-def test_headline_follows_the_share_of_components_that_are_down(
+def test_the_headline_depends_on_the_share_of_components_that_are_down(
     client: Client, statuses: list[str], headline: str
 ) -> None:
     for number, status in enumerate(statuses):
@@ -157,7 +157,7 @@ def test_headline_follows_the_share_of_components_that_are_down(
 
 
 @pytest.mark.django_db(transaction=True)
-def test_component_under_maintenance_is_no_outage(client: Client) -> None:
+def test_a_component_under_maintenance_is_not_an_outage(client: Client) -> None:
     shop, now = public("Shop", Status.UNHEALTHY), timezone.now()
     public("Tickets")
     window = MaintenanceWindow.objects.create(
@@ -187,7 +187,7 @@ def test_two_hundred_components_are_a_small_page_in_natural_order(client: Client
     assert len(packed.content) < 20_000
     assert gzip.decompress(packed.content) == plain.content
     assert "Accept-Encoding" in packed["Vary"]
-    # The component with a problem is listed before the collapsed part.
+    # The failing component is listed before the collapsed part.
     assert page.index(">Shop 7b<") < page.index("<details")
     assert "200 operational components" in page
     assert page.index(">Shop 2<") < page.index(">Shop 10<") < page.index(">Shop 100<")
@@ -195,7 +195,7 @@ def test_two_hundred_components_are_a_small_page_in_natural_order(client: Client
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("path", ["/status/", "/status/status.json", "/status/feed.atom"])
-def test_compressed_and_plain_responses_have_etags_of_their_own(client: Client, path: str) -> None:
+def test_compressed_and_plain_responses_have_different_etags(client: Client, path: str) -> None:
     public("Shop")
     plain = client.get(path, headers={"Accept-Encoding": "gzip;q=0, br"})
     packed = client.get(path, headers={"Accept-Encoding": "gzip"})
@@ -230,12 +230,12 @@ def test_groups_are_collapsed_while_their_components_work(client: Client) -> Non
 
 
 @pytest.mark.django_db(transaction=True)
-def test_new_component_has_no_percentage_but_the_time_since_it_is_monitored(client: Client) -> None:
+def test_a_new_component_shows_its_first_measurement_instead_of_an_uptime(client: Client) -> None:
     public("Shop", Status.UNHEALTHY)
 
     page = client.get("/status/").content.decode()
 
-    # The title of today's bar may contain 0.00 %, but the uptime of the component must not.
+    # Only the title of today's bar may contain 0.00 %, and not the component's uptime.
     assert "0.00 %" not in page.replace(": 0.00 % up", "")
     assert "monitored since" in page
     [shop] = client.get("/status/status.json").json()["data"]["components"]
@@ -244,7 +244,7 @@ def test_new_component_has_no_percentage_but_the_time_since_it_is_monitored(clie
 
 
 @pytest.mark.django_db(transaction=True)
-def test_feed_changes_only_with_its_incidents(client: Client) -> None:
+def test_the_feed_changes_only_with_its_incidents(client: Client) -> None:
     public("Shop")
 
     def updated() -> str:
@@ -262,14 +262,14 @@ def test_feed_changes_only_with_its_incidents(client: Client) -> None:
         incident=incident, at=then + timedelta(days=3), state=IncidentState.RESOLVED, text="Fixed."
     )
     sync_with_updates(incident, now=timezone.now())
-    # The resolved incident is too old to be listed, but the time of its last update still counts.
+    # The resolved incident is too old to be listed, but the feed's time still includes its last update.
     assert updated()[:10] == f"{then + timedelta(days=3):%Y-%m-%d}"
     Incident.objects.create(title="Internal", started_at=timezone.now())
     assert updated()[:10] == f"{then + timedelta(days=3):%Y-%m-%d}"
 
 
 @pytest.mark.django_db(transaction=True)
-def test_page_is_cacheable_and_supports_etags(client: Client) -> None:
+def test_the_page_is_cacheable_and_supports_etags(client: Client) -> None:
     public("Shop")
     first = client.get("/status/")
     again = client.get("/status/", headers={"If-None-Match": first["ETag"]})
@@ -280,7 +280,7 @@ def test_page_is_cacheable_and_supports_etags(client: Client) -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_second_request_runs_no_query(client: Client, django_assert_num_queries: object) -> None:
+def test_a_second_request_runs_no_query(client: Client, django_assert_num_queries: object) -> None:
     public("Shop")
     client.get("/status/")
     with django_assert_num_queries(0):  # type: ignore[operator]
@@ -290,7 +290,7 @@ def test_second_request_runs_no_query(client: Client, django_assert_num_queries:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_last_known_status_is_shown_while_the_database_is_unavailable(
+def test_the_last_known_status_is_shown_while_the_database_is_unavailable(
     client: Client, make_database_unavailable: Callable[[], None]
 ) -> None:
     public("Shop")
@@ -307,13 +307,13 @@ def test_last_known_status_is_shown_while_the_database_is_unavailable(
     assert "All systems operational" not in page
     assert "Shop" in page
     assert "Traceback" not in page
-    # The page takes 0.5 s, but a shared machine may delay it.
+    # The limit leaves a margin for busy test machines.
     assert time.monotonic() - started < 4
     assert client.get("/status/status.json").json()["stale"] is True
 
 
 @pytest.mark.django_db(transaction=True)
-def test_page_says_so_when_no_status_is_known(
+def test_the_page_says_so_when_no_status_is_known(
     client: Client, make_database_unavailable: Callable[[], None]
 ) -> None:
     make_database_unavailable()
@@ -324,7 +324,7 @@ def test_page_says_so_when_no_status_is_known(
     assert client.get("/status/status.json").status_code == 503
 
 
-def test_status_that_was_read_before_the_cache_was_cleared_is_dropped(
+def test_a_status_that_was_read_before_the_cache_was_cleared_is_dropped(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     started, released = threading.Event(), threading.Event()

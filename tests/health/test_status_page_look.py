@@ -38,7 +38,7 @@ def file(content: bytes) -> SimpleUploadedFile:
     return SimpleUploadedFile("logo", content)
 
 
-def test_name_website_and_colors_are_those_of_the_form(admin_client: Client) -> None:
+def test_the_page_has_the_name_website_and_colors_from_the_form(admin_client: Client) -> None:
     saved = save(
         admin_client,
         home_url="shop.example",
@@ -59,7 +59,7 @@ def test_name_website_and_colors_are_those_of_the_form(admin_client: Client) -> 
     assert get(Client(), "/status/status.json").json()["data"]["page"]["name"] == "Shop status"
 
 
-def test_there_is_one_page_which_the_settings_open(admin_client: Client) -> None:
+def test_the_settings_open_the_only_status_page(admin_client: Client) -> None:
     assert admin_client.get("/admin/health/statuspage/")["Location"] == ADD
     save(admin_client)
     assert admin_client.get("/admin/health/statuspage/")["Location"] == CHANGE
@@ -85,7 +85,7 @@ def test_without_settings_the_page_has_its_own_name_and_the_colors_of_the_portal
         (b"RIFF1234WEBPVP8 ", "image/webp"),
     ],
 )
-def test_logo_is_shown_and_can_be_removed(
+def test_the_logo_is_shown_and_can_be_removed(
     admin_client: Client, content: bytes, media_type: str
 ) -> None:
     save(admin_client, logo_file=file(content))
@@ -127,7 +127,7 @@ def test_settings_that_would_not_work_are_refused(
     assert not StatusPage.objects.exists()
 
 
-def test_contrast_is_that_of_the_standard() -> None:
+def test_the_contrast_is_computed_as_in_wcag() -> None:
     assert contrast("#000000", "#ffffff") == pytest.approx(21)
     assert contrast("#777777", "#ffffff") == pytest.approx(4.48, abs=0.01)
 
@@ -142,7 +142,7 @@ def status_domain(settings: Settings) -> str:
     return "status.shop.example"
 
 
-def test_the_domain_serves_the_status_page_and_nothing_else(status_domain: str) -> None:
+def test_the_domain_serves_only_the_status_page(status_domain: str) -> None:
     make_component(title="Shop", is_public=True)
     for path in (
         "/",

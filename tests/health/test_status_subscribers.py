@@ -1,4 +1,4 @@
-"""Test subscriptions to the updates of incidents on the status page by e-mail."""
+"""Test subscribing by e-mail to incident updates on the status page."""
 
 import re
 from datetime import UTC, datetime, timedelta
@@ -29,7 +29,7 @@ def send_all() -> None:
     status_messages.send_pending(now=now)
 
 
-def test_subscriber_confirms_receives_each_update_once_and_unsubscribes(client: Client) -> None:
+def test_a_subscriber_confirms_receives_each_update_once_and_unsubscribes(client: Client) -> None:
     assert client.post("/status/subscribe/", {"address": "Ada@example.com"}).status_code == 200
     send_all()
     assert mail.outbox[-1].to == ["Ada@example.com"]
@@ -60,14 +60,14 @@ def test_subscriber_confirms_receives_each_update_once_and_unsubscribes(client: 
 
 @pytest.fixture
 def three_mails(mail_server: MailServer, settings: Settings) -> MailServer:
-    """Queue an update for three subscribers, and return the mail server to which the e-mails will be sent."""
+    """Queue an update for three subscribers, and return the mail server that will receive the e-mails."""
     settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
     settings.EMAIL_HOST, settings.EMAIL_PORT = "127.0.0.1", mail_server.port
     incident = Incident.objects.create(title="Outage", started_at=NOON, is_public=True)
     for name in ("ada", "bo", "cy"):
         subscribers.subscribe(f"{name}@example.com", now=NOON)
     Subscriber.objects.update(confirmed_at=NOON)
-    StatusMail.objects.all().delete()  # The deleted e-mails ask for a confirmation.
+    StatusMail.objects.all().delete()  # Delete the confirmation e-mails.
     IncidentUpdate.objects.create(
         incident=incident, at=NOON, state=IncidentState.IDENTIFIED, text="x"
     )
@@ -91,7 +91,7 @@ def test_while_the_mail_server_does_not_work_each_run_tries_one_email_and_none_i
     assert len(three_mails.mails) == 3
 
 
-def test_a_refused_email_does_not_delay_the_others_and_is_given_up(three_mails: MailServer) -> None:
+def test_a_refused_email_is_dropped_and_does_not_delay_the_others(three_mails: MailServer) -> None:
     three_mails.refuse_with("550 no such user")
     for minute in range(60):
         status_messages.send_pending(now=NOON + timedelta(minutes=minute))
@@ -100,7 +100,7 @@ def test_a_refused_email_does_not_delay_the_others_and_is_given_up(three_mails: 
     assert list(rows) == [("failed", 3)] * 3
 
 
-def test_emails_about_old_updates_are_given_up(three_mails: MailServer) -> None:
+def test_emails_about_old_updates_are_dropped(three_mails: MailServer) -> None:
     three_mails.refuse_sender_with("451 out of disk space")
     for hour in range(10):
         for minute in range(3):
@@ -124,7 +124,7 @@ def test_invalid_addresses_and_too_many_requests_are_rejected(client: Client) ->
     assert codes == [200] * 5 + [429]
 
 
-def test_repeated_request_sends_one_email_and_unconfirmed_addresses_are_deleted() -> None:
+def test_a_repeated_request_sends_one_email_and_unconfirmed_addresses_are_deleted() -> None:
     now = timezone.now()
     subscribers.subscribe("ada@example.com", now=now)
     subscribers.subscribe("ADA@example.com ", now=now)

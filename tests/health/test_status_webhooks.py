@@ -1,4 +1,4 @@
-"""Test webhooks that subscribe to the status page: they are confirmed, signed, and called again after failures."""
+"""Test that webhooks can subscribe to the status page, and that calls are signed and repeated after failures."""
 
 import hashlib
 import hmac
@@ -60,7 +60,7 @@ def add_update(text: str = "A disk is full.", **fields: object) -> IncidentUpdat
     )
 
 
-def test_webhook_is_confirmed_called_once_per_update_and_unsubscribed(
+def test_a_webhook_is_confirmed_called_once_per_update_and_unsubscribed(
     client: Client, fake: FakeHTTP
 ) -> None:
     secret = subscribe(client, f"{fake.url}/hook")
@@ -96,7 +96,9 @@ def test_webhook_is_confirmed_called_once_per_update_and_unsubscribed(
     assert not Subscriber.objects.exists()
 
 
-def test_unconfirmed_webhook_gets_no_updates_and_is_deleted(client: Client, fake: FakeHTTP) -> None:
+def test_an_unconfirmed_webhook_gets_no_updates_and_is_deleted(
+    client: Client, fake: FakeHTTP
+) -> None:
     subscribe(client, fake.url)
     add_update()
     call_all()
@@ -122,7 +124,7 @@ def test_addresses_that_the_portal_must_not_call_are_refused(client: Client, url
     assert not Subscriber.objects.exists()
 
 
-def test_webhook_that_becomes_private_is_not_called(
+def test_a_webhook_whose_address_becomes_private_is_not_called(
     client: Client, fake: FakeHTTP, settings: Settings
 ) -> None:
     subscribe(client, fake.url)
@@ -133,7 +135,7 @@ def test_webhook_that_becomes_private_is_not_called(
 
 @pytest.fixture
 def confirmed(fake: FakeHTTP) -> FakeHTTP:
-    """Subscribe and confirm a webhook, and create an update at NOON that has not been sent to it."""
+    """Subscribe and confirm a webhook, and create an update at NOON that still has to be sent."""
     subscribers.subscribe_webhook(fake.url, now=NOON)
     Subscriber.objects.update(confirmed_at=NOON)
     StatusMail.objects.all().delete()
@@ -142,7 +144,7 @@ def confirmed(fake: FakeHTTP) -> FakeHTTP:
     return fake
 
 
-def test_failing_webhook_is_called_again_until_it_works(confirmed: FakeHTTP) -> None:
+def test_a_failing_webhook_is_called_again_until_it_works(confirmed: FakeHTTP) -> None:
     confirmed.answer(500, times=2)
     for minute in range(30):
         call_all(NOON + timedelta(minutes=minute))
@@ -152,7 +154,7 @@ def test_failing_webhook_is_called_again_until_it_works(confirmed: FakeHTTP) -> 
     assert StatusMail.objects.get().state == "sent"
 
 
-def test_calls_about_old_updates_are_given_up(confirmed: FakeHTTP) -> None:
+def test_calls_about_old_updates_are_dropped(confirmed: FakeHTTP) -> None:
     confirmed.answer(404, times=None)
     for hour in range(10):
         call_all(NOON + timedelta(hours=hour))
@@ -161,7 +163,7 @@ def test_calls_about_old_updates_are_given_up(confirmed: FakeHTTP) -> None:
     assert Subscriber.objects.exists()
 
 
-def test_webhook_that_is_gone_is_unsubscribed(confirmed: FakeHTTP) -> None:
+def test_a_webhook_that_is_gone_is_unsubscribed(confirmed: FakeHTTP) -> None:
     confirmed.answer(410)
     call_all(NOON)
     assert not Subscriber.objects.exists()
@@ -176,7 +178,7 @@ def test_a_failing_webhook_delays_no_other(client: Client, confirmed: FakeHTTP) 
     assert call_all(NOON) == {"sent": 1, "failed": 1}
 
 
-def test_address_and_secret_are_encrypted(client: Client, fake: FakeHTTP) -> None:
+def test_the_address_and_the_secret_are_encrypted(client: Client, fake: FakeHTTP) -> None:
     secret = subscribe(client, f"{fake.url}/private-path")
     rows = str(Subscriber.objects.values("address_hash", "sealed_address").get())
     assert "private-path" not in rows
@@ -185,6 +187,6 @@ def test_address_and_secret_are_encrypted(client: Client, fake: FakeHTTP) -> Non
         assert secret not in str(cursor.fetchall())
 
 
-def test_requests_of_one_network_are_limited(client: Client, fake: FakeHTTP) -> None:
+def test_requests_from_one_network_are_limited(client: Client, fake: FakeHTTP) -> None:
     codes = [client.post(SUBSCRIBE, {"url": fake.url}).status_code for _ in range(6)]
     assert codes == [200] * 5 + [429]

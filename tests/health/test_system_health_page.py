@@ -36,7 +36,7 @@ def make_component(name: str, *, status: Status = Status.HEALTHY, required: bool
     record_results([(component, [result])], now=now)
 
 
-def test_page_requires_a_staff_user(client: Client) -> None:
+def test_the_page_requires_a_staff_user(client: Client) -> None:
     assert client.get(PAGE).status_code == 302
     client.force_login(User.objects.create_user("customer"))
     assert client.get(PAGE).status_code == 302
@@ -60,7 +60,7 @@ def test_widgets_beyond_the_time_budget_are_loaded_by_the_browser(
     assert "Database" in complete
 
 
-def test_page_starts_with_the_overall_status(staff: Client) -> None:
+def test_the_page_starts_with_the_overall_status(staff: Client) -> None:
     make_component("database", required=True)
 
     page = staff.get(PAGE).content.decode()
@@ -69,7 +69,7 @@ def test_page_starts_with_the_overall_status(staff: Client) -> None:
     assert page.index("All systems operational") < page.index("Checks")
 
 
-def test_page_starts_with_the_worst_problem_and_its_reason(staff: Client) -> None:
+def test_the_page_starts_with_the_worst_problem_and_its_reason(staff: Client) -> None:
     make_component("database", status=Status.UNHEALTHY, required=True)
     make_component("stripe", status=Status.DEGRADED)
 
@@ -81,7 +81,7 @@ def test_page_starts_with_the_worst_problem_and_its_reason(staff: Client) -> Non
     assert "refused by db.internal" in page
 
 
-def test_critical_alert_is_a_problem_even_if_all_checks_pass(staff: Client) -> None:
+def test_a_critical_alert_is_a_problem_even_if_all_checks_pass(staff: Client) -> None:
     make_component("database", required=True)
     make_alert(title="Critical errors: 12 in the last hour", severity=Severity.CRITICAL)
 
@@ -113,7 +113,7 @@ def test_dismissing_without_javascript_returns_to_the_page(staff: Client) -> Non
     assert "new alerts appear here automatically" in page
 
 
-def test_wall_mode_shows_selected_widgets_only(staff: Client) -> None:
+def test_wall_mode_shows_only_selected_widgets(staff: Client) -> None:
     make_component("database", required=True)
 
     page = staff.get(PAGE + "?wall=1").content.decode()
@@ -132,7 +132,7 @@ def test_wall_mode_has_one_slide_for_each_problem(staff: Client, query: str) -> 
 
     assert page.count("data-slide") == 2
     assert "1 of 2" in page
-    # The refresh of a card must request the card in the layout of the wall.
+    # A card must refresh in the layout of the wall.
     assert "&amp;wall=1" in page
 
 
@@ -146,7 +146,7 @@ def test_a_figure_links_to_a_page_of_its_own(staff: Client, name: str) -> None:
     assert 'aria-label="Time range"' in page
 
 
-def test_uptime_page_lists_all_components(staff: Client) -> None:
+def test_the_uptime_page_lists_all_components(staff: Client) -> None:
     for number in range(12):
         make_component(f"service-{number}")
 
@@ -180,7 +180,7 @@ def test_every_widget_renders_in_every_range(staff: Client, span: str) -> None:
         assert "unavailable right now" not in body, found.name
 
 
-def test_failing_widget_shows_an_error_card_only_for_itself(
+def test_a_failing_widget_shows_an_error_card_only_for_itself(
     staff: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(dashboard_widgets, "_items", {})
@@ -209,24 +209,24 @@ def test_failing_widget_shows_an_error_card_only_for_itself(
     assert "every 60s" in alone.content.decode()
 
 
-def test_widget_without_javascript_is_a_page(staff: Client) -> None:
+def test_a_widget_without_javascript_is_a_page(staff: Client) -> None:
     page = staff.get(reverse("health:widget", args=["health.checks"])).content.decode()
 
     assert "<html" in page
     assert "Checks" in page
 
 
-def test_unknown_widget_returns_404(staff: Client) -> None:
+def test_an_unknown_widget_returns_404(staff: Client) -> None:
     assert staff.get(reverse("health:widget", args=["no.such"])).status_code == 404
 
 
-def test_response_to_a_posted_form_replaces_only_its_widget(staff: Client) -> None:
+def test_the_response_to_a_posted_form_replaces_only_its_widget(staff: Client) -> None:
     response = staff.get(PAGE, headers={"HX-Request": "true", "HX-Target": "widget-health-checks"})
 
     assert response.content.decode().lstrip().startswith('<section id="widget-health-checks"')
 
 
-def test_each_kind_and_each_function_shows_its_own_numbers(staff: Client) -> None:
+def test_each_kind_of_call_and_each_function_shows_its_own_numbers(staff: Client) -> None:
     app, now = make_app(name="Shop"), timezone.now()
     calls = [Performance("seats", 40, kind="request")] * 3
     calls += [Performance("scan", 900), Performance("refund", 20, ok=False)]
@@ -251,7 +251,7 @@ def test_each_kind_and_each_function_shows_its_own_numbers(staff: Client) -> Non
     ]
 
 
-def test_whole_page_takes_few_queries(
+def test_the_whole_page_takes_few_queries(
     staff: Client, django_assert_max_num_queries: Callable[..., object]
 ) -> None:
     make_component("database", status=Status.UNHEALTHY, required=True)
@@ -270,7 +270,7 @@ def headline(client: Client) -> str:
     return " ".join(strip_tags(card.partition("</section>")[0]).split())
 
 
-def test_headline_names_the_responder_and_offers_one_action(staff: Client) -> None:
+def test_the_headline_names_the_responder_and_offers_one_action(staff: Client) -> None:
     now = timezone.now()
     alert = make_alert(title="Checkout is down", severity=Severity.CRITICAL, now=now)
     alert.respond_by = now + timedelta(minutes=10)
@@ -288,7 +288,7 @@ def test_headline_names_the_responder_and_offers_one_action(staff: Client) -> No
     assert "Open" in headline(staff)
 
 
-def test_headline_names_the_most_likely_cause_of_the_problem(staff: Client) -> None:
+def test_the_headline_names_the_most_likely_cause_of_the_problem(staff: Client) -> None:
     now = timezone.now()
     release = Release.objects.create(app=make_app("shop"), version="2.4.1")
     for ago, name in ((30, "staging"), (12, "production"), (1, "after")):
@@ -303,7 +303,7 @@ def test_headline_names_the_most_likely_cause_of_the_problem(staff: Client) -> N
     assert "Possible cause Deploy of Shop 2.4.1 to production (7 min before)" in headline(staff)
 
 
-def test_a_reader_is_not_offered_to_acknowledge(client: Client) -> None:
+def test_the_page_offers_no_acknowledgment_to_readers(client: Client) -> None:
     user = User.objects.create_user("reader", is_staff=True)
     user.user_permissions.add(*Permission.objects.filter(codename__startswith="view_"))
     client.force_login(user)

@@ -40,7 +40,7 @@ def test_each_window_counts_its_own_results() -> None:
     ]
 
 
-def test_component_without_results_has_no_uptime() -> None:
+def test_a_component_without_results_has_no_uptime() -> None:
     [line] = uptime.load_lines([make_component()], now=NOON)
 
     assert {share.percent for share in line.availabilities} == {None}
@@ -59,7 +59,7 @@ def test_component_without_results_has_no_uptime() -> None:
         (timedelta(days=100), ["24 h", "7 d", "30 d", "90 d"], 50, None),
     ],
 )
-def test_windows_that_the_measurements_do_not_cover_have_no_figure(
+def test_windows_that_measurements_do_not_cover_have_no_figure(
     age: timedelta, shown: list[str], lifetime: float | None, since: datetime | None
 ) -> None:
     component = make_component()
@@ -74,7 +74,7 @@ def test_windows_that_the_measurements_do_not_cover_have_no_figure(
     assert (line.budget_left_percent is None) == ("30 d" not in shown)
 
 
-def test_error_budget_is_one_thousandth() -> None:
+def test_the_error_budget_is_one_thousandth_of_all_results() -> None:
     assert Availability(999, 1).budget_left == pytest.approx(0)
     assert Availability(1999, 1).budget_left == pytest.approx(0.5)
     assert (Availability(990, 10).budget_left or 0) < 0
@@ -111,7 +111,7 @@ def test_bars_are_ordered_by_day_and_colored_by_severity() -> None:
     ]
 
 
-def test_uptime_of_many_components_takes_few_queries(
+def test_the_uptime_of_many_components_takes_few_queries(
     django_assert_max_num_queries: object,
 ) -> None:
     components = [make_component() for _ in range(30)]

@@ -1,3 +1,5 @@
+"""Test how a sequence of check results changes the status of a component."""
+
 from datetime import UTC, datetime, timedelta
 
 from hypothesis import given
@@ -24,12 +26,12 @@ def after_all(*statuses: Status, fail_after: int = 2, recover_after: int = 2) ->
 UP, SLOW, DOWN, OFF = Status.HEALTHY, Status.DEGRADED, Status.UNHEALTHY, Status.NOT_CONFIGURED
 
 
-def test_first_result_sets_the_status() -> None:
+def test_the_first_result_sets_the_status() -> None:
     assert after_all(DOWN).status is DOWN
     assert after_all(UP).status is UP
 
 
-def test_status_changes_after_two_failures_not_after_one() -> None:
+def test_the_status_changes_after_two_failures_and_not_after_one() -> None:
     assert after_all(UP, DOWN).status is UP
     assert verdict.is_undecided(after_all(UP, DOWN))
     assert after_all(UP, DOWN, DOWN).status is DOWN
@@ -40,12 +42,12 @@ def test_alternating_results_do_not_change_the_status() -> None:
     assert after_all(DOWN, *[UP, DOWN] * 20).status is DOWN
 
 
-def test_recovery_takes_the_configured_number_of_successes() -> None:
+def test_a_recovery_takes_the_configured_number_of_successes() -> None:
     assert after_all(DOWN, UP, UP, recover_after=3).status is DOWN
     assert after_all(DOWN, UP, UP, UP, recover_after=3).status is UP
 
 
-def test_two_results_in_a_row_turn_a_verdict_unless_a_component_says_otherwise() -> None:
+def test_two_consecutive_results_change_the_status_by_default() -> None:
     up = State(UP, NOON, Result(UP, NOON))
     down = State(DOWN, NOON, Result(DOWN, NOON))
 
@@ -58,14 +60,14 @@ def test_two_results_in_a_row_turn_a_verdict_unless_a_component_says_otherwise()
     assert (recovering.status, recovered.status) == (DOWN, UP)
 
 
-def test_a_result_the_other_way_starts_the_count_again() -> None:
+def test_a_result_in_the_other_direction_restarts_the_count() -> None:
     assert after_all(SLOW, DOWN, UP).status is SLOW
     assert after_all(SLOW, DOWN, UP, UP).status is UP
     assert after_all(SLOW, UP, DOWN).status is SLOW
     assert after_all(SLOW, UP, DOWN, DOWN).status is DOWN
 
 
-def test_the_first_answer_of_a_component_that_never_answered_is_believed() -> None:
+def test_the_first_answer_of_an_unknown_component_sets_its_status() -> None:
     unknown = State(Status.UNKNOWN, NOON, Result(Status.UNKNOWN, NOON))
 
     for answer in (UP, SLOW, DOWN, OFF):
@@ -86,16 +88,16 @@ def test_results_of_the_same_instant_all_count() -> None:
     assert state.status is DOWN
 
 
-def test_since_is_when_the_verdict_turned_and_stays() -> None:
+def test_the_time_of_the_change_is_kept_while_the_status_lasts() -> None:
     state = after_all(UP, DOWN, DOWN, DOWN, DOWN)
     assert state.since == NOON + timedelta(minutes=2)
 
 
-def test_unconfigured_check_stops_failing_at_once() -> None:
+def test_a_check_that_becomes_unconfigured_stops_failing_at_once() -> None:
     assert after_all(DOWN, OFF).status is OFF
 
 
-def test_late_result_is_ignored() -> None:
+def test_a_late_result_is_ignored() -> None:
     state = after_all(UP, UP)
     assert verdict.next_state(state, Result(DOWN, NOON - timedelta(hours=1)), fail_after=1) == state
 
@@ -110,7 +112,7 @@ def test_only_required_components_make_the_portal_unhealthy() -> None:
 
 
 @given(st.lists(st.sampled_from([UP, SLOW, DOWN]), min_size=1, max_size=60), st.integers(1, 5))
-def test_status_changes_only_after_enough_consecutive_results(
+def test_the_status_changes_only_after_enough_consecutive_results(
     statuses: list[Status], n: int
 ) -> None:
     level = {UP: 0, SLOW: 1, DOWN: 2}

@@ -1,3 +1,5 @@
+"""Test that lists in the admin show states as pills and timestamps as ages."""
+
 import pytest
 from django.contrib.auth.models import User
 from django.test import Client

@@ -1,3 +1,5 @@
+"""Test that a background thread processes requests from many threads in batches."""
+
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor

@@ -1,3 +1,5 @@
+"""Test that only marked writes commit without waiting for the disk."""
+
 import pytest
 from django.db import connection, transaction
 

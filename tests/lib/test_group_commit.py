@@ -1,3 +1,5 @@
+"""Test that writes of several threads share one transaction."""
+
 import threading
 import time
 from collections.abc import Sequence

@@ -1,3 +1,5 @@
+"""Test lists that are paged by the values of the last row instead of a page number."""
+
 import pytest
 
 from core.clients.models import ClientApp

@@ -1,3 +1,5 @@
+"""Test the order of texts that contain numbers."""
+
 import pytest
 
 from core.lib.natural import natural_key

@@ -1,3 +1,5 @@
+"""Test the encryption of secrets in the database, and the rotation of its key."""
+
 import json
 
 import pytest

@@ -1,3 +1,5 @@
+"""Test that creating a payment is idempotent, whatever response Stripe gives."""
+
 import dataclasses
 import time
 import uuid

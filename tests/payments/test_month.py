@@ -1,3 +1,5 @@
+"""Test a short run of the simulated shop. `python -m bench.shop_month` simulates a month."""
+
 from datetime import UTC, datetime, timedelta
 
 import pytest

@@ -1,3 +1,5 @@
+"""Test that `scripts/check_pictures.py` detects screenshots that are older than their pages."""
+
 import json
 import re
 import sys
