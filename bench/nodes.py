@@ -51,7 +51,8 @@ def find_server(database_url: str) -> int:
     with psycopg.connect(database_url) as connection:
         [(backend,)] = connection.execute("SELECT pg_backend_pid()").fetchall()
         stat = Path(f"/proc/{backend}/stat").read_text()
-    return int(stat.rpartition(")")[2].split()[1])  # This field is the id of the parent process.
+    # The field contains the id of the parent process.
+    return int(stat.rpartition(")")[2].split()[1])
 
 
 def counters(database_url: str) -> tuple[int, int]:

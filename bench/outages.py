@@ -3,9 +3,9 @@
     python -m bench.outages          run the drill, which takes about nine minutes
 
 First, Stripe stops accepting connections while one function takes 30 s, one URL flaps and one certificate is expired.
-Then Redis stops, and then PostgreSQL. For each outage, the drill reports the time until the verdict of /health, the
-system-health page, the status page, the alert and the notification show the outage, the time until all of them show the
-recovery, and the response times of /health.
+Then Redis stops, and then PostgreSQL. For each outage, the drill reports how long it takes until the outage is visible
+in /health, on the system-health page, on the status page, as an alert and as a notification. It also reports the time
+until all of them show the recovery, and the response times of /health.
 """
 
 import os

@@ -242,7 +242,7 @@ def main() -> None:
     ):
         for contestant in (a, b):
             for what in options.what:
-                contestant.round(what, 8, 2)  # This round fills the caches and creates the groups.
+                contestant.round(what, 8, 2)  # Warm up: fill the caches and create the groups.
         print(
             "| what | connections | A/s | B/s | A/B | A p99 ms | B p99 ms | A/B | A CPU µs | B CPU µs | A/B |"
         )

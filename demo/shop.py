@@ -1,4 +1,4 @@
-"""Simulate the people and programs of the shop, each in a loop of its own, with outages at fixed minutes."""
+"""Simulate the people and programs of the shop, each in its own loop, with outages at fixed minutes."""
 
 import random
 import threading

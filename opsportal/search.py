@@ -1,4 +1,4 @@
-"""Serve the page that searches the whole portal, and the API of the search, which the command palette uses as well."""
+"""Serve the search page for the whole portal, and the search API, which the command palette uses too."""
 
 from collections.abc import Callable
 

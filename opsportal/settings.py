@@ -54,7 +54,7 @@ CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", []) or ([BASE_URL] if IS
 # The number of proxies in front of the portal, which is also the number of trusted hops in X-Forwarded-For.
 TRUSTED_PROXY_COUNT = env.int("TRUSTED_PROXY_COUNT", 0, validate=validate.Range(min=0))
 
-# Private hosts and networks to which URLs that staff enter may lead. All other private addresses are refused.
+# Private hosts and networks that staff may enter in URLs. All other private addresses are refused.
 ALLOW_PRIVATE_URLS: list[str] = env.list("ALLOW_PRIVATE_URLS", [])
 # By default, the portal refuses URLs with these ports if staff enter them, because the ports belong to other protocols,
 # such as mail. Browsers block the same "bad ports": https://fetch.spec.whatwg.org/#port-blocking

@@ -15,7 +15,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 OUTPUT = ROOT / ".cache" / "release"
-# The purpose of the signature, which is part of it. A signature by the same key for another purpose is not accepted.
+# The purpose that a signature names. A signature by the same key for another purpose is not accepted.
 NAMESPACE = "opsportal-release"
 
 

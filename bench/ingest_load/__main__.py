@@ -12,10 +12,10 @@ can be compared with stored ids afterwards.
 --selftest also prints the mean size of a request for each --size, raw and with gzip.
 
 Notes:
-* Requests are created before the measurement starts: a pool of event bodies (a few variants per group) and, per event,
-  a short unique prefix (event id, timestamp, user) that is sent before the shared body with one sendmsg(). With gzip,
-  the prefix is a stored deflate block and the body is a compressed deflate stream, so each request is one valid
-  single-member gzip stream with its own CRC, and nothing is compressed during the measurement.
+* Requests are created before the measurement starts, so that nothing is compressed while it runs. A pool contains event
+  bodies (a few variants per group). Each event gets a short unique prefix (event id, timestamp, user), which is sent
+  before the shared body with one sendmsg(). With gzip, the prefix is a stored deflate block and the body a compressed
+  deflate stream, so that each request is one valid single-member gzip stream with its own CRC.
 * Latency is measured from the first sent byte to the last byte of the response. With --rate, latency is measured from
   the time at which the event was due. If the server closed the connection, latency includes the time to connect again.
 * "acked" is the number of 2xx responses that were read completely.

@@ -33,7 +33,7 @@ def _load_user(request: HttpRequest) -> AbstractBaseUser | AnonymousUser:
 
 
 def loaded_user(request: HttpRequest) -> AbstractBaseUser | AnonymousUser | None:
-    """Return the user if a view or a middleware has already loaded it. Unlike `request.user`, this runs no query."""
+    """Return the user if it has already been loaded, else None. Unlike `request.user`, this runs no query."""
     return getattr(request, "loaded_user", None)
 
 

@@ -203,7 +203,7 @@ class UserSessionQuerySet(models.QuerySet["UserSession"]):
 
 
 class UserSession(models.Model):
-    """A browser in which a user is signed in. The row belongs to Django's session with the same key."""
+    """A browser with a signed-in user. The row belongs to Django's session with the same key."""
 
     user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="+")
     session_key = models.CharField(max_length=40, unique=True)

@@ -40,14 +40,14 @@ own = [
     path("admin/two-factor/codes/", two_factor.renew_codes, name="two-factor-codes"),
     path("admin/two-factor/off/", two_factor.turn_off, name="two-factor-off"),
 ]
-# Django's templates, such as the sign-in page, refer to these names.
+# These names are fixed, because Django's templates, such as the sign-in page, refer to them.
 reset = [
     path("admin/password_reset/", password_reset.PasswordReset.as_view(), name="admin_password_reset"),
     path("admin/password_reset/done/", auth_views.PasswordResetDoneView.as_view(), name="password_reset_done"),
     path("admin/reset/<uidb64>/<token>/", auth_views.PasswordResetConfirmView.as_view(), name="password_reset_confirm"),
     path("admin/reset/done/", auth_views.PasswordResetCompleteView.as_view(), name="password_reset_complete"),
 ]  # fmt: skip
-# django-allauth refers to these names.
+# These names are fixed, because django-allauth refers to them.
 callbacks = [
     path("admin/sso/github/callback/", single_sign_on.github_callback, name="github_callback"),
     path(

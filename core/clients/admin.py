@@ -1,4 +1,4 @@
-"""Define the admin of registered apps. Their keys have a page of their own, which shows new secrets only once."""
+"""Define the admin of registered apps. A separate page manages their keys, because it shows new secrets only once."""
 
 from typing import Any
 from urllib.parse import urlsplit
@@ -141,7 +141,7 @@ class ClientAppAdmin(PortalAdmin):
 
 @admin.register(PersonalToken)
 class PersonalTokenAdmin(LogAdmin):
-    """The list in which owners see and revoke the tokens of all people. People create tokens on another page."""
+    """The list of all people's tokens, where owners can revoke them. People create their tokens on another page."""
 
     section = Section.PEOPLE
     setting_title = "API tokens of people"

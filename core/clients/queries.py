@@ -6,7 +6,7 @@ from core.lib.filter_bars import Select
 
 
 def app_select() -> Select:
-    """Return the filter with which users limit a list to one app."""
+    """Return the filter that limits a list to one app."""
     apps = limit(ClientApp.objects.order_by("name")).values_list("slug", "name")
     return Select("app", "App", apps, any_label="All apps")
 

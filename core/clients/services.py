@@ -18,7 +18,7 @@ from core.clients.models import (
     hash_secret,
 )
 
-ROTATION_GRACE_PERIOD = timedelta(hours=24)  # A rotated key stays valid for this time.
+ROTATION_GRACE_PERIOD = timedelta(hours=24)  # A rotated key stays valid for this long.
 
 
 class UnknownScope(ValueError):
@@ -31,7 +31,7 @@ def ensure_portal_app() -> ClientApp:
 
 
 def ensure_first_app() -> ClientApp | None:
-    """Return a sample app with which users can try the portal, or None once another app is registered."""
+    """Return a sample app for trying the portal, created if needed, or None once another app is registered."""
     others = ClientApp.objects.exclude(slug=ClientApp.PORTAL_SLUG)
     if others.exclude(slug="first-app").exists():
         return None

@@ -144,7 +144,7 @@ class _Form:
         name: str,
         member: str,
     ) -> None:
-        """Add the value of a field to the data as a browser would send it."""
+        """Add a field's given value, or else its initial value, to the form data as a browser would send it."""
         value = initial
         if name in given:
             try:

@@ -120,7 +120,7 @@ class Resource:
 
 
 registry: Registry[Resource] = Registry("config_resources")
-# Maps further models to which objects refer, but which are not resources, to the field that identifies a row.
+# Maps models that objects refer to, but that are not resources, to the field that identifies a row.
 _names: dict[type[Model], str] = {ClientApp: "slug", User: User.USERNAME_FIELD}
 
 
@@ -135,7 +135,7 @@ def refer_by(model: type[Model], field: str) -> None:
 
 
 def name_field(model: type[Model]) -> str:
-    """Return the field by which objects refer to rows of this model. Raises LookupError if there is none."""
+    """Return the field that identifies a row of this model for objects. Raises LookupError if there is none."""
     for resource in registry:
         if resource.model is model:
             return resource.key

@@ -70,8 +70,8 @@ def apply(
 ) -> Plan:
     """Create and change objects to match the document, all in one transaction, and return the changes.
 
-    A dry run makes the changes and rolls them back, so that the plan is exact. With `is_pruning`, objects of the
-    document's kinds that it does not contain are deleted. With `skips_invalid`, valid objects are written even if the
+    A dry run makes the changes and rolls them back, so that the plan is exact. With `is_pruning`, also delete objects
+    that the document lacks, but only those of its kinds. With `skips_invalid`, write the valid objects even if the
     document has invalid ones.
     """
     resolved = {

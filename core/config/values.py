@@ -34,7 +34,7 @@ class _Everyone:
 
 
 class ConfigRequest(HttpRequest):
-    """The request with which the admin's forms are built, validated and saved."""
+    """The request that is passed to the admin's forms to build, validate and save them."""
 
     def __init__(self, **parameters: str) -> None:
         super().__init__()
@@ -238,7 +238,7 @@ def resources_in_order() -> list[Resource]:
 
 
 def _references(resource: Resource) -> list[str]:
-    """Return the kinds of the objects to which the objects of a resource refer."""
+    """Return the kinds of objects that the objects of a resource refer to."""
     members = members_of(resource)
     fields = [*members.fields, *(one for fields in members.inlines.values() for one in fields)]
     models_ = {field.related_model for field in fields if field.is_relation}

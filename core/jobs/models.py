@@ -8,7 +8,7 @@ from django.db.models import Q
 
 from core.lib import schedules
 
-# A node that has not reported for this time is considered stopped.
+# A node that has not reported for this long is considered stopped.
 NODE_TIMEOUT = timedelta(seconds=150)
 
 

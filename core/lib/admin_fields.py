@@ -147,7 +147,7 @@ def make_column(
         value = getattr(row, field.name)
         return "" if value is None or value == "" else show(value)
 
-    # Django makes a CSS class from this name, by which admin.css aligns numbers.
+    # Django turns this name into a CSS class, which admin.css uses to align numbers.
     column.__name__ = f"num_{field.name}" if is_number else field.name
     described = admin.display(description=label, ordering=field.name)
     return described(column)

@@ -18,7 +18,7 @@ from django.urls import reverse
 
 from core.lib.registry import Registry
 
-# The cookie of a browser in which the user hid the checklist.
+# The browser gets this cookie when its user hides the checklist.
 DISMISSED_COOKIE = "first-steps-dismissed"
 
 

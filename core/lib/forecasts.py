@@ -166,7 +166,7 @@ def _levels(points: Points, now: datetime, basis: timedelta) -> list[tuple[datet
 
 
 def _reached(left: float, rate: float, now: datetime) -> datetime | None:
-    """Return the time at which a change of `rate` per day amounts to `left`, or None if it is beyond ten HORIZONs."""
+    """Return when a change of `rate` per day will have reached `left`, or None if that is beyond ten HORIZONs."""
     if rate <= 0 or left / rate > 10 * HORIZON.days:
         return None
     return now + timedelta(days=left / rate)
@@ -213,7 +213,7 @@ def _count(count: int, unit: str) -> str:
 
 
 def pace(trend: Trend, unit: str, *, per: str = "day") -> str:
-    """Return the pace on which a forecast is based, such as "falling by 13 tasks an hour in the last 59 min"."""
+    """Return a forecast's pace in words, such as "falling by 13 tasks an hour in the last 59 min"."""
     if not trend.basis:
         return ""
     changed = pace_quantity(trend.rate / 24 if per == "hour" else trend.rate, unit)

@@ -118,7 +118,10 @@ class ShippingHandler(logging.Handler):
 
 
 def install() -> ShippingHandler | None:
-    """Start shipping if a token is set. Each process must call this once, after `logs.configure`."""
+    """Start shipping, and return the handler, or return None if no token is set.
+
+    Each process must call this once, after `logs.configure`.
+    """
     if not settings.BETTER_STACK_TOKEN:
         return None
     handler = ShippingHandler(settings.BETTER_STACK_URL, settings.BETTER_STACK_TOKEN)

@@ -27,8 +27,8 @@ class Notice(msgspec.Struct, frozen=True):
     """The content of the file that makes the portal read-only."""
 
     since: datetime
-    enforced_at: float  # A Unix time in seconds.
-    target: str  # The URL of the database to which the data is moved, without its password.
+    enforced_at: float  # The Unix time in seconds from which the database refuses writes.
+    target: str  # The URL of the database that receives the data, without its password.
     # True once all data has been moved, after which the portal must never write to this database again.
     is_moved: bool = False
 
@@ -81,7 +81,7 @@ def clear_cache() -> None:
 
 
 def current() -> Notice | None:
-    """Return the notice if the portal is read-only. The file is read at most every CACHE_SECONDS."""
+    """Return the notice, or None if the portal is not read-only. Read the file at most every CACHE_SECONDS."""
     global _cached
     until, notice = _cached
     if time.monotonic() < until:

@@ -10,7 +10,7 @@ from core.lib.registry import Registry
 
 @dataclass(frozen=True)
 class Kept:
-    """One kind of data and the time for which it is kept."""
+    """A kind of data and its retention period."""
 
     data: str
     # A text instead of a duration names the event that ends the period, such as "until deleted".

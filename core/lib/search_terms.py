@@ -17,7 +17,7 @@ MAX_SUGGESTIONS = 10
 @dataclass(frozen=True)
 class Term:
     value: str
-    key: str = ""  # Empty for a word.
+    key: str = ""  # Empty for a plain word, which is not a filter.
     is_negative: bool = False
 
 

@@ -14,7 +14,7 @@ registry: Registry[Hook] = Registry("startup")
 
 
 def on_start(name: str) -> Callable[[Hook], Hook]:
-    """Register a hook `(now) -> object`. A hook must not rely on the order in which hooks run."""
+    """Register a hook `(now) -> object`. Hooks may run in any order."""
     return registry.decorator(name, lambda hook: hook)
 
 

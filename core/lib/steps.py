@@ -1,4 +1,4 @@
-"""Find the position at which the level of a series of numbers changed. All functions are pure."""
+"""Find the position in a series of numbers where its level changes. All functions are pure."""
 
 import statistics
 from collections.abc import Sequence

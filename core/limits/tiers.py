@@ -50,7 +50,7 @@ _AUTH = re.compile(r"/admin/(?:login|sso|password_reset|password_change|reset|tw
 
 
 def is_sign_in(path: str) -> bool:
-    """Return True for the pages on which users sign in or change a password or a second factor."""
+    """Return True for pages where users sign in or change a password or a second factor."""
     return _AUTH.match(path) is not None
 
 

@@ -1,4 +1,4 @@
-"""Define the panels of the five dashboards, from which `build.py` generates Grafana's files."""
+"""Define the panels of the five dashboards. `build.py` generates Grafana's files from them."""
 
 from dataclasses import dataclass
 from typing import Any

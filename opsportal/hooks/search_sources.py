@@ -8,7 +8,7 @@ from django.urls import reverse
 from core.lib.admin_site import PortalAdminSite
 from core.lib.search_sources import Hit, Search, search_source
 
-# A title, a URL name, a permission, and further words by which the page is found.
+# A title, a URL name, a permission, and further words that find the page.
 PAGES = (
     ("System health", "health:system-health", "", "overview dashboard start"),
     ("Alerts", "alerts:alert-list", "alerts.view_systemalert", "inbox problems"),

@@ -1,4 +1,4 @@
-"""Serve the status page's own domain, on which no other page of the portal is served."""
+"""Serve the status page on its own domain, and no other page there."""
 
 from collections.abc import Callable
 

@@ -1,8 +1,8 @@
 """Compare the rows of both databases by counts and checksums, and list rows that differ.
 
 A table's checksum is the sum of the hashes of its rows, so that it does not depend on the order of the rows. The rows
-are divided by their keys into BUCKETS parts, each with a sum of its own, so that only parts with different sums must be
-read again to find the rows that differ.
+are divided by their keys into BUCKETS parts, each with its own sum. Only parts with different sums are read again to
+find the rows that differ.
 """
 
 import hashlib

@@ -145,7 +145,7 @@ class RowFormat:
         return ("\t".join(fields) + "\n").encode()
 
     def comparable(self, line: bytes) -> bytes:
-        """Return the line in a form in which equal rows of both databases have equal lines."""
+        """Return the line in a canonical form, which is the same for equal rows of both databases."""
         if not self._canonical:
             return line
         fields = line.decode().rstrip("\n").split("\t")

@@ -156,7 +156,7 @@ def copy(
 
 
 def _event_days(source: Source) -> list[date]:
-    """Return the days on which events were received."""
+    """Return the days when events were received."""
     days = set()
     for table, column in (("errors_errorevent", "id"), ("errors_eventpayload", "event_id")):
         id = -1

@@ -1,4 +1,4 @@
-"""Write to the PostgreSQL database to which the data is moved.
+"""Write to the PostgreSQL database that receives the data.
 
 The move creates tables that record which rows have been copied. A record is written in the transaction that copies the
 rows, so that an interrupted move continues where it stopped. The tables are dropped at the end.
@@ -26,7 +26,7 @@ from opsportal.move.rows import KINDS, RowFormat
 MIN_VERSION = 14
 # The table that records which rows have been copied. The names of the move's other tables begin with its name.
 RECORDS = "move_to_postgresql"
-NOT_COPIED = ("django_migrations",)  # `migrate` fills this table.
+NOT_COPIED = ("django_migrations",)  # Tables that are not copied, because `migrate` fills them.
 CREATE_RECORDS = f"""
     CREATE TABLE IF NOT EXISTS {RECORDS} (
         name text PRIMARY KEY, last_rowid bigint NOT NULL, row_count bigint NOT NULL, is_done boolean NOT NULL

@@ -1,8 +1,8 @@
 """Define the application that granian serves, on granian's documented RSGI interface.
 
 Ingestion is answered in the event loop, where thousands of requests may wait for the store without a thread each.
-Everything else is answered by Django, which runs as a WSGI application in a pool of threads; a thread is taken only
-once the whole body has arrived, so slow clients do not occupy threads. RSGI is specified in
+Django answers everything else as a WSGI application in a pool of threads. A request gets a thread only once its whole
+body has arrived, so slow clients do not occupy threads. RSGI is specified in
 https://github.com/emmett-framework/granian/blob/master/docs/spec/RSGI.md
 """
 
@@ -117,7 +117,10 @@ class Application:
         return await self._run(environ, protocol, body)
 
     async def _answer_upload(self, environ: Environ, protocol: HTTPProtocol) -> WSGIResponse | None:
-        """Answer a request whose body is written to a temporary file while it arrives."""
+        """Write the body to a temporary file while it arrives, then answer the request.
+
+        Return None if the response was sent as a stream. Raises ClientDisconnected.
+        """
         length = environ.get("CONTENT_LENGTH") or "0"
         expected = int(length) if length.isdecimal() else 0
         if expected > MAX_UPLOAD_BYTES:
@@ -176,9 +179,9 @@ class Application:
         status: int,
         headers: Headers,
     ) -> Callable[[bytes], None]:
-        """Begin a streamed response, and return the function with which a thread sends its pieces.
+        """Begin a streamed response, and return a function that sends a piece of it.
 
-        That function blocks until the server has accepted the piece.
+        Threads call that function, which blocks until the server has accepted the piece.
         """
 
         async def begin() -> Any:

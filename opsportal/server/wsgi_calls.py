@@ -19,8 +19,7 @@ Environ = dict[str, Any]
 WSGIApplication = Callable[[Environ, Callable[..., Any]], Iterable[bytes]]
 Headers = list[tuple[str, str]]
 WSGIResponse = tuple[int, Headers, bytes]
-# Begins a streamed response with the given status and headers, and returns the function with which a thread sends each
-# piece of the body.
+# Begins a streamed response with the given status and headers, and returns the function that sends a piece of the body.
 OpenStream = Callable[[int, Headers], Callable[[bytes], None]]
 
 

@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 
 RETENTION = timedelta(days=400)
 # Actions recorded during the current request, or None outside of requests. If there are any, the middleware adds no
-# event of its own, which would have fewer details.
+# event of its own, because that event would have fewer details.
 recorded_actions: ContextVar[list[str] | None] = ContextVar("audit_recorded", default=None)
 
 

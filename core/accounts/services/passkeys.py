@@ -59,7 +59,7 @@ def _credentials(passkeys: Iterable[Passkey]) -> list[Any]:
 
 
 def begin_registration(session: SessionBase, user: User, *, now: datetime) -> dict[str, Any]:
-    """Return the options with which the browser creates a passkey, and store their challenge in the session."""
+    """Return the options that the browser needs to create a passkey, and store their challenge in the session."""
     from fido2.webauthn import PublicKeyCredentialUserEntity  # noqa: PLC0415
 
     # The handle is stored on the device, so it must not identify the person.
@@ -81,7 +81,7 @@ def begin_registration(session: SessionBase, user: User, *, now: datetime) -> di
 def finish_registration(
     session: SessionBase, user: User, answer: str, *, name: str, now: datetime
 ) -> list[str] | None:
-    """Store the new passkey. If the person has no recovery codes, create them and return them, to be shown once.
+    """Store the new passkey. Return new recovery codes, to be shown once, or None if the person already has some.
 
     Raises Refused if the device's answer is not valid or comes too late, or if the person has too many passkeys.
     """
@@ -112,7 +112,10 @@ def finish_registration(
 
 
 def begin_sign_in(session: SessionBase, user: User | None, *, now: datetime) -> dict[str, Any]:
-    """Return the options with which the browser signs in: with a passkey of `user`, or with any passkey."""
+    """Return the options that the browser needs to sign in.
+
+    Only a passkey of `user` can then be used or, if it is None, any passkey of the portal.
+    """
     known = _credentials(user.passkeys.all()) if user else None
     options, state = _server().authenticate_begin(known, user_verification="required")
     _remember(session, {**state, "user": user.pk if user else None}, now)

@@ -76,7 +76,7 @@ def _is_web_address(url: str) -> bool:
 
 
 def acs_url(slug: str) -> str:
-    """Return the address to which the provider's page sends its response."""
+    """Return the portal's address for responses, which the provider's page sends through the browser."""
     return f"{settings.BASE_URL}{reverse('access:saml-acs', args=[slug])}"
 
 
@@ -93,7 +93,7 @@ def portal_metadata(slug: str, chosen_entity_id: str) -> bytes:
 
 
 def start_request(slug: str, chosen_entity_id: str, metadata: str) -> tuple[str, str]:
-    """Return the URL to which the browser must be redirected, and the id of the request that the URL contains."""
+    """Return the URL of the provider, to redirect the browser to, and the id of the request in the URL."""
     auth = _auth(slug, chosen_entity_id, metadata, {})
     location = auth.login(return_to="")
     return str(location), str(auth.get_last_request_id())

@@ -1,4 +1,4 @@
-"""Record in which browsers people are signed in, and end their sessions."""
+"""Keep a list of the browsers where people are signed in, and end their sessions."""
 
 import re
 from datetime import datetime, timedelta

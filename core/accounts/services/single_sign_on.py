@@ -1,7 +1,7 @@
 """Decide who may sign in through an identity provider, as which user and with which roles.
 
-A person is recognized by the provider's subject. At the first sign-in, an existing user with the same verified e-mail
-address is linked; otherwise a user is created if the provider adds new people.
+A person is recognized by the subject, the provider's permanent id. At the first sign-in, an existing user with the same
+verified e-mail address is linked; otherwise a user is created if the provider adds new people.
 """
 
 import re
@@ -25,8 +25,8 @@ from core.lib.outbound.exceptions import ForbiddenAddress
 from core.lib.outbound.guard import check_public_url
 
 NEEDED = ("issuer", "authorization_endpoint", "token_endpoint", "userinfo_endpoint", "jwks_uri")
-# Names of the attributes in which identity providers send a person's data. Each list begins with the name in SAML's own
-# profile, followed by Microsoft's name, if there is one, and by plain names.
+# Names of the attributes that contain a person's data. Each list begins with the name in SAML's own profile, followed
+# by Microsoft's name, if there is one, and by plain names.
 SAML_ATTRIBUTES = {
     "uid": ["urn:oasis:names:tc:SAML:attribute:subject-id"],
     "email": [

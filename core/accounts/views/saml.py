@@ -17,7 +17,7 @@ from core.accounts.models import IdentityProvider
 from core.accounts.services import single_sign_on, single_sign_on_failures
 
 MAX_RESPONSE_BYTES = 256 * 1024
-# The response is kept for this time, although the browser follows the redirect immediately.
+# The browser follows the redirect immediately, so a longer time is not needed.
 KEPT_SECONDS = 60
 
 

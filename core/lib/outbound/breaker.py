@@ -44,7 +44,8 @@ class BreakerState:
     failures: int  # The number of failures in this process within FAILURE_WINDOW_SECONDS.
     # The time until the probe in seconds, or None unless the breaker is open.
     retry_after: float | None
-    opened_at: float | None  # A Unix time in seconds.
+    # The Unix time in seconds at which the breaker opened, or None while it is closed.
+    opened_at: float | None
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Restrict the addresses to which user-entered URLs may lead, against server-side request forgery (SSRF)."""
+"""Restrict the addresses that user-entered URLs may lead to, against server-side request forgery (SSRF)."""
 
 import ipaddress
 import socket

@@ -22,7 +22,10 @@ _clean_texts = GenerationCache[str, str](_MAX_CACHED)
 
 
 def _text(text: str) -> str:
-    """Return the scrubbed text, or the same object if it has no secret. Loops look into `_clean_texts.young` first."""
+    """Return the scrubbed text, or the same object if it has no secret.
+
+    Loops read `_clean_texts.young` first, to save the call.
+    """
     if _clean_texts.get(text) is not None:
         return text
     scrubbed = scrub_text(text)

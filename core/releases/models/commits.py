@@ -36,7 +36,7 @@ class CommitFile(models.Model):
 
     commit = models.ForeignKey(Commit, models.CASCADE, related_name="files")
     path = models.CharField(max_length=500)
-    # The last part of the path, by which a stack frame's file is found.
+    # The last part of the path, which is used to find the file of a stack frame.
     name = models.CharField(max_length=200)
 
     class Meta:

@@ -1,4 +1,4 @@
-"""Handle `POST /api/v1/deploys/`, with which apps and their CI report deploys."""
+"""Handle `POST /api/v1/deploys/`, which apps and their CI call to report deploys."""
 
 from datetime import UTC, datetime
 from typing import Annotated
@@ -63,7 +63,7 @@ def deploys(request: HttpRequest, app: ClientApp) -> HttpResponse:
 
 
 def _aware(timestamp: datetime | None) -> datetime | None:
-    """Treat a timestamp without a zone as UTC."""
+    """Return the timestamp, with the zone UTC if it has none. None stays None."""
     if timestamp is None or timestamp.tzinfo:
         return timestamp
     return timestamp.replace(tzinfo=UTC)

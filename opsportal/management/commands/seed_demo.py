@@ -90,7 +90,7 @@ class Command(BaseCommand):
             RotationMember.objects.create(rotation=rotation, person=person, position=position)
 
     def _status_page(self) -> None:
-        """Put the components on which the shop's buyers depend on the public status page."""
+        """Put the components that the shop's buyers depend on onto the public status page."""
         components = sync_components()
         for name in ("reservations", "payments"):
             Component.objects.filter(pk=components[name].pk).update(

@@ -103,7 +103,7 @@ def load() -> None:
 
 
 def store_child(address: Path) -> Child:
-    """Return the store process, to which web processes that are forked afterwards connect."""
+    """Return the store process. Web processes that are forked later connect to it."""
     writer.store_address = address
     return Child("store", partial(run_store, address))
 
