@@ -1,4 +1,4 @@
-"""Define the admin of models that have no other page, and redirect the admin's links to groups."""
+"""Define admin pages for models without other staff pages, and redirect the admin's links to groups."""
 
 from django.contrib import admin
 from django.http import HttpRequest, HttpResponse
@@ -10,7 +10,7 @@ from errors.models import Discarded, ErrorGroup, UserReport
 
 @admin.register(ErrorGroup)
 class ErrorGroupAdmin(LogAdmin):
-    """The admin of groups. It has no pages of its own: its links redirect to the list of errors and to the groups."""
+    """An admin without pages of its own, which redirects to the list of errors and to a group's page."""
 
     is_listed = False  # Staff use the list of errors instead.
 

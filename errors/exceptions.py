@@ -15,7 +15,7 @@ class RequestRejected(ErrorsException):
 
 
 class Refused(RequestRejected):
-    """The request is refused with a status, a reason, and additional headers."""
+    """The client gets a response with this HTTP status, detail and additional headers."""
 
     def __init__(self, status: int, detail: str, *headers: tuple[str, str]) -> None:
         super().__init__(detail)
@@ -50,7 +50,7 @@ class UnsupportedEncoding(RequestRejected):
 
 
 class InvalidError(RequestRejected):
-    """An item of a plain JSON request is not a valid error. The client gets a 422 with the necessary change."""
+    """An item of a plain JSON request is not a valid error. The client gets a 422 that explains what is wrong."""
 
 
 class InvalidForm(RequestRejected):
@@ -67,7 +67,7 @@ class OverQuota(RequestRejected):
     def __init__(self, quota_name: str, retry_after: int) -> None:
         super().__init__(quota_name)
         self.quota_name = quota_name
-        self.retry_after = retry_after  # The unit is seconds.
+        self.retry_after = retry_after  # Seconds until the client may retry.
 
 
 class ClientDisconnected(ErrorsException):
@@ -84,7 +84,7 @@ class NotCached(ErrorsException):
 class Unavailable(ErrorsException):
     """The events are not stored. The client gets a 503 and should retry later."""
 
-    retry_after = 5  # The unit is seconds.
+    retry_after = 5  # Seconds until the client may retry.
 
 
 class AuthUnavailable(Unavailable):
@@ -106,7 +106,7 @@ class NotStorable(ErrorsException):
 
 
 class StoreDisconnected(ErrorsException):
-    """The other process closed the connection. It may or may not have committed the last batch that it received."""
+    """A web process closed its connection to the store process, so the store process cannot send outcomes to it."""
 
 
 class BrokenUpload(Exception):

@@ -28,8 +28,8 @@ class ReceivedItem:
 
     project: Project
     type: str
-    payload: Any  # This is the decoded JSON, or None if the payload is invalid.
-    envelope: dict[str, Any]  # This is the envelope's header.
+    payload: Any  # Decoded JSON, or None if the payload is invalid.
+    envelope: dict[str, Any]  # Header of the envelope.
     event_id: str
     now: datetime
 
@@ -41,8 +41,8 @@ ItemHandler = Callable[[ReceivedItem], None]
 class ItemType:
     name: str
     handle: ItemHandler
-    limit: int  # This is the maximum size of the payload in bytes.
-    # If True, the payload contains several items, as in `application/vnd.sentry.items…`.
+    limit: int  # Maximum size of the payload in bytes.
+    # True if a payload contains several items, as in `application/vnd.sentry.items…`.
     is_container: bool
 
 
@@ -52,7 +52,7 @@ envelope_items: Registry[ItemType] = Registry("envelope_items")
 def item_type(
     name: str, *, limit: int = 1024 * 1024, is_container: bool = False
 ) -> Callable[[ItemHandler], ItemHandler]:
-    """Register the handler of a type of item. `limit` is in bytes. With `is_container`, a payload has several items."""
+    """Register the handler for an item type. `limit` is in bytes. With `is_container`, a payload has several items."""
     return envelope_items.decorator(
         name, lambda handler: ItemType(name, handler, limit, is_container)
     )
@@ -83,7 +83,7 @@ traced_requests: Registry[TracedRequestFunction] = Registry("traced_requests")
 
 
 def traced_request(name: str) -> Callable[[TracedRequestFunction], TracedRequestFunction]:
-    """Register a function that receives the requests of traces. It must return quickly and never raise."""
+    """Register a function that receives requests that belong to a trace. It must return quickly and never raise."""
     return traced_requests.decorator(name, lambda function: function)
 
 

@@ -29,13 +29,13 @@ def prune_source_maps() -> dict[str, int]:
 
 @hourly(minute=1, title="Count errors by hour")
 def add_up_hours() -> int:
-    """Add up the errors of the last hour, for charts of a week and a month."""
+    """Add up the errors of the last hour for charts of a week or longer."""
     return hourly_counts.roll_up(now=timezone.now())
 
 
 @every(minutes=1, title="Apply source maps")
 def resolve_source_maps() -> dict[str, int]:
-    """Replace minified frames of new events by their original source."""
+    """Replace minified frames of new events with the frames of the original code."""
     now = timezone.now()
     return {
         "uploads": resolution.settle_uploads(now=now),
@@ -46,13 +46,13 @@ def resolve_source_maps() -> dict[str, int]:
 
 @every(minutes=1, title="Count events by release")
 def count_releases() -> int:
-    """Add up the events and sessions of each release."""
+    """Add up the events and affected users of each release."""
     return release_counts.roll_up(now=timezone.now())
 
 
 @every(minutes=1, title="Finish deletions of errors")
 def continue_deletions() -> int:
-    """Delete the remaining events of deleted errors and users."""
+    """Delete the remaining events of deleted errors, and of users whose events staff deleted."""
     return deletion.continue_deletions()
 
 
@@ -62,7 +62,7 @@ def resolve_events() -> int:
 
 
 def resolve_waiting(app_id: int) -> int:
-    """Resolve an app's recent events with source maps that were just uploaded."""
+    """Resolve an app's recent events after an upload of source maps."""
     now = timezone.now()
     resolution.queue_waiting(app_id, now=now)
     return resolution.resolve_pending(now=now)

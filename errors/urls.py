@@ -1,4 +1,4 @@
-"""Map the URLs of the staff pages and of ingestion. `serve` answers ingestion before Django's middleware runs."""
+"""Map the URLs of the staff pages, the APIs and ingestion. `serve` answers ingestion without Django's middleware."""
 
 from django.contrib import admin
 from django.urls import path, re_path
@@ -22,7 +22,7 @@ staff = admin.site.admin_view
 _ORGANIZATION = "api/0/organizations/<str:organization>"
 _RELEASE = f"{_ORGANIZATION}/releases/<str:version>"
 _PROJECT = "api/0/projects/<str:organization>/<str:project>"
-# sentry-cli and the bundler plugins call these URLs of Sentry's API.
+# sentry-cli and the bundler plugins call these URLs, which are the same as in Sentry's API.
 cli_urls = [
     path("api/0/", cli_releases.info, name="cli-info"),
     path("api/0/users/me/regions/", cli_releases.regions, name="cli-regions"),

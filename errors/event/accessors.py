@@ -1,4 +1,4 @@
-"""Read the parts of a normalized event. A part that the app's scrub keys filter is empty."""
+"""Read parts of a normalized event. A part that was filtered because of the app's scrub keys counts as missing."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -7,9 +7,9 @@ from core.lib.scrub import Scrubbed
 
 
 class Frames(list[dict[str, Any]], Scrubbed):
-    """The scrubbed frames of a stack, and their JSON.
+    """The scrubbed frames of a stack, and the values to encode in their place (`encoded`).
 
-    Stacks with the same `key` have the same fingerprint, because they differ at most in the locals of their frames.
+    Stacks with the same `key` differ at most in the local variables of their frames, which the fingerprint ignores.
     """
 
     __slots__ = ("encoded", "key")
@@ -22,14 +22,14 @@ class Frames(list[dict[str, Any]], Scrubbed):
 
 
 def exceptions_of(event: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return the exceptions of a normalized event, or [] if the app's scrub keys filter all of them."""
+    """Return the exceptions of a normalized event, or [] if there are none or they were filtered."""
     exception = event.get("exception")
     values = exception.get("values") if isinstance(exception, dict) else None
     return values if isinstance(values, list) else []
 
 
 def frames_of(stacktrace: Any) -> list[dict[str, Any]]:
-    """Return the frames of a normalized stack trace, or [] if the app's scrub keys filter all of them."""
+    """Return the frames of a normalized stack trace, or [] if there are none or they were filtered."""
     frames = stacktrace.get("frames") if isinstance(stacktrace, dict) else None
     return frames if isinstance(frames, list) else []
 
@@ -41,6 +41,6 @@ def is_synthetic(exception: Mapping[str, Any]) -> bool:
 
 
 def logentry_of(event: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the message of a normalized event, or {} if the app's scrub keys filter all of it."""
+    """Return the `logentry` of a normalized event, or {} if there is none or it was filtered."""
     entry = event.get("logentry")
     return entry if isinstance(entry, dict) else {}

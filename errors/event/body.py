@@ -1,4 +1,4 @@
-"""Read and decompress request bodies. A body never takes more than MAX_DECOMPRESSED_BYTES of memory."""
+"""Read and decompress request bodies, and limit their size before and after decompression."""
 
 import zlib
 from collections.abc import Callable
@@ -37,7 +37,7 @@ def read_stream(stream: Stream, content_length: str | None) -> bytes:
         if length > MAX_BODY_BYTES:
             raise TooLarge(f"the body is larger than {MAX_BODY_BYTES // MIB} MiB")
         body = stream.read(length)
-        if len(body) < length:  # A server may return the body in several pieces.
+        if len(body) < length:  # A single read() may return only a part of the body.
             pieces = [body]
             missing = length - len(body)
             while missing and (piece := stream.read(missing)):
@@ -68,7 +68,10 @@ def _decompress_in_steps(step: Callable[[bytes], bytes], body: bytes, limit: int
 
 
 def _inflate(body: bytes, limit: int, window: int) -> bytes:
-    """Decompress zlib data in any wrapper. A gzip file may consist of several members."""
+    """Decompress raw, zlib or gzip data. `window` selects the format, as in the module zlib.
+
+    All members of a gzip file are decompressed. Raises TooLarge, Unreadable and zlib.error.
+    """
     pieces, size = [], 0
     while body:
         stream = zlib.decompressobj(window)
@@ -83,7 +86,7 @@ def _inflate(body: bytes, limit: int, window: int) -> bytes:
             break
         body = stream.unused_data
         if window != _GZIP or not body.startswith(b"\x1f\x8b"):
-            break  # A gzip file may have padding after its last member.
+            break  # Padding may follow the last member of a gzip file.
     return b"".join(pieces) if len(pieces) != 1 else pieces[0]
 
 
@@ -95,14 +98,15 @@ _MAX_FAST_BYTES = 1024 * 1024
 def _gzip(body: bytes, limit: int) -> bytes:
     """Decompress gzip data.
 
-    Small bodies take a fast path: one call of libdeflate needs a third of zlib's time and does not release the GIL.
+    A small body with one member takes a fast path: libdeflate is faster than zlib and does not release the GIL
+    (docs/dependencies.md has figures).
     """
-    size = int.from_bytes(body[-4:], "little")  # The last member states the decompressed size.
+    size = int.from_bytes(body[-4:], "little")  # A gzip member ends with its decompressed size.
     if 0 < size <= min(limit, _MAX_FAST_BYTES) and body.find(_MEMBER_START, 1) < 0:
         try:
             return bytes(deflate.gzip_decompress(body, size))
         except (deflate.DeflateError, ValueError):
-            pass  # zlib, which decompresses the body again below, has clearer error messages.
+            pass  # Let zlib try again below, because its error messages are clearer.
     return _inflate(body, limit, _GZIP)
 
 
@@ -147,7 +151,7 @@ SUPPORTED_ENCODINGS = tuple(_DECOMPRESSORS)
 
 
 def decompress(body: bytes, encoding: str, limit: int = MAX_DECOMPRESSED_BYTES) -> bytes:
-    """Decompress the body by its Content-Encoding, which may list several encodings in the order of their application.
+    """Decompress a body. `encoding` is its Content-Encoding: encodings in the order in which they were applied.
 
     Raises UnsupportedEncoding for an unknown encoding, TooLarge for a result over `limit` bytes, and Unreadable for
     invalid data.

@@ -32,7 +32,7 @@ _MAX_REPORTS = 50
 
 
 def _origin(uri: str) -> str:
-    """Return the blocked origin, or the keyword that CSP uses instead, such as `inline`."""
+    """Return the origin of a blocked URL, or the keyword that CSP reports instead of a URL, such as `inline`."""
     try:
         parts = urlsplit(uri)
     except ValueError:
@@ -78,7 +78,7 @@ def _other(kind: str, body: dict[str, Any], url: str) -> dict[str, Any]:
 
 def events_of(body: Any) -> list[dict[str, Any]]:
     """Return one event per report, or [] if the body contains no report."""
-    if isinstance(body, list):  # The media type is application/reports+json.
+    if isinstance(body, list):  # The Reporting API sends lists (application/reports+json).
         found = []
         for report in body[:_MAX_REPORTS]:
             inner = report.get("body") if isinstance(report, dict) else None

@@ -19,14 +19,14 @@ MAX_EVENT_BYTES = 1024 * 1024
 MAX_EXTRA_BYTES = 256 * 1024
 MAX_COUNTED_TAGS = 20
 NO_FILTERS = Filters()
-# This number replaces `timestamp` during scrubbing, because the portal generates the timestamp itself.
+# Replaces `timestamp` during scrubbing, so that the scrubber cannot change the timestamp that the portal sets.
 _PLACEHOLDER = 0
 _HEX_ID = re.compile(r"[0-9a-f]{32}")
 _DEBUG_ID = re.compile(
     r"[0-9a-f]{8}-?(?:[0-9a-f]{4}-?){3}[0-9a-f]{12}(?:-?[0-9a-f]{1,8})?", re.IGNORECASE
 )
-# The scrubber would filter these versions: portal@1.2.0-rc.beta
-# looks like an e-mail address, 1.2.0.4 like an IP address.
+# Such versions are not scrubbed, because portal@1.2.0-rc.beta looks
+# like an e-mail address, and 1.2.0.4 looks like an IP address.
 _VERSION = re.compile(r"v?\d{1,9}(?:\.\d{1,9}){0,4}(?:[-+.][0-9A-Za-z.+-]{1,60})?")
 
 
@@ -36,14 +36,14 @@ class IngestContext:
 
     received_at: datetime
     sent_at: datetime | None = None
-    event_id: str = ""  # The id from the envelope's header overrides the id in the payload.
+    event_id: str = ""  # Comes from the envelope's header and overrides the id in the payload.
     client_address: str = ""
     errors_are_critical: bool = False
     filters: Filters = NO_FILTERS
 
 
 def event_id_of(value: Any) -> str:
-    """Return an event id, given with or without dashes, as 32 hex digits. Return "" for anything else."""
+    """Return an event id as 32 hex digits without dashes, or "" if the value is not an event id."""
     if type(value) is not str:
         return ""
     text = value if len(value) == 32 else value.replace("-", "")
@@ -54,7 +54,10 @@ def event_id_of(value: Any) -> str:
 
 
 def user_key_of(user: Any, client_address: str) -> str:
-    """Return the key by which the user is counted: the id that the app assigned, or a pseudonym of personal data."""
+    """Return the key under which to count the user: the id that the app assigned, or a pseudonym of personal data.
+
+    Return "" if the event names no user.
+    """
     if type(user) is not dict:
         return ""
     for name in ("id", "username", "email", "ip_address"):
@@ -72,7 +75,7 @@ def user_key_of(user: Any, client_address: str) -> str:
 
 
 def _hide_phone_number(event: dict[str, Any], user_key: str) -> None:
-    """Replace a phone number that the app uses as the user's id by its pseudonym."""
+    """Replace a phone number in the user's id or username with `user_key`, which is its pseudonym."""
     user = event.get("user")
     if type(user) is not dict:
         return
@@ -83,7 +86,7 @@ def _hide_phone_number(event: dict[str, Any], user_key: str) -> None:
 
 
 def release_of(value: Any) -> str:
-    """Return the release as a text. Version strings are kept unchanged; package names and other texts are scrubbed."""
+    """Return the release as text. Version numbers are kept; package names and all other texts are scrubbed."""
     if not value:
         return ""
     text = str(value).strip()
@@ -94,7 +97,10 @@ def release_of(value: Any) -> str:
 
 
 def _trim_extra(event: dict[str, Any]) -> dict[str, Any] | None:
-    """Replace the largest entries of `extra` until the rest fits. Return a note for `errors`, or None."""
+    """Replace the largest entries of `extra` until it fits into MAX_EXTRA_BYTES.
+
+    Return a note for the event's `errors`, or None if nothing was replaced.
+    """
     extra = event.get("extra")
     if not extra:
         return None
@@ -112,7 +118,7 @@ def _trim_extra(event: dict[str, Any]) -> dict[str, Any] | None:
 def build_event_from_json(
     payload: bytes, *, app_id: int, scrubber: Scrubber, context: IngestContext
 ) -> NewEvent:
-    """Build an event from its JSON. Raises Filtered like build_event, and Unreadable unless the JSON is an object."""
+    """Build an event from its JSON. Raises Unreadable if this is not an object, and Filtered as build_event does."""
     raw = frame_cache.decode(payload, scrubber)
     if not isinstance(raw, dict):
         raise Unreadable("the event is not a JSON object")
@@ -127,7 +133,7 @@ def build_event(
     context: IngestContext,
     size: int = 0,
 ) -> NewEvent:
-    """Build an event from a decoded JSON object. Invalid members are dropped; they never cause a refusal.
+    """Build an event from a decoded JSON object. Invalid members are dropped and never cause a refusal.
 
     `size` is the length of the JSON in bytes, or 0 if unknown. Raises Filtered if one of the context's filters
     drops the event.
@@ -205,7 +211,10 @@ def build_event(
 
 
 def _debug_ids(meta: Any) -> list[str | None]:
-    """Return the debug ids of the images, to restore them if the scrubber takes an id's digits for a card number."""
+    """Return the debug id of each image, or None where it is missing or invalid.
+
+    The ids are restored after scrubbing, because the scrubber may mistake an id's digits for a card number.
+    """
     images = meta.get("images") if type(meta) is dict else None
     if type(images) is not list:
         return []

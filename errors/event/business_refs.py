@@ -41,7 +41,7 @@ def _column(name: str) -> str:
 
 
 def column_of(name: str) -> str:
-    """Return the column for values of a field with this name, such as "order_ref" for `orderId`, or ""."""
+    """Return the column that stores a field with this name, such as "order_ref" for `orderId`, or "" if none does."""
     return _column(name)
 
 
@@ -55,11 +55,14 @@ def _collect(found: dict[str, str], values: Mapping[str, Any]) -> None:
 
 
 def find(event: Mapping[str, Any]) -> dict[str, str]:
-    """Return references by column. The search covers tags, contexts, extra data and request headers, in this order."""
+    """Return the first reference for each column, from tags, contexts, extra data and request headers, in this order.
+
+    Request headers are searched only if no request id was found before.
+    """
     found: dict[str, str] = {}
     for name in ("tags", "contexts", "extra"):
         holder = event.get(name)
-        # The member may be missing, or the app's scrub keys may have replaced it by a text.
+        # The member may be missing, or the scrubber may have replaced it with a text.
         if not isinstance(holder, dict):
             continue
         _collect(found, holder)

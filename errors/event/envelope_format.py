@@ -21,7 +21,7 @@ class Item:
 class Envelope:
     header: dict[str, Any]
     items: list[Item] = field(default_factory=list)
-    fault: str = ""  # If the envelope cannot be parsed after these items, this is the reason.
+    fault: str = ""  # Gives the reason if the rest of the envelope could not be parsed.
 
 
 def _header(line: bytes) -> dict[str, Any]:
@@ -39,7 +39,10 @@ def _line_end(body: bytes, at: int) -> int:
 
 
 def _payload_end(body: bytes, at: int, length: Any) -> int:
-    """Return the position after the payload that begins at `at`. Raises Unreadable if `length` is wrong."""
+    """Return the position after the payload that begins at `at`. Raises Unreadable if `length` is wrong.
+
+    If `length` is None, the payload is one line.
+    """
     if length is None:
         return _line_end(body, at)
     if type(length) is not int or length < 0:
@@ -53,7 +56,7 @@ def _payload_end(body: bytes, at: int, length: Any) -> int:
 
 
 def parse(body: bytes) -> Envelope:
-    """Parse an envelope, up to the first fault. Raises Unreadable if the envelope's header cannot be read."""
+    """Parse an envelope up to the first faulty item. Raises Unreadable if the envelope's header cannot be read."""
     if not body:
         raise Unreadable("the body is empty")
     end = _line_end(body, 0)

@@ -1,6 +1,6 @@
 """Decide which errors an app's inbound filters drop. This module does not use the database.
 
-Filters are applied to the normalized, scrubbed event, so a preview on stored events drops the same events as ingestion.
+Filters check the normalized, scrubbed event. Therefore, a preview on stored events gives the same results as ingestion.
 """
 
 import fnmatch
@@ -36,7 +36,7 @@ Check = Callable[[Event], bool]
 
 @dataclass(frozen=True, slots=True)
 class Filters:
-    """The filters that are enabled for an app. An object without filters is false."""
+    """The enabled filters of an app. An instance without filters is falsy."""
 
     checks: tuple[tuple[Filter, Check], ...] = ()
 
@@ -52,7 +52,7 @@ class Filters:
 
 
 def compile_filters(chosen: Iterable[tuple[str, Sequence[str]]]) -> Filters:
-    """Compile filters from their names and patterns. Names of filters from a newer version are ignored."""
+    """Compile filters from their names and patterns. Unknown names, stored by a newer version, are ignored."""
     checks: list[tuple[Filter, Check]] = []
     for name, patterns in chosen:
         if name not in NAMES:
@@ -81,17 +81,14 @@ class _PatternCheck:
 def _as_regex(pattern: str) -> str:
     """Return a regular expression for the pattern. Brackets are literal, because messages often contain them.
 
-    Matching takes linear time for each `*`.
+    Each `*` matches in linear time, so a pattern cannot cause catastrophic backtracking.
     """
     escaped = pattern[:MAX_PATTERN_LENGTH].replace("[", "[[]")
     return f"(?:{fnmatch.translate(escaped)})"
 
 
 def messages_of(event: Event) -> list[str]:
-    """Return the texts against which message patterns are matched.
-
-    These are the message, and `value` and `type: value` of each exception.
-    """
+    """Return the texts to match patterns against: the message, and `value` and `type: value` of each exception."""
     texts = []
     for exception in exceptions_of(event):
         value, kind = _text(exception.get("value")), _text(exception.get("type"))
@@ -168,7 +165,7 @@ def _is_local(event: Event) -> bool:
 
 
 # --- browsers --------------------------------------------------------------------------------------------
-# A browser is legacy below this version. Internet Explorer is legacy in every version.
+# Versions below these are legacy, and so is every version of Internet Explorer.
 LEGACY_BELOW = {
     "Edge": 79,
     "Chrome": 63,
@@ -179,7 +176,7 @@ LEGACY_BELOW = {
     "Android Browser": 5,
 }
 _IOS = re.compile(r"(?:iPhone|iPad|iPod).{0,60}? OS (\d{1,3})[_ ]")
-# The order matters, because browsers also name the browsers that they are derived from.
+# The order matters, because a user agent also names the browsers from which the browser is derived.
 _BROWSERS: tuple[tuple[str, re.Pattern[str]], ...] = (
     ("Opera Mini", re.compile(r"Opera Mini/(\d{1,4})")),
     ("Opera", re.compile(r"OPR/(\d{1,4})")),
@@ -196,7 +193,7 @@ _EXPLORER = re.compile(r"\bMSIE \d|\bTrident/\d|\bIEMobile/")
 def browser_of(user_agent: str) -> tuple[str, int] | None:
     """Return the name and the major version of the browser, or None for other programs.
 
-    All browsers on iOS count as Safari with the version of the operating system.
+    All browsers on iOS except Opera Mini count as Safari with the version of the operating system.
     """
     if _EXPLORER.search(user_agent):
         return "Internet Explorer", 0

@@ -1,9 +1,10 @@
 """Decide which events belong to the same group. This module does not use the database.
 
-Every stored hash includes the version of the algorithm, so that a better algorithm does not split existing groups.
+The version of the algorithm is stored with every hash, so that a new version does not split existing groups.
 
-A fingerprint that the client sets is used first. Otherwise, the types and frames of the exception chain are used. An
-exception's value or the message is used only if there is no stack trace. Line numbers are never used.
+A fingerprint that the client sets takes precedence. Otherwise, exceptions are grouped by their types and frames or, if
+none of them has usable frames, by their types and values. Other events are grouped by their message or, without one, by
+their stack trace. Line numbers are never used.
 """
 
 import re
@@ -20,8 +21,8 @@ from errors.event.stack_parts import (
     parts_of_stack,
 )
 
-# Version 3 gives a function the same name in all browsers, and reads
-# the packages and symbols of native code. There is no version 2.
+# Version 3 unifies function names across browsers, and uses the
+# packages and symbols of native code. There is no version 2.
 VERSION = 3
 
 _DEFAULT = re.compile(r"\{\{\s*default\s*\}\}")
@@ -46,7 +47,7 @@ _MAX_MESSAGE_LENGTH = 2_000
 
 
 def without_variables(message: str) -> str:
-    """Replace the variable parts of a message, such as numbers and ids, by placeholders."""
+    """Replace the variable parts of a message, such as numbers and ids, with placeholders."""
     return _VARIABLE.sub(lambda match: f"<{match.lastgroup}>", message[:_MAX_MESSAGE_LENGTH])
 
 
@@ -84,7 +85,7 @@ def _default_parts(event: Mapping[str, Any], version: int) -> list[str]:
 
 
 def _crashed_stack(event: Mapping[str, Any]) -> Any:
-    """Return the stack of the thread that crashed, or None."""
+    """Return the stack trace of the first crashed thread, or None if no thread crashed."""
     threads = event.get("threads")
     values = threads.get("values") if isinstance(threads, dict) else None
     for thread in values if isinstance(values, list) else ():
@@ -115,7 +116,7 @@ def _custom(value: Any) -> list[str]:
 
 
 def fingerprint(event: Mapping[str, Any]) -> str:
-    """Return the hash of a normalized event's group, which has 32 hex digits."""
+    """Return the hash that identifies a normalized event's group, as 32 hex digits."""
     return _fingerprint(event, VERSION)
 
 
@@ -135,10 +136,10 @@ def _fingerprint(event: Mapping[str, Any], version: int) -> str:
 
 
 def version_1(event: Mapping[str, Any]) -> str:
-    """Return the hash that version 1 of the algorithm gave the event."""
+    """Return the hash that version 1 of the algorithm computes for the event."""
     return _fingerprint(event, 1)
 
 
-# Each function computes the hash of an earlier version, the newest version first. A group that is found by such a hash
-# also gets the new hash.
+# Each function computes the hash of an earlier version, newest version first. When the store finds a group by such a
+# hash, it adds the current hash to the group.
 EARLIER: tuple[Callable[[Mapping[str, Any]], str], ...] = (version_1,)

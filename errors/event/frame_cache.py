@@ -2,11 +2,11 @@
 
 Stack frames, the list of installed modules and the SDK's description are identical in thousands of events. Each of
 these parts is decoded, normalized and scrubbed once, by the functions that process the other parts of an event, and the
-result is cached under its JSON. The result is `Scrubbed`, so that the normalizer and the scrubber skip it when they
-process the whole event.
+result is cached under its JSON. Its type `Scrubbed` makes the normalizer and the scrubber skip it when they process the
+whole event.
 
-The event is the same as without a cache, with one exception. A number out of a float's range usually makes the lenient
-decoder decode the whole event. This does not happen if the number is in a member that is never decoded: an unknown
+The cache changes the result in only one case. Without the cache, a number beyond the range of a float makes the lenient
+decoder decode the whole event. With it, such a number goes unnoticed in a member that is never decoded: an unknown
 member, or one that a later duplicate replaces.
 
 The cache saves 40 % of the CPU time of `build_event_from_json` (`python -m bench.build_event`).
@@ -25,16 +25,16 @@ from errors.event.accessors import Frames, exceptions_of, frames_of
 from errors.event.normalize import ALIASES, KEPT, MAX_FRAMES, Normalizer
 
 MAX_ENTRY_BYTES = 16 * 1024
-# This is the maximum size of the cached JSON. Two generations, with their decoded values, take 15 MB.
+# Limits the JSON of a generation. The cache keeps two generations, and the decoded values take more memory.
 MAX_GENERATION_BYTES = 3 * 1024 * 1024
-# Each cached entry counts as at least this size, because a tiny frame takes more memory decoded than as JSON.
+# Each entry counts as at least this size, because a tiny frame takes more memory decoded than as JSON.
 MIN_CHARGED_BYTES = 400
 
 _ONLY_STORED = {
     "pre_context",
     "post_context",
 }  # These members make up most of a frame's JSON, but are not needed to build an event.
-# Each event has a different trace in `contexts`, so that member is not cached.
+# `contexts` is not cached, because it contains the trace, which differs in each event.
 _CACHED_MEMBERS = ("modules", "sdk")
 # The scrubber replaces values that are nested too deeply, so it needs the depth of these parts in the event.
 _MEMBER_DEPTH = 1
@@ -71,9 +71,9 @@ _decode_members = msgspec.json.Decoder(dict[str, Raw]).decode
 _decode_object = msgspec.json.Decoder(dict[str, Any]).decode
 _decode_any = msgspec.json.Decoder().decode
 
-_Key = tuple[int, bytes]  # A key has the serial number of a scrubber and the JSON that was decoded.
-# An entry has the members to read, the value to encode, and a number.
-# Frames that differ only in their locals have the same number.
+_Key = tuple[int, bytes]  # Consists of the scrubber's serial number and the raw JSON.
+# Consists of the members to read, the value to encode, and a number.
+# Frames that differ only in their local variables share a number.
 _Frame = tuple[dict[str, Any], Any, int]
 
 
@@ -91,11 +91,11 @@ _numbers = itertools.count()
 
 
 def decode(payload: bytes, scrubber: Scrubber) -> Any:
-    """Decode an event like `json_codec.decode`, with the same exceptions. The cached parts are scrubbed already."""
+    """Decode an event with parts from the cache, which are already scrubbed. Raises Unreadable for invalid JSON."""
     if json_codec.has_nul(payload):
         return json_codec.decode(payload)
     try:
-        payload.decode()  # This checks the encoding of members that msgspec skips.
+        payload.decode()  # Detects invalid UTF-8 also in members that msgspec skips.
         event = _decode_event(payload)
         for name in _CACHED_MEMBERS:
             if name in event:
@@ -131,9 +131,10 @@ def _exception(given: _Exception, scrubber: Scrubber) -> dict[str, Any]:
 
 def _stack(given: list[Raw], scrubber: Scrubber) -> list[Any]:
     if not 0 < len(given) <= MAX_FRAMES:
-        return [_decode_any(raw) for raw in given]  # The normalizer shortens longer lists.
-    # Most frames are found in the young generation. They are looked up here, because a function call for each frame
-    # would take twice as long.
+        return [
+            _decode_any(raw) for raw in given
+        ]  # The normalizer shortens lists that are too long.
+    # Most frames are in the young generation. They are looked up inline to save a function call per frame.
     young, serial = _frames.young, scrubber.serial
     frames = [young.get((serial, raw)) or _frame(raw, scrubber) for raw in map(bytes, given)]
     return Frames(*zip(*frames, strict=True))
@@ -183,7 +184,7 @@ def _scrubbed(frame: dict[str, Any], scrubber: Scrubber) -> dict[str, Any]:
 
 
 def encode(event: dict[str, Any]) -> bytes:
-    """Return the JSON of an event. This replaces the event's cached frames, so they cannot be read afterwards."""
+    """Encode an event as JSON. Its cached frames are replaced with raw JSON, so they cannot be read afterwards."""
     for exception in exceptions_of(event):
         frames = frames_of(exception.get("stacktrace"))
         if type(frames) is Frames:

@@ -16,7 +16,7 @@ _MAX_DEPTH = 60
 
 
 def decode(raw: bytes) -> Any:
-    """Decode JSON. Raises Unreadable if the lenient decoder fails, too.
+    """Decode a client's JSON. Raises Unreadable if even the lenient decoder fails.
 
     NaN and Infinity become None, NUL characters are removed, and a lone surrogate becomes U+FFFD.
     """
@@ -35,7 +35,7 @@ def decode(raw: bytes) -> Any:
 
 
 def has_nul(raw: bytes) -> bool:
-    r"""Return True if `\u0000` is in the JSON. Searching for a single byte first is ten times as fast."""
+    r"""Return True if the JSON contains `\u0000`. A search for the backslash alone is faster, so it comes first."""
     return b"\\" in raw and b"\\u0000" in raw
 
 

@@ -1,8 +1,8 @@
-"""Keep the hosts in locations: in the files of frames and the URLs of the app itself.
+"""Preserve IP addresses that are hosts in the locations of frames and in the app's own URLs.
 
-If a script was loaded from a URL, the host of the URL is a server of the app, even if it is an IP address. The scrubber
-filters every IP address, because it does not know where in the event a text occurs. Therefore, this module scrubs the
-locations whose host is an IP address, and keeps the host.
+The URL of a script names a server of the app, even if the host is an IP address. The scrubber filters every IP address,
+because it does not know where in the event a text occurs. Therefore, this module scrubs locations whose host is an IP
+address separately, and keeps the host.
 """
 
 import re
@@ -35,7 +35,7 @@ def scrub_location(text: str) -> str | None:
 
 
 def scrub_frame(frame: dict[str, Any], scrubber: Scrubber, depth: int) -> Any:
-    """Return a scrubbed copy of a normalized frame. The hosts of its locations are kept."""
+    """Return a scrubbed copy of a normalized frame that keeps IP addresses as hosts. `depth` is its nesting level."""
     scrubbed = scrubber.scrub(frame, depth)
     kept = dict(_kept(frame, _FRAME_FIELDS))
     return {**scrubbed, **kept} if kept and isinstance(scrubbed, dict) else scrubbed
@@ -44,13 +44,13 @@ def scrub_frame(frame: dict[str, Any], scrubber: Scrubber, depth: int) -> Any:
 def find(event: dict[str, Any]) -> list[tuple[Path, str]]:
     """Return the path and the scrubbed text of each location in a normalized event whose host is an IP address.
 
-    Frames that the frame cache has already scrubbed are left out.
+    Frames from the frame cache are skipped, because they are already scrubbed.
     """
     return list(_find(event))
 
 
 def restore(event: dict[str, Any], found: list[tuple[Path, str]]) -> None:
-    """Set the locations from `find` in the scrubbed event. Parts that the app's scrub keys replace stay filtered."""
+    """Write the locations that `find` returned into the scrubbed event, except where the app's scrub keys apply."""
     for path, location in found:
         holder: Any = event
         for step in path[:-1]:
@@ -101,7 +101,7 @@ def _find(event: dict[str, Any]) -> Iterator[tuple[Path, str]]:
 
 
 def _of_request(request: dict[str, Any]) -> Iterator[tuple[Path, str]]:
-    """Yield the URL of the request, and the headers that contain the same host."""
+    """Yield the scrubbed URL of the request, and headers with the same host, if this host is an IP address."""
     url = request.get("url")
     match = _IP_HOST.match(url) if type(url) is str else None
     if match is None:

@@ -57,7 +57,7 @@ _NUMBERED_LEVELS = {10: "debug", 20: "info", 30: "warning", 40: "error", 50: "fa
 
 
 def severity_of(level: Any) -> Severity:
-    """Return the severity of a client's level. An unknown level counts as an error."""
+    """Return the severity for a client's level, which may be a name or a number. Unknown levels count as errors."""
     if type(level) is str:
         known = _LEVELS.get(level) or _LEVELS.get(level.strip().lower())
         if known:
@@ -72,7 +72,7 @@ def severity_of(level: Any) -> Severity:
 
 
 class Normalizer:
-    """A normalizer of one event. It changes the event in place where possible, and records the problems in it."""
+    """A normalizer for one event, which changes the event in place and records the problems that it finds."""
 
     def __init__(self, event: dict[str, Any]) -> None:
         self.event = event
@@ -171,7 +171,11 @@ class Normalizer:
         event["logentry"] = entry
 
     def _values(self, name: str, each: Callable[[dict[str, Any]], None]) -> None:
-        """Return the objects of `{values: […]}`, of a list, or of a single object, without nulls."""
+        """Convert a member to `{"values": […]}`, and call `each` with each of its objects.
+
+        SDKs send this form, a list, or a single object. Other values are dropped, and a member without objects is
+        removed.
+        """
         given = self.event[name]
         if type(given) is dict and "values" in given:
             given = given["values"]
@@ -212,7 +216,7 @@ class Normalizer:
         stacktrace = holder[name]
         frames = stacktrace.get("frames") if type(stacktrace) is dict else None
         if isinstance(frames, Scrubbed):
-            return  # The frames were normalized when they were decoded.
+            return  # The frame cache has already normalized these frames.
         if type(frames) is not list:
             if stacktrace is not None and frames is not None:
                 self.record_problem("invalid", name)
@@ -302,7 +306,9 @@ class Normalizer:
                 request[name] = _as_text(value)[:MAX_MESSAGE_LENGTH]
         query = request.get("query_string")
         if type(query) is str and query:
-            with contextlib.suppress(ValueError):  # The scrubber finds field names only in pairs.
+            with contextlib.suppress(
+                ValueError
+            ):  # The scrubber recognizes field names only in pairs.
                 request["query_string"] = _pairs(query.removeprefix("?")) or query
         elif type(query) is dict:
             request["query_string"] = [[key, item] for key, item in query.items()]
@@ -318,7 +324,7 @@ _MAX_PAIRS = 200
 def _pairs(query: str) -> list[list[str]]:
     """Parse a query string. Raises ValueError if it has too many pairs.
 
-    If no character is encoded, this is four times as fast as parse_qsl.
+    A query without encoded characters takes a fast path that avoids parse_qsl.
     """
     if "%" in query or "+" in query or query.count("&") >= _MAX_PAIRS:
         return [list(pair) for pair in parse_qsl(query, True, max_num_fields=_MAX_PAIRS)]
@@ -351,8 +357,8 @@ _HUGE_WIDTH = re.compile(r"%[^a-zA-Z%]{0,100}(?:\d{4}|\*)")
 
 
 def _formatted(template: str, params: Any) -> str:
-    """Format the template with `%` or, if that fails, with `{}`. If both fail, return the template itself."""
-    # A template such as "%999999999s" is not formatted, because the result would use up the memory.
+    """Format the template with `%` or, if that fails, by replacing each `{}`. Without either, return it unchanged."""
+    # A template such as "%999999999s" is not formatted, because the result would exhaust the memory.
     if not params or _HUGE_WIDTH.search(template):
         return template
     try:

@@ -14,7 +14,7 @@ class Person(msgspec.Struct, forbid_unknown_fields=False):
 
 
 class PlainError(msgspec.Struct, rename=None):
-    """One error. Only `message` is required. Unknown members are kept as extra data."""
+    """An error in the portal's plain format. Only `message` is required. Unknown members are kept as extra data."""
 
     message: str
     severity: str = "error"

@@ -1,4 +1,4 @@
-"""Reduce a stack to the parts that identify the code, both for scripts and managed languages and for native code."""
+"""Reduce a stack trace to the parts that identify the code, for scripts, managed languages and native code."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -15,8 +15,8 @@ _NO_FUNCTIONS = frozenset((
     "anonymous function", "(anonymous function)",
 ))  # fmt: skip
 _BUILD_HASH = re.compile(r"[.-](?=[0-9a-f]*\d)[0-9a-f]{6,40}(?=[.-]|$)")
-# The file of an inline script is the URL of its page, which may have
-# no path. In older events, an IP address as the host was filtered.
+# The file of an inline script is the URL of its page, which may end with the host. An IP
+# address is replaced, because it was filtered in older events, which must keep their group.
 _IP_HOST = re.compile(
     r"^\d{1,3}(?:\.\d{1,3}){3}(?=:\d{1,5}$|$)|(?<=^\[)[0-9A-Fa-f:.]{2,45}(?=\](?::\d{1,5})?$)"
 )
@@ -59,7 +59,7 @@ def _function(name: str, platform: str, version: int) -> str:
         name = name.rpartition("/")[2].rpartition(".")[2].strip("<>* ")
         name = name.removeprefix("get ").removeprefix("set ")
         if version > 1:
-            # A class and a function whose names differ only in case, such as in `new Order` and `order`, count as one.
+            # Some browsers report a call of `order` as `new Order`, so case is ignored.
             name = name.lower()
     elif platform == "java":
         name = "lambda" if name.startswith("lambda$") else _JAVA_PROXY.sub("", name)
@@ -116,7 +116,7 @@ _MAX_CACHED_STACKS = 500
 
 
 def parts_of_stack(stacktrace: Any, platform: str, version: int) -> list[str]:
-    """Return the parts of a stack that identify the code."""
+    """Return the parts of a stack trace that identify the code, or [] if no frame has a function or source line."""
     frames = frames_of(stacktrace)
     if not frames:
         return []
@@ -166,11 +166,10 @@ def _after_last_await(frames: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 # --- native code ------------------------------------------------------------------------------------------
 def parts_of_native_stack(event: Mapping[str, Any], stacktrace: Any) -> list[str]:
-    """Return the parts of a native stack that identify the code.
+    """Return the parts of a native stack trace that identify the code.
 
-    These are the symbols of the app's own code or, if there are none, the symbols of any code. If there are no symbols,
-    these are the addresses within packages, which differ between builds. If there are no addresses, these are the names
-    of packages.
+    Prefer the symbols of the app's own code, then the symbols of any code, then addresses within packages (which differ
+    between builds), and finally the names of packages.
     """
     frames = frames_of(stacktrace)[-_MAX_NATIVE_FRAMES:]
     own = [frame for frame in frames if frame.get("in_app")]
@@ -184,7 +183,7 @@ def parts_of_native_stack(event: Mapping[str, Any], stacktrace: Any) -> list[str
 
 
 def _distinct(keys: Iterable[tuple[str, str]]) -> list[str]:
-    """Return the parts of the keys that are not empty. A key that is repeated consecutively counts once."""
+    """Return the parts of all keys, without empty keys. Consecutive repetitions of a key count once."""
     kept: list[tuple[str, str]] = []
     for key in keys:
         if any(key) and (not kept or kept[-1] != key):
@@ -193,7 +192,7 @@ def _distinct(keys: Iterable[tuple[str, str]]) -> list[str]:
 
 
 def _symbol(frame: Mapping[str, Any]) -> tuple[str, str]:
-    """Return the location and the name of a function, or two empty texts if it has no name."""
+    """Return a frame's package or file, and its symbol, or ("", "") if it has no usable symbol."""
     name = frame.get("function") or frame.get("raw_function") or frame.get("symbol") or ""
     name = _BLOCK_INVOKE.sub("", _SYMBOL_SUFFIX.sub("", name if isinstance(name, str) else ""))
     name = _without_arguments(name.strip())
@@ -203,7 +202,7 @@ def _symbol(frame: Mapping[str, Any]) -> tuple[str, str]:
 
 
 def _without_arguments(name: str) -> str:
-    """Return a C++ function without its parameters: pay(int, char const*) const becomes pay."""
+    """Return the name of a C++ function without its parameters: pay(int, char const*) const becomes pay."""
     start = name.find("(", 1)
     while start > 0 and name.startswith(("(anonymous", "()"), start):
         start = name.find("(", start + 2)
@@ -230,7 +229,7 @@ def _images(event: Mapping[str, Any]) -> list[tuple[int, int, str]]:
 
 
 def _located(frame: Mapping[str, Any], images: list[tuple[int, int, str]]) -> tuple[str, str]:
-    """Return the package that contains the frame's address, and the offset in the package. Each is "" if unknown."""
+    """Return the package that contains the frame's address, and the hex offset in it. Each is "" if unknown."""
     address, package = _number(frame.get("instruction_addr")), _package(frame)
     if address is None:
         return package, ""

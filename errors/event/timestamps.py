@@ -12,9 +12,9 @@ MAX_AGE = timedelta(days=30)
 
 
 def parse(value: Any) -> datetime | None:
-    """Parse a timestamp in RFC 3339, or in seconds since 1970 as a number or a text. Return None for anything else.
+    """Parse an RFC 3339 timestamp, or seconds since 1970 as a number or a text. Return None for anything else.
 
-    A timestamp without a zone is in UTC.
+    A timestamp without a time zone counts as UTC.
     """
     if isinstance(value, str):
         text = value.strip()
@@ -41,7 +41,7 @@ def parse(value: Any) -> datetime | None:
 
 
 def clock_drift(sent_at: datetime | None, received_at: datetime) -> timedelta:
-    """Return how far the client's clock is behind the portal's, or zero if network delay can explain the difference."""
+    """Return the time by which the client's clock is behind the portal's, or zero if network delay may explain it."""
     if sent_at is None:
         return timedelta(0)
     difference = received_at - sent_at

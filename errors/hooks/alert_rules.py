@@ -1,4 +1,4 @@
-"""Define the alert rules about errors. They read only roll-ups, so their cost does not depend on the error count."""
+"""Define the alert rules about errors. They read only roll-ups, so their cost does not grow with the error count."""
 
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
@@ -21,7 +21,7 @@ MAX_GROUPS = 500
 
 
 def _groups_of(*severities: Severity) -> FindProblems:
-    """Return a function that finds the groups of these severities that had events during an alert."""
+    """Return a function that finds the groups of these severities that were active during an alert."""
 
     def find(labels: Mapping[str, str], since: datetime, until: datetime) -> list[Problem]:
         seen = limit(
@@ -35,7 +35,7 @@ def _groups_of(*severities: Severity) -> FindProblems:
 
 
 def _groups_of_app(labels: Mapping[str, str], since: datetime, until: datetime) -> list[Problem]:
-    """Return the groups of severity high and above of the app in `labels` that had events during the alert."""
+    """Return the groups of the app in `labels` that have at least severity high and were active during the alert."""
     seen = limit(
         ErrorGroup.objects.filter(
             app__name=labels.get("app", ""), last_seen_at__gte=since, first_seen_at__lte=until
@@ -166,7 +166,10 @@ def new_groups(since: datetime, until: datetime) -> Measured:
     problems=_labelled_group,
 )
 def regressions(since: datetime, until: datetime) -> Iterator[Reading]:
-    """Yield a reading for each regressed group until staff resolve or mute the group, or no event occurs for a day."""
+    """Yield a reading for each regressed group that regressed or was last seen after `since`.
+
+    The alert therefore ends when staff resolve or mute the group, or after a window without events.
+    """
     groups = (
         ErrorGroup.objects.visible()
         .filter(status=Status.REGRESSED, regressed_at__lte=until)

@@ -77,7 +77,7 @@ _RANGE = {
 }
 _BAD_QUERY = {422: "A parameter is invalid; `detail` names it."}
 _NO_GROUP = {404: "The app has no such error.", 422: "A parameter is invalid."}
-# The keys are names of URLs; the values are (summary, parameters, answer, refusals).
+# Maps the name of a URL to (summary, parameters, answer, refusals).
 _READ: dict[str, tuple[str, dict[str, str], Any, dict[int, str]]] = {
     "group-list": (
         "List or search the app's errors.",
@@ -193,7 +193,7 @@ _REFUSALS = {
     500: "This event could not be stored.",
 }
 _SENTRY: dict[str, tuple[str, str, Any]] = {
-    # The keys are paths after the app's id; the values are (summary, media type, body).
+    # Maps the path after the app's id to (summary, media type, body).
     "envelope/": ("Receive a Sentry envelope from an SDK.", "application/octet-stream", str),
     "store/": ("Receive an event from an older SDK.", "application/json", dict[str, Any]),
     "security/": (
@@ -256,7 +256,7 @@ _CLI_NOTES = {
     "version": "The version of the release.",
 }
 _Json = dict[str, Any]
-# The keys are (name of the URL, method); the values are (summary, body, answers).
+# Maps (name of the URL, method) to (summary, body, answers).
 _CLI: dict[tuple[str, str], tuple[str, Any, dict[int, Any]]] = {
     ("cli-info", "GET"): ("Return the permissions of the key.", None, {200: _Json}),
     ("cli-regions", "GET"): ("List the portal as the only region.", None, {200: _Json}),

@@ -17,7 +17,7 @@ from errors.queries.filters import COUNTED_DAYS, dropped_counts
     order=10,
 )
 def sample(app: ClientApp, now: datetime) -> dict[str, Any] | None:
-    """Return an empty context if the app can report errors. Otherwise, return None, which hides the section."""
+    """Return an empty context, or None to hide the section if the app is inactive and cannot report errors."""
     return {} if app.is_active else None
 
 

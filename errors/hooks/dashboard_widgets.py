@@ -13,12 +13,12 @@ SEVERITY_TONES = {Severity.CRITICAL: "critical", Severity.HIGH: "high", Severity
 
 
 def rate_now(context: WidgetContext) -> float:
-    """Return the current errors per minute, read once for the whole page."""
+    """Return the current number of errors per minute, which is read only once per page."""
     return context.load_once(lambda: counts.rate_now(context.now), key=rate_now)
 
 
 def count_by_slot(context: WidgetContext) -> dict[Severity, dict[datetime, int]]:
-    """Return the number of errors in each slot of the time range, by severity, read once for the whole page."""
+    """Return the errors by severity and slot of the page's time range, which are read only once per page."""
     return context.load_once(
         lambda: counts.slots(context.since, context.now, counts.step_for(context.range)),
         key=count_by_slot,
@@ -58,7 +58,7 @@ def chart_errors_per_minute(
     respects_apps=True,
 )
 def live(context: WidgetContext) -> dict[str, object]:
-    """Show errors of severity warning and above. Informational events are left out."""
+    """Return the context of the widget that shows errors of severity warning and above."""
     per_minute = rate_now(context)
     by_slot = count_by_slot(context)
     chart = chart_errors_per_minute(

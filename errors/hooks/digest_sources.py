@@ -17,7 +17,7 @@ MAX_GROUPS = 500
 # an average hour of the previous day.
 WORSE_FACTOR = 3
 MIN_WORSE_COUNT = 10
-# The severities of groups correspond to these severities of alerts.
+# Maps the severity of a group to the severity of an alert.
 SEVERITIES = {
     Severity.CRITICAL: AlertSeverity.CRITICAL,
     Severity.HIGH: AlertSeverity.HIGH,

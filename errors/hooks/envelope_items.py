@@ -26,7 +26,7 @@ _MAX_DURATION_MS = 86_400_000.0
 
 @item_type("transaction")
 def transaction(item: ReceivedItem) -> None:
-    """Record the transaction's name, duration and status. Its spans are dropped."""
+    """Record a transaction's name, duration and status, without its spans. Raises ValueError if it has no times."""
     payload = _object(item.payload)
     start = timestamps.parse(payload.get("start_timestamp"))
     end = timestamps.parse(payload.get("timestamp"))
@@ -79,7 +79,7 @@ def _request_of_transaction(
 
 
 def _hand_over(item: ReceivedItem, requests: Sequence[TracedRequest]) -> None:
-    """Pass the requests that belong to a trace to all functions that are registered with `@traced_request`."""
+    """Pass those requests that belong to a trace to every function registered with `@traced_request`."""
     traced = [one for one in requests if one.trace_id]
     if traced:
         for function in traced_requests:
@@ -98,7 +98,10 @@ def _code(given: Any) -> str:
 
 @item_type("span", limit=4 * 1024 * 1024, is_container=True)
 def spans(item: ReceivedItem) -> None:
-    """Record segment spans. Version 11 of the JavaScript SDKs sends all spans instead of transactions."""
+    """Record segment spans, and count all other spans as discarded.
+
+    Version 11 of the JavaScript SDKs sends spans instead of transactions.
+    """
     listed = _object(item.payload).get("items")
     listed = listed[:1_000] if isinstance(listed, list) else []
     segments = [(one, measurement) for one in listed if (measurement := _segment(one))]
@@ -118,7 +121,7 @@ def _segment(span: Any) -> Performance | None:
     if start is None or end is None:
         return None
     code = _attribute(span, "http.response.status_code")
-    # SDKs also give 4xx responses the status `error`, but these requests count as successful.
+    # SDKs report 4xx responses with the status `error`, but these requests count as successful.
     is_client_error = isinstance(code, int) and code < 500
     return _performance(
         span.get("name"),
@@ -195,7 +198,7 @@ def _sample_rate(header: Any, trace: dict[str, Any]) -> Any:
 
 
 def _weight(sample_rate: Any) -> int:
-    """Return how many transactions a sampled transaction stands for: 10 at a sample rate of 0.1."""
+    """Return the number of transactions that a sampled one represents: 10 at a sample rate of 0.1."""
     try:
         rate = float(1.0 if sample_rate is None else sample_rate)
     except (TypeError, ValueError):
@@ -230,7 +233,7 @@ def session(item: ReceivedItem) -> None:
 
 
 def _release_of(payload: dict[str, Any]) -> tuple[str, str]:
-    """Return the release and environment of sessions in the same form as those of events."""
+    """Return the release and environment of sessions, scrubbed like those of events, or "" for missing ones."""
     attributes = payload.get("attrs")
     given = attributes if isinstance(attributes, dict) else {}
     release, environment = given.get("release"), given.get("environment")
@@ -242,7 +245,7 @@ def _release_of(payload: dict[str, Any]) -> tuple[str, str]:
 
 @item_type("sessions", limit=100 * 1024)
 def sessions(item: ReceivedItem) -> None:
-    """Record the session counts of server SDKs. Entries with a user are activity; the outcomes are counters."""
+    """Record the aggregated sessions that server SDKs send: users as activity, and outcomes as counters."""
     payload = _object(item.payload)
     sums = payload.get("aggregates")
     found: list[Activity | Counter] = []
@@ -280,7 +283,10 @@ def check_in(item: ReceivedItem) -> None:
 
 
 def handle_check_in(item: ReceivedItem, slug: str, payload: dict[str, Any]) -> None:
-    """Record a check-in. Raises ValueError for an unknown status or a missing slug."""
+    """Record a check-in, or count it as discarded if the app has too many jobs.
+
+    Raises ValueError for an unknown status or a missing slug.
+    """
     if not slug:
         raise ValueError("the check-in has no monitor slug")
     config = payload.get("monitor_config")
@@ -322,7 +328,7 @@ def feedback(item: ReceivedItem) -> None:
 
 
 def _store_report(item: ReceivedItem, event_id: Any, message: Any, url: Any = "") -> None:
-    """Store a user's report without the name and e-mail address, which are personal data."""
+    """Store a user's report without the user's name and e-mail address. Raises ValueError if it has no text."""
     text = scrub_text(str(message or "").strip())[:10_000]
     if not text:
         raise ValueError("the report has no text")

@@ -8,5 +8,8 @@ from impact.extension_points import Person, eraser
 
 @eraser("errors")
 def erase_from_errors(person: Person, limit: int, now: datetime) -> int:
-    """Replace the person in stored events and in the counts of users. Orders, messages and counts are kept."""
+    """Replace the person in at most `limit` events with a pseudonym, and return the number of these events.
+
+    Messages, references to orders, and counts are kept.
+    """
     return erase_user(users=person.users, limit=limit)

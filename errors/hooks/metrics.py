@@ -1,4 +1,4 @@
-"""Export metrics of errors to Prometheus. Each scrape of `/metrics` reads them from roll-ups."""
+"""Export error metrics to Prometheus. Each scrape of `/metrics` reads them from roll-ups."""
 
 from collections.abc import Iterable
 from datetime import timedelta

@@ -13,7 +13,7 @@ _HOUR, _WEEK = timedelta(hours=1), timedelta(weeks=1)
 
 
 def describe_excess(context: WidgetContext) -> str:
-    """Return a sentence if the number of errors exceeds the threshold of the warning rule, or ""."""
+    """Return a sentence if the error rate exceeds the warning threshold, or "" otherwise."""
     rate = rate_now(context)
     if rate <= counts.WARNING_PER_MINUTE:
         return ""
@@ -34,7 +34,7 @@ def describe_excess(context: WidgetContext) -> str:
     respects_apps=True,
 )
 def errors_per_minute(context: WidgetContext) -> Reading:
-    """Return the number of errors of severity warning and above, per minute of the last hour."""
+    """Return the mean number of errors per minute in the last hour, counting severity warning and above."""
     now = context.now
     by_severity = counts.count_by_severity(now - _HOUR, now)
     in_last_hour = sum(by_severity[severity] for severity in SEVERITY_TONES)

@@ -1,4 +1,4 @@
-"""Add the errors that affected a person, and the person's feedback, to the data that is stored about the person."""
+"""List the errors that affected a person, and the person's feedback, for the report of all data about that person."""
 
 from collections.abc import Iterator, Sequence
 from uuid import UUID
@@ -20,7 +20,7 @@ CHUNK_SIZE = 200
     references=lambda: distinct_references(GroupUser.objects.all(), "user_key"),
 )
 def events_of(person: Person) -> Iterator[PersonRecord]:
-    # The events of a user are found through the user's groups, because events have no index by user.
+    # Events have no index by user, so they are found through the groups that affected the user.
     affected = GroupUser.objects.filter(user_key__in=person.users).order_by("-group_id")
     for group_id in list(affected.values_list("group_id", flat=True).distinct()):
         events = ErrorEvent.objects.filter(group_id=group_id, user_key__in=person.users)
@@ -54,7 +54,7 @@ def _records(events: Sequence[ErrorEvent]) -> Iterator[PersonRecord]:
 
 
 def _feedback_on(events: Sequence[ErrorEvent]) -> dict[UUID, list[str]]:
-    """Return the texts that users wrote about these events."""
+    """Return the texts that users wrote about these events, by event id."""
     texts: dict[UUID, list[str]] = {}
     reports = UserReport.objects.filter(event_id__in=[event.event_id for event in events])
     for event_id, message in reports.order_by("pk").values_list("event_id", "message"):

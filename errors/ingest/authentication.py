@@ -1,7 +1,7 @@
 """Authenticate clients that report errors, with a short-lived cache of keys.
 
-A cached key is trusted for a few seconds and kept for an hour: while the database is unavailable, a known client
-gets a 503 from the store instead of a 401 for a valid key.
+A cached key is trusted for a few seconds, and kept for an hour so that known clients can still be authenticated while
+the database is unavailable.
 """
 
 import threading
@@ -20,7 +20,7 @@ from errors.event.filters import Filters
 from errors.exceptions import AuthUnavailable, NotCached, OverQuota
 from errors.queries.filters import filters_of
 
-TRUSTED_SECONDS = 5.0  # All nodes reject a revoked key after this time.
+TRUSTED_SECONDS = 5.0  # Each node rejects a revoked key after this time at the latest.
 KEPT_SECONDS = 3600.0
 _MAX_CACHED_KEYS = 10_000
 
@@ -60,11 +60,11 @@ class Project:
         )
 
     def accepts_origin(self, origin: str | None) -> bool:
-        """Return True if the app accepts events from this origin, or from clients that send none (None or "")."""
+        """Return True if the app accepts events from this origin. Clients without one (None or "") are accepted."""
         return not origin or not self.origins or origin in self.origins or "*" in self.origins
 
     def allow_origin(self, origin: str | None) -> str:
-        """Return the value of Access-Control-Allow-Origin for a page of this origin."""
+        """Return the value of the header Access-Control-Allow-Origin for a request from this origin."""
         if not self.origins or "*" in self.origins:
             return "*"
         return origin if origin in self.origins else min(self.origins)
@@ -81,7 +81,7 @@ def release_connection() -> None:
 
 
 class KeyCache:
-    """A map from (project id, key) to a project, or to None for a key that is invalid or belongs to another project."""
+    """A cache of projects by (project id, key). Invalid keys, and keys of other projects, are cached as None."""
 
     def __init__(self) -> None:
         self._entries: OrderedDict[tuple[int | None, str], tuple[float, Project | None]] = (
@@ -94,14 +94,14 @@ class KeyCache:
     ) -> Project | None:
         """Return the key's project, or None if the key is invalid or belongs to another project than `project_id`.
 
-        `project_id` is None if the URL names no project. Raises NotCached if only a query could find the key, but
-        `may_query` is False. Raises AuthUnavailable if the database does not answer and the key is not cached.
+        `project_id` is None if the URL names no project. Raises NotCached if a query is necessary but `may_query` is
+        False, and AuthUnavailable if the database is unavailable and the key is not cached.
         """
         now = time.monotonic()
         cached = self._entries.get((project_id, key))
         if cached is not None and now - cached[0] < TRUSTED_SECONDS:
             return cached[1]
-        if "\0" in key:  # PostgreSQL rejects a query that contains a NUL character.
+        if "\0" in key:  # PostgreSQL rejects NUL characters in a query.
             return None
         if not may_query:
             raise NotCached
@@ -144,7 +144,7 @@ key_cache = KeyCache()
 
 
 def check_quotas(project: Project, count: int = 1) -> None:
-    """Count `count` events against the project's quotas. Raises OverQuota for the first quota that is used up."""
+    """Count `count` events against each of the project's quotas. Raises OverQuota for the first one that is used up."""
     for quota in project.quotas:
         verdict = ratelimit.acquire(
             f"errors.{quota.name}:{project.app_id}", quota.limit, quota.seconds, cost=count

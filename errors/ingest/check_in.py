@@ -1,4 +1,4 @@
-"""Receive the check-ins of jobs, which `curl` in a crontab can send."""
+"""Receive check-ins of jobs at an address that is simple enough for `curl` in a crontab."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ _MAX_BYTES = 100 * 1024
 
 
 def record_check_in(request: IngestRequest, project_id: int, parts: list[str]) -> Parsed:
-    """Record the check-in and return its response. `parts` are the slug and, optionally, the key in the URL."""
+    """Record a check-in and return its response. `parts` are the slug and, optionally, the key from the URL."""
     slug = parts[0].replace("\0", "")  # PostgreSQL cannot store NUL.
     query = {
         name: values[-1].replace("\0", "")

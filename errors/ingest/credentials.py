@@ -12,7 +12,7 @@ _SENTRY = re.compile(r"\s*sentry\b", re.IGNORECASE)
 
 
 def keys(environ: Mapping[str, Any]) -> list[str]:
-    """Return the keys in the headers and the query, the most specific one first, or [] if there are none."""
+    """Return the keys in the headers and the query, most specific first, or [] if there are none."""
     found = []
     for name in ("HTTP_X_SENTRY_AUTH", "HTTP_AUTHORIZATION"):
         header = environ.get(name)

@@ -22,7 +22,7 @@ _EVENT_TYPES = ("event", "error", "default")
 
 
 def parse_envelope(request: IngestRequest, project_id: int | None) -> Parsed:
-    """Parse an envelope. At the tunnel endpoint, `project_id` is None, because only the envelope's DSN names it."""
+    """Parse an envelope. At the tunnel endpoint, `project_id` is None, because only the envelope's DSN has the id."""
     parsed = envelope_format.parse(request.decompressed_body())
     project = _authenticate_by_dsn(request, project_id, parsed.header.get("dsn"))
     event_id = event_id_of(parsed.header.get("event_id"))
@@ -45,7 +45,11 @@ def parse_envelope(request: IngestRequest, project_id: int | None) -> Parsed:
 
 
 def _authenticate_by_dsn(request: IngestRequest, project_id: int | None, given: Any) -> Project:
-    """Return the envelope's project. The key may be in the envelope's DSN only; the DSN must agree with the URL."""
+    """Return the project of an envelope whose key is in the request, in the envelope's DSN, or in both.
+
+    `project_id` comes from the URL, or is None if only the DSN names the project. Raises Refused if the DSN names
+    another project or is missing, and the exceptions of IngestRequest.authenticate.
+    """
     dsn = credentials.of_dsn(given)
     if project_id is None:
         if dsn is None:

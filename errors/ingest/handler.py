@@ -84,15 +84,15 @@ _threads = ThreadPoolExecutor(THREADS, thread_name_prefix="errors.ingest")
 
 
 def match(path: str) -> re.Match[str] | None:
-    """Return a match if the path is an ingestion address.
+    """Return a match if the path is an ingestion address, or None.
 
-    Slashes may be doubled or missing, because a redirect would lose the body.
+    Doubled and missing slashes are accepted, because a redirect to the exact address would lose the body.
     """
     return _ADDRESS.fullmatch(path)
 
 
 class _Route:
-    """The endpoint that a URL names."""
+    """The endpoint that an ingestion address names, with the parameters in the address."""
 
     __slots__ = ("cron_parts", "endpoint", "is_plain", "project_id")
 
@@ -109,7 +109,7 @@ class _Route:
         self.is_plain = self.endpoint is Endpoint.PLAIN
 
     def check_method(self, method: str | None) -> None:
-        """Raise Refused (405) for a method that the endpoint does not accept, and ReadOnly in the read-only mode."""
+        """Raise Refused (405) if the endpoint does not accept the method, and ReadOnly if the portal is read-only."""
         if self.endpoint is Endpoint.CRON:
             if method not in ("GET", "POST"):
                 raise Refused(
@@ -121,9 +121,9 @@ class _Route:
             raise ReadOnly(notice.text)
 
     def authenticate(self, request: IngestRequest) -> None:
-        """Authenticate before the body is read, unless the body contains the key.
+        """Authenticate a request before its body is read, unless the key may be in the body.
 
-        Raises the exceptions of IngestRequest.authenticate.
+        Raises the exceptions of IngestRequest.authenticate, and Refused (415) for unsupported endpoints.
         """
         if self.is_plain:
             request.authenticate(None, [key_of(request)])
@@ -162,7 +162,7 @@ async def handle(
 
 
 def handle_sync(environ: Environ, address: re.Match[str]) -> Response:
-    """Answer a request in the calling thread, which waits until its events are stored."""
+    """Answer a request in the calling thread, and return after its events are stored."""
     route, request = _Route(address), IngestRequest(environ)
     with request_id.use(request.id):
         try:
@@ -245,8 +245,8 @@ def _process_sync(route: _Route, request: IngestRequest) -> Response:
 def _read_body(environ: Environ) -> bytes:
     length = environ.get("CONTENT_LENGTH")
     if not length and not environ.get("wsgi.input_terminated"):
-        # If a WSGI server does not end the stream, the end of a chunked body is unknown. The request is refused,
-        # because the events in an unread body would be lost if the response were a 200.
+        # Unless the WSGI server ends the stream, the end of a chunked body is unknown. Refuse the request, because the
+        # events in an unread body would be lost after a 200.
         if "chunked" in environ.get("HTTP_TRANSFER_ENCODING", "").lower():
             raise Refused(411, "this server cannot read chunked bodies")
         return b""
@@ -281,7 +281,7 @@ def _refusal(error: Exception) -> Response:
 
 
 def _finished(route: _Route, request: IngestRequest, response: Response) -> Response:
-    """Return the response with the headers that every response of ingestion has."""
+    """Return the response with the headers of ingestion. A refusal by the plain endpoint becomes a problem document."""
     status, headers, body = response
     if status >= 400 and route.is_plain:
         status, headers, body = as_problem(status, headers, body, request.id)

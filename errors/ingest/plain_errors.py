@@ -44,7 +44,7 @@ def parse_errors(request: IngestRequest, _project_id: None) -> Parsed:
 
 
 def _listed(body: bytes) -> tuple[list[Any], bool]:
-    """Return the errors in the body, and True if they form a batch.
+    """Return the errors in the body, and a flag that is True if the client sent a batch.
 
     Raises Unreadable for invalid JSON, Refused if `events` is not a list, and TooLarge for more than MAX_BATCH errors.
     """

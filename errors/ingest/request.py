@@ -41,7 +41,7 @@ class Parsed:
 
 
 class IngestRequest:
-    """A request with the data that the client sent. `project` is set as soon as a key has been accepted."""
+    """A request to ingestion. `project` is None until a key has been accepted."""
 
     __slots__ = ("body", "environ", "id", "may_query", "project", "received_at")
 
@@ -50,14 +50,14 @@ class IngestRequest:
         self.body = b""  # The body may be compressed.
         self.received_at = timezone.now()
         self.project: Project | None = None
-        # This is False in the event loop, which must not wait for the database.
+        # The event loop sets this to False, because it must not wait for the database.
         self.may_query = may_query
         offered = environ.get("HTTP_X_REQUEST_ID")
-        # These random bits are unique enough for a request id and, unlike uuid4(), need no system call.
+        # Random bits are unique enough for a request id and, unlike uuid4(), need no system call.
         self.id = request_id.accept(offered) if offered else f"{getrandbits(128):032x}"
 
     def decompressed_body(self) -> bytes:
-        """Return the body without its Content-Encoding. Raises UnsupportedEncoding, TooLarge and Unreadable."""
+        """Return the body after decompression. Raises UnsupportedEncoding, TooLarge or Unreadable."""
         return decompress(self.body, self.environ.get("HTTP_CONTENT_ENCODING", ""))
 
     def authenticate(self, project_id: int | None, keys: Sequence[str]) -> Project:
@@ -80,14 +80,11 @@ class IngestRequest:
         return project
 
     def authenticated(self, project_id: int | None, keys: Sequence[str]) -> Project:
-        """Return `project` if it was set before the body was read, or else authenticate the keys.
-
-        Raises the exceptions of authenticate.
-        """
+        """Return `project` if it is already set. Otherwise, authenticate the keys, and raise like `authenticate`."""
         return self.project or self.authenticate(project_id, keys)
 
     def context(self, event_id: str = "", sent_at: datetime | None = None) -> IngestContext:
-        """Return the facts about an event that its payload does not contain."""
+        """Return the facts about an event of this request that its payload does not contain."""
         return IngestContext(
             received_at=self.received_at,
             sent_at=sent_at,
@@ -99,7 +96,7 @@ class IngestRequest:
 
 @dataclass(slots=True)
 class EventBuilder:
-    """A builder for the events of one request. It normalizes, scrubs and groups them for their project."""
+    """A collector that builds the events of one request: it normalizes, scrubs and groups them for their project."""
 
     request: IngestRequest
     project: Project

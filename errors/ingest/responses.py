@@ -1,4 +1,4 @@
-"""Build the responses of ingestion, with the headers that let browsers post from other sites."""
+"""Build the responses of ingestion, with CORS headers that allow pages of other sites to report errors."""
 
 from typing import NamedTuple
 
@@ -49,7 +49,7 @@ def refused(status: int, detail: str, *headers: tuple[str, str]) -> Response:
 def as_problem(status: int, headers: Headers, body: bytes, id: str) -> Response:
     """Convert a refusal by the plain JSON endpoint into a problem document, as the rest of the API returns."""
     said = json_codec.decode(body) if body else {}
-    # If every error of a batch is invalid, the response lists the reason for each.
+    # The response to a batch without any valid error already lists a reason for each error.
     if "results" in said:
         return Response(status, headers, body)
     problem = {"type": "about:blank", "title": TITLES.get(status, "Error"), "status": status}

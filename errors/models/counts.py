@@ -1,6 +1,6 @@
 """Define the counts of events, which are updated in the transaction that stores the events.
 
-Events are counted by their time of receipt. Minutes and hours are numbers since 1970.
+Events are counted by their time of receipt. Minutes and hours are numbered from 1970-01-01 00:00 UTC.
 """
 
 from datetime import UTC, datetime
@@ -31,7 +31,7 @@ class MinuteCountQuerySet(models.QuerySet["MinuteCount"]):
 
 
 class _AppCount(models.Model):
-    """The base of the tables with an app's number of events by severity."""
+    """The common columns of the tables that count an app's events by severity."""
 
     app = models.ForeignKey(
         ClientApp, models.DO_NOTHING, related_name="+", db_constraint=False, db_index=False
@@ -83,7 +83,7 @@ class GroupHour(models.Model):
 
 
 class GroupUser(models.Model):
-    """A user affected by a group."""
+    """A user whom events of a group affected."""
 
     pk = models.CompositePrimaryKey("group_id", "user_key")
     group = models.ForeignKey(

@@ -9,7 +9,7 @@ from core.clients.models import ClientApp
 class EventDeletion(models.Model):
     """A request to delete all events of a deleted group, or all events of one user of an app.
 
-    The row is deleted together with the last of these events. Pages do not show the events of a deleted group.
+    The row is deleted once all of these events are deleted. Pages do not show the events of a deleted group.
     """
 
     app = models.ForeignKey(ClientApp, models.CASCADE, related_name="+")

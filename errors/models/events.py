@@ -1,7 +1,7 @@
 """Define events and their payloads.
 
-The portal generates the ids of events from the time of receipt (`received_id`). Therefore, events ordered by id are
-ordered by time of receipt, a range of time is a range of ids, and PostgreSQL has one partition of ids per day.
+The id of an event encodes its time of receipt (`received_id`). Therefore, ordering by id is ordering by time of
+receipt, a period corresponds to a range of ids, and PostgreSQL has one partition of a range of ids for each day.
 """
 
 import uuid
@@ -33,13 +33,13 @@ class ErrorEventQuerySet(models.QuerySet["ErrorEvent"]):
         return self.order_by("-pk")
 
     def with_event_id(self, event_id: uuid.UUID) -> "ErrorEventQuerySet":
-        """Return the events to which the client gave this id. SeenEvent is the index of these ids."""
+        """Return the events with this id from the client. They are found through SeenEvent, which has the index."""
         return self.filter(
             pk__in=SeenEvent.objects.filter(event_id=event_id).values_list("event", flat=True)
         )
 
     def received_between(self, since: datetime, until: datetime) -> "ErrorEventQuerySet":
-        """Return the events received from `since` to before `until`. The primary key contains the time of receipt."""
+        """Return the events with `since` <= `received_at` < `until`, using the primary key, which encodes the time."""
         return self.filter(pk__gte=received_id(since), pk__lt=received_id(until))
 
 
@@ -47,7 +47,7 @@ class ErrorEvent(models.Model):
     """An occurrence of an error, with its searchable columns. The payload contains all other data."""
 
     id = models.BigIntegerField(primary_key=True, editable=False)
-    # This is the busiest table. It has no foreign-key constraints, because each would need two look-ups per row.
+    # This is the busiest table. It has no foreign-key constraints, because each would cost a look-up per new row.
     app = models.ForeignKey(
         ClientApp, models.DO_NOTHING, related_name="+", db_constraint=False, db_index=False
     )
@@ -107,7 +107,7 @@ class ErrorEvent(models.Model):
 
 
 class PayloadDictionary(models.Model):
-    """A payload that is the compression dictionary of its group. It shrinks the group's other payloads to a fifth."""
+    """A payload that is the compression dictionary of its group, and so makes the group's other payloads smaller."""
 
     group = models.ForeignKey(ErrorGroup, models.CASCADE, related_name="+")
     content = models.BinaryField()

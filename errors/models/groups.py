@@ -74,7 +74,7 @@ class ErrorGroup(models.Model):
     resolved_in_release = models.CharField(max_length=200, blank=True)
     regressed_at = models.DateTimeField(null=True, blank=True)
     regressed_in_release = models.CharField(max_length=200, blank=True)
-    # A mute ends when the first of these conditions is met. Without a condition, it ends when staff reopen the group.
+    # A mute ends as soon as one of these conditions is met. Without a condition, it ends when staff reopen the group.
     muted_until = models.DateTimeField(null=True, blank=True)
     muted_until_events = models.PositiveBigIntegerField(null=True, blank=True)
     muted_until_users = models.PositiveIntegerField(null=True, blank=True)
@@ -84,8 +84,8 @@ class ErrorGroup(models.Model):
 
     objects = ErrorGroupQuerySet.as_manager()
 
-    # Timestamps and counts have no indexes, because they change with every event. Without such indexes, PostgreSQL
-    # updates a row without changing any index (HOT). Sorting 20,000 groups without an index takes only 10 ms.
+    # Timestamps and counts change with every event. They are not indexed, so that PostgreSQL can update a row without
+    # touching any index (a HOT update). Sorting the groups without an index is fast enough.
 
     def __str__(self) -> str:
         return f"{self.title} (#{self.pk})"
@@ -178,8 +178,8 @@ class GroupNote(models.Model):
         settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+"
     )
     text = models.TextField(blank=True)
-    # Staff can undo an action. All notes of one action have the same `batch`, and `previous` has the values before the
-    # action.
+    # These fields let staff undo an action. All notes of one action share a `batch`, and `previous` contains the values
+    # before the action.
     batch = models.UUIDField(null=True, blank=True, editable=False)
     previous = models.JSONField(null=True, blank=True, editable=False, encoder=DjangoJSONEncoder)
 

@@ -39,7 +39,7 @@ class ReleaseErrorUser(models.Model):
 
 
 class ReleaseCursor(models.Model):
-    """The id up to which events are included in the counts of releases. The table has one row."""
+    """The id of the last event that is included in the counts of releases. The table has one row."""
 
     event = models.BigIntegerField(default=0)
 

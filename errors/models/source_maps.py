@@ -1,7 +1,7 @@
-"""Define uploaded build artifacts (minified scripts, source maps, sources) and the stacks that were resolved with them.
+"""Define uploaded build artifacts (minified scripts, source maps, sources), and the stacks resolved with them.
 
-The content of files is in a Django storage (errors.source_maps.storage) under its digest, so that a file that two
-builds share is stored once.
+The contents of files are kept in a Django storage (errors.source_maps.storage) under their digests, so that a file that
+two builds share is stored once.
 """
 
 from typing import ClassVar
@@ -23,8 +23,8 @@ class ArtifactBundle(models.Model):
     file_count = models.PositiveIntegerField(default=0)
     uploaded_at = models.DateTimeField()
     last_used_at = models.DateTimeField()
-    # When a bundle is uploaded, events stored shortly before may not be
-    # marked for resolution. A second pass marks these events and sets `is_settled`.
+    # Events that are stored around the time of an upload may not be marked
+    # for resolution. A second pass marks them and sets `is_settled`.
     is_settled = models.BooleanField(default=False)
 
     class Meta:
@@ -46,7 +46,7 @@ class ArtifactContent(models.Model):
     """The content of one or more files of an app, compressed with zstd."""
 
     app = models.ForeignKey(ClientApp, models.CASCADE, related_name="+")
-    digest = models.CharField(max_length=64)  # This is the SHA-256 of the uncompressed content.
+    digest = models.CharField(max_length=64)  # SHA-256 of the uncompressed content.
     size_bytes = models.PositiveBigIntegerField()
     stored_bytes = models.PositiveBigIntegerField()
     saved_at = models.DateTimeField()
@@ -61,7 +61,7 @@ class ArtifactContent(models.Model):
 
     @property
     def name(self) -> str:
-        """Return the name of the content in the storage."""
+        """Return the name under which the storage keeps the content."""
         return f"{self.app_id}/{self.digest[:2]}/{self.digest}"
 
 
@@ -95,7 +95,7 @@ class ArtifactFile(models.Model):
 
 
 class UploadedChunk(models.Model):
-    """A part of an upload that has not been assembled yet. The content of the part is in the source-map storage."""
+    """A part of an upload that has not been assembled yet. Its content is in the storage of source maps."""
 
     app = models.ForeignKey(ClientApp, models.CASCADE, related_name="+")
     checksum = models.CharField(max_length=40)  # The upload protocol requires SHA-1.
@@ -126,7 +126,7 @@ class StoredContent(models.Model):
 
 
 class EventToResolve(models.Model):
-    """An event whose frames are to be resolved with source maps. The row is deleted after the resolution."""
+    """An event whose frames are waiting to be resolved with source maps. The row is deleted after the resolution."""
 
     event = models.OneToOneField(
         ErrorEvent, models.DO_NOTHING, primary_key=True, related_name="+", db_constraint=False
@@ -156,7 +156,7 @@ class ResolvedEvent(models.Model):
     )
     stack = models.ForeignKey(ResolvedStack, models.CASCADE, null=True, related_name="+")
     is_complete = models.BooleanField()
-    # The event page shows why frames could not be resolved, such as "missing source map of app.js".
+    # Sentences for the event page that explain why some frames could not be resolved.
     problems = models.JSONField(default=list)
 
     def __str__(self) -> str:

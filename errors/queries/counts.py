@@ -22,7 +22,7 @@ from errors.services import hourly_counts
 def count(
     since: datetime, until: datetime, *severities: Severity, app: ClientApp | None = None
 ) -> int:
-    """Return the number of errors received in the period, of the given severities or of all severities.
+    """Return the number of errors received in the period, of these severities or, if none is given, of all severities.
 
     The period is extended to whole minutes.
     """
@@ -39,13 +39,16 @@ _RATE_PERIOD = timedelta(minutes=5)
 
 
 def rate_now(now: datetime) -> float:
-    """Return the errors of severity warning and above per minute, as the mean over _RATE_PERIOD."""
+    """Return the mean number of errors per minute over _RATE_PERIOD, counting severity warning and above."""
     severities = [one for one in Severity if one is not Severity.INFO]
     return count(now - _RATE_PERIOD, now, *severities) / (_RATE_PERIOD / timedelta(minutes=1))
 
 
 def count_in_hour(timestamp: datetime, *severities: Severity) -> int:
-    """Return the number of errors in the clock hour that contains `timestamp`, read from hourly counts."""
+    """Return the number of errors, of these or all severities, in the clock hour that contains `timestamp`.
+
+    Only hours that are rolled up are counted.
+    """
     rows = limit(HourCount.objects.filter(hour=hour_of(timestamp)))
     rows = rows.filter(severity__in=severities or Severity)
     return rows.aggregate(sum=Sum("count"))["sum"] or 0
@@ -77,7 +80,7 @@ def count_by_severity(since: datetime, until: datetime) -> dict[Severity, int]:
 
 
 def step_for(span: timedelta) -> timedelta:
-    """Return the width of a slot with which a chart of this span has about sixty to two hundred slots."""
+    """Return the width of a chart's slots for this span: from one minute (up to 2 hours) to 6 hours (over 8 days)."""
     if span <= timedelta(hours=2):
         return timedelta(minutes=1)
     if span <= timedelta(hours=36):
@@ -88,7 +91,7 @@ def step_for(span: timedelta) -> timedelta:
 def slots(
     since: datetime, until: datetime, step: timedelta, *, app: ClientApp | None = None
 ) -> dict[Severity, dict[datetime, int]]:
-    """Return the number of errors per severity and slot of `step`, including empty slots."""
+    """Return the number of errors by severity and by the start of each slot of length `step`, including empty slots."""
     width = int(step.total_seconds()) // 60
     first, last = minute_of(since) // width, minute_of(until) // width
     starts = {

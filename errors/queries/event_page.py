@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from itertools import groupby
 
 MAX_TEXT_LENGTH = 20_000  # Longer values are shortened on the page, but not in the raw JSON.
-# If at least this many library frames follow each other, they are collapsed into one line.
+# A sequence of at least this many library frames is collapsed into one line.
 FOLD_AFTER = 3
 Pairs = list[tuple[str, str]]
 
@@ -21,7 +21,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Frame:
-    place: str  # This is the file, or the module if the file is unknown.
+    place: str  # Names the file or, if it is unknown, the module or package.
     function: str
     line: int | None
     column: int | None
@@ -97,7 +97,7 @@ class EventPage:
     extra: Pairs
     packages: Pairs
     sdk: str
-    notes: list[str]  # The notes are about values that were shortened, filtered or invalid.
+    notes: list[str]  # Describe values that were shortened, filtered or invalid.
 
 
 def describe(payload: Mapping[str, object]) -> EventPage:
@@ -125,7 +125,7 @@ def describe(payload: Mapping[str, object]) -> EventPage:
 
 
 def text(value: object) -> str:
-    """Return a value as text: strings unchanged, everything else as JSON."""
+    """Return a value as text of at most about MAX_TEXT_LENGTH: strings unchanged, None as "", other values as JSON."""
     if value is None:
         return ""
     if not isinstance(value, str):
@@ -137,7 +137,10 @@ def text(value: object) -> str:
 
 
 def pairs(value: object) -> Pairs:
-    """Return a mapping, or a list of two-element lists, as (name, text) pairs without empty values."""
+    """Return a mapping, or a list of two-element lists, as (name, text) pairs without empty values.
+
+    Any other value becomes a single pair without a name.
+    """
     items: Iterable[tuple[object, object]]
     if isinstance(value, Mapping):
         items = value.items()
@@ -171,7 +174,7 @@ def _chain(payload: Mapping[str, object]) -> list[ExceptionDetail]:
     exceptions = _values(payload.get("exception"))
     if not exceptions and isinstance(one := payload.get("exception"), Mapping) and "type" in one:
         exceptions = [one]
-    # Without an exception, the event is a message with a stack trace, or it has threads, one of which crashed.
+    # An event without exceptions may have a stack trace with its message, or a thread that crashed.
     if not exceptions:
         threads = _values(payload.get("threads"))
         crashed = [one for one in threads if one.get("crashed") or one.get("current")] or threads

@@ -1,7 +1,8 @@
 """List the events of many groups, newest first. Events have no index by app, because it would slow down ingestion.
 
-The index of events by group and id (`events_of_group`) finds the newest event of each group, and then the events on a
-page. The time of a group's last event limits the groups to search: older groups have no event on the page.
+The queries use the index of events by group and id (`events_of_group`). They first find the newest event of each group,
+and then the events of the page. Groups are read by the time of their last event, newest first, until the remaining
+groups can have no event on the page.
 """
 
 from datetime import datetime, timedelta
@@ -16,7 +17,7 @@ from errors.models import ErrorEvent, ErrorGroup, received_id
 
 CHUNK_SIZE = 200
 _MAX_ID = 2**63 - 1
-_Newest = tuple[int, int]  # A tuple has the id of an event and the id of its group.
+_Newest = tuple[int, int]  # Consists of an event's id and its group's id.
 
 
 def event_page(
@@ -66,7 +67,7 @@ def _newest_events(
 def _groups_by_newest_event(
     groups: QuerySet[ErrorGroup], first: int, before: int, count: int
 ) -> list[_Newest]:
-    """For each group, find the newest event in the range of ids. Return the `count` newest of these events."""
+    """Find the newest event of each group with an id from `first` to before `before`. Return the `count` newest."""
     kept = Coalesce("merged_into_id", "pk")
     family = ErrorGroup.objects.alias(kept=kept).filter(kept__in=groups.order_by().values("pk"))
     seen = iter(family.order_by("-last_seen_at").values_list("pk", "last_seen_at"))

@@ -11,7 +11,7 @@ from impact.extension_points import Description, Mention, Page, Problem
 from impact.references import Reference, ReferenceKind, narrow
 
 GROUP = "group"
-# An SDK may deliver an event this long after it occurred, for example when it repeats a failed delivery.
+# An SDK may deliver an event this long after it occurred, for example when it retries a failed delivery.
 MAX_DELIVERY = timedelta(minutes=10)
 COLUMNS = {
     ReferenceKind.REQUEST: "request_id",
@@ -21,7 +21,7 @@ COLUMNS = {
     ReferenceKind.PAYMENT: "payment_ref",
     ReferenceKind.RESERVATION: "reservation_ref",
 }
-# These columns have an index, and only few events have the same value in one of the columns.
+# The columns of these kinds are indexed, and only few events share a value.
 INDEXED = frozenset(
     kind.value
     for kind in (
@@ -46,7 +46,7 @@ def find_mentions(kind: str, values: Sequence[str]) -> Iterator[Mention]:
 
 
 def describe_group(group: ErrorGroup) -> Description:
-    """Return the group as a problem, together with the groups merged into it."""
+    """Describe the group as a problem, together with the groups merged into it."""
     return Description(
         title=group.title,
         url=reverse("errors:group-detail", args=[group.pk]),
@@ -56,7 +56,7 @@ def describe_group(group: ErrorGroup) -> Description:
 
 
 def read_mentions(first: int, last: int, limit: int) -> Page:
-    """Return the references in the events with these ids."""
+    """Return a page of the references in at most `limit` events with ids from `first` to `last`."""
     events = list(
         ErrorEvent.objects.filter(pk__gte=first, pk__lte=last)
         .order_by("pk")
@@ -84,11 +84,10 @@ def _references(values: Sequence[str]) -> list[Reference]:
 
 
 def affected_at(id: int, occurred_at: datetime) -> datetime:
-    """Return when an event affected its order: the client's time or, if that is implausible, the time of receipt.
+    """Return the time at which an event affected its order: the client's time or, if implausible, the time of receipt.
 
     The client's time is preferred because it is earlier: the app may react to the error before the portal receives the
-    event. It is not used if it is later than the receipt, or earlier by more than MAX_DELIVERY, because the client's
-    clock may be wrong.
+    event. If it is later than the receipt, or earlier by more than MAX_DELIVERY, the client's clock may be wrong.
     """
     received_at = received_time(id)
     is_recent = received_at - MAX_DELIVERY <= occurred_at <= received_at

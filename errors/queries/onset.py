@@ -1,4 +1,4 @@
-"""Find when and where an error group began to occur. The search for its causes uses this onset."""
+"""Determine the onset of an error group: when and where it began to occur. The search for causes starts from it."""
 
 from datetime import datetime, timedelta
 
@@ -7,12 +7,12 @@ from errors.models import ErrorEvent, ErrorGroup, GroupHour, GroupTag, hour_of, 
 from impact.causes import Onset
 
 BURST_HOURS = 7 * 24  # The search for a burst covers this many hours before the last event.
-MIN_BURST = 10  # In a burst, the number of events per hour rises by at least this number.
+MIN_BURST = 10  # Minimum rise in events per hour that counts as a burst.
 MAX_ENVIRONMENTS = 10
 
 
 def onset_of_group(group: ErrorGroup) -> Onset:
-    """Return when the group was first seen, regressed, or last became much more frequent, whichever is latest."""
+    """Return the onset: when the group was first seen, regressed, or became much more frequent, whichever is latest."""
     family = group.family
     burst_at = _burst_at(group, family)
     at = max(one for one in (group.first_seen_at, group.regressed_at, burst_at) if one)
@@ -41,7 +41,7 @@ def group_identity(pk: int) -> str:
 
 
 def _burst_at(group: ErrorGroup, family: list[int]) -> datetime | None:
-    """Return when an existing group became much more frequent, or None."""
+    """Return the time of the first event of a burst in which the group became much more frequent, or None."""
     last = hour_of(group.last_seen_at)
     first = max(last - BURST_HOURS + 1, hour_of(group.first_seen_at))
     counts = [0] * (last - first + 1)

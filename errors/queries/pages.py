@@ -28,14 +28,14 @@ from impact.queries.summary import Summary, summarize
 
 SPARK_HOURS = 24
 TAG_KEYS, TAG_VALUES, TAG_ROWS = 12, 6, 600
-MAX_TAG_ROWS = 10_000  # The page of all tags shows at most this many values.
-# For each time range, this is the number of hours that a bar in the group's chart covers.
+MAX_TAG_ROWS = 10_000  # The page of all tags omits further values.
+# Maps a time range to the number of hours that each bar of the group's chart covers.
 HOURS_PER_BAR = {"24h": 1, "7d": 6, "30d": 24}
 RANGES = tuple(HOURS_PER_BAR)
 
 
 def sparklines(groups: Sequence[ErrorGroup], now: datetime) -> dict[int, list[int]]:
-    """Return the number of events per hour in the last day by group id, including groups merged into each group."""
+    """Return the number of events in each of the last 24 hours, by group id. Merged groups count for their group."""
     first = hour_of(now) - SPARK_HOURS + 1
     counts = {group.pk: [0] * SPARK_HOURS for group in groups}
     shown_at = {pk: pk for pk in counts}
@@ -79,7 +79,7 @@ def group_chart(group: ErrorGroup, span: str, now: datetime) -> Chart:
 class TagValue:
     value: str
     count: int
-    share: float  # Of the counted events with the key, this share has the value.
+    share: float  # Fraction of the counted events with this key that have this value, from 0 to 1.
 
     @property
     def percent(self) -> str:
@@ -96,7 +96,7 @@ def tag_breakdown(group: ErrorGroup) -> list[tuple[str, list[TagValue]]]:
 
 
 def every_tag(group: ErrorGroup) -> list[tuple[str, list[TagValue]]]:
-    """Return all tag keys with all counted values, the most frequent first."""
+    """Return all tag keys, each with all counted values, most frequent first."""
     return _count_tags(group, MAX_TAG_ROWS)
 
 
@@ -118,7 +118,7 @@ def _count_tags(group: ErrorGroup, limit: int) -> list[tuple[str, list[TagValue]
 
 
 def affected_users(group: ErrorGroup, limit: int = 10, after: str = "") -> list[str]:
-    """Return the keys of affected users in order, starting after the key `after`."""
+    """Return at most `limit` keys of affected users in alphabetical order, starting after the key `after`."""
     users = GroupUser.objects.filter(group_id__in=group.family)
     if after:
         users = users.filter(user_key__gt=after)
@@ -137,7 +137,7 @@ class Neighbors:
 
 
 def neighbors(event: ErrorEvent) -> Neighbors:
-    """Return the ids of the events before and after this event in its group."""
+    """Return the ids of the next newer and the next older event of the same group, or None where there is none."""
     group = event.group.merged_into or event.group
     of_group = ErrorEvent.objects.filter(group_id__in=group.family)
     return Neighbors(
@@ -184,7 +184,7 @@ def event_impact(event: ErrorEvent, *, now: datetime) -> EventCost:
 
 
 def environments() -> list[str]:
-    """Return the environments in which errors have occurred."""
+    """Return the first 30 environments, in alphabetical order, in which errors have occurred."""
     return list(
         app_access.limit(GroupTag.objects.filter(key="environment"))
         .order_by("value")

@@ -90,7 +90,10 @@ class Health:
 
 
 def _share_without(crashed: int, total: int) -> float | None:
-    """Return the percentage that did not crash. It is rounded down, so 100 % means that nothing crashed."""
+    """Return the percentage that did not crash, or None if `total` is 0.
+
+    The percentage is rounded down, so that 100 % means that nothing crashed.
+    """
     if not total:
         return None
     return math.floor(max(0, total - crashed) * 10_000 / total) / 100
@@ -213,7 +216,10 @@ class SuspectCommit:
 
 
 def suspect_commits(group: ErrorGroup, payload: Mapping[str, Any]) -> list[SuspectCommit]:
-    """Return the commits that changed files of the stack, beginning with the files nearest to the error."""
+    """Return at most MAX_SUSPECTS commits of the group's first release that changed a file of the stack.
+
+    Commits that changed files near the error come first.
+    """
     if not group.first_release:
         return []
     frames = _frames_nearest_first(payload)
@@ -237,7 +243,7 @@ def suspect_commits(group: ErrorGroup, payload: Mapping[str, Any]) -> list[Suspe
 
 
 def _frames_nearest_first(payload: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return the frames of the app's own code that name a file, the innermost one first."""
+    """Return the frames of the app's own code, or of any code if it has none, that name a file, innermost first."""
     exceptions = exceptions_of(payload)
     holder = exceptions[-1] if exceptions else payload
     frames = [

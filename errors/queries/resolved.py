@@ -16,7 +16,7 @@ from errors.store import payloads
 class SourceMapState:
     """The state of source maps for an event, as the event's page shows it."""
 
-    # This is True while the event waits for its resolution, usually for seconds.
+    # True until a worker has tried to resolve the event, which usually takes seconds.
     is_waiting: bool = False
     has_original: bool = False
     shows_original: bool = False
@@ -26,7 +26,10 @@ class SourceMapState:
 def with_original_frames(
     event: ErrorEvent, payload: Mapping[str, object], *, minified: bool = False
 ) -> tuple[Mapping[str, object], SourceMapState]:
-    """Return the payload and the state of its source maps. The frames are original unless `minified` is set."""
+    """Return the payload and the state of its source maps.
+
+    The payload has the original frames, unless they are unavailable or `minified` is set.
+    """
     row = ResolvedEvent.objects.filter(pk=event.pk).select_related("stack").first()
     if row is None:
         is_waiting = EventToResolve.objects.filter(pk=event.pk).exists()

@@ -43,7 +43,7 @@ STATES = {
     "resolved": "Resolved",
     "all": "All",
 }
-BY_RISK = "risk"  # The list is sorted by the money at risk, which is computed and has no column.
+BY_RISK = "risk"  # Sorts by the money at risk, which is computed and has no column.
 SORTS = {"": "last_seen_at", "events": "event_count", "users": "user_count", BY_RISK: ""}
 IS_VALUES = (
     "open",
@@ -84,7 +84,7 @@ Groups = QuerySet[ErrorGroup]
 
 @dataclass
 class SearchResult:
-    """The groups that were found, and messages to the user about problems in the query."""
+    """The groups found, messages to the user about problems in the query, and the parameters that were applied."""
 
     groups: Groups
     problems: list[str] = field(default_factory=list)
@@ -94,7 +94,7 @@ class SearchResult:
 def find_groups(
     parameters: Mapping[str, str], *, user: User | AnonymousUser, now: datetime
 ) -> SearchResult:
-    """Return the groups that match the parameters of the list's URL. An unknown state or sort order is ignored."""
+    """Find the groups that match the parameters of the list's URL. An unknown state or sort order is ignored."""
     filters = {key: parameters.get(key, "") for key in (*FILTERS, "state", "sort")}
     if filters["sort"] not in SORTS:
         filters["sort"] = ""
@@ -226,12 +226,12 @@ def _is_tag(key: str) -> bool:
 
 
 def _other_spellings(key: str) -> list[str]:
-    """Return the tag keys that differ from the key only in case, because a query's keys are converted to lower case."""
+    """Return the tag keys that differ from the key only in case. The parser converts a query's keys to lower case."""
     return [one for one in _list_tag_keys("") if one.lower() == key and one != key]
 
 
 def _uncounted_tag(key: str, value: str) -> Q:
-    """Match groups whose newest events have the tag. Only groups with too many values to count each are searched."""
+    """Match groups whose newest events have the tag. Only groups with too many values of this tag are searched."""
     full = GroupTag.objects.filter(key=key, value=OTHERS).values("group")
     newest = ErrorEvent.objects.filter(group__in=full).newest_first()
     group_of = dict(newest.values_list("pk", "group_id")[:MAX_SCANNED_EVENTS])
@@ -245,9 +245,9 @@ def _uncounted_tag(key: str, value: str) -> Q:
 
 
 def _list_tag_keys(prefix: str, limit: int = 100) -> list[str]:
-    """Return at most `limit` tag keys in order.
+    """Return at most `limit` tag keys with this prefix in alphabetical order.
 
-    There may be millions of tags, so each key is found by one look-up in the index.
+    There may be millions of tags, so a separate look-up in the index finds each key.
     """
     found: list[str] = []
     keys = GroupTag.objects.filter(key__startswith=prefix) if prefix else GroupTag.objects.all()
@@ -315,7 +315,7 @@ def _tag(key: str, value: str) -> Q:
 
 
 def _user(value: str) -> Q:
-    """Match groups with this user, by primary-key look-ups per group. An index by user would slow down ingestion.
+    """Match groups with this user. An index by user would slow down ingestion, so each group is looked up by key.
 
     If an app names a user by an e-mail address, the user is stored under a pseudonym of the address. The query does not
     use EXISTS, because PostgreSQL would then scan the users of all groups if there are many.
@@ -362,8 +362,7 @@ _FILTERS: dict[str, Callable[[str], Q]] = {
     "app": lambda value: Q(app__slug=value),
     "env": lambda value: _tag("environment", value),
     "environment": lambda value: _tag("environment", value),
-    # A group's first and last release are compared too, because its tags are limited in number and may not include
-    # them.
+    # A group's first and last release are compared too, because only a limited number of values is counted per tag.
     "release": lambda value: (
         _group(first_release=value) | _group(last_release=value) | _tag("release", value)
     ),

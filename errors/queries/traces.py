@@ -12,7 +12,7 @@ MAX_SCANNED_EVENTS = 1_000
 
 
 def trace_id_of(payload: Mapping[str, Any]) -> str:
-    """Return the id of the trace in which the event occurred, or ""."""
+    """Return the id of the trace in which the event occurred, without dashes, or "" if there is none."""
     contexts = payload.get("contexts")
     trace = contexts.get("trace") if isinstance(contexts, Mapping) else None
     found = trace.get("trace_id") if isinstance(trace, Mapping) else None

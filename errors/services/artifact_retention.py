@@ -19,14 +19,16 @@ from errors.models import (
 from errors.services.artifacts import CHUNK_RETENTION, delete_chunks
 from errors.source_maps import storage
 
-# An upload saves content before it adds the ArtifactFile rows that refer to it. Therefore, content without such a row
-# is kept for this time.
+# Content without an ArtifactFile row is kept for this time, because an upload saves content before it adds the rows.
 UPLOAD_MARGIN = timedelta(hours=1)
-CHUNK_SIZE = 500  # A statement deletes this many rows.
+CHUNK_SIZE = 500  # Rows deleted per statement.
 
 
 def prune(*, now: datetime) -> dict[str, int]:
-    """Delete uploads unused for SOURCE_MAP_DAYS, and the least recently used uploads of apps over their limit."""
+    """Delete uploads unused for SOURCE_MAP_DAYS, and the least recently used uploads of apps over their limit.
+
+    Also delete old chunks, and contents that no upload uses. Return the number of deleted items by kind.
+    """
     unused = ArtifactBundle.objects.filter(
         last_used_at__lt=now - timedelta(days=settings.SOURCE_MAP_DAYS)
     )
@@ -57,7 +59,7 @@ def _shrink(app_id: int) -> int:
 
 
 def stored_bytes(app_id: int) -> int:
-    """Return the bytes that the contents of the app's bundles take in the storage."""
+    """Return the number of bytes that the contents of the app's bundles occupy in the storage."""
     used = ArtifactContent.objects.filter(
         Exists(ArtifactFile.objects.filter(content=OuterRef("pk"))), app=app_id
     )
@@ -65,15 +67,15 @@ def stored_bytes(app_id: int) -> int:
 
 
 def _delete_contents(now: datetime) -> int:
-    """Delete content to which no ArtifactFile refers."""
+    """Delete contents to which no ArtifactFile refers, and return the number of contents found."""
     unused = ArtifactContent.objects.filter(
         ~Exists(ArtifactFile.objects.filter(content=OuterRef("pk"))),
         saved_at__lt=now - UPLOAD_MARGIN,
     )
     rows = list(unused[: 20 * CHUNK_SIZE])
     for row in rows:
-        # The row is deleted before the stored file. If the process ends between the two deletions, an unused file
-        # remains. If the file were deleted first, a row could refer to a missing file.
+        # Delete the row first. If the process ends before it deletes the file, only an unused file remains; in the
+        # opposite order, a row could refer to a missing file.
         if ArtifactContent.objects.filter(pk=row.pk, saved_at=row.saved_at).delete()[0]:
             storage.delete(row.name)
     return len(rows)

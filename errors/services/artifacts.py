@@ -24,15 +24,15 @@ from errors.source_maps.archive import Archive, ArchivedFile
 # A request with four chunks of this size fits into DATA_UPLOAD_MAX_MEMORY_SIZE. The protocol requires a power of two.
 CHUNK_BYTES = 1024 * 1024
 _PIECE_BYTES = 1024 * 1024
-# The chunks of an app that are not assembled may have at most this size in total.
+# Limits the total size of an app's chunks that have not been assembled.
 MAX_WAITING_BYTES = 2 * 1024 * 1024 * 1024
-# A file that is uploaded without chunks may have at most this size.
+# Limits the size of a file that is uploaded without chunks.
 MAX_SINGLE_FILE_BYTES = 64 * 1024 * 1024
 CHUNK_RETENTION = timedelta(days=1)
 
 
 class State(StrEnum):
-    """The states of an assembly. Their names are those of sentry-cli's protocol."""
+    """The state of an assembly, with the values of sentry-cli's protocol."""
 
     OK = "ok"
     MISSING = "not_found"
@@ -47,7 +47,10 @@ class Assembled:
 
 
 def save_chunk(*, app: ClientApp, checksum: str, content: bytes, now: datetime) -> None:
-    """Save a part of an upload. Raises BrokenUpload if its checksum is wrong or it is too large."""
+    """Save a part of an upload.
+
+    Raises BrokenUpload if its checksum is wrong, if it is too large, or if too many chunks are waiting.
+    """
     if hashlib.sha1(content, usedforsecurity=False).hexdigest() != checksum:
         raise BrokenUpload(f"the chunk {checksum} does not match its checksum")
     if len(content) > CHUNK_BYTES:
@@ -74,7 +77,10 @@ def assemble(
     dist: str,
     now: datetime,
 ) -> Assembled:
-    """Assemble chunks into a bundle, and queue the events that it may resolve. Repeated calls are safe."""
+    """Assemble chunks into a bundle, and queue the events that it may resolve.
+
+    Return the state of the assembly, with the checksums of missing chunks. Repeated calls are safe.
+    """
     known = ArtifactBundle.objects.filter(app=app, checksum=checksum)
     if known.filter(release=release, dist=dist).update(uploaded_at=now, is_settled=False):
         _resolve_waiting(app)
@@ -120,7 +126,7 @@ def save_release_file(
     source_map_url: str,
     now: datetime,
 ) -> ArtifactFile:
-    """Save a single file of a release, as old versions of sentry-cli upload it. Replace a file with the same URL.
+    """Save a single file of a release, which old versions of sentry-cli upload. Replace a file with the same URL.
 
     The file is read in pieces, because it may be large.
     """
@@ -175,7 +181,7 @@ def _save_content(app: ClientApp, content: IO[bytes], now: datetime) -> Artifact
     )
     content.seek(0)
     row.stored_bytes = storage.save(row.name, content)
-    # If an earlier upload has saved the same content, the new time
+    # An earlier upload may have saved the same content. The new time
     # protects it from deletion until a file of this upload refers to it.
     return ArtifactContent.objects.update_or_create(
         app=app,
@@ -206,7 +212,7 @@ def _create_bundle(
         dist=dist,
         defaults={"uploaded_at": now, "last_used_at": now, "file_count": len(files)},
     )
-    if is_new:  # If the bundle is not new, a concurrent call has assembled it.
+    if is_new:  # Otherwise, a concurrent call has already added the files.
         ArtifactFile.objects.bulk_create(
             (
                 ArtifactFile(
@@ -224,7 +230,7 @@ def _create_bundle(
 
 
 def delete_chunks(chunks: QuerySet[UploadedChunk]) -> int:
-    """Delete chunks and their contents. Return the number of chunks."""
+    """Delete chunks and their stored contents, and return the number of chunks."""
     found = list(chunks)
     UploadedChunk.objects.filter(pk__in=[chunk.pk for chunk in found]).delete()
     for chunk in found:

@@ -1,7 +1,6 @@
 """Delete groups, single events, and all events of a user, in small transactions. A later run can continue a deletion.
 
-When events are deleted, the counts of their group are lowered. The counts by app and minute stay, because they count
-received events.
+Deleting events lowers the counts of their group. The counts by app and minute stay, because they count received events.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -32,15 +31,16 @@ from errors.store.groups import group_cache
 from errors.store.regroup import remove_event
 from errors.store.write_lock import write_lock
 
-CHUNK_SIZE = 100  # A transaction deletes this many events.
-# A request deletes events for at most this time, and a task deletes the rest.
+CHUNK_SIZE = 100  # Events deleted per transaction.
+# A request deletes events for about this long, and a task deletes the rest.
 AT_ONCE_SECONDS = 2.0
 
 
 def delete_groups(groups: Sequence[ErrorGroup], *, now: datetime) -> int:
-    """Delete the groups, the groups merged into them, and all their events. Return the number of groups.
+    """Delete the groups, the groups merged into them, and all their events. Return the number of given groups.
 
-    Pages no longer show the groups. Later events of the same error open a new group.
+    The groups disappear from pages immediately, while a task may delete their events later. Later events of the same
+    error create a new group.
     """
     with write_lock(), transaction.atomic():
         ids = [group.pk for group in groups]
@@ -70,7 +70,7 @@ def delete_events_of_user(*, app: ClientApp, user_key: str, now: datetime) -> No
 
 
 def continue_deletions(*, seconds: float = 40.0) -> int:
-    """Continue requested deletions for at most `seconds`. Return the number of deleted events."""
+    """Continue requested deletions until all are done or `seconds` have passed. Return the number of deleted events."""
     budget = Budget(seconds)
     count = 0
     for deletion in EventDeletion.objects.order_by("pk"):
@@ -114,11 +114,11 @@ def _of_user(deletion: EventDeletion) -> Iterator[list[int]]:
                 break
             yield ids
             last = ids[-1]
-        _forget_user(group_id, deletion.user_key)
+        _remove_user(group_id, deletion.user_key)
 
 
-def _forget_user(group_id: int, user_key: str) -> None:
-    """Remove the user from a group whose events are deleted or past their retention."""
+def _remove_user(group_id: int, user_key: str) -> None:
+    """Remove the user from a group in which no events of the user remain, and update the group's user count."""
     with write_lock(), transaction.atomic():
         group = ErrorGroup.objects.select_for_update().filter(pk=group_id).first()
         if group is None:

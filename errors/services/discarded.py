@@ -1,6 +1,6 @@
-"""Count discarded items in memory, and write the sums every few seconds, so that a flood causes few writes.
+"""Count discarded items in memory, and write the sums every few seconds, so that a flood of items causes few writes.
 
-A process that is killed loses the counts of a few seconds. Events themselves are never buffered in this way.
+A killed process loses the counts of a few seconds. Events themselves are never buffered in this way.
 """
 
 from datetime import datetime
@@ -14,8 +14,10 @@ from errors.models import Discarded
 
 MAX_KEYS = 5_000
 
-_Key = tuple[int, str, str, str]  # A key has the app's id, the source, the category and the reason.
-# A sum has the number of items, the first time and the last time.
+_Key = tuple[
+    int, str, str, str
+]  # Consists of the app's id, the source, the category and the reason.
+# Consists of the number of items, and the times of the first and the last item.
 _Sum = tuple[int, datetime, datetime]
 
 
@@ -24,12 +26,12 @@ def count(
 ) -> None:
     now = timezone.now()
     discarded_items.add((app_id, source.value, category[:64], reason[:64]), (number, now, now))
-    if connection.in_atomic_block:  # Callers in a transaction read the row immediately.
+    if connection.in_atomic_block:  # Callers in a transaction expect to read the row immediately.
         discarded_items.flush()
 
 
 def _write(sums: dict[_Key, _Sum]) -> None:
-    """Add the sums to the rows of the day."""
+    """Add each sum to the row for its app, date, source, category and reason."""
     rows = [
         {
             "app": app_id,

@@ -1,4 +1,4 @@
-"""Replace a person by a pseudonym in stored errors."""
+"""Replace a person with a pseudonym in stored errors."""
 
 from collections.abc import Collection, Sequence
 
@@ -11,14 +11,14 @@ from errors.store import payloads
 
 
 def erase_user(*, users: Collection[str], limit: int) -> int:
-    """Replace the users in at most `limit` events by pseudonyms, and delete the users' feedback on these events.
+    """Replace the users in at most `limit` events with pseudonyms, and delete the users' feedback on these events.
 
-    Returns the number of events, or 0 if no event is left.
+    Returns the number of events, or 0 if none is left. Call this repeatedly until it returns 0.
 
     All events of a user get the same pseudonym, so the number of affected users stays correct. References to orders are
     kept. Without SECRET_KEY, the pseudonym cannot be computed from a user id or an address.
     """
-    # The events of a user are found through the user's groups, because events have no index by user.
+    # Events have no index by user, so they are found through the groups that affected the user.
     affected = GroupUser.objects.filter(user_key__in=users).order_by("group_id")
     for group_id in list(affected.values_list("group_id", flat=True).distinct()):
         events = ErrorEvent.objects.filter(group_id=group_id, user_key__in=users)
@@ -50,7 +50,7 @@ def _replace(events: Sequence[ErrorEvent]) -> None:
 
 
 def _rename(model: type[Model], of: dict[str, int], users: Collection[str]) -> None:
-    """Replace the users by their pseudonyms in the rows that count users."""
+    """Replace the users with their pseudonyms in the rows of `model` that have the values `of`."""
     rows = model._default_manager.filter(**of, user_key__in=users)
     renamed = [
         model(**of, user_key=pseudonym_of(user)) for user in rows.values_list("user_key", flat=True)

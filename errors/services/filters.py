@@ -11,9 +11,9 @@ from errors.models import InboundFilter
 
 
 def clean_patterns(kind: Filter, given: str) -> list[str]:
-    """Return the patterns from a text with one pattern per line, without duplicates.
+    """Return the patterns from a text with one pattern per line, without duplicates, or [] if `kind` takes none.
 
-    Raises InvalidForm if there are none or too many, or if a pattern is too long or would drop everything.
+    Raises InvalidForm if patterns are missing, too many or too long, or if one would drop every error.
     """
     if kind not in TAKES_PATTERNS:
         return []

@@ -1,6 +1,6 @@
-"""Add up counts per minute to counts per hour, so that a month's chart reads thousands of rows, not half a million.
+"""Roll up counts per minute to counts per hour, so that the chart of a month reads far fewer rows.
 
-Ingestion writes only counts per minute. Readers use these for the time after the newest hour that is rolled up.
+Ingestion writes only counts per minute. For the time after the newest rolled-up hour, readers use these.
 """
 
 from datetime import datetime
@@ -11,21 +11,21 @@ from django.db.models import F, Max, Sum
 from core.lib.upsert import upsert
 from errors.models import HourCount, MinuteCount, hour_of
 
-# Each run rolls up these last hours again, because a late commit may belong to an hour that has ended.
+# Each run rolls up this many recent hours again, because a late commit may belong to an hour that has ended.
 RECOMPUTE_HOURS = 26
 
 
 def first_pending_hour() -> int:
-    """Return the first hour that is not rolled up yet, or 0 if no hour is rolled up."""
+    """Return the number of the first hour that is not rolled up yet, or 0 if no hour is rolled up."""
     newest: int | None = HourCount.objects.aggregate(newest=Max("hour"))["newest"]
     return 0 if newest is None else newest + 1
 
 
 @transaction.atomic
 def roll_up(*, now: datetime, everything: bool = False) -> int:
-    """Roll up the hours that have ended, and the last RECOMPUTE_HOURS again. Return the number of rows.
+    """Roll up all hours that have ended since the last run, and the last RECOMPUTE_HOURS again.
 
-    With `everything`, roll up all hours. This is necessary after an import, which writes old counts.
+    With `everything`, roll up every hour, which is necessary after an import of old events. Return the number of rows.
     """
     this_hour = hour_of(now)
     first = 0 if everything else min(first_pending_hour(), this_hour - RECOMPUTE_HOURS)

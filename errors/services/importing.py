@@ -1,4 +1,4 @@
-"""Read events from files: envelopes, or event JSON of Bugsink or Sentry (an object, a list, or lines)."""
+"""Read events from files: envelopes, or event JSON of Bugsink or Sentry (an object, a list, or one object per line)."""
 
 import gzip
 import uuid
@@ -20,7 +20,7 @@ from errors.exceptions import Unreadable
 
 
 def files_in(paths: list[Path]) -> list[Path]:
-    """Return the given files and all files in the given folders, in a stable order."""
+    """Return the given files, and all files in the given folders and their subfolders, in a stable order."""
     found: list[Path] = []
     for path in paths:
         found += sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
@@ -139,7 +139,7 @@ _FRAME_NAMES = {
 
 
 def _as_sdk_spells(value: Any) -> Any:
-    """Rename the members whose names differ between the API and SDKs, and split `context` into lines of source code."""
+    """Rename members from the API's names to those of SDKs, and split `context` into the context lines of a frame."""
     if isinstance(value, list):
         return [_as_sdk_spells(one) for one in value]
     if not isinstance(value, dict):
@@ -156,9 +156,9 @@ def _as_sdk_spells(value: Any) -> Any:
 
 
 def new_event(raw: dict[str, Any], *, app: ClientApp, now: datetime) -> NewEvent:
-    """Build an event whose time of receipt is the time at which it occurred.
+    """Build an event whose time of receipt is the time at which it occurred, or `now` if that is unknown or later.
 
-    An event without an id gets an id that is derived from its content, so that a repeated import stores it once.
+    An event without an id gets one that is derived from its content, so that a repeated import stores it once.
     """
     given = event_id_of(raw.get("event_id"))
     content = blake2b(json_codec.encode(raw), digest_size=16).digest()

@@ -1,7 +1,7 @@
 """Buffer the measurements from envelopes, and pass them to the app `health` once a second.
 
-There are many measurements, because browsers send a session with almost every event. A process that is killed loses the
-measurements of one second.
+Buffering matters because browsers send a session with almost every event. A killed process loses up to one second of
+measurements.
 """
 
 from collections.abc import Sequence

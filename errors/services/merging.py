@@ -2,7 +2,7 @@
 
 A merge moves fingerprints, not events. New events go to the group that is kept; earlier events stay in their groups,
 and pages show them with the kept group. Therefore, merging a million events is as fast as merging two, and an unmerge
-restores the earlier groups exactly. Events that arrived while the groups were merged stay in the kept group.
+gives the earlier events back. Events that arrived while the groups were merged stay in the kept group.
 """
 
 import uuid
@@ -26,7 +26,7 @@ def merge_groups(
     now: datetime,
     batch: uuid.UUID | None = None,
 ) -> ErrorGroup:
-    """Merge the groups into the oldest group and return it. Raises CannotMerge for a single group or several apps."""
+    """Merge the groups into the oldest one and return it. Raises CannotMerge for a single group or several apps."""
     ids = sorted({group.pk for group in groups})
     locked = list(
         ErrorGroup.objects.visible().filter(pk__in=ids).select_for_update().order_by("pk")
@@ -67,9 +67,9 @@ def _absorb(kept: ErrorGroup, other: ErrorGroup) -> None:
 
 @transaction.atomic
 def unmerge_group(other: ErrorGroup, *, user: User | None, now: datetime) -> ErrorGroup:
-    """Unmerge a group, so that it has its fingerprints and its earlier events again. Returns the group.
+    """Unmerge a group, so that it gets back its fingerprints and earlier events, and return it.
 
-    Does nothing if the group is not merged.
+    If the group is not merged, return it unchanged.
     """
     other = ErrorGroup.objects.select_for_update().get(pk=other.pk)
     if other.merged_into_id is None:

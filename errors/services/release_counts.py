@@ -1,6 +1,6 @@
 """Add up the events and users of releases once a minute, and derive a deploy from the first event of a release.
 
-The roll-up is an SQL query over the events that were stored since the previous roll-up. Ingestion does no work for it.
+The roll-up queries the events that were stored since the previous roll-up, so it adds no work to ingestion.
 """
 
 from datetime import datetime, timedelta
@@ -22,13 +22,13 @@ from errors.models import (
 )
 from errors.store.write_lock import write_lock
 
-# An event's id contains its time of receipt. The event is committed later, so the newest ids are left for the next run.
+# The next run counts the newest events, because an event is committed later than the time in its id.
 COMMIT_MARGIN = timedelta(seconds=15)
-CHUNK_SIZE = 50_000  # A transaction counts this many events.
-MAX_CHUNKS = 20  # A run counts at most this many chunks.
+CHUNK_SIZE = 50_000  # Events counted per transaction.
+MAX_CHUNKS = 20  # The next run counts further chunks.
 # An app's public key is enough to send events, so the number of releases that events may create is limited.
 MAX_RELEASES_PER_APP = 5_000
-DEFAULT_ENVIRONMENT = "production"  # SDKs have the same default for events without an environment.
+DEFAULT_ENVIRONMENT = "production"  # SDKs use the same default.
 
 
 def roll_up(*, now: datetime) -> int:

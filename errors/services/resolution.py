@@ -1,8 +1,8 @@
 """Resolve stored events with source maps, in workers. Clients do not wait for the resolution.
 
-Each row in EventToResolve is an event to resolve; queued tasks only make the work start sooner. A row is claimed before
-it is processed, and its attempts are counted. Therefore, a source map that crashes the worker is tried only three
-times.
+Each row in EventToResolve is an event to resolve; queued tasks only make the work start sooner. A worker claims a row
+and counts the attempt before it processes the event. Therefore, a source map that crashes the worker is tried only
+three times.
 """
 
 import logging
@@ -46,17 +46,20 @@ LOOK_BACK = timedelta(days=14)
 MAX_GROUPS = 200
 MAX_EVENTS_PER_GROUP = 50
 MAX_EVENTS = 2_000
-# After this time since an app's first upload, all processes mark the app's events for resolution.
-# A second pass then finds the events that were stored before.
+# This long after an app's first upload, all processes know that they must mark the app's events for resolution.
+# A second pass then queues the events that were stored before.
 SETTLE = timedelta(seconds=15)
 PLATFORMS = ("javascript", "node")
-_MAX_APPS = 4  # A worker keeps the source maps of at most this many apps open.
+_MAX_APPS = 4  # A worker keeps the source maps of this many apps open, those used last.
 
 _maps: OrderedDict[int, tuple[Any, Maps]] = OrderedDict()
 
 
 def resolve_pending(*, now: datetime, seconds: float = 30.0) -> int:
-    """Resolve waiting events for at most `seconds`. Return their number."""
+    """Resolve waiting events until none is left or `seconds` have passed. Return their number.
+
+    If the time is over, queue a task that resolves the rest.
+    """
     ends = time.monotonic() + seconds
     count = 0
     while time.monotonic() < ends:
@@ -120,14 +123,14 @@ def _resolve_batch(ids: Sequence[int], now: datetime) -> None:
 
 
 def _postpone(ids: Sequence[int], now: datetime) -> None:
-    """Postpone the resolution of the events until the claim ends, without counting this attempt."""
+    """Postpone the resolution of the events by CLAIM, without counting this attempt."""
     EventToResolve.objects.filter(pk__in=ids).update(
         attempts=F("attempts") - 1, claimed_until=now + CLAIM
     )
 
 
 def _maps_of(app_id: int) -> Maps:
-    """Return the app's source maps. They are opened again after each upload."""
+    """Return the app's source maps, from this process's cache unless the app has uploaded files since."""
     version = ArtifactBundle.objects.filter(app=app_id).aggregate(
         pk=Max("pk"), at=Max("uploaded_at")
     )
@@ -176,7 +179,7 @@ def _stack_row(result: Resolution) -> ResolvedStack:
 
 # --- after an upload --------------------------------------------------------------------------------
 def queue_waiting(app_id: int, *, now: datetime) -> int:
-    """Queue the app's recent events that are not completely resolved. Return their number."""
+    """Queue the app's recent events that are not completely resolved, at most MAX_EVENTS. Return their number."""
     since = now - LOOK_BACK
     groups = ErrorGroup.objects.filter(
         app=app_id, platform__in=PLATFORMS, last_seen_at__gte=since
@@ -211,7 +214,7 @@ def settle_uploads(*, now: datetime) -> int:
 
 
 def give_up(*, now: datetime) -> int:
-    """Stop resolving events whose resolution failed too often. Return their number."""
+    """Stop trying to resolve events after MAX_ATTEMPTS failures. Return their number."""
     failed = EventToResolve.objects.filter(attempts__gte=MAX_ATTEMPTS, claimed_until__lt=now)
     ids = list(failed.values_list("pk", flat=True)[:1_000])
     for pk in ids:

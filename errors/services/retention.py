@@ -1,4 +1,4 @@
-"""Delete events that are older than their app's retention. Groups, counts and history stay.
+"""Delete events that are older than their app's retention, and old counts per app. Groups and their history stay.
 
 On PostgreSQL, the partition of a day that is past every app's retention is dropped. Otherwise, rows are deleted in
 small chunks, each in a short transaction, so that ingestion never waits long.
@@ -31,11 +31,11 @@ from errors.store.write_lock import write_lock
 
 _Row = tuple[int, UUID, int]
 
-CHUNK_SIZE = 40  # A transaction deletes this many events.
-# Before a partition is dropped, a transaction deletes this many of its seen ids.
+CHUNK_SIZE = 40  # Events deleted per transaction.
+# SeenEvent rows deleted per transaction before a day's partitions are dropped.
 DAY_CHUNK_SIZE = 500
-# Between chunks, the task sleeps max(MIN_PAUSE_SECONDS, _PAUSE_FACTOR
-# x duration of the chunk), so that ingestion can write.
+# After each chunk, the task sleeps max(MIN_PAUSE_SECONDS, _PAUSE_FACTOR x
+# the chunk's duration), so that ingestion can write.
 MIN_PAUSE_SECONDS = 0.02
 _PAUSE_FACTOR = 5
 MINUTE_COUNT_RETENTION = timedelta(days=100)
@@ -47,7 +47,7 @@ _DELETED_APP_MARGIN = timedelta(days=1)
 
 
 class Budget:
-    """The time limit of one run. The next run continues where it stopped."""
+    """The time limit of a run. A run that spends it stops, and the next run continues from there."""
 
     def __init__(self, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -59,7 +59,10 @@ class Budget:
 
 
 def prune(*, now: datetime, seconds: float = 40.0) -> dict[str, int]:
-    """Delete rows past their retention, for at most `seconds`. Return the number of deleted rows by kind."""
+    """Delete rows past their retention, and stop deleting events after `seconds`.
+
+    Return the number of deleted events, partitioned days and dictionaries.
+    """
     budget = Budget(seconds)
     removed = {"events": 0, "days": 0, "dictionaries": 0}
     retention = dict(ClientApp.objects.values_list("pk", "retention_days"))
@@ -126,7 +129,7 @@ def _delete_events(cutoff: int, budget: Budget, *, app_id: int | None = None) ->
 def _delete_seen_of_day(day: date, budget: Budget) -> int:
     """Delete the ids of the day's events from SeenEvent, so that the day's partitions can be dropped.
 
-    A run continues where the last run stopped.
+    Return the number of ids. A run continues where the last run stopped.
     """
     count = 0
     end = received_id(_end(day))
@@ -168,6 +171,6 @@ def _delete_seen(chunk: list[_Row]) -> None:
 
 
 def _delete_dictionaries(before: date) -> int:
-    """Delete dictionaries that were last used before this date. The store updates the date of use once a day."""
+    """Delete dictionaries last used before this date, and return their number. The store updates the date daily."""
     count, _ = PayloadDictionary.objects.filter(last_used_date__lt=before).delete()
     return count

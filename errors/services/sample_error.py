@@ -15,7 +15,7 @@ TITLE = "Test error from the portal"
 def report_sample(app: ClientApp, *, now: datetime) -> ErrorGroup:
     """Store an event of level info and return its group. Raises Unavailable or NotStorable if the event is not stored.
 
-    The event is processed like one from an SDK whose request has been read. All test errors of an app are one group.
+    The event is processed like an SDK's event whose request has been parsed. All test errors of an app share one group.
     """
     event = {
         "event_id": uuid.uuid4().hex,

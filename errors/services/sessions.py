@@ -1,6 +1,6 @@
 """Count the sessions and users of releases in memory, and write the sums every few seconds.
 
-A process that is killed loses the counts of a few seconds. Events themselves are never buffered in this way.
+A killed process loses the counts of a few seconds. Events themselves are never buffered in this way.
 """
 
 import threading
@@ -20,7 +20,7 @@ from errors.models import hour_of
 from errors.services.release_counts import MAX_RELEASES_PER_APP
 
 MAX_WAITING = 20_000
-_Version = tuple[int, str]  # A tuple has the app's id and the version.
+_Version = tuple[int, str]  # Consists of the app's id and the release's version.
 _OUTCOMES = ("started", "errored", "crashed", "abnormal")
 
 
@@ -43,7 +43,7 @@ _lock = threading.Lock()
 
 
 def count(app: ClientApp, sessions: Sessions, *, now: datetime) -> None:
-    """Count sessions. Sessions without a release are not counted."""
+    """Count sessions. Sessions without a release, or beyond MAX_WAITING buffered sums, are dropped."""
     if not sessions.release:
         return
     version = (app.pk, sessions.release)
@@ -59,13 +59,13 @@ def count(app: ClientApp, sessions: Sessions, *, now: datetime) -> None:
             key = (version, pseudonym(sessions.user))
             crashed, _ = _users.get(key, (0, now))
             _users[key] = (max(crashed, int(sessions.crashed > 0)), now)
-    if connection.in_atomic_block:  # Callers in a transaction read the rows immediately.
+    if connection.in_atomic_block:  # Callers in a transaction expect to read the rows immediately.
         flush()
 
 
 @chore("errors.services.sessions", seconds=2)
 def flush() -> int:
-    """Add the buffered sums to the rows. Return the number of rows."""
+    """Add the buffered sums to the database, or keep them if this fails. Return the number of rows."""
     with _lock:
         counts, users = dict(_counts), dict(_users)
         _counts.clear()

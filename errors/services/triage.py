@@ -1,4 +1,4 @@
-"""Change groups for staff. Each change is recorded with its user and time in the history of the group.
+"""Change groups on behalf of staff. The history of a group records each change with its user and time.
 
 The module errors.store.regressions makes the changes that new events cause.
 """
@@ -26,7 +26,7 @@ def resolve_groups(
     release: str = "",
     batch: uuid.UUID | None = None,
 ) -> int:
-    """Resolve the groups. If a release is given, events of older releases do not reopen them."""
+    """Resolve the groups, and return the number changed. Events of releases older than `release` do not reopen them."""
     return _change(
         groups.exclude(status=Status.RESOLVED),
         {"status": Status.RESOLVED, "resolved_at": now, "resolved_in_release": release, **_NO_MUTE},
@@ -63,7 +63,7 @@ def mute_groups(
 ) -> int:
     """Mute the groups until a time, a number of further events or a number of further users, whichever comes first.
 
-    Without a condition, the mute lasts until staff reopen the groups.
+    Without a condition, the mute lasts until staff reopen the groups. Returns the number of groups.
     """
     ends = [
         f"until {until:%Y-%m-%d %H:%M %Z}" if until else "",
@@ -116,7 +116,7 @@ def add_comment(group: ErrorGroup, *, user: User | None, now: datetime, text: st
 def undo(batch: uuid.UUID, *, user: User, now: datetime) -> int:
     """Undo the action `batch` if `user` performed it in the last hour. Return the number of groups restored.
 
-    If a person or an event has changed a group after the action, the group stays unchanged.
+    A group that a person or an event has changed since the action stays unchanged.
     """
     notes = (
         GroupNote.objects.filter(batch=batch, by=user, at__gt=now - UNDO_PERIOD)

@@ -1,7 +1,7 @@
 """Read the archives that sentry-cli and the bundler plugins upload. This module does not use the database.
 
-An archive consists of eight bytes, with a magic number and a version, and a zip file. Its `manifest.json` describes the
-files: type, URL, and headers with the debug id and the URL of the source map. The format is described at
+An archive is a zip file after eight bytes with a magic number and a version. Its `manifest.json` describes each file:
+type, URL, and headers with the debug id and the URL of the source map. The format is documented at
 https://getsentry.github.io/symbolicator/advanced/source-bundles
 """
 
@@ -16,7 +16,7 @@ from typing import IO, Any
 from errors.exceptions import BrokenUpload
 
 MAX_FILES = 20_000
-MAX_TOTAL_BYTES = 1024 * 1024 * 1024  # This limit is for the uncompressed size.
+MAX_TOTAL_BYTES = 1024 * 1024 * 1024  # Limits the uncompressed size.
 MAX_MANIFEST_BYTES = 32 * 1024 * 1024
 MAX_URL_LENGTH = 500
 _KINDS = {"minified_source": "script", "source_map": "map", "source": "source"}
@@ -27,7 +27,7 @@ _DEBUG_ID = re.compile(
 
 @dataclass(frozen=True)
 class ArchivedFile:
-    kind: str  # This is a value of ArtifactFile.Kind.
+    kind: str  # Has a value of ArtifactFile.Kind.
     url: str
     debug_id: str
     source_map_url: str
@@ -35,13 +35,13 @@ class ArchivedFile:
 
 
 def debug_id_of(value: object) -> str:
-    """Return a debug id as 32 hex digits, or "" for anything else. A debug id may end with an age, which is ignored."""
+    """Return a debug id as 32 hex digits, or "" for anything else. An age at the end of the id is ignored."""
     found = _DEBUG_ID.match(value.strip().lower()) if isinstance(value, str) else None
     return "".join(found.groups()) if found else ""
 
 
 class Archive:
-    """An uploaded archive. Every method raises BrokenUpload if the archive is unreadable or too large."""
+    """An uploaded archive. Its methods raise BrokenUpload if the archive is unreadable or too large."""
 
     def __init__(self, file: IO[bytes], *, max_file_bytes: int) -> None:
         self._max_file_bytes = max_file_bytes

@@ -44,7 +44,7 @@ class OpenedMap(Protocol):
 
 
 def is_minified(frame: dict[str, Any], platform: str) -> bool:
-    """Return True if the frame belongs to a script and has the line and column that a source map needs."""
+    """Return True if the frame belongs to a script and has the line and column to look up in a source map."""
     return (
         (frame.get("platform") or platform) in ("javascript", "node")
         and bool(frame.get("abs_path") or frame.get("filename"))
@@ -92,7 +92,7 @@ def source_path(source: str) -> str:
 
 
 def is_in_app(path: str) -> bool:
-    """Return False for code of libraries and of the bundler."""
+    """Return True unless the path belongs to a library or to the bundler."""
     return _LIBRARY.search(path) is None
 
 

@@ -21,8 +21,8 @@ log = logging.getLogger(__name__)
 
 MAX_MAP_BYTES = 96 * 1024 * 1024
 MAX_CACHED_MAPS = 8
-# This limits the size of the files whose source maps are kept
-# open. The opened source maps take about twice this memory.
+# Limits the total file size of the source maps that are kept
+# open. An opened source map takes more memory than its file.
 MAX_CACHED_BYTES = 64 * 1024 * 1024
 _REFERENCE = re.compile(rb"//[#@]\s*sourceMappingURL=(\S+)\s*(?:\*/\s*)?$")
 _TAIL_BYTES = (
@@ -79,7 +79,10 @@ class Maps:
         self.used_bundles: set[int] = set()
 
     def open(self, script: Script, *, release: str, dist: str) -> OpenedMap | None:
-        """Return the source map of a script, or None if nothing was uploaded for it. Raises UnusableMap."""
+        """Return the source map of a script, or None if neither the script nor a source map was uploaded.
+
+        Raises UnusableMap if the source map is missing, broken or too large.
+        """
         key = (release, dist, script)
         if key not in self._found:
             self._found[key] = self._find(script, release, dist)
@@ -111,7 +114,7 @@ class Maps:
     def _find(
         self, script: Script, release: str, dist: str
     ) -> tuple[ArtifactFile | None, ArtifactFile | None]:
-        """Return the script's file and its source map, if they were uploaded."""
+        """Return the script's file and its source map. Each is None if it was not uploaded."""
         files = ArtifactFile.objects.filter(bundle__app=self._app_id).select_related(
             "content", "bundle"
         )
@@ -134,7 +137,10 @@ class Maps:
         return found, found and self._referenced_map(found)
 
     def _referenced_map(self, file: ArtifactFile) -> ArtifactFile | None:
-        """Return the source map to which the script refers, if it was uploaded with the script or for its release."""
+        """Return the source map to which the script refers, or None if it was not uploaded.
+
+        A source map with the script's debug id is preferred. Otherwise, it must be in the script's bundle or release.
+        """
         if file.debug_id:
             same = ArtifactFile.objects.filter(
                 bundle__app=self._app_id, debug_id=file.debug_id, kind=ArtifactFile.Kind.SOURCE_MAP
@@ -155,7 +161,7 @@ class Maps:
 
 
 def _names(url: str) -> list[str]:
-    """Return the names under which a file with this URL may have been uploaded, the most exact name first."""
+    """Return the names under which a file with this URL may have been uploaded, most exact name first."""
     whole = url.split("#", 1)[0]
     plain = whole.split("?", 1)[0]
     names = []
@@ -168,7 +174,7 @@ def _names(url: str) -> list[str]:
 
 
 def _reference_in(file: ArtifactFile) -> str:
-    """Return the URL of the source map from the last line of a script, or ""."""
+    """Return the URL of the source map from the last line of a script, or "" if the script names none."""
     content = storage.load(file.content.name, sha256=file.content.digest) or b""
     found = _REFERENCE.search(content.rstrip()[-_TAIL_BYTES:])
     return found[1].decode("utf-8", "replace") if found else ""
@@ -191,7 +197,7 @@ def _open(file: ArtifactFile | None, source_map: ArtifactFile | None) -> tuple[i
             raise UnusableMap(f"The source map of {name} was not uploaded.")
     if len(content) > MAX_MAP_BYTES:
         raise UnusableMap(f"{name} is larger than {MAX_MAP_BYTES // 2**20} MiB.")
-    # The library takes 20 MB of memory, so only the workers that resolve events import it.
+    # The library takes much memory, so only the workers that resolve events import it.
     from symbolic.exceptions import SymbolicError
     from symbolic.sourcemapcache import SourceMapCache
 

@@ -8,13 +8,13 @@ from errors.source_maps.frames import is_minified, merged, original
 from errors.source_maps.lookup import Maps, Script, UnusableMap, path_of, scripts_of
 
 MAX_PROBLEMS = 10
-# A stack is a list of original frames. None stands for a frame that stays unchanged.
+# Contains the original frames, and None for each frame that stays unchanged.
 Stack = list[dict[str, Any] | None]
 
 
 @dataclass
 class Resolution:
-    """The original frames of an event by the place of their stack, and the reasons why original frames are missing."""
+    """The original frames of an event, by the place of their stack, and sentences that explain why some are missing."""
 
     stacks: dict[str, Stack] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
@@ -45,7 +45,7 @@ def _frames(stacktrace: Any) -> list[dict[str, Any]]:
 
 
 def resolve(event: Mapping[str, Any], maps: Maps) -> Resolution:
-    """Return the original frames of all frames that have a source map."""
+    """Look up the original frames of an event's minified frames. Raises StorageUnavailable."""
     platform = str(event.get("platform") or "")
     release, dist = str(event.get("release") or ""), str(event.get("dist") or "")
     debug_ids = scripts_of(event)

@@ -8,7 +8,7 @@ from errors.event.new_event import NewEvent
 from errors.models import hour_of, minute_of
 from errors.store.groups import worse_severity
 
-# At most this many values of a tag are counted per group. Further values are counted together as OTHERS.
+# Further values of a tag in a group are counted together as OTHERS.
 MAX_TAG_VALUES = 100
 OTHERS = "(others)"
 MAX_KNOWN_TAGS = 50_000
@@ -40,7 +40,7 @@ class GroupAggregate:
 class TagValues:
     """The values of each tag that this process has counted in each group.
 
-    Their number is limited, so that a tag with unique values, such as order numbers, does not fill the database.
+    The number of values per tag is limited, so that a tag such as an order number does not fill the database.
     """
 
     def __init__(self) -> None:

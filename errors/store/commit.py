@@ -13,14 +13,14 @@ from errors.store.write_lock import write_lock
 
 log = logging.getLogger(__name__)
 
-Events = Sequence[NewEvent]  # These are the events of one request.
+Events = Sequence[NewEvent]  # Contains the events of one request.
 
 
 Outcome = BatchResult | Unavailable | NotStorable
 
 
 def commit(requests: Sequence[Events]) -> list[Outcome]:
-    """Commit the events, and return one outcome for each request in the order of the requests. Never raises."""
+    """Commit the events, and return an outcome for each request, in the order of the requests. Never raises."""
     if not requests:
         return []
     try:
@@ -46,11 +46,9 @@ def commit(requests: Sequence[Events]) -> list[Outcome]:
 
 
 def store_events(events: Events) -> BatchResult:
-    """Store events and return when they are committed.
+    """Store events, and return after they are committed or, in a transaction of the caller, after they are written.
 
-    If the caller has opened a transaction, the events are stored in this transaction.
-
-    Raises Unavailable or NotStorable if nothing is stored.
+    Raises Unavailable or NotStorable if nothing is stored; in a transaction of the caller, raises database errors.
     """
     if connection.in_atomic_block:
         result = write(events) if events else BatchResult()
@@ -63,7 +61,7 @@ def store_events(events: Events) -> BatchResult:
 
 
 def _reconnect() -> None:
-    """Close the connection, so that the next batch opens a new connection."""
+    """Close the database connection, so that the next batch opens a new one."""
     try:
         connection.close()
     except DatabaseError:

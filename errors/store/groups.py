@@ -1,4 +1,4 @@
-"""Look up groups by fingerprint, first in a cache of the process, and create missing groups in the transaction."""
+"""Look up groups by fingerprint, first in this process's cache, and create missing ones in the store's transaction."""
 
 import threading
 import time
@@ -14,16 +14,18 @@ from errors.models import SEVERITY_RANK, ErrorGroup, GroupHash, PayloadDictionar
 from errors.store import to_resolve
 from errors.store.payloads import MAX_DICTIONARY_BYTES, Dictionary, pack, unpack
 
-Key = tuple[int, str]  # A key has the app's id and the hash.
+Key = tuple[int, str]  # Consists of the app's id and the fingerprint.
 
 MAX_ENTRIES = 20_000
 MAX_DICTIONARIES = 400
-MAX_MISSES = 8  # After this many consecutive misses, a dictionary is replaced.
-TRUSTED_SECONDS = 30.0  # After this time, a cached entry is compared with the database again.
+MAX_MISSES = (
+    8  # Number of consecutive badly compressed payloads after which a dictionary is replaced.
+)
+TRUSTED_SECONDS = 30.0  # An older cache entry is compared with the database again.
 
 
 class GroupCacheEntry:
-    """A group as this process last read it. The store corrects the entry if the group was merged."""
+    """A group as this process last read it. If the group was merged since, the store corrects the entry."""
 
     __slots__ = ("checked_at", "dictionary", "group_id", "misses", "used_on")
 
@@ -31,9 +33,9 @@ class GroupCacheEntry:
         self.group_id = group_id
         self.checked_at = time.monotonic()
         self.dictionary: Dictionary | None = None
-        # On this date, the dictionary's row was last marked as used.
+        # Date on which the dictionary's row was last marked as used.
         self.used_on: date | None = None
-        # This is the number of consecutive payloads that the dictionary compressed badly.
+        # Counts consecutive payloads that the dictionary compressed badly.
         self.misses = 0
 
     def record_use(self, packed_size: int) -> None:
@@ -46,7 +48,7 @@ class GroupCacheEntry:
 
 
 class GroupCache:
-    """The groups that this process used last. Dictionaries have a lower limit, because they take the most memory."""
+    """The groups that this process used last. Fewer dictionaries are kept, because they take the most memory."""
 
     def __init__(self) -> None:
         self._entries: OrderedDict[Key, GroupCacheEntry] = OrderedDict()
@@ -86,7 +88,7 @@ group_cache = GroupCache()
 
 
 def cached_group_ids(events: Iterable[NewEvent]) -> list[int]:
-    """Return the ids of the events' groups, or [] if a group is not cached. The ids may be out of date."""
+    """Return the ids of the events' groups, or [] if any group is not cached. The ids may be out of date."""
     entries = {group_cache.get((event.app_id, event.group_hash)) for event in events}
     return sorted({entry.group_id for entry in entries if entry}) if None not in entries else []
 
@@ -113,7 +115,7 @@ def resolve(events: Sequence[NewEvent]) -> dict[Key, GroupCacheEntry]:
         missing = [key for key in missing if key not in found]
     if missing:
         # Concurrent first events must create only one group. One transaction creates
-        # the group, while the other transactions wait here and then find it.
+        # it, while other transactions wait for the lock and then find the group.
         if connection.vendor == "postgresql":
             with connection.cursor() as cursor:
                 for app_id in sorted({app_id for app_id, _ in missing}):
@@ -167,7 +169,7 @@ def _load_dictionaries(groups: Sequence[GroupCacheEntry]) -> None:
 
 
 def _adopt_earlier_group(event: NewEvent) -> int | None:
-    """Find a group by an earlier version of the fingerprint, and give it the new hash too. Return its id, or None."""
+    """Find a group by an earlier version of the fingerprint, and add the current hash. Return its id, or None."""
     for earlier in fingerprint.EARLIER:
         hash_ = earlier(json_codec.decode(event.payload))
         old = GroupHash.objects.filter(app_id=event.app_id, hash=hash_).first()
@@ -215,7 +217,10 @@ def _create_group(event: NewEvent) -> int:
 
 
 def create_dictionary(entry: GroupCacheEntry, payload: bytes, now: datetime) -> Dictionary | None:
-    """Store the payload as the dictionary of its group unless it is too large. Runs inside the store's transaction."""
+    """Store the payload as the dictionary of its group, or return None if it is too large.
+
+    Runs inside the store's transaction. The caller may cache the dictionary after the commit.
+    """
     if len(payload) > MAX_DICTIONARY_BYTES:
         return None
     packed = pack(payload)

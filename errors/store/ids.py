@@ -7,8 +7,8 @@ from datetime import datetime
 
 from errors.models import ID_BITS
 
-# Each process starts at a random number. The probability that two processes generate the same id within a millisecond
-# is one in two million. If this happens, the primary key rejects the id, and the batch is written again with new ids.
+# Each process counts from a random number of ID_BITS bits, so two processes rarely generate the same id in the same
+# millisecond. If they do, the primary key rejects the id, and the batch is written again with new ids.
 _MASK = (1 << ID_BITS) - 1
 _count = itertools.count(secrets.randbelow(_MASK))
 

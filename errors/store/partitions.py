@@ -12,9 +12,9 @@ TABLES = ("errors_errorevent", "errors_eventpayload")
 _NAME = re.compile(r"errors_errorevent_(\d{8})")
 _ready_days: set[date] = set()  # The partitions of these days are known to exist.
 # While DROP TABLE waits for its exclusive lock, it blocks all
-# later statements on the table, so it waits only this long.
+# later statements on the table, so the wait must be short.
 _LOCK_TIMEOUT_MS = 100
-_LOCK_NOT_AVAILABLE = "55P03"  # This is PostgreSQL's SQLSTATE for a lock timeout.
+_LOCK_NOT_AVAILABLE = "55P03"  # PostgreSQL's SQLSTATE for a lock timeout.
 
 
 def is_partitioned() -> bool:
@@ -22,7 +22,7 @@ def is_partitioned() -> bool:
 
 
 def ids_of(day: date) -> tuple[int, int]:
-    """Return the smallest event ids of the day and of the next day, by time of receipt."""
+    """Return the smallest event id of the day (UTC) and the smallest event id of the next day."""
     start = datetime(day.year, day.month, day.day, tzinfo=UTC)
     return received_id(start), received_id(start + timedelta(days=1))
 
@@ -37,20 +37,20 @@ def ensure(day: date) -> None:
     if is_ready(day):
         return
     with connection.cursor() as cursor:
-        # Two nodes may create partitions at midnight. The lock makes the second node wait until it can see the tables
-        # that the first node created.
+        # Several nodes may create partitions at midnight. The lock makes each of them wait until it can see the tables
+        # that another node created.
         cursor.execute("SELECT pg_advisory_xact_lock(hashtext('errors.store.partitions'))")
         create(cursor, day)
 
 
 def create(cursor: Any, day: date) -> None:
-    """Create those of the day's partitions that are missing, in the database of the cursor."""
+    """Create the missing partitions of the day in the cursor's database. The caller must prevent concurrent calls."""
     start, end = ids_of(day)
     for table in TABLES:
         name = f"{table}_{day:%Y%m%d}"
         cursor.execute("SELECT to_regclass(%s)", [name])
         if cursor.fetchone() == (None,):
-            # CREATE TABLE … PARTITION OF would lock the parent exclusively; attaching an empty table does not do so.
+            # CREATE TABLE … PARTITION OF would lock the parent exclusively; attaching an empty table does not.
             cursor.execute(f"CREATE TABLE {name} (LIKE {table} INCLUDING ALL)")
             cursor.execute(
                 f"ALTER TABLE {table} ATTACH PARTITION {name} FOR VALUES FROM ({start}) TO ({end})"
@@ -58,14 +58,14 @@ def create(cursor: Any, day: date) -> None:
 
 
 def mark_ready(day: date) -> None:
-    """Record that the transaction that called `ensure` has committed."""
+    """Cache that the day's partitions exist. Call this after the transaction that called `ensure` has committed."""
     if len(_ready_days) > 100:
         _ready_days.clear()
     _ready_days.add(day)
 
 
 def clear_ready_days() -> None:
-    """After a failure, make the next batches check whether the partitions exist."""
+    """Make the next batches check again whether their partitions exist, because a failed batch may have lacked one."""
     _ready_days.clear()
 
 

@@ -1,7 +1,7 @@
 """Compress stored payloads with zstd, using the dictionary of their group if there is one.
 
-The dictionary is an earlier payload of the group. Events of a group are similar, so a payload of 15 KB takes 0.7 KB
-with the dictionary instead of 3.3 KB, and compresses faster.
+The dictionary is an earlier payload of the group. Because the events of a group are similar, payloads become much
+smaller with the dictionary, and compressing them is faster.
 """
 
 import threading
@@ -15,11 +15,11 @@ from errors.event import json_codec
 from errors.models import ErrorEvent, EventPayload, PayloadDictionary
 
 _LEVEL = 1
-# The compressor prepares its tables for this size. For payloads of unknown
-# size, the tables would take twice the memory and compress no better.
+# The compressor prepares its tables for this size. Tables for payloads of
+# unknown size would take more memory and compress no better.
 _USUAL_PAYLOAD_BYTES = 32 * 1024
-# A prepared dictionary takes 60 KB of memory and 30 µs to prepare. Caching the whole compressor would save another 8
-# µs, but take 235 KB. Fewer dictionaries would fit into the same memory, and the cache would miss too often.
+# Limits the cache of prepared dictionaries. Caching whole compressors would save little more time, but each takes
+# several times the memory. Fewer of them would fit, and the cache would miss more often.
 MAX_PREPARED = 96
 MAX_PAYLOAD_BYTES = 20 * 1024 * 1024
 MAX_DICTIONARY_BYTES = 256 * 1024
@@ -35,7 +35,7 @@ class Dictionary:
     def __init__(self, id: int, content: bytes, plain_size: int) -> None:
         self.id = id
         self.content = content
-        # This is the compressed size of `content` without a dictionary.
+        # Size in bytes of `content` when compressed without a dictionary.
         self.plain_size = plain_size
 
 
@@ -44,7 +44,7 @@ _prepared_lock = threading.Lock()
 
 
 def _prepared(dictionary: Dictionary) -> zstandard.ZstdCompressionDict:
-    """Return the dictionary with the compressor's tables, which threads may share."""
+    """Return the dictionary with the compressor's tables, which are cached and shared by all threads."""
     with _prepared_lock:
         prepared = _prepared_dictionaries.get(dictionary.id)
         if prepared is not None:
@@ -89,7 +89,7 @@ def unpack(data: bytes, dictionary: bytes | None = None) -> bytes:
 
 
 def json_of(event: ErrorEvent) -> bytes:
-    """Return the JSON of the event. Raises EventPayload.DoesNotExist if the payload has been deleted."""
+    """Return the JSON of the stored event. Raises EventPayload.DoesNotExist if the payload has been deleted."""
     row = EventPayload.objects.get(pk=event.pk)
     if row.dictionary_id is None:
         return unpack(bytes(row.data))
@@ -107,7 +107,7 @@ def payload_of(event: ErrorEvent) -> dict[str, Any]:
 
 
 def payloads_with(text: str, event_ids: Sequence[int]) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Yield the id and payload of each event whose payload contains the text in a JSON string."""
+    """Yield the id and payload of each event whose JSON contains the text, in no particular order."""
     wanted = json_codec.encode(text)[1:-1]
     for pk, body in _bodies(event_ids):
         if wanted in body:
@@ -117,12 +117,12 @@ def payloads_with(text: str, event_ids: Sequence[int]) -> Iterator[tuple[int, di
 
 
 def all_payloads(event_ids: Sequence[int]) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Yield the id and the payload of each event."""
+    """Yield the id and the payload of each event whose payload is stored, in no particular order."""
     return payloads_with("", event_ids)
 
 
 def _bodies(event_ids: Sequence[int]) -> Iterator[tuple[int, bytes]]:
-    """Yield the id and the JSON of each event."""
+    """Yield the id and the JSON of each event whose payload is stored."""
     dictionaries: dict[int, bytes] = {}
     rows = EventPayload.objects.filter(pk__in=event_ids).values_list("pk", "dictionary_id", "data")
     for pk, dictionary_id, data in rows.iterator(chunk_size=100):

@@ -1,4 +1,4 @@
-"""Start the work that follows a committed batch in a thread, so that clients do not wait for this work.
+"""Start the work that follows a committed batch in a background thread, so that clients do not wait for it.
 
 The rule about critical errors is evaluated immediately, and a worker resolves events that may have a source map.
 """
@@ -19,8 +19,8 @@ from errors.store.write import BatchResult
 log = logging.getLogger(__name__)
 
 RULE = "errors.critical"
-# After an evaluation, the thread sleeps _PAUSE_FACTOR times as long as the evaluation took. During a flood of critical
-# errors, evaluations therefore take at most a sixteenth of the thread's time.
+# After its work, the thread sleeps _PAUSE_FACTOR times as long as the work took, but at most MAX_PAUSE_SECONDS. This
+# limits the load during a flood of critical errors.
 _PAUSE_FACTOR = 15
 MAX_PAUSE_SECONDS = 1.0
 
@@ -31,14 +31,14 @@ _thread: threading.Thread | None = None
 
 
 def follow_up_soon(result: BatchResult) -> None:
-    """Start the work that follows the batch in a background thread. The batch must have been committed."""
+    """Start the work that follows the batch in a background thread. The batch must already be committed."""
     actions = _actions_for(result)
     if actions:
         _wake(actions)
 
 
 def follow_up_on_commit(result: BatchResult) -> None:
-    """Schedule the work that follows the batch, so that it starts when the caller's transaction has committed."""
+    """Run the work that follows the batch in this thread when the caller's transaction has committed."""
     for action in _actions_for(result):
         transaction.on_commit(action)
 
@@ -77,12 +77,12 @@ def _run() -> None:
 
 
 def resolve_events() -> None:
-    """Let a worker resolve the marked events. If this fails, the scheduled task resolves them within a minute."""
+    """Queue a task that resolves the marked events. If this fails, a scheduled task does so within a minute."""
     queue.enqueue("errors.tasks.resolve_events")
 
 
 def evaluate_critical_errors() -> None:
-    """Evaluate the rule. A failure is only logged, because the rule is also evaluated every minute."""
+    """Evaluate the alert rule RULE. A failure is only logged, because the rule is also evaluated every minute."""
     try:
         evaluate_rule(RULE, now=timezone.now())
     except DatabaseError:

@@ -65,15 +65,15 @@ _ADD = f"""
 class PostgreSQL:
     @contextmanager
     def cursor(self) -> Iterator[Any]:
-        # psycopg takes 7 MB of memory, so it is imported only if it is used.
+        # psycopg takes much memory, so processes that use SQLite must not import it.
         import psycopg
 
-        # The statement is prepared on the server, because planning an
-        # insert into forty partitions takes longer than executing it.
+        # The server prepares the statements, because planning an insert
+        # into many partitions takes longer than executing it.
         connection.ensure_connection()
         raw: psycopg.Connection[Any] = connection.connection
         if connection.settings_dict.get("OPTIONS", {}).get("pool"):
-            # Without a pool, nothing is prepared, because the portal may use pgbouncer, which does not support this.
+            # Without a pool, nothing is prepared: pgbouncer may be in use, which does not support prepared statements.
             raw.prepare_threshold = 1
         with connection.wrap_database_errors, psycopg.Cursor(raw) as cursor:
             yield cursor
@@ -124,7 +124,7 @@ def _columns(rows: Rows, count: int) -> list[str]:
 def _array(values: Iterable[int | str | None]) -> str:
     """Return the values as a PostgreSQL array literal.
 
-    The driver's own conversion would take as long as all other steps of writing a batch.
+    The driver's own conversion of lists would be a large part of the time that a batch takes.
     """
     return f"{{{','.join([_element(value) for value in values])}}}"
 

@@ -1,9 +1,9 @@
 """Run the store process, which compresses and commits one batch while a web process parses the next batch.
 
-Parsing and committing are CPU-bound, and separate processes can use a core each (docs/performance.md has figures under
+Parsing and committing are CPU-bound, and separate processes can each use a core (docs/performance.md has figures under
 "Which processes accept errors"). `manage.py serve` starts the store process and keeps it running. The process listens
 on a Unix socket that only the portal's user may open. While the store process is unavailable, each web process commits
-in a thread.
+its batches itself, in a thread.
 
 Messages in both directions are encoded with msgpack and preceded by their length.
 """
@@ -32,11 +32,11 @@ log = logging.getLogger(__name__)
 RECONNECT_SECONDS = 1.0
 _LENGTH = struct.Struct("<Q")
 _BUFFER_BYTES = 1024 * 1024
-_POLL_SECONDS = 0.25  # At this interval, the process checks whether a signal has asked it to end.
+_POLL_SECONDS = 0.25  # Maximum delay before the process notices a signal to stop.
 
 
 class _WireOutcome(msgspec.Struct, array_like=True):
-    """An Outcome in the form in which the processes exchange it."""
+    """The serializable form of an Outcome, which the store process sends to the web process."""
 
     result: BatchResult | None = None
     problem: str = ""
@@ -69,20 +69,20 @@ class StoreClient:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="errors.store.commit")
 
     async def commit(self, requests: Sequence[Events]) -> list[Outcome]:
-        """Commit a batch, and return one outcome per request, in order. Only one batch may be in progress."""
+        """Commit a batch, and return one outcome per request, in order. Only one batch may be in progress at a time."""
         if await self._connect():
             try:
                 return await self._exchange(requests)
             except (OSError, asyncio.IncompleteReadError):
                 self._disconnect()
-                # The batch may already be committed. Committing it again is safe, because an event that is stored
-                # already is counted only once.
+                # The batch may already be committed. Committing it again is safe, because the store ignores events
+                # that are already stored.
                 log.warning("the store process has ended; its last batch is committed here")
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._thread, commit, requests)
 
     async def _connect(self) -> bool:
-        """Return True if the store process is connected. If it is not, try to connect every RECONNECT_SECONDS."""
+        """Return True if the store process is connected, after trying to connect at most every RECONNECT_SECONDS."""
         if self._streams is None and self._address and time.monotonic() >= self._reconnect_at:
             self._reconnect_at = time.monotonic() + RECONNECT_SECONDS
             try:
@@ -107,7 +107,7 @@ class StoreClient:
 
 
 class _Connection:
-    """A connection that transfers whole messages, or raises StoreDisconnected."""
+    """The store process's end of a connection. It transfers whole messages, or raises StoreDisconnected."""
 
     def __init__(self, end: socket.socket) -> None:
         self._end = end
@@ -144,11 +144,11 @@ class _Connection:
 
 
 class StoreProcess:
-    """The process that commits batches. After SIGTERM or SIGINT, it ends once no web process is connected."""
+    """The process that commits batches. After SIGTERM or SIGINT, it stops once no web process is connected."""
 
     def __init__(self, address: Path) -> None:
         self._address = address
-        self._is_asked_to_end = False
+        self._should_stop = False
         self._connections: dict[int, _Connection] = {}
         self._poll = select.poll()
 
@@ -165,16 +165,16 @@ class StoreProcess:
             listener.listen()
             self._poll.register(listener, select.POLLIN)
             try:
-                while self._connections or not self._is_asked_to_end:
+                while self._connections or not self._should_stop:
                     self._serve(listener)
             finally:
                 self._address.unlink(missing_ok=True)
 
     def _end(self, *_: object) -> None:
-        self._is_asked_to_end = True
+        self._should_stop = True
 
     def _serve(self, listener: socket.socket) -> None:
-        """Receive the batches that connections have sent, and commit all of them in one transaction."""
+        """Accept connections, commit all received batches in one transaction, and send back the outcomes."""
         received: list[tuple[_Connection, list[list[NewEvent]]]] = []
         for fd, _ in self._poll.poll(1000 * _POLL_SECONDS):
             if fd == listener.fileno():

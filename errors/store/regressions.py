@@ -35,7 +35,7 @@ def update_status(group_id: int, events: Sequence[NewEvent]) -> int:
 def _proves_regression(group: ErrorGroup, event: NewEvent) -> bool:
     """Return True if the event proves that the error was not fixed.
 
-    It does not if it is older than the resolution, or its release is older than the release that fixed the error.
+    An event proves nothing if it is older than the resolution, or if its release is older than the fixed release.
     """
     if group.resolved_at is None:
         return True
@@ -47,7 +47,10 @@ def _proves_regression(group: ErrorGroup, event: NewEvent) -> bool:
 
 
 def is_older_release(release: str, than: str) -> bool:
-    """Compare releases such as `package@1.10.2` by their version numbers. A release without numbers is not older."""
+    """Return True if a release such as `package@1.10.2` has a lower version number than `than`.
+
+    Return False if either release has no version number.
+    """
     one, other = _numbers(release), _numbers(than)
     return bool(one and other) and one < other
 
@@ -60,5 +63,5 @@ def _numbers(release: str) -> tuple[int, ...]:
             break
         numbers.append(int(part))
     while numbers and numbers[-1] == 0:
-        numbers.pop()  # Zeros at the end are removed, because 1.2 and 1.2.0 are equal.
+        numbers.pop()  # Trailing zeros are ignored, because 1.2 and 1.2.0 are equal.
     return tuple(numbers)

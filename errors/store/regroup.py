@@ -37,7 +37,7 @@ class Resolved:
     event: ErrorEvent
     minified_hash: str
     original_hash: str
-    # Earlier versions of the algorithm give the original frames these hashes.
+    # Hashes that earlier versions of the algorithm compute for the original frames.
     earlier_hashes: Sequence[str]
     title: str
     culprit: str
@@ -46,7 +46,7 @@ class Resolved:
 
 
 def regroup(resolved: Resolved) -> int:
-    """Move the event to the group of its original code. Return the group's id. Runs in the caller's transaction."""
+    """Move the event to the group of its original code, and return the group's id. Requires a transaction."""
     event = resolved.event
     now_in = _root(event.group_id)
     if resolved.original_hash == resolved.minified_hash:
@@ -56,8 +56,8 @@ def regroup(resolved: Resolved) -> int:
     if known is None:
         is_old = before is None or before.kind == Kind.STORED
         is_first = not now_in.hashes.filter(kind=Kind.ORIGINAL).exists()
-        # The event stays in its group if the group has no original code yet, or if the group has events from before the
-        # app had source maps, because such a group is never split.
+        # The event stays in its group if the group has no original code yet. It also stays if the group has events from
+        # before the app had source maps, because such a group is never split.
         if is_old or is_first:
             target = now_in
             _show_original(target, resolved)
@@ -83,7 +83,7 @@ def regroup(resolved: Resolved) -> int:
 def _known_hash(resolved: Resolved) -> GroupHash | None:
     """Return the row of the original code's fingerprint, or None.
 
-    If only a fingerprint of an earlier version has a row, a row for the current version is added.
+    If only a fingerprint of an earlier version has a row, add a row for the current version.
     """
     hashes = GroupHash.objects.filter(app_id=resolved.event.app_id)
     known = hashes.filter(hash=resolved.original_hash).first()
@@ -138,7 +138,7 @@ def _new_group(resolved: Resolved, like: ErrorGroup) -> ErrorGroup:
 
 
 def remove_event(event: ErrorEvent, tags: Mapping[str, str]) -> None:
-    """Lower the counts of a deleted event's group. Runs in the transaction that deletes the event."""
+    """Lower the counts of a deleted event's group. Call this in the transaction that deletes the event."""
     group = ErrorGroup.objects.select_for_update().filter(pk=event.group_id).first()
     if group is None:
         return
@@ -186,9 +186,11 @@ def _as_new(resolved: Resolved) -> NewEvent:
 
 
 def _move(resolved: Resolved, source: ErrorGroup, target: ErrorGroup) -> None:
-    """Move an event and its counts. Merge `source` as well if it has no events left and staff did not change it."""
+    """Move an event and its counts to `target`. Also merge `source` if it is empty and staff have not changed it."""
     event, new = resolved.event, _as_new(resolved)
-    ids = sorted((source.pk, target.pk))  # Lock the groups in the same order as the store does.
+    ids = sorted(
+        (source.pk, target.pk)
+    )  # Groups must be locked in the order in which the store locks them.
     locked = {
         g.pk: g for g in ErrorGroup.objects.select_for_update().filter(pk__in=ids).order_by("pk")
     }
@@ -261,7 +263,9 @@ def _remove_counts(
         user_count=Greatest(F("user_count") - lost_user, 0),
         last_event=last_event,
     )
-    if source.pk != old_group_id:  # The event was stored in a group that is merged into `source`.
+    if (
+        source.pk != old_group_id
+    ):  # The event's own group is merged into `source`, which also counted the event.
         ErrorGroup.objects.filter(pk=source.pk).update(
             event_count=Greatest(F("event_count") - 1, 0)
         )

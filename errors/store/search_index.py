@@ -1,6 +1,6 @@
 """Maintain the searchable text of groups.
 
-A text that this process has already indexed costs only a look-up in a set.
+For a text that this process has already indexed, the cost is only a look-up in a set.
 """
 
 from collections.abc import Iterable
@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from errors.event.new_event import NewEvent
 from errors.models import GroupText
 
-# A process indexes at most this many texts of a group.
+# A process does not index further texts of a group.
 MAX_TEXTS_PER_GROUP = 50
 _MAX_GROUPS = 20_000
 
@@ -43,10 +43,10 @@ text_cache = TextCache()
 
 
 def add(events: Iterable[tuple[int, NewEvent]], *, new_groups: Iterable[int]) -> None:
-    """Make the events' texts searchable. Runs inside the store's transaction, with the groups' rows locked."""
+    """Make the events' texts searchable. Call this in the store's transaction, with the groups' rows locked."""
     text_cache.remove(
         new_groups
-    )  # The ids may have been used in a transaction that was rolled back.
+    )  # A transaction that was rolled back may have used the same ids for other groups.
     new: dict[int, list[NewEvent]] = {}
     for group_id, event in events:
         if text_cache.is_new(group_id, event):

@@ -20,28 +20,28 @@ Rows = Sequence[Row]
 class Batch:
     """The rows that a batch adds to each table, sorted by key, so that concurrent writers cannot deadlock."""
 
-    events: Rows  # A row has a value for each of EVENT_COLUMNS.
-    payloads: Rows  # A row has a value for each of PAYLOAD_COLUMNS.
-    groups: Rows  # A row has (events, first_at, last_at, release, last_event, id).
-    users: Rows  # A row has (group_id, user_key).
-    hours: Rows  # A row has (group_id, hour, count).
-    tags: Rows  # A row has (group_id, key, value, count).
-    minutes: Rows  # A row has (minute, app_id, severity, count).
-    # These are the smallest and the largest id of the events that name an order, or an object that may belong to an
-    # order. If there is no such event, this is None.
+    events: Rows  # Each row has a value for each of EVENT_COLUMNS.
+    payloads: Rows  # Each row has a value for each of PAYLOAD_COLUMNS.
+    groups: Rows  # Each row is (events, first_at, last_at, release, last_event, id).
+    users: Rows  # Each row is (group_id, user_key).
+    hours: Rows  # Each row is (group_id, hour, count).
+    tags: Rows  # Each row is (group_id, key, value, count).
+    minutes: Rows  # Each row is (minute, app_id, severity, count).
+    # Smallest and largest id of the events that name an order, or an object that may belong to one. The app `impact`
+    # links these events to orders. None if there is no such event.
     to_link: tuple[int, int] | None
 
 
 class Dialect(Protocol):
     def cursor(self) -> AbstractContextManager[Any]:
-        """Open a cursor for the other methods. Database errors are raised as Django's exceptions."""
+        """Open a cursor for the other methods. Its database errors are raised as Django's exceptions."""
 
     def new_ids(
         self, cursor: Any, seen: Rows, group_ids: Sequence[int]
     ) -> tuple[set[tuple[str, int]], list[Row]]:
-        """Insert rows of (event_id hex, app_id, event). Return (event_id, app_id) of the new rows.
+        """Insert rows of (event_id in hex, app_id, id) into SeenEvent, ignoring known events, and lock the groups.
 
-        The second result has the states of the groups, as from `group_states`.
+        Return (event_id, app_id) of each new row, and the states of the groups as `group_states` returns them.
         """
 
     def group_states(self, cursor: Any, ids: Sequence[int]) -> list[Row]:

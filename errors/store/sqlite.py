@@ -22,14 +22,14 @@ def _as_json(rows: Iterable[Any]) -> str:
 class SQLite:
     @contextmanager
     def cursor(self) -> Iterator[Any]:
-        # The driver's own cursor is used, because Django's cursor rewrites the
-        # placeholders of each statement, which takes a tenth of the writer's time.
+        # The driver's own cursor is used, because Django's cursor would spend
+        # time on rewriting the placeholders of each statement.
         connection.ensure_connection()
         with connection.wrap_database_errors, closing(connection.connection.cursor()) as cursor:
             yield cursor
 
     def timestamp(self, value: datetime) -> str:
-        # Django stores timestamps without a time zone, so the time zone is cut off.
+        # Django stores timestamps in UTC without an offset, so "+00:00" is cut off.
         return value.astimezone(UTC).isoformat(" ")[:-6]
 
     def event_id(self, event_id: str) -> str:
@@ -76,7 +76,7 @@ class SQLite:
             )
 
     def _add_users(self, cursor: Any, users: Rows) -> Counter[int]:
-        """Insert the users and return the number of new users per group."""
+        """Insert the users that are not known yet, and return the number of new users per group."""
         if not users:
             return Counter()
         cursor.execute(
@@ -102,10 +102,10 @@ def _insertion(table: str, columns: tuple[str, ...], count: int, conflict: str) 
 def _insert(
     cursor: Any, table: str, columns: tuple[str, ...], rows: Rows, conflict: str = ""
 ) -> None:
-    """Insert many rows per statement. There are only a few statement sizes, so that SQLite keeps them prepared.
+    """Insert many rows per statement. Only a few row counts are used, so that SQLite keeps the statements prepared.
 
-    The driver releases the GIL for every statement, and other threads may hold it for a while. With one row per
-    statement, waiting for the GIL took longer than the inserts.
+    The driver releases the GIL for every statement, and other threads may then hold it for a while. With one row per
+    statement, waiting for the GIL would take longer than the inserts.
     """
     start = 0
     for count in _ROWS_PER_STATEMENT:

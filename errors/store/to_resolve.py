@@ -1,6 +1,6 @@
-"""Mark the stored events whose frames a source map may resolve, in the store's transaction.
+"""Mark stored events whose frames a source map may resolve, in the store's transaction.
 
-For apps without source maps, this costs one look-up in a set per event.
+For an event of an app without source maps, the cost is only a look-up in a set.
 """
 
 import time
@@ -17,7 +17,7 @@ _refreshed_at = 0.0
 
 
 def clear() -> None:
-    """Let the next batch read again which apps have source maps."""
+    """Make the next batch read again which apps have source maps."""
     global _refreshed_at
     _refreshed_at = 0.0
 
@@ -36,7 +36,7 @@ def may_be_minified(event: NewEvent) -> bool:
 
 
 def mark(events: Iterable[tuple[NewEvent, int]]) -> int:
-    """Mark the events that may be resolved and return their number. Runs in the store's transaction."""
+    """Mark the events that may be resolved, and return their number. Call this in the store's transaction."""
     apps = _apps_with_source_maps()
     if not apps:
         return 0

@@ -32,7 +32,7 @@ class Packed:
 
     @classmethod
     def of(cls, event: NewEvent) -> "Packed":
-        """Compress the payload, with the dictionary of its group if this process has it in its cache."""
+        """Compress the payload, using the dictionary of its group if this process has cached it."""
         entry = groups.group_cache.get((event.app_id, event.group_hash))
         dictionary = entry.dictionary if entry else None
         if dictionary is None:
@@ -42,16 +42,16 @@ class Packed:
 
 @dataclass(slots=True)
 class BatchResult:
-    """The result of one batch. Duplicates are events that had been stored before."""
+    """The result of one batch. Duplicates are events that were already stored, or that the batch contained twice."""
 
     stored: int = 0
     duplicates: int = 0
     severities: set[str] = field(default_factory=set)
-    to_resolve: int = 0  # This is the number of events whose frames a source map may resolve.
+    to_resolve: int = 0  # Counts events whose frames a source map may resolve.
 
 
 class _AfterCommit:
-    """Changes to the caches of this process that must be made only after the commit."""
+    """A callback that updates the caches of this process, which may happen only after the commit."""
 
     def __init__(self) -> None:
         self.entries: dict[Key, GroupCacheEntry] = {}
@@ -68,15 +68,17 @@ class _AfterCommit:
 
 
 def write(events: Sequence[NewEvent]) -> BatchResult:
-    """Store the batch in a new transaction, or in the caller's transaction if there is one. Raises database errors."""
+    """Store the batch in the caller's transaction or, if there is none, in a new one. Raises database errors.
+
+    Conflicts with concurrent writers are retried.
+    """
     for attempt in range(_MAX_ATTEMPTS):
         after = _AfterCommit()
         try:
             with transaction.atomic():
                 result = _write([Packed.of(event) for event in events], after)
         except BaseException as error:
-            # Outdated caches may have caused the failure, or the caches may contain rows that were rolled back, so they
-            # are cleared.
+            # The caches may be outdated, which may have caused the failure, or contain rows that were rolled back.
             groups.group_cache.clear()
             search_index.text_cache.clear()
             partitions.clear_ready_days()
@@ -89,7 +91,7 @@ def write(events: Sequence[NewEvent]) -> BatchResult:
 
 
 def _is_retryable(error: BaseException) -> bool:
-    """Return True for unique violations caused by a concurrent writer, and for deadlocks."""
+    """Return True for deadlocks and for integrity errors, which concurrent writers or outdated caches may cause."""
     is_deadlock = getattr(error.__cause__, "sqlstate", "") == "40P01"
     return is_deadlock or isinstance(error, IntegrityError)
 
@@ -173,8 +175,8 @@ def _write(batch: Sequence[Packed], after: _AfterCommit) -> BatchResult:
 def _lockable_ids(batch: Sequence[Packed]) -> list[int]:
     """Return the ids of the groups to lock first: all groups, or none if a group or partition may have to be created.
 
-    The creation of a group or partition waits for another lock. A transaction that already holds locks of groups could
-    then deadlock with a batch of another node.
+    Creating a group or partition requires another lock. A transaction that waited for it while holding group locks
+    could deadlock with a batch of another node.
     """
     if not all(partitions.is_ready(day) for day in {one.event.received_at.date() for one in batch}):
         return []
@@ -184,9 +186,9 @@ def _lockable_ids(batch: Sequence[Packed]) -> list[int]:
 def _states(
     sql: Dialect, cursor: Any, found: dict[Key, GroupCacheEntry], locked: Sequence[Row]
 ) -> dict[int, Row]:
-    """Return the locked rows by group id. In the entries, replace merged groups by the groups that were kept."""
+    """Lock the groups, and return their rows by id. Entries of merged groups are changed to the group that was kept."""
     states = {row[0]: row for row in locked}
-    for _ in range(10):  # Merges can form a chain, which is followed step by step.
+    for _ in range(10):  # Merges can form a chain. Each iteration follows one merge.
         ids = {entry.group_id for entry in found.values()} - states.keys()
         if ids:
             states |= {row[0]: row for row in sql.group_states(cursor, sorted(ids))}
@@ -247,7 +249,7 @@ def _event_row(sql: Dialect, event: NewEvent, entry: GroupCacheEntry, id: int) -
 def _update_dictionaries(
     rows: Sequence[tuple[Packed, GroupCacheEntry, int]], states: dict[int, Row], after: _AfterCommit
 ) -> None:
-    """Create dictionaries for groups that have more than one event, and replace dictionaries that compress badly."""
+    """Create dictionaries for groups that had events before, and replace dictionaries that compress badly."""
     used = {}
     checked: set[int] = set()
     for packed, entry, _ in rows:

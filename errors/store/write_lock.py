@@ -19,7 +19,7 @@ _lock_pid = 0
 
 @contextmanager
 def write_lock() -> Iterator[None]:
-    """Hold the write lock on SQLite. PostgreSQL needs no such lock."""
+    """Hold the write lock of all processes while the block runs. On PostgreSQL, do nothing."""
     global _lock_file, _lock_pid
     if connection.vendor != "sqlite":
         yield

@@ -18,11 +18,11 @@ from errors.store.write import BatchResult
 
 log = logging.getLogger(__name__)
 
-MAX_BATCH = 128  # A batch has at most this many requests.
+MAX_BATCH = 128  # Maximum number of requests in a batch.
 MAX_BATCH_BYTES = 8 * 1024 * 1024
-MAX_WAITING = 4_000  # At most this many requests may wait.
+MAX_WAITING = 4_000  # Further requests are refused with a 503.
 MAX_WAITING_BYTES = 64 * 1024 * 1024
-TIMEOUT_SECONDS = 25.0  # SDKs stop waiting for a response before this time.
+TIMEOUT_SECONDS = 25.0  # SDKs stop waiting for a response even earlier.
 
 Parse = Callable[[], Sequence[NewEvent]]
 
@@ -39,7 +39,7 @@ class _Job:
         self.events: Sequence[NewEvent] = ()
 
     def finish(self, outcome: Outcome | Exception) -> None:
-        # If the wait was too long, the client has already received a response.
+        # After a timeout, the client has already received a response.
         if self.done.done():
             return
         if isinstance(outcome, Exception):
@@ -52,13 +52,13 @@ class Writer:
     """A writer that forms batches and passes them to the store. All methods run in one event loop."""
 
     def __init__(self) -> None:
-        # The store process listens at this address. If it is None, this process commits.
+        # Address of the store process's socket. If it is None, this process commits.
         self.store_address: Path | None = None
         self.batch_count = 0
         self._loop: asyncio.AbstractEventLoop | None = None
 
     async def store(self, parse: Parse, size_bytes: int) -> BatchResult:
-        """Parse a request and store its events. Return after the commit.
+        """Parse a request, store its events, and return after the commit.
 
         `parse` is called in the order of the requests. `size_bytes` is roughly the memory that the request takes until
         the commit. Raises the exceptions of `parse`, NotStorable, or Unavailable if too much data is waiting or the
@@ -89,7 +89,9 @@ class Writer:
     def _start(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._queue: deque[_Job] = deque()
-        self._batch: list[_Job] = []  # These requests are parsed but not sent to the store.
+        self._batch: list[
+            _Job
+        ] = []  # Contains requests that are parsed but not yet sent to the store.
         self._batch_bytes = 0
         self._waiting_count = 0
         self._waiting_bytes = 0
@@ -103,10 +105,10 @@ class Writer:
             self._loop.call_soon(self._step)
 
     def _step(self) -> None:
-        """Parse one request. Send the batch when half of the waiting requests are parsed.
+        """Parse one request. Send the batch once half of the waiting requests are parsed.
 
-        The other half is parsed during the commit. Each step parses only one request, so that the event loop soon
-        handles the store's answers and other clients.
+        The other half is parsed during the commit. Each step parses only one request, so that the event loop can soon
+        handle the store's outcomes and other clients.
         """
         self._is_scheduled = False
         if self._queue and self._has_room():

@@ -62,7 +62,7 @@ def _resolve(request: HttpRequest, groups: Groups, user: User, now: datetime, ba
 def _resolve_and_list(
     request: HttpRequest, groups: Groups, user: User, now: datetime, batch: UUID
 ) -> str:
-    """Resolve the groups, and write for each group a win-back list of the buyers whose orders it made fail."""
+    """Resolve the groups, and create a win-back list for each of them: the buyers whose orders it caused to be lost."""
     text = _resolve(request, groups, user, now, batch)
     count = 0
     for group in groups:
@@ -94,9 +94,9 @@ def _reopen(request: HttpRequest, groups: Groups, user: User, now: datetime, bat
 
 
 def _assign(request: HttpRequest, groups: Groups, user: User, now: datetime, batch: UUID) -> str:
-    """Assign the groups to the `user` in the form, or to the current user if the form has no such field.
+    """Assign the groups to the `user` in the form or, without this field, to the current user.
 
-    If `user` is "", the groups are unassigned.
+    If `user` is "", the groups become unassigned. Raises InvalidForm if the user may not see the groups.
     """
     given = request.POST.get("user", str(user.pk))
     to: User | None = None
@@ -253,7 +253,7 @@ def event_delete(request: HttpRequest, group_id: int, event_id: int) -> HttpResp
 @require_POST
 @may_delete
 def user_delete(request: HttpRequest, group_id: int) -> HttpResponse:
-    """Delete all events of a user in the app of the group."""
+    """Delete all events of the user `user_key` in the group's app, including those of other groups."""
     group = get_object_or_404(limit(ErrorGroup.objects.select_related("app")), pk=group_id)
     user_key = _text(request, "user_key", 128)
     if not user_key:

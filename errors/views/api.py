@@ -94,7 +94,7 @@ def group_detail(request: HttpRequest, app: ClientApp, group_id: int) -> HttpRes
 
 @api(Scope.ERRORS_READ, "GET", permission="errors.view_errorgroup")
 def event_search(request: HttpRequest, app: ClientApp) -> HttpResponse:
-    """List the events of the app, newest first. If the request has a search, list only events of the groups found."""
+    """List the app's events, newest first. If the request has a search, list only events of the groups found."""
     since, until = timestamp(request, "since"), timestamp(request, "until")
     if since and until and since >= until:
         raise BadRequest("`since` must be before `until`", 422)

@@ -1,4 +1,4 @@
-"""Read the parameters of the errors API. Each function raises BadRequest with a text for the client."""
+"""Read the parameters of the errors API. Each function raises BadRequest if its parameter is invalid."""
 
 import uuid
 from datetime import datetime
@@ -47,7 +47,7 @@ def timestamp(request: HttpRequest, name: str) -> datetime | None:
 def find_groups(request: HttpRequest, app: ClientApp, *, state: str = "") -> QuerySet[ErrorGroup]:
     """Return the app's groups that match the parameters `query` and `state` of the request.
 
-    The query has the syntax of the search on the page. The argument `state` applies if the request has no state.
+    `query` has the syntax of the search on the staff page. The argument `state` applies if the request has no state.
     """
     state = parameter(request, "state") or state
     if state not in STATES:

@@ -120,13 +120,13 @@ class EventPage(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class EventDetail(Event, forbid_unknown_fields=True):
-    """An event with its stored payload, which is None if it has been deleted."""
+    """An event with its payload, which is None if the payload has been deleted."""
 
     payload: dict[str, Any] | None
 
 
 class Slot(msgspec.Struct, forbid_unknown_fields=True):
-    """The number of errors by severity in the `step_seconds` that begin at `at`."""
+    """The number of errors by severity in the period of `step_seconds` that begins at `at`."""
 
     at: datetime
     counts: dict[str, int]
@@ -173,7 +173,7 @@ class Changed(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class Deleted(msgspec.Struct, forbid_unknown_fields=True):
-    """The target of the deletion, as text. Deleting many events may take some minutes."""
+    """The response to a deletion, which names its target. If there are many events, it may take some minutes."""
 
     deleted: str
 
@@ -201,6 +201,6 @@ class GroupAction(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class UserOfEvents(msgspec.Struct, forbid_unknown_fields=True):
-    """A user as events name it: the id that the app sends, or the pseudonym of an address."""
+    """A user as in stored events: the id that the app sent, or the pseudonym of personal data."""
 
     user: Annotated[str, msgspec.Meta(min_length=1, max_length=128)]

@@ -1,4 +1,4 @@
-"""Provide the common parts of the endpoints for sentry-cli and the bundler plugins.
+"""Provide the code that all endpoints for sentry-cli and the bundler plugins share.
 
 The endpoints follow Sentry's API under `/api/0/`: the bearer token is a secret key with the scope `releases`, and
 refusals have the form `{"detail": "…"}`. The key determines the app. The organization in the path may have any name;
@@ -35,7 +35,10 @@ def refusal(status: int, detail: str, **headers: str) -> HttpResponse:
 def cli(
     *methods: str,
 ) -> Callable[[CliView[P]], Callable[Concatenate[HttpRequest, P], HttpResponse]]:
-    """Decorate a view for sentry-cli. The view takes the app of the key as its second argument."""
+    """Return a decorator for views that sentry-cli calls. A view gets the key's app as its second argument.
+
+    The decorator checks the method, the key and the project, and converts exceptions to refusals.
+    """
 
     def decorate(view: CliView[P]) -> Callable[Concatenate[HttpRequest, P], HttpResponse]:
         @csrf_exempt
@@ -98,7 +101,7 @@ def read_object(request: HttpRequest) -> dict[str, Any]:
 
 
 def text_of(body: dict[str, Any], name: str, max_length: int) -> str:
-    """Return a text from the body, or "" if it is missing. Raises BadRequest for other types and for long texts."""
+    """Return a text from the body, or "" if it is missing. Raises BadRequest if it is not a text, or too long."""
     value = body.get(name)
     if value is None:
         return ""
@@ -110,7 +113,7 @@ def text_of(body: dict[str, Any], name: str, max_length: int) -> str:
 
 
 def version_of(value: str) -> str:
-    """Return the version of a release. Raises BadRequest if the value is not a valid version."""
+    """Return the version of a release without surrounding spaces. Raises BadRequest if it is not a valid version."""
     version = value.strip()
     if not version or len(version) > MAX_VERSION_LENGTH or version in (".", ".."):
         raise BadRequest(f"a version must have 1 to {MAX_VERSION_LENGTH} characters")

@@ -23,7 +23,7 @@ MAX_LISTED = 100
 # --- information about the server ---------------------------------------------------------------------
 @cli("GET")
 def info(request: HttpRequest, app: ClientApp) -> HttpResponse:
-    """Return the permissions of the key, which `sentry-cli info` uses to verify the key."""
+    """Return the permissions of the key. `sentry-cli info` calls this endpoint to verify the key."""
     scopes = ["org:read", "project:read", "project:releases"]
     return json_response({"version": "0", "auth": {"scopes": scopes}, "user": None})
 
@@ -105,7 +105,7 @@ def release_commits(
 def previous_with_commits(
     request: HttpRequest, app: ClientApp, organization: str, version: str
 ) -> HttpResponse:
-    """Return the newest earlier release with commits, so that sentry-cli sends only the commits since that release."""
+    """Return the newest earlier release with commits, or {}. sentry-cli sends only the commits since then."""
     found = queries.previous_with_commits(app, version)
     return json_response(_described(found) if found else {})
 

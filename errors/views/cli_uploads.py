@@ -24,7 +24,7 @@ _SHA1 = re.compile(r"[0-9a-f]{40}")
 
 @cli("GET", "POST")
 def chunk_upload(request: HttpRequest, app: ClientApp, organization: str) -> HttpResponse:
-    """Return the upload options for GET. For POST, save the chunks in the request."""
+    """For GET, return the options of uploads. For POST, save the chunks in the request."""
     if request.method == "GET":
         return json_response(_options(organization))
     now = timezone.now()
@@ -59,7 +59,7 @@ def _options(organization: str) -> dict[str, Any]:
 
 
 def _gunzip(content: bytes) -> bytes:
-    """Decompress a chunk. Raises BadRequest if it is not a complete gzip file or is over CHUNK_BYTES long."""
+    """Decompress a chunk. Raises BadRequest if it is not a complete gzip file, or is larger than CHUNK_BYTES."""
     try:
         decompressor = zlib.decompressobj(wbits=31)
         chunk = decompressor.decompress(content, CHUNK_BYTES + 1)

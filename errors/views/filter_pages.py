@@ -1,4 +1,4 @@
-"""Show the page that enables and disables an app's inbound filters, with a preview on stored events."""
+"""Show the page on which staff enable, disable and preview an app's inbound filters."""
 
 from datetime import datetime
 
@@ -79,7 +79,7 @@ def _page(
     tried: tuple[Filter, str] | None = None,
     preview: queries.Preview | None = None,
 ) -> HttpResponse:
-    """Render the page. `tried` is the filter in the submitted form, with the text of its patterns."""
+    """Render the page. `tried` is the filter in the submitted form, with the text in its field for patterns."""
     on = {row.kind: row for row in InboundFilter.objects.filter(app=app)}
     counts = queries.dropped_counts(app, now=now)
     rows = []

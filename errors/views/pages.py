@@ -128,7 +128,10 @@ def group_list(request: HttpRequest) -> HttpResponse:
 def _page_by_risk(
     groups: QuerySet[ErrorGroup], *, cursor: str, now: datetime
 ) -> tuple[KeysetPage[ErrorGroup], dict[int, Amounts]]:
-    """Return a page of groups, ordered by the money at risk. The cursor is the number of groups on previous pages."""
+    """Return a page of groups, ordered by the money at risk, and the amounts at risk by group.
+
+    The cursor is the number of groups on previous pages.
+    """
     at_risk = pages.groups_at_risk(now=now)
     ordered = order_by_risk(at_risk)
     kept = set(groups.filter(pk__in=ordered).values_list("pk", flat=True))
@@ -143,7 +146,7 @@ def _page_by_risk(
 @require_GET
 @may_view
 def complete(request: HttpRequest) -> HttpResponse:
-    """Return suggestions for the search line. `q` is the text before the cursor."""
+    """Suggest completions of the search line. The parameter `q` is the text before the cursor."""
     return json_response(complete_search(request.GET.get("q", "")))
 
 
@@ -182,7 +185,7 @@ def group_detail(request: HttpRequest, group_id: int) -> HttpResponse:
     events = list(pages.latest_events(group)[: EVENTS_ON_GROUP + 1])
     for event in events:
         if event.group_id == group.pk:
-            event.group = group  # The template then needs no query for the group.
+            event.group = group  # This saves the template a query for the group.
     return render(
         request,
         "errors/group_detail.html",
@@ -235,7 +238,7 @@ def tag_list(request: HttpRequest, group_id: int) -> HttpResponse:
 @require_GET
 @may_view
 def user_list(request: HttpRequest, group_id: int) -> HttpResponse:
-    """Show all affected users of the group, ordered by key, with USERS_PER_PAGE on a page."""
+    """Show a page of the group's affected users, ordered by key."""
     group = get_object_or_404(limit(ErrorGroup.objects.all()), pk=group_id)
     after = request.GET.get("after", "").replace("\0", "")
     keys = pages.affected_users(group, limit=USERS_PER_PAGE + 1, after=after)
@@ -279,7 +282,7 @@ def event_list(request: HttpRequest, group_id: int) -> HttpResponse:
 
 
 def _get_event(group_id: int, event_id: int) -> tuple[ErrorGroup, ErrorEvent]:
-    """Return a group and an event of the group or of a group merged into it. Raises Http404."""
+    """Return a group, and an event of it or of a group merged into it. Raises Http404 if either does not exist."""
     group = get_object_or_404(limit(ErrorGroup.objects.select_related("app")), pk=group_id)
     events = ErrorEvent.objects.select_related("group__merged_into")
     return group, get_object_or_404(events, pk=event_id, group__in=group.family)
@@ -331,7 +334,8 @@ def _search_url(query: str) -> str:
 def _story(request: HttpRequest, event: ErrorEvent) -> dict[str, object]:
     """Return the context of the template `_event_story.html`.
 
-    If the request has `?frames=minified`, the context contains the frames as the client sent them.
+    If the request has `?frames=minified`, the context contains the frames as the client sent them. If the payload has
+    been deleted, `story` is None.
     """
     try:
         payload, source_maps = with_original_frames(
@@ -351,7 +355,7 @@ def _story(request: HttpRequest, event: ErrorEvent) -> dict[str, object]:
 def _sections(
     request: HttpRequest, event: ErrorEvent, story: Mapping[str, Any]
 ) -> list[EventSection]:
-    """Return the sections that other apps add to the event's page."""
+    """Return the sections that apps add to the event's page through the hook `event_sections`."""
     shown = ShownEvent(event, story.get("payload", {}), request.user)
     return [section for function in event_sections if (section := function(shown))]
 

@@ -58,9 +58,9 @@ class Command(BaseCommand):
             raise CommandError("no file could be read")
 
     def _show(self, files: list[importing.EventFile], events: int, shown: int) -> int:
-        """Print the progress as a percentage of the bytes read.
+        """Print the percentage of bytes read if it has risen above `shown`, and return it.
 
-        On a terminal, one line is updated; otherwise, a line is printed after each 5 %.
+        On a terminal, one line is updated. Otherwise, a new line is printed every 5 %.
         """
         total = sum(file.size for file in files) or 1
         percent = 100 * sum(file.position for file in files) // total
