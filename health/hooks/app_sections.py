@@ -1,4 +1,4 @@
-"""Show the heartbeats with invalid settings on the page of an app."""
+"""Show heartbeats with invalid settings on an app's page."""
 
 from datetime import datetime
 from typing import Any
@@ -16,6 +16,6 @@ from health.models import Heartbeat
     order=10,
 )
 def heartbeats(app: ClientApp, now: datetime) -> dict[str, Any] | None:
-    """Return the heartbeats of the app whose last monitor_config had invalid settings, or None if there are none."""
+    """Return the app's heartbeats whose last monitor_config had invalid settings, or None if there are none."""
     found = Heartbeat.objects.filter(app=app).exclude(config_problem="").order_by("title")
     return {"heartbeats": found} if found else None

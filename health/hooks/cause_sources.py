@@ -1,4 +1,4 @@
-"""Contribute possible causes: outages, maintenance, slow or failing calls, changed traffic and edited monitors."""
+"""Report possible causes of a problem: outages, maintenance, slow or failing calls, traffic and edited monitors."""
 
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -27,7 +27,7 @@ MODELS = {
 
 @cause_source("health.outages")
 def outages(onset: Onset) -> Iterator[Change]:
-    """Yield incidents and degraded components. A degraded component has no incident."""
+    """Yield incidents and degraded components, which have no incident."""
     incidents = limit(
         Incident.objects.filter(started_at__gte=onset.since, started_at__lte=onset.until)
     ).select_related("component")
@@ -113,7 +113,7 @@ def _about(row: Any) -> Iterable[str]:
 
 @cause_source("health.dependencies")
 def dependencies(onset: Onset) -> Iterator[Change]:
-    """Yield the calls that became slower or began to fail shortly before the problem."""
+    """Yield the functions that became slower or began to fail shortly before the problem."""
     for step in call_steps.find_slower_calls(onset.at):
         yield Change(
             CauseKind.DEPENDENCY,
@@ -131,7 +131,7 @@ def dependencies(onset: Onset) -> Iterator[Change]:
 
 @cause_source("health.traffic")
 def traffic(onset: Onset) -> Iterator[Change]:
-    """Yield the apps whose number of requests rose or fell strongly."""
+    """Yield the apps whose number of requests rose or fell strongly shortly before the problem."""
     for step in call_steps.find_traffic_steps(onset.at):
         yield Change(
             CauseKind.TRAFFIC,

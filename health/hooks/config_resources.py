@@ -32,7 +32,7 @@ from health.monitor_types import TYPES
 from health.public_urls import absolute_url
 from health.services.checks import sync_components
 
-# These request headers are not secret. All other headers may contain credentials.
+# Other request headers may contain credentials, so their values are secret.
 PLAIN_HEADERS = {
     "accept",
     "accept-encoding",
@@ -58,7 +58,7 @@ class ComponentResource(Resource):
 
 @config_resource
 class Monitors(ComponentResource):
-    """Monitors of all types. A member that the type of a monitor does not use has no effect."""
+    """Monitors of all types. Members that do not apply to a monitor's type have no effect."""
 
     kind = "monitors"
     model = Monitor
@@ -119,7 +119,10 @@ class Checks(ComponentResource):
 
 @config_resource
 class StatusPages(Resource):
-    """The look of the status page. There is only one object, with the reference "main"."""
+    """The name and appearance of the status page.
+
+    There is only one object, with the reference "main".
+    """
 
     kind = "status-pages"
     model = StatusPage
@@ -191,7 +194,7 @@ class IncidentTemplates(Resource):
 
 @config_resource
 class Incidents(Resource):
-    """Incidents. Only the API manages them, because incidents are records and not configuration."""
+    """Incidents, which only the API manages, because they are records and not configuration."""
 
     kind = "incidents"
     model = Incident

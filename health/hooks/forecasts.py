@@ -46,9 +46,9 @@ def error_budgets(now: datetime) -> Iterator[Forecast]:
 
 @forecast_source("health.database")
 def database(now: datetime) -> Iterator[Forecast]:
-    """Yield the time at which the database will reach the plan limit.
+    """Forecast when the database will reach the limit of the hosting plan.
 
-    If the database is on this machine, also yield the time at which it will fill the disk.
+    If the database is on this machine, also forecast when the growth of the database will fill the disk.
     """
     free, size, course = free_disk_bytes(), database_size_bytes(), load_course(now=now)
     if free is not None:
@@ -99,7 +99,7 @@ def plan_limits(now: datetime) -> Iterator[Forecast]:
 
 
 def _calls_pace(trend: Trend) -> str:
-    """Return the change in the daily number of calls, such as "20,000 more calls each day in the last 13 d"."""
+    """Describe the change in the daily number of calls, such as "20,000 more calls each day in the last 13 d"."""
     if not trend.basis:
         return ""
     change = round(abs(trend.rate))
@@ -112,7 +112,7 @@ def _calls_pace(trend: Trend) -> str:
 
 @forecast_source("health.backlogs")
 def backlogs(now: datetime) -> Iterator[Forecast]:
-    """Yield the times at which the existing backlogs will be cleared."""
+    """Forecast when the existing backlogs will be cleared."""
     rows = Value.objects.filter(
         series__in=Series.objects.filter(kind=SeriesKind.GAUGE, name=QUEUE_BACKLOG),
         tier=Tier.MINUTE,

@@ -1,4 +1,4 @@
-"""Define the checks of the portal's own dependencies: first the critical checks, then the optional ones."""
+"""Define the checks of the portal's dependencies, with the critical checks first."""
 
 import secrets
 import shutil
@@ -24,7 +24,7 @@ from health.models import Backup
     "database", summary="Database", critical=True, timeout=2.0, fail_after=1, recover_after=1
 )
 def database() -> str:
-    """Check the database with a separate connection, because the pool would wait and retry instead of failing soon."""
+    """Check the database with a separate connection, because the pool would retry instead of failing quickly."""
     options = {**connection.settings_dict["OPTIONS"]}
     if connection.vendor == "postgresql":
         options |= {"pool": False, "connect_timeout": 2}
@@ -42,10 +42,13 @@ def database() -> str:
 
 @health_check("cache", summary="Cache (Redis)", timeout=2.0)
 def cache() -> str:
-    """Check Redis, which is optional. Without Redis, each process has its own caches and counters."""
+    """Check Redis, which is optional.
+
+    Without Redis, each process has its own caches and counters.
+    """
     if not settings.REDIS_URL:
         raise NotConfigured("REDIS_URL is not set; each process uses its own cache")
-    # This client ignores django-redis' setting IGNORE_EXCEPTIONS, which turns connection errors into cache misses.
+    # This client reports connection errors. The cache turns them into cache misses (IGNORE_EXCEPTIONS).
     client = caches["default"].client.get_client(write=True)  # type: ignore[attr-defined]
     key = f"opsportal:health:{secrets.token_hex(4)}"
     client.set(key, b"1", ex=10)
@@ -55,11 +58,10 @@ def cache() -> str:
     return "Redis responds"
 
 
-# If the last tick is older than the first value, the queue is degraded. If it is older than the second value, the
-# queue is down.
+# The queue is degraded if the last tick is older than the first value, and down if it is older than the second.
 TICK_LATE_SECONDS, TICK_MISSING_SECONDS = 150, 300
 LONG_WAIT_SECONDS, MAX_WAIT_SECONDS = 60, 300
-# A due job is queued within 5 s. If it waits longer than this, no worker is free.
+# A due job is queued within 5 s. If it has not started by this time, no worker is free.
 JOB_LATE_SECONDS = 30
 MESSAGE_LATE_SECONDS = 60
 
@@ -89,7 +91,7 @@ def queue() -> str:
 
 @health_check("notifications", summary="Notifications", timeout=2.0)
 def notifications() -> str:
-    """Fail if channels do not work, or if messages wait although their channel works."""
+    """Fail if a channel does not work, or if messages wait although their channel works."""
     backlogs = list_backlogs(now=timezone.now())
     working = [backlog for backlog in backlogs if backlog.is_working]
     late = [backlog for backlog in working if backlog.oldest_seconds > MESSAGE_LATE_SECONDS]
@@ -115,7 +117,7 @@ def notifications() -> str:
 
 
 def _describe_backlog(backlog: Backlog) -> str:
-    """Describe the backlog of a channel, such as "Ops Slack: 3 messages wait, the oldest for 4 min (500 no)"."""
+    """Describe a channel's backlog, such as "Ops Slack: 3 messages wait, the oldest for 4 min (500 no)"."""
     channel = backlog.channel
     count = backlog.waiting_count + backlog.held_count
     parts = []
@@ -131,13 +133,13 @@ def _describe_backlog(backlog: Backlog) -> str:
 
 # --- optional: if these fail, the portal is degraded -------------------------------------------------------
 
-# There is only one attempt and no circuit breaker, because a check must see each failure and each recovery.
+# The check must see each failure and each recovery, so it has no retries and no circuit breaker.
 _stripe = outbound.Client("stripe-health", timeout=3, connect=2, attempts=1, breaker=False)
 _resend = outbound.Client("resend-health", timeout=3, connect=2, attempts=1, breaker=False)
 
 
 def _require_closed_breaker(name: str) -> None:
-    """Raise Degraded while the circuit breaker of the dependency is open."""
+    """Raise Degraded while the dependency's circuit breaker is open."""
     for state in outbound.breaker_states():
         if state.name == name and state.state is State.OPEN:
             raise Degraded(
@@ -149,7 +151,7 @@ def _require_closed_breaker(name: str) -> None:
 def stripe() -> str:
     if not settings.STRIPE_SECRET_KEY:
         raise NotConfigured("STRIPE_SECRET_KEY is not set")
-    # This public endpoint of Stripe is for connectivity tests and needs no key.
+    # Stripe offers this public endpoint for connectivity tests. It needs no key.
     response = _stripe.request("GET", f"{settings.STRIPE_API_BASE}/healthcheck")
     if response.status_code != 200:
         raise RuntimeError(f"Stripe returned HTTP {response.status_code}")
@@ -188,7 +190,7 @@ def mail() -> str:
     return "the mail server responds"
 
 
-# If less than the first share of the disk is free, the disk is degraded. If less than the second is free, it is down.
+# The disk is degraded if less than the first share is free, and down if less than the second is free.
 DISK_LOW, DISK_FULL = 0.10, 0.03
 
 

@@ -1,4 +1,4 @@
-"""Run the health checks when a user presses the button on the alerts page."""
+"""Run the health checks when a user requests them on the alerts page."""
 
 from collections import Counter
 from datetime import datetime
@@ -6,7 +6,7 @@ from datetime import datetime
 from alerts.extension_points import instant_check
 from health import services
 
-# A failed check is repeated after a shorter pause than usual, because a user is waiting for the response.
+# The usual pause before a failed check is repeated would be too long for the waiting user.
 PAUSE_SECONDS = 0.5
 
 

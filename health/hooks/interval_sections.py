@@ -1,4 +1,4 @@
-"""Show the alerts in a selected interval of the timeline on the system-health page."""
+"""List the alerts in an interval that a user selects on the timeline of the system-health page."""
 
 from datetime import datetime
 

@@ -1,4 +1,4 @@
-"""Read recorded measurements by name for the alert rules that staff create."""
+"""Read measurements by name for the alert rules that staff create."""
 
 from collections.abc import Iterator
 from datetime import datetime
@@ -69,7 +69,7 @@ def failures(selector: str, since: datetime, until: datetime) -> Iterator[Readin
 
 
 def _summaries(selector: str, since: datetime, until: datetime) -> list[tuple[str, LatencySummary]]:
-    """Return a summary of the functions, pages or requests with this name for each app."""
+    """Return, for each app, a summary of the functions, pages or requests with this name."""
     series = Series.objects.filter(name=selector, kind__in=CALL_KINDS, app__isnull=False)
     return latencies.summarize_by_app(series, since, until)
 

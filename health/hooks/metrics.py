@@ -1,4 +1,7 @@
-"""Export metrics to Prometheus. They are read from the database, so all processes and nodes report the same values."""
+"""Export metrics to Prometheus.
+
+The metrics are read from the database, so that all processes and nodes report the same values.
+"""
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
@@ -76,8 +79,8 @@ def components() -> Iterator[Metric]:
 def calls() -> Iterator[Metric]:
     """Yield counts and durations of requests, function calls and page loads, as measured by apps.
 
-    The counters are sums of daily roll-ups. They decrease only when the oldest day is deleted after 400 days, which
-    Prometheus treats as a counter reset.
+    The counters are sums of daily roll-ups. They decrease only when a day is deleted after 400 days, which Prometheus
+    treats as a counter reset.
     """
     total = CounterMetricFamily("opsportal_calls", "Measured calls.", labels=["kind"])
     failed = CounterMetricFamily(
@@ -114,7 +117,7 @@ def _cumulative(buckets: list[int]) -> list[tuple[str, float]]:
 def _by_app() -> Iterator[Metric]:
     """Yield rates per app over the last five full minutes.
 
-    These metrics are gauges, because a counter per app would require adding up all days of every series.
+    The rates are gauges, because counters per app would require adding up all days of every series.
     """
     until = Tier.MINUTE.floor(timezone.now())
     since = until - timedelta(minutes=5)
@@ -214,7 +217,7 @@ def _active_users() -> Iterator[Metric]:
 
 @metric_source("health.portal")
 def portal() -> Iterator[Metric]:
-    """Yield metrics about the portal's database, task queue and scheduled jobs."""
+    """Yield the size of the portal's database, and the state of its task queue and scheduled jobs."""
     now = timezone.now()
     yield GaugeMetricFamily(
         "opsportal_database_size_bytes",
@@ -289,7 +292,7 @@ IMPACT_WINDOW = timedelta(days=1)
 
 @metric_source("health.impact")
 def impact() -> Iterator[Metric]:
-    """Yield the orders that problems of the last 24 hours affected. The pages show the same figures."""
+    """Yield the orders affected by problems of the last 24 hours, with the same figures as the pages show."""
     catch_up()
     now = timezone.now()
     figures = figures_of(None, now=now, since=now - IMPACT_WINDOW)

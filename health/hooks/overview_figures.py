@@ -20,7 +20,10 @@ _UPTIME_DAYS = 30
 
 
 def _requests_in_hour(context: WidgetContext, *, week_ago: bool = False) -> LatencySummary:
-    """Return a summary of the requests of the last hour or, if `week_ago` is set, of the clock hour a week earlier."""
+    """Return a summary of the requests of the last hour.
+
+    With `week_ago`, return a summary of the clock hour that contains the time one week ago.
+    """
     series = Series.objects.total(SeriesKind.REQUEST)
     if not week_ago:
         return context.load_once(
@@ -110,9 +113,9 @@ def active_users(context: WidgetContext) -> Reading:
     respects_apps=True,
 )
 def uptime_of_the_month(context: WidgetContext) -> Reading:
-    """Return the uptime of all required components in the last 30 days in percent, and the remaining error budget."""
+    """Return the uptime of all required components over the last 30 days, with the remaining error budget."""
     required = limit(Component.objects.in_use()).filter(is_required=True)
-    # With a subquery instead of ids, SQLite would read the history of all components instead of using the index.
+    # With a subquery instead of ids, SQLite would not use the index, and would read the history of all components.
     status_by_id = dict(required.values_list("pk", "status"))
     today = Tier.DAY.floor(context.now)
     dates = [today - timedelta(days=ago) for ago in reversed(range(_UPTIME_DAYS))]

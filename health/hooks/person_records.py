@@ -1,4 +1,4 @@
-"""Contribute subscriptions to the status page to the export of a person's data."""
+"""Add a person's subscriptions to the status page to the export of the person's data."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""Describe incidents as problems, which affect orders through the alerts about their components."""
+"""Describe incidents as problems. Incidents affect orders through the alerts about their components."""
 
 from django.urls import reverse
 from django.utils import timezone
@@ -26,5 +26,8 @@ def onset(id: int) -> Onset | None:
 
 @problem_source(INCIDENT, describe=describe, onset=onset)
 def nothing_of_their_own(first: int, last: int, limit: int) -> Page:
-    """Return no mentions of orders, because the alerts about the component of an incident mention its orders."""
+    """Return no mentions of orders.
+
+    The alerts about an incident's component contain the mentions.
+    """
     return Page()

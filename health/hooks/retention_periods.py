@@ -1,4 +1,4 @@
-"""Register the retention periods of measurements, check-ins and subscribers."""
+"""Declare how long measurements, check-ins and subscribers are kept."""
 
 from collections.abc import Iterator
 from datetime import timedelta

@@ -1,4 +1,7 @@
-"""Define alert rules about performance, deliveries, usage, business and uptime. They read only roll-ups."""
+"""Define alert rules about performance, deliveries, usage, business and uptime.
+
+The rules read only roll-ups.
+"""
 
 from health.hooks.alert_rules import business, deliveries, performance, uptime, usage
 

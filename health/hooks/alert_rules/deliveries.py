@@ -47,12 +47,12 @@ def failed_emails(since: datetime, until: datetime) -> Measured:
     severity=Severity.MEDIUM,
     alert_type=FAILED_SMS,
     cadence=Cadence.DELIVERY,
-    min_samples=20,  # A few failed test messages do not yield a meaningful rate.
+    min_samples=20,  # A failure rate of a few test messages would have no meaning.
 )
 def sms_failure_rate(since: datetime, until: datetime) -> Iterator[Reading]:
-    """Yield the percentage of undelivered SMS in each app.
+    """Yield the percentage of undelivered SMS for each app.
 
-    Each app has a separate percentage, because some apps count attempts and other apps count outcomes.
+    The percentages are separate, because some apps count attempts and others count outcomes.
     """
     for app, counts in sorted(count_deliveries_by_app("sms", since, until).items()):
         if counts.failure_percent is not None:

@@ -11,7 +11,7 @@ from health.queries import latencies
 
 HOUR = timedelta(hours=1)
 VERY_SLOW = "performance.very_slow_response"
-# Faster calls are read only if a limit of the rule is below this duration.
+# Calls below this duration are read only if a limit of the rule is even lower.
 MIN_SLOW_CALL_MS = 1_000
 
 
@@ -71,7 +71,10 @@ def slow_response(since: datetime, until: datetime) -> Measured:
     cadence=Cadence.PERFORMANCE,
 )
 def very_slow_response(since: datetime, until: datetime) -> Measured:
-    """Return a reading for every series with slow calls. In all other series, no call exceeded the clear threshold."""
+    """Return a reading for each series with slow calls.
+
+    A series without a reading had no call above the rule's clear threshold.
+    """
     above_ms = min(MIN_SLOW_CALL_MS, limits_of(VERY_SLOW).effective_clear_threshold())
     return list(_slowest((SeriesKind.FUNCTION, SeriesKind.REQUEST), since, until, above_ms))
 

@@ -3,8 +3,8 @@
 The burn rate must exceed the threshold in two windows: the long window shows that the loss is significant, and the
 short window shows that it continues. See https://sre.google/workbook/alerting-on-slos/.
 
-An outage already has its own alert. The two faster rules therefore ignore outages. They cover components that fail
-intermittently but never count as down. The slow rule covers the whole budget, including outages.
+An outage has its own alert, so the two faster rules ignore outages. They detect components that fail intermittently but
+never count as down. The slow rule covers the whole budget, including past outages.
 """
 
 from datetime import datetime, timedelta
@@ -19,8 +19,7 @@ from health.verdict import Status
 HOUR = timedelta(hours=1)
 
 
-# With fewer failures than this, the rules do not alert. A component has one result per minute, so even a single failure
-# would otherwise exceed the burn rate.
+# A component has one result per minute, so a single failure would already exceed the burn rate.
 MIN_FAILURES = 3
 
 
@@ -29,7 +28,8 @@ def _burn_rates(
 ) -> list[Reading]:
     """Return the burn rate of each component, which is the lower of its rates in the two windows.
 
-    A burn rate of 2 means that the error budget is used up twice as fast as allowed.
+    A burn rate of 2 means that the error budget is used up twice as fast as allowed. A component that is down has a
+    reading without a value.
     """
     over_long = uptime.load_recent_availability(
         long, now=until, since_status_change=exclude_outages
@@ -45,7 +45,7 @@ def _burn_rates(
         metadata: dict[str, object] = {"app": app} if app else {}
         labels = (("component", component.name),)
         if component.status == Status.UNHEALTHY:
-            # The outage has its own alert, so no budget alert opens. A budget alert that is already open stays open.
+            # The outage has its own alert, so open no budget alert, and keep one that is open.
             readings.append(Reading(None, labels=labels, metadata=metadata))
             continue
         in_long, in_short = over_long.get(component.pk), over_short.get(component.pk)
@@ -98,7 +98,7 @@ def burn_medium(since: datetime, until: datetime) -> Measured:
     severity=Severity.MEDIUM,
     alert_type="uptime-budget",
     cadence=Cadence.PERFORMANCE,
-    min_samples=60,  # A monitor that is less than one hour old has no meaningful history.
+    min_samples=60,  # In its first hour, a monitor has too short a history.
 )
 def burn_slow(since: datetime, until: datetime) -> Measured:
     return _burn_rates(until, timedelta(days=3), timedelta(hours=6))

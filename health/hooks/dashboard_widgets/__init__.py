@@ -1,6 +1,6 @@
 """Define the widgets about the health of the portal.
 
-Their `order` starts at 10 for the current state, 200 for performance, 300 for uptime, 400 for usage and 500 for work.
+Their `order` begins at 10 for the current state, 200 for performance, 300 for uptime, 400 for usage and 500 for work.
 """
 
 from health.hooks.dashboard_widgets import (

@@ -19,7 +19,7 @@ class StepLine:
     "health.first_steps",
     title="First steps",
     template="health/_widget_first_steps.html",
-    refresh=10,  # The interval is short, so that the user soon sees that the first error has arrived.
+    refresh=10,  # The user should soon see that the first error has arrived.
     order=12,
     size="wide",
     tab=Tab.TOP,

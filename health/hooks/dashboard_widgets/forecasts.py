@@ -11,7 +11,7 @@ from health.extension_points import Tab, WidgetContext, forecasts, widget
 log = logging.getLogger(__name__)
 
 MAX_SHOWN = 6
-# Forecasts read weeks of measurements and change slowly, so they are computed at most once a minute.
+# Forecasts read weeks of measurements but change slowly, so they are computed at most once a minute.
 CACHE_KEY, CACHE_SECONDS = "health:forecasts", 60
 
 
@@ -25,7 +25,7 @@ CACHE_KEY, CACHE_SECONDS = "health:forecasts", 60
     tab=Tab.PLATFORM,
 )
 def all_forecasts(context: WidgetContext) -> dict[str, object]:
-    """Show the forecasts of all sources, with the earliest first."""
+    """Return the forecasts of all sources, earliest first."""
     ordered: list[Forecast] = (
         cache.get_or_set(CACHE_KEY, lambda: _compute(context.now), CACHE_SECONDS) or []
     )
@@ -33,7 +33,7 @@ def all_forecasts(context: WidgetContext) -> dict[str, object]:
 
 
 def _compute(now: datetime) -> list[Forecast]:
-    """Return all forecasts, with the earliest first. A source that fails is logged and skipped."""
+    """Return the forecasts of all sources, earliest first. A source that fails is logged and left out."""
     found: list[Forecast] = []
     for source in forecasts:
         try:

@@ -71,7 +71,10 @@ def overall_status(context: WidgetContext) -> dict[str, object]:
 
 
 def _list_on_call(context: WidgetContext, alert: SystemAlert | None) -> list[OnCall]:
-    """Return who is on call for the alert or, without an alert, in every schedule."""
+    """Return the people on call for the alert or, if there are none, in all schedules.
+
+    Return [] if the user may not see schedules.
+    """
     if not context.request.user.has_perm("alerts.view_schedule"):
         return []
     found = on_call_for(alert.alert_type, now=context.now) if alert else []
@@ -81,7 +84,7 @@ def _list_on_call(context: WidgetContext, alert: SystemAlert | None) -> list[OnC
 def _tone(
     found: list[problems.Problem], summary: ActiveSummary, warnings: list[tuple[str, str]]
 ) -> Tone:
-    """Return the tone of the card. It is neutral if only minor or dismissed problems persist."""
+    """Return the color of the card, which is neutral if only minor or dismissed problems remain."""
     if found:
         return problems.worst_tone(found)
     if warnings:
@@ -90,7 +93,7 @@ def _tone(
 
 
 def _list_warnings(context: WidgetContext) -> list[tuple[str, str]]:
-    """Return a sentence and a URL for each figure that exceeds its limit without an alert."""
+    """Return a sentence and a URL for each overview figure that exceeds its limit."""
     found = []
     for figure in sorted(overview_figures, key=lambda figure: figure.order):
         if figure.describe_warning is None or not figure.is_visible:

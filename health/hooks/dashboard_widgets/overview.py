@@ -22,23 +22,24 @@ from health.queries.marks import list_marks
 log = logging.getLogger(__name__)
 
 MAX_LISTED_MARKS = 8
-_MULTIPLE = 3  # A change by at least this factor is shown as a factor instead of a percentage.
+# A change by at least this factor is shown as a factor, a smaller change as a percentage.
+_MULTIPLE = 3
 _NOTABLE_CHANGE = 0.2  # A smaller change is shown in a neutral color.
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """The change from the same hour of last week in words, with a tone that shows whether it is an improvement."""
+    """The change since the same hour of last week in words, with a tone for better or worse."""
 
     text: str
     before: str
-    tone: str = ""  # The tone is "ok", "warning" or "".
+    tone: str = ""  # One of "ok", "warning" and "".
 
 
 @dataclass(frozen=True)
 class ShownFigure:
     figure: OverviewFigure
-    reading: Reading | None  # None means that reading the figure failed.
+    reading: Reading | None  # None if the figure could not be read.
     url: str
     value: str
     comparison: Comparison | None
@@ -85,7 +86,7 @@ def overview(context: WidgetContext) -> dict[str, object]:
 
 
 def _read(figure: OverviewFigure, context: WidgetContext) -> Reading | None:
-    """Read a figure. If this fails, return None, so that the page shows the other figures."""
+    """Read a figure. If this fails, log the error and return None, so that the page still shows the other figures."""
     try:
         return figure.read(context)
     except Exception:
@@ -105,7 +106,7 @@ def _shown(
 
 
 def _in_words(value: float | None, unit: str) -> str:
-    """Format a value with about two significant digits, because more digits would change with every refresh."""
+    """Format a value with about two significant digits, because further digits would change with every refresh."""
     if value is not None and unit != "ms" and 0 < abs(value) < 1:
         value = float(f"{value:.1g}")
     elif value is not None and abs(value) < 10:
@@ -136,7 +137,10 @@ def compare(figure: OverviewFigure, reading: Reading) -> Comparison | None:
 
 
 def _trend(chart: Chart | None) -> list[float]:
-    """Return the values of the sparkline: the first series of a line chart, or else the sum of all series per slot."""
+    """Return the values of the sparkline.
+
+    These are the values of the first series or, in a bar chart, the sum of all series in each slot.
+    """
     if chart is None or chart.is_empty:
         return []
     if chart.series[0].kind != "bars":

@@ -21,7 +21,7 @@ KINDS = {
 def summarize_calls(
     context: WidgetContext, kind: SeriesKind
 ) -> dict[datetime, latencies.LatencySummary]:
-    """Return the calls in each slot of the time range. They are read only once for the whole page."""
+    """Return a summary of the calls in each slot of the time range, read only once for the whole page."""
     return context.load_once(
         lambda: latencies.summarize_per_slot(
             Series.objects.total(kind), context.since, context.now
@@ -40,7 +40,7 @@ def summarize_calls(
     tab=Tab.RELIABILITY,
 )
 def response_times(context: WidgetContext) -> dict[str, object]:
-    """Chart the durations of requests or, if no requests were measured, of the kind with the most calls."""
+    """Chart the durations of requests or, if none were measured, of the kind with the most calls."""
     sums = latencies.summarize_by_kind(KINDS, context.since, context.now)
     shown = max(
         sums,
@@ -58,7 +58,7 @@ def response_times(context: WidgetContext) -> dict[str, object]:
             times=list(slots),
             series=lines,
             unit="ms",
-            # The threshold is drawn only if it is near the values, because the lines would otherwise be flat.
+            # A threshold far above the values would flatten the lines, so it is drawn only near them.
             thresholds=[Threshold(SLOW_MS, "slow: 3 s", "warning")]
             if highest > SLOW_MS / 3
             else [],
@@ -112,7 +112,10 @@ def _to_percent(share: float | None) -> float | None:
 
 
 def _state(summary: latencies.LatencySummary) -> str:
-    """Return the state by the limits of the alert rules, which are 5 % of failures and a mean duration of SLOW_MS."""
+    """Return "failing" above 5 % of failures, "degraded" above a mean duration of SLOW_MS, and "healthy" otherwise.
+
+    These are the limits of the alert rules.
+    """
     if (summary.failure_share or 0) > MAX_FAILURE_SHARE:
         return "failing"
     return "degraded" if (summary.mean_ms or 0) > SLOW_MS else "healthy"

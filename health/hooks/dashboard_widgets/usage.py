@@ -1,4 +1,4 @@
-"""Show the database size, calls and bandwidth with their limits, and the deliveries of messages."""
+"""Show the database size, calls and bandwidth with their limits, and delivered messages."""
 
 from datetime import timedelta
 
