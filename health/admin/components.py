@@ -185,8 +185,7 @@ class CertificateAdmin(ComponentBase):
         return False
 
 
-# The newest MAX_RUNS runs of a heartbeat. || Older runs are left out, because a job may have thousands of them.
-class LatestRuns(BaseInlineFormSet):
+class LatestRuns(BaseInlineFormSet):  # type: ignore[type-arg]  # not generic at runtime
     """The newest MAX_RUNS runs of a heartbeat. Older runs are not shown, because a job may have thousands."""
 
     def get_queryset(self) -> QuerySet[CheckIn]:

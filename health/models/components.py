@@ -44,8 +44,7 @@ def validate_tags(value: str) -> None:
             )
 
 
-# A field with tags in one text such as "eu, shop", in lower case, sorted and without duplicates.
-class TagsField(models.CharField):
+class TagsField(models.CharField):  # type: ignore[type-arg]  # not generic at runtime
     """A field that stores tags as one text, such as "eu, shop", in lower case, sorted and without duplicates."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
