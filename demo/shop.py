@@ -36,7 +36,7 @@ class Shop:
         self._directed: str | None = None
         self._signals: list[dict[str, object]] = []
         self._lock = threading.Lock()
-        # The orders that reported errors may name.
+        # Orders that the shop names in the errors that it reports.
         self._latest: deque[Basket] = deque(maxlen=20)
         self._interrupted: deque[tuple[dict[str, Any], str]] = deque(maxlen=200)
         self._visitors = [f"visitor-{n}" for n in range(140)]

@@ -79,8 +79,7 @@ METRICS_TOKEN = env.str("METRICS_TOKEN", "")
 METRICS_ALLOW: list[str] = env.list("METRICS_ALLOW", ["127.0.0.0/8", "::1"])
 # The maximum number of measurements that each app may send per minute.
 SIGNALS_PER_MINUTE = env.int("SIGNALS_PER_MINUTE", 60_000)
-# The maximum number of log entries per minute for an app without a limit of its own. Log entries are kept for LOG_DAYS
-# days.
+# The maximum number of log entries per minute for an app without its own limit, and the days for which they are kept.
 LOGS_PER_MINUTE = env.int("LOGS_PER_MINUTE", 3_000, validate=validate.Range(min=0))
 LOG_DAYS = env.int("LOG_DAYS", 3, validate=validate.Range(min=1, max=90))
 # The portal connects to these host:port addresses if all external monitors fail, to detect a failure of its own

@@ -107,5 +107,5 @@ class BatchingThread(Generic[Request, Result]):
             except BaseException as error:
                 log.exception("a batch failed", extra={"thread_name": self._name})
                 failed = Failed(str(error))
-            for pending in batch:  # Answered requests ignore this second answer.
+            for pending in batch:  # Requests that `perform` has answered ignore this second answer.
                 pending.answer(failed)

@@ -168,7 +168,10 @@ def sparkline(
 
 
 def meter(value: float, limit: float, *, label: str = "", tone: str = "") -> SafeString:
-    """Return a bar that shows `value` as a share of `limit`, in a warning color from 80 % unless `tone` is given."""
+    """Return a bar that shows `value` as a share of `limit`.
+
+    Unless `tone` is given, the color shows a warning from 80 % and a critical state from 100 %.
+    """
     share = max(0.0, min(1.0, value / limit)) if limit else 0.0
     if not tone:
         tone = "critical" if share >= 1 else "warning" if share >= 0.8 else "accent"

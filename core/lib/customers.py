@@ -74,7 +74,7 @@ def pseudonym(identity: str) -> str:
 
 
 def user_references(customer: str) -> set[str]:
-    """Return the user ids under which errors may name the customer of a payment or a reservation."""
+    """Return the user ids that errors may contain for the customer of a payment or a reservation."""
     if not customer:
         return set()
     return {customer, pseudonym(customer)} if customer.startswith(PREFIX) else {customer}

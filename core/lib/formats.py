@@ -18,7 +18,7 @@ def money(amount: int | None, currency: str) -> str:
 
 
 def number(value: float | int | None, places: int | None = None) -> str:
-    """Format a number with separators: 1234567 -> "1,234,567". By default, keep up to two decimals without zeros."""
+    """Format a number with separators: 1234567 -> "1,234,567". By default, keep at most two decimals."""
     if value is None:
         return NONE
     if places is not None:

@@ -14,7 +14,7 @@ Value = TypeVar("Value")
 
 
 class GenerationCache(Generic[Key, Value]):
-    """A cache with two generations, the young one of which is renewed when it reaches `max_weight`.
+    """A cache with a young and an old generation. The young one becomes the old one when it reaches `max_weight`.
 
     `weight_of` returns the weight of a key's entry, by default one. Entries heavier than `max_entry_weight` are not
     cached. Loops that must be fast may look into `young` before they call `get`.

@@ -98,7 +98,7 @@ def problem(
     headers: dict[str, str] | None = None,
     **members: Any,
 ) -> HttpResponse:
-    """Return a refusal as `application/problem+json` with the request id and, as further members, `members`."""
+    """Return a refusal as `application/problem+json` with the request id and the given further members."""
     body = {
         "type": type,
         "title": title or TITLES.get(status, "Error"),

@@ -25,7 +25,7 @@ def keyset_page(
 ) -> "KeysetPage[Row]":
     """Return the rows after `cursor` ("" for the first page), ordered by `field` and then primary key, descending.
 
-    An invalid cursor returns the first page.
+    Return the first page if the cursor is invalid.
     """
     rows = rows.order_by(f"-{field}", "-pk")
     after = _read(rows.model, field, cursor)
@@ -42,7 +42,7 @@ def keyset_page(
 def newest_page(rows: "QuerySet[Row, Row]", *, cursor: str, size: int) -> "KeysetPage[Row]":
     """Return the rows before `cursor`, a primary key ("" for the first page), the highest primary key first.
 
-    An invalid cursor returns the first page.
+    Return the first page if the cursor is invalid.
     """
     if cursor.isascii() and cursor.isdecimal() and len(cursor) < 20:
         rows = rows.filter(pk__lt=min(int(cursor), _MAX_ID))

@@ -81,7 +81,7 @@ def extra_of(record: logging.LogRecord) -> dict[str, Any]:
 
 
 def _plain(value: object) -> object:
-    """Convert a value to types that JSON has."""
+    """Convert a value to a type that JSON has."""
     if value is None or isinstance(value, str | int | float):
         return value
     try:

@@ -60,7 +60,7 @@ class _Hits:
             del self.counts[:expired]
 
     def add(self, now: float, cost: int, merge_within: float) -> None:
-        """Add `cost` hits, to the newest entry if it began less than `merge_within` seconds ago."""
+        """Add `cost` hits to the newest entry if it began less than `merge_within` seconds ago, else to a new entry."""
         self.total += cost
         if not merge_within and cost == 1 and self.counts is None:
             self.times.append(now)

@@ -47,7 +47,7 @@ class Operation:
     answers: Mapping[int, Any]
     takes: Any = None
     takes_nothing_too: bool = False
-    # What callers must know about limits, effects, and the result of a repeated call.
+    # Limits, effects, and the result of a repeated call, for the authors of clients.
     notes: str = ""
     scope: str = ""  # The scope that the key must have, or "" if no key is required.
     refusals: Mapping[int, str] = field(default_factory=dict)

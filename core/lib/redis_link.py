@@ -22,7 +22,7 @@ RETRY_INTERVAL_SECONDS = 10.0
 
 
 class Gate:
-    """A circuit breaker for Redis. Its state is in memory, because the other breakers keep their state in Redis."""
+    """A circuit breaker for Redis. Unlike the other breakers, it cannot keep its state in Redis, so it uses memory."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

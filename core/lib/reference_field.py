@@ -1,4 +1,4 @@
-"""Define a model field with a unique name, by which the API and configuration files refer to a row."""
+"""Define a model field for a unique name that the API and configuration files use to refer to a row."""
 
 import uuid
 from typing import Any

@@ -15,7 +15,7 @@ class Kept:
     data: str
     # A text instead of a duration names the event that ends the period, such as "until deleted".
     period: timedelta | str
-    # Where the period can be changed, such as the name of a setting, or "" if it is fixed.
+    # The place where the period can be changed, such as the name of a setting, or "" if it is fixed.
     changed_by: str = ""
     note: str = ""
 

@@ -23,7 +23,7 @@ MAX_HITS = 5  # The maximum number of hits per source.
 class Search:
     """A search: the typed text, and the user whose permissions apply."""
 
-    text: str  # Never empty, and without surrounding spaces.
+    text: str  # The typed text, which is never empty and has no surrounding spaces.
     now: datetime
     may: Callable[[str], bool]  # Returns True for a permission that the user has.
 
@@ -91,7 +91,7 @@ def has_value(field: str, value: str) -> Q:
 
 
 def find_all(search: Search) -> list[Group]:
-    """Return the hits of all sources that the reader may see, by source. Sources with an exact hit come first."""
+    """Return the hits that the user may see, grouped by source. Groups with an exact hit come first."""
     groups = [
         Group(source.title, list(islice(source.find(search), MAX_HITS)))
         for source in sorted(search_sources, key=lambda source: source.order)

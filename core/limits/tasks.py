@@ -11,7 +11,7 @@ BATCH_SIZE = 2_000
 
 @daily(hour=2, minute=20, title="Delete old rejections")
 def remove_old_blocked_calls() -> int:
-    """Delete records of rejected requests after 30 days."""
+    """Delete the counts of rejected requests that are older than 30 days."""
     old = BlockedCall.objects.filter(minute__lt=timezone.now() - RETENTION)
     deleted = 0
     # A flood leaves many rows, so they are deleted in batches with short transactions.

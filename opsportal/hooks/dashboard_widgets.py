@@ -26,7 +26,7 @@ def dependencies(context: WidgetContext) -> dict[str, object]:
     failing = context.load_once(load_failing)
     states = {one.name: one for one in outbound.breaker_states()}
     for name in failing:
-        # Show a failing service of the own network even if this process has not called it and so has no breaker for it.
+        # Show a failing outside service even if this process has not called it yet and so has no breaker for it.
         if name in health_checks and OWN_NETWORK in health_checks.get(name).depends_on:
             states.setdefault(name, BreakerState(name, State.CLOSED, 0, None, None))
     rows = [(one, failing.get(one.name)) for one in states.values()]

@@ -36,8 +36,8 @@ def move(
 ) -> None:
     """Copy all data to the database at `url`, compare both databases, and leave the SQLite file read-only.
 
-    Raises CannotMove if the move cannot continue; it can be run again. Raises Different if the databases differ after
-    the copy; the portal can then write to SQLite again.
+    Raises CannotMove if the move cannot continue; the user can run it again. Raises Different if the databases differ
+    after the copy; the portal can then write to SQLite again.
     """
     check_source()
     target = Target(url)

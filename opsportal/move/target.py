@@ -134,7 +134,7 @@ class Target:
             raise CannotMove(f"the tables could not be created:\n{done.stderr[-2000:]}")
 
     def tables(self) -> list[Table]:
-        """Return the portal's tables."""
+        """Return the portal's tables with their columns, the primary key first, and the types of the columns."""
         found: dict[str, list[tuple[str, str, bool]]] = {}
         for name, column, type_, is_key in self._rows(COLUMNS):
             found.setdefault(name, []).append((column, type_, is_key))
@@ -170,7 +170,7 @@ class Target:
         self.connection.execute(f"TRUNCATE {RECORDS}_source")
 
     def begin(self, fingerprint: str) -> None:
-        """Prepare the tables for a copy of everything."""
+        """Prepare a copy of everything: drop foreign keys, disable triggers, empty all tables, store `fingerprint`."""
         tables = sql.SQL(", ").join(sql.Identifier(table.name) for table in self.copied_tables())
         with self.connection.transaction():
             # A row may refer to a row that is not copied yet. Adding the keys again at the end checks all references.

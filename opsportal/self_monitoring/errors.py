@@ -102,7 +102,7 @@ def event_of(record: logging.LogRecord) -> dict[str, Any]:
 
 
 def _write(collected: dict[int, dict[str, Any]]) -> None:
-    """Record the collected events."""
+    """Store the collected events under the app "opsportal"."""
     app = ClientApp.objects.get(slug=ClientApp.PORTAL_SLUG)
     context = IngestContext(received_at=timezone.now())
     scrubber = Scrubber()

@@ -136,7 +136,7 @@ class ForwardProxy:
                     start += data
                     if b"\r\n" not in start:
                         continue
-                    # Make the client close the connection, because the next request may go to another server.
+                    # Make the client use a new connection for its next request, which may be for another server.
                     data = start.replace(b"\r\n", b"\r\nConnection: close\r\n", 1)
                     is_started = True
                 other[source].sendall(data)

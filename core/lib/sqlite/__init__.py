@@ -1,1 +1,1 @@
-"""Extend Django's SQLite backend by a read-only mode. ENGINE in the settings selects this backend."""
+"""Extend Django's SQLite backend with a read-only mode. ENGINE in the settings selects this backend."""
