@@ -13,7 +13,7 @@ from health.verdict import Status
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 WINDOW = WINDOWS["30 d"]
 BASES = (timedelta(minutes=12), HOUR, 6 * HOUR, DAY, 7 * DAY)
-# Within this time, single results are counted instead of hours, so that an outage changes the forecast in minutes.
+# Single results are counted within this time, and hours before it. An outage therefore changes the forecast in minutes.
 RAW = 6 * HOUR
 STEP = timedelta(minutes=2)
 
@@ -26,9 +26,9 @@ class Budget:
 
 
 def forecast_budgets(*, now: datetime) -> list[Budget]:
-    """Return the budgets of components that failed in the last week, with the time at which each will be used up.
+    """Return the budgets of components that failed in the last week, with a forecast of when each will be used up.
 
-    The budget that is used up first comes first. A budget covers the last 30 days. The forecast does not subtract the
+    The budget that will be used up first comes first. A budget covers the last 30 days. The forecast does not subtract
     failures that become older than 30 days, so a budget may last longer.
     """
     week = Uptime.objects.filter(tier=Tier.HOUR, start__gte=now - 7 * DAY, unhealthy__gt=0)
@@ -57,7 +57,10 @@ def forecast_budgets(*, now: datetime) -> list[Budget]:
 
 
 def _courses(components: list[Component], now: datetime) -> dict[int, list[tuple[datetime, float]]]:
-    """Return the cumulative number of failed results per hour of the last week, and per STEP of the last hours."""
+    """Return the cumulative number of failed results of each component at several times.
+
+    There is one time per hour of the last week and, within RAW, one per STEP.
+    """
     raw_since = Tier.HOUR.floor(now - RAW)
     by_hour: dict[int, dict[datetime, int]] = defaultdict(dict)
     rows = Uptime.objects.filter(

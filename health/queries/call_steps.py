@@ -1,6 +1,7 @@
-"""Find calls that became slower or began to fail, and apps with more or fewer requests, just before a given time.
+"""Find sudden changes in the calls of apps just before a given time.
 
-The data comes from the minute roll-ups, which are kept for 48 hours.
+Calls may have become slower or begun to fail, and an app may have more or fewer requests. The data comes from minute
+roll-ups, which are kept for 48 hours.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,17 +16,17 @@ from core.lib.steps import Step, find_step
 from health.models import Latency, Series, SeriesKind, Tier
 
 MINUTE = timedelta(minutes=1)
-# The usual level is measured from this long before the given time.
+# The usual level is measured in the time before PARTS, up to this long before the given time.
 USUAL = timedelta(minutes=75)
-# Measurements up to this time after the given time are included, because they arrive in batches.
+# Measurements arrive in batches, so those up to this time after the given time are included.
 AFTERWARDS = timedelta(minutes=6)
-# Series are examined if one of these parts, in minutes before the given time, differs from the usual level.
+# A function is examined if it was worse than usual in one of these parts, in minutes before the given time.
 PARTS = ((15, 10), (10, 5), (5, -6))
 MIN_SLOWER = 2.0
 MIN_SLOWER_MS = 50.0
-MIN_FAILING = 0.2  # The share of failing calls must rise by at least this value.
-MIN_REQUESTS = 10.0  # The number of requests per minute must change by at least this value.
-# At least this number of minutes must follow the step, because a single slow minute is not a step.
+MIN_FAILING = 0.2  # Minimum increase of the share of failing calls.
+MIN_REQUESTS = 10.0  # Minimum change of the number of requests per minute.
+# A step must be followed by at least this number of minutes, because a single slow minute is not a step.
 MIN_AFTERWARDS = 2
 MAX_SERIES = 12
 
@@ -43,7 +44,10 @@ class CallStep:
 
 
 def find_slower_calls(at: datetime) -> list[CallStep]:
-    """Return the functions that became at least twice as slow, or began to fail, shortly before `at`."""
+    """Return a step for each function that became at least twice as slow, or began to fail, shortly before `at`.
+
+    Only the MAX_SERIES most suspicious functions are examined.
+    """
     minutes = _minutes(at)
     found = []
     for series in _suspicious(at):
@@ -106,7 +110,7 @@ def _times(factor: float) -> str:
 
 
 def _suspicious(at: datetime) -> list[Series]:
-    """Return the functions that were slower or failed more often than usual in one of the PARTS."""
+    """Return up to MAX_SERIES functions that were slower or failed more often than usual in one of the PARTS."""
     sums: dict[str, Any] = {}
     spans = [
         (USUAL, PARTS[0][0] * MINUTE),
@@ -142,7 +146,10 @@ def _suspicious(at: datetime) -> list[Series]:
 
 
 def _part(row: Mapping[str, Any], number: int) -> tuple[float, float] | None:
-    """Return the mean duration in ms and the share of failures in one of the PARTS, or None if it has no calls."""
+    """Return the mean duration in ms and the share of failures in a part, or None if the part has no calls.
+
+    Part 0 contains the usual level, and the PARTS have the numbers from 1.
+    """
     count = row[f"count_{number}"]
     if not count:
         return None
@@ -150,7 +157,7 @@ def _part(row: Mapping[str, Any], number: int) -> tuple[float, float] | None:
 
 
 def find_traffic_steps(at: datetime) -> Iterator[CallStep]:
-    """Yield the apps whose number of requests at least doubled or halved shortly before `at`."""
+    """Yield a step for each app and environment whose number of requests at least doubled or halved before `at`."""
     minutes = [minute for minute in _minutes(at) if minute + MINUTE <= at]
     rows = (
         Latency.objects.filter(
@@ -170,7 +177,7 @@ def find_traffic_steps(at: datetime) -> Iterator[CallStep]:
     for (app_id, name, environment), values in sorted(counts.items()):
         step = find_step(values, min_change=MIN_REQUESTS, min_after=MIN_AFTERWARDS)
         if step is None or not step.before:
-            continue  # The app began to report at this time, which is not a change in traffic.
+            continue  # The app began to report during this time, which is not a change in traffic.
         amount = f"{step.before:,.0f} to {step.after:,.0f} a minute"
         what = "rose" if step.after > step.before else "fell"
         yield CallStep(

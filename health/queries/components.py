@@ -28,7 +28,7 @@ _Rank = tuple[int, bool, bool, str]
 
 
 def load_states() -> Mapping[str, tuple[Component, State]]:
-    """Return the component and the state of every enabled component that has a state, by name."""
+    """Map the name of each enabled component that has a result to the component and its state."""
     return {
         component.name: (component, state)
         for component in Component.objects.filter(is_enabled=True)
@@ -37,7 +37,7 @@ def load_states() -> Mapping[str, tuple[Component, State]]:
 
 
 def silence_url(component: Component) -> str:
-    """Return the URL of the form that silences the component's alerts. The form proposes a silence of two hours."""
+    """Return the URL of the form that silences the component's alerts, by default for two hours."""
     query = {"key": component.alert_key, "comment": component.title}
     return f"{reverse('admin:alerts_silence_add')}?{urlencode(query)}"
 
@@ -45,9 +45,9 @@ def silence_url(component: Component) -> str:
 def list_worst_first(components: QuerySet[Component], *, at_least: int | None = None) -> list[int]:
     """Return the ids of components: worst status first, then required and public components, then by kind and title.
 
-    If `at_least` is given, the list may end as soon as it has this length. Titles are sorted in Python, because numbers
-    in titles are sorted by value. A page shows only a few of thousands of components. Therefore, only the columns for
-    sorting are read, and healthy components are read only if there are too few failing components.
+    The list may end as soon as it has `at_least` entries. A page shows only a few of thousands of components, so only
+    the columns for sorting are read, and healthy components only if there are too few failing ones. Titles are sorted
+    in Python, because numbers in titles are sorted by value.
     """
     found: list[int] = []
     failing = components.filter(status__in=_RANK)
@@ -59,7 +59,7 @@ def list_worst_first(components: QuerySet[Component], *, at_least: int | None = 
 
 
 def sort_worst_first(components: QuerySet[Component]) -> list[Component]:
-    """Return the components with all columns, in the order of `list_worst_first`."""
+    """Return the components with all columns, sorted like `list_worst_first`."""
     return sorted(
         components.order_by(),
         key=lambda one: (
@@ -94,14 +94,14 @@ def _by_title(row: tuple[str, int]) -> tuple[object, ...]:
 
 
 def load_in_order(ids: Sequence[int]) -> list[Component]:
-    """Return the components with these ids in the order of the ids."""
+    """Return the components with these ids, in the order of the ids and without deleted ones."""
     found = Component.objects.in_bulk(ids)
     return [found[pk] for pk in ids if pk in found]
 
 
 @dataclass(frozen=True)
 class Group:
-    """The enabled components of one group, and the worst status among them."""
+    """A group of enabled components, with the worst status among them."""
 
     title: str
     status: str
@@ -142,13 +142,13 @@ def _group(title: str, statuses: Sequence[str]) -> Group:
 
 
 def load_failing() -> dict[str, Component]:
-    """Return the enabled components that are down or degraded, by name, with the required ones first."""
+    """Return the enabled components that are down or degraded, by name and with required ones first."""
     return {one.name: one for one in limit(Component.objects.failing()).in_order()}
 
 
 @dataclass(frozen=True)
 class InUse:
-    """The number of components that are enabled and configured, and the time of their newest result."""
+    """The number of enabled and configured components, and the time of their newest result."""
 
     count: int
     checked_at: datetime | None
@@ -160,7 +160,7 @@ def count_in_use() -> InUse:
 
 
 def apps_of(component: Component) -> list[ClientApp]:
-    """Return the apps that the component belongs to. Only a certificate can belong to several apps."""
+    """Return the apps to which the component belongs. Only a certificate can belong to several apps."""
     match component.kind:
         case ComponentKind.MONITOR:
             owned = ClientApp.objects.filter(monitors=component.pk)
@@ -175,9 +175,9 @@ def apps_of(component: Component) -> list[ClientApp]:
 
 
 def app_ids_of_components(among: Collection[Component] | None = None) -> dict[int, int]:
-    """Return the app of each component that belongs to exactly one app, by the component's id.
+    """Map the id of each component that belongs to exactly one app to the id of the app.
 
-    If `among` is given, other components may be missing from the result.
+    If `among` is given, other components may be left out.
     """
     if among is None or any(one.kind == ComponentKind.CERTIFICATE for one in among):
         return {pk: min(apps) for pk, apps in Component.load_owners().items() if len(apps) == 1}
@@ -190,7 +190,7 @@ def app_ids_of_components(among: Collection[Component] | None = None) -> dict[in
 
 
 class ComponentsUnderMaintenance:
-    """The set of components that current maintenance windows cover.
+    """The components that current maintenance windows cover, for tests with `in`.
 
     A window without components covers all components.
     """

@@ -25,14 +25,14 @@ def database_size_bytes() -> int:
 
 
 def free_disk_bytes() -> int | None:
-    """Return the number of bytes by which the database can grow, or None if the database is on another machine."""
+    """Return how many bytes the database can grow, or None if the database may be on another machine."""
     if connection.vendor == "postgresql":
         return None
     return shutil.disk_usage(Path(str(connection.settings_dict["NAME"])).absolute().parent).free
 
 
 def load_course(*, now: datetime) -> Points:
-    """Return the size in bytes at the end of each hour of the last month, oldest first."""
+    """Return the size in bytes at the end of each hour of the last 30 days, oldest first."""
     rows = Value.objects.filter(
         series__in=Series.objects.filter(kind=SeriesKind.GAUGE, name=SIZE_GAUGE),
         tier=Tier.HOUR,

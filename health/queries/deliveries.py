@@ -23,7 +23,7 @@ class DeliveryCounts:
 
     @property
     def total(self) -> float:
-        """Return the number of attempts ("sent") or the number of outcomes, whichever is larger.
+        """Return the number of attempts ("sent") or of outcomes, whichever is larger.
 
         Some apps report no attempts.
         """
@@ -35,7 +35,7 @@ class DeliveryCounts:
 
 
 def series_name(channel: str, outcome: str) -> str:
-    """Return the name of the series that counts this outcome of a channel."""
+    """Return the name of the series that counts messages of a channel with this outcome."""
     return f"{channel}.{outcome}"
 
 
@@ -49,7 +49,7 @@ def count_deliveries(channel: str, since: datetime, until: datetime) -> Delivery
 def count_deliveries_by_app(
     channel: str, since: datetime, until: datetime
 ) -> dict[str, DeliveryCounts]:
-    """Return the numbers of messages of the channel for each app that reported any."""
+    """Return the numbers of messages of the channel, by the name of each app that reported any."""
     outcomes = {series_name(channel, outcome): outcome for outcome in DELIVERY_OUTCOMES}
     found: dict[str, dict[str, float]] = {}
     for app, name, total in sum_values_by_app(SeriesKind.DELIVERY, outcomes, since, until):

@@ -1,4 +1,4 @@
-"""Read the orders that an incident affects, through the alerts about its component."""
+"""Compute the cost of an incident from the alerts about its component."""
 
 from datetime import datetime
 
@@ -12,9 +12,9 @@ INCIDENT = "incident"
 
 
 def describe_incident(incident: Incident, *, now: datetime, url: str) -> Description:
-    """Return the description of the incident.
+    """Describe the incident for the computation of its cost.
 
-    Its problems are the incident itself and the alerts about its component that were active during the incident.
+    The problems are the incident itself, and the alerts about its component that were active during the incident.
     """
     until = incident.resolved_at or now
     problems = [Problem(INCIDENT, incident.pk)]
@@ -37,6 +37,6 @@ def describe_incident(incident: Incident, *, now: datetime, url: str) -> Descrip
 
 
 def incident_impact(incident: Incident, *, now: datetime, url: str) -> Summary:
-    """Return the cost of the incident: exact figures from references, and an estimate for the time of the incident."""
+    """Return the cost of the incident: exact figures from references, and an estimate for its duration."""
     description = describe_incident(incident, now=now, url=url)
     return summarize(INCIDENT, incident.pk, description, now=now, is_estimated=True)

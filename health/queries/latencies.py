@@ -54,7 +54,7 @@ class LatencySummary:
 
 Key = TypeVar("Key")
 _TOTALS = ("count", "measured", "failed", "total_ms")
-# LatencySummary.of expects the columns in this order.
+# Lists the columns in the order that LatencySummary.of expects.
 _COLUMNS = (*_TOTALS, "highest_ms", *Latency.BUCKETS)
 _SUMS = {name: Sum(name) for name in _TOTALS}
 _BUCKETS = {f"sum_{name}": Sum(name) for name in Latency.BUCKETS}
@@ -69,9 +69,9 @@ def latency_rows(
 
 
 def summarize(series: QuerySet[Series], since: datetime, until: datetime) -> LatencySummary:
-    """Return a summary of all calls of the series in the period, from the roll-up that `tier_for` selects.
+    """Return a summary of all calls of the series in the period, read from the tier that `tier_for` selects.
 
-    The sums are computed in Python, because this is cheaper for a few hundred rows than a query with thirty sums.
+    The values are added up in Python. For a few hundred rows, this is faster than a query with thirty sums.
     """
     rows = latency_rows(series, since, until, tier_for(until - since))
     return LatencySummary.of(rows.values_list(*_COLUMNS))
@@ -80,7 +80,7 @@ def summarize(series: QuerySet[Series], since: datetime, until: datetime) -> Lat
 def summarize_hour(series: QuerySet[Series], timestamp: datetime) -> LatencySummary:
     """Return a summary of the calls in the clock hour that contains `timestamp`.
 
-    It is read from the hourly roll-up, because the minutes may already have been deleted.
+    The summary is read from the hourly roll-up, because the minutes may have been deleted.
     """
     rows = Latency.objects.filter(
         series__in=series, tier=Tier.HOUR, start=Tier.HOUR.floor(timestamp)
@@ -91,7 +91,7 @@ def summarize_hour(series: QuerySet[Series], timestamp: datetime) -> LatencySumm
 def summarize_by_kind(
     kinds: Collection[SeriesKind], since: datetime, until: datetime
 ) -> dict[SeriesKind, LatencySummary]:
-    """Return a summary of the calls of all apps in the period, separately for each kind."""
+    """Return a summary of the calls of all apps in the period for each kind."""
     series = Series.objects.filter(app=None, kind__in=kinds, name="")
     rows = latency_rows(series, since, until, tier_for(until - since))
     return _summarize_by(rows, "series__kind", kinds)
@@ -100,7 +100,7 @@ def summarize_by_kind(
 def summarize_by_app(
     series: QuerySet[Series], since: datetime, until: datetime
 ) -> list[tuple[str, LatencySummary]]:
-    """Return a summary for each app with calls of the series in the period, sorted by the name of the app."""
+    """Return the name and a summary of each app with calls of the series in the period, sorted by name."""
     rows = latency_rows(series, since, until, tier_for(until - since))
     apps = sorted(set(series.values_list("app__name", flat=True)))
     summaries = _summarize_by(rows, "series__app__name", apps)
@@ -110,7 +110,10 @@ def summarize_by_app(
 def _summarize_by(
     rows: QuerySet[Latency], by: str, keys: Iterable[Key]
 ) -> dict[Key, LatencySummary]:
-    """Return a summary of the rows for each value of a column. The sums are computed in Python as in `summarize`."""
+    """Return a summary of the rows for each key in the column `by`.
+
+    The values are added up in Python, as in `summarize`.
+    """
     found: dict[Key, list[Sequence[Any]]] = {key: [] for key in keys}
     for key, *figures in rows.values_list(by, *_COLUMNS):
         found[key].append(figures)
@@ -120,13 +123,13 @@ def _summarize_by(
 def summarize_per_slot(
     series: QuerySet[Series], since: datetime, until: datetime
 ) -> dict[datetime, LatencySummary]:
-    """Return every slot of the period in order, with a summary of the calls in the slot."""
+    """Return a summary of the calls in each slot of the period, in order. Slots without calls are included."""
     resolution = resolution_for(until - since)
     slots = resolution.slots(since, until)
     rows_of: list[list[Sequence[float]]] = [[] for _ in slots]
     rows = latency_rows(series, since, until, resolution.tier).values_list("start", *_COLUMNS)
     slot_number = 0
-    # The rows are sorted in Python. With ORDER BY, SQLite would use the index on `start` and scan all series.
+    # Sort in Python. With ORDER BY, SQLite would use the index on `start` and scan all series.
     for start, *figures in sorted(rows, key=itemgetter(0)):
         while slot_number + 1 < len(slots) and start >= slots[slot_number + 1]:
             slot_number += 1
@@ -144,7 +147,7 @@ class SeriesLatency:
 def rank_series(
     kind: str, since: datetime, until: datetime, *, limit: int = 8
 ) -> list[SeriesLatency]:
-    """Return the first `limit` series of a kind, sorted by failures and then by total duration, highest first.
+    """Return the `limit` series of a kind with the most failures and then the longest total duration.
 
     The environments of an app are combined.
     """
@@ -168,7 +171,7 @@ def rank_series(
     pks = [pk for pk, key in names.items() if key in chosen]
     named = Series.objects.filter(pk__in=pks)
     found: dict[tuple[str, str], list[Sequence[Any]]] = {key: [] for key in chosen}
-    # Add up in the database, because eight functions have more than a thousand rows in a week.
+    # Add up in the database, because eight functions have more than a thousand hourly rows in a week.
     rows = latency_rows(named, since, until, tier).values_list("series_id")
     for pk, *figures in rows.annotate(**_SUMS, highest=Max("highest_ms"), **_BUCKETS).order_by():
         found[names[pk]].append(figures)
@@ -179,14 +182,17 @@ def rank_series(
 class SlowSeries:
     app: str
     name: str
-    measured: int  # This is the number of calls in the minutes that contain a slow call.
+    measured: int  # Counts the calls in those minutes that contain a slow call.
     highest_ms: float
 
 
 def find_slowest(
     kinds: Iterable[SeriesKind], since: datetime, until: datetime, *, above_ms: float
 ) -> list[SlowSeries]:
-    """Return all series with a call that took longer than `above_ms`, with the slowest series first."""
+    """Return all series with a call that took longer than `above_ms`, slowest first.
+
+    Only minute roll-ups are read, which are kept for 48 hours.
+    """
     rows = (
         Latency.objects.filter(
             series__in=Series.objects.filter(kind__in=list(kinds), app__isnull=False),

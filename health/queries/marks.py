@@ -1,4 +1,4 @@
-"""List deploys, alerts, incidents, maintenance and changed rules in a time range, for the timeline."""
+"""List deploys, alerts, incidents, maintenance and rule changes for the timeline."""
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
@@ -34,7 +34,7 @@ def list_marks(since: datetime, until: datetime, *, deploys: Sequence[Mark]) -> 
 
 
 def _alerts(since: datetime, until: datetime) -> Iterable[Mark]:
-    """Return the alerts with severity high or critical. Marks for all alerts would hide the important ones."""
+    """Yield marks for alerts of severity high or critical. Marks for all alerts would hide the important ones."""
     alerts = limit(
         SystemAlert.objects.filter(
             opened_at__gte=since, opened_at__lt=until, severity__in=_ALERT_TONES

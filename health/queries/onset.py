@@ -29,7 +29,10 @@ def onset_of_incident(incident: Incident) -> Onset:
 
 
 def incident_identity(incident: Incident) -> str:
-    """Return the name of an incident among possible causes: its component or, without a component, its id."""
+    """Return the key of an incident among possible causes.
+
+    The key contains the component or, without a component, the incident's id.
+    """
     if incident.component is None:
         return f"incident {incident.pk}"
     return component_subject(incident.component.name)

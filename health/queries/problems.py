@@ -1,7 +1,7 @@
-"""Describe current problems, with the most severe first: failing components and active alerts.
+"""Describe current problems, most severe first: failing components and active alerts.
 
-Each cause is one problem. If the `depends_on` of an alert or check names a component that is down, the alert or check
-is a consequence of that outage. Alerts of the same type form one problem, which states their number.
+Each cause is one problem. An alert or check whose `depends_on` names a failing component is a consequence of that
+failure. Other alerts of the same type form one problem, which states their number.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -28,7 +28,7 @@ from impact.queries.summary import Summary
 from impact.services.catch_up import catch_up
 
 _RANK = {Tone.CRITICAL: 0, Tone.WARNING: 1}
-# An alert that opens within this time after an outage began may be its consequence, so the outage is listed first.
+# An alert that opens within this time after an outage began may be its consequence, so the outage comes first.
 CONSEQUENCE_WINDOW = timedelta(hours=1)
 MAX_CONSEQUENCES = 3
 
@@ -37,20 +37,20 @@ MAX_CONSEQUENCES = 3
 class Problem:
     """A failing component, or active alerts with one cause. All fields are ready to display."""
 
-    tone: Tone  # The tone is CRITICAL or WARNING.
+    tone: Tone  # Either CRITICAL or WARNING.
     title: str
     message: str
     since: datetime | None
     url: str = ""
     consequences: str = ""
     is_outage: bool = False
-    alerts: tuple[SystemAlert, ...] = ()  # The worst alert is the first.
+    alerts: tuple[SystemAlert, ...] = ()  # The worst alert comes first.
     component: Component | None = None
-    cost: Summary | None = None  # This is the cost of the alerts if they affect orders.
+    cost: Summary | None = None  # Set by `add_costs` for problems with alerts.
 
 
 def load_urgent_alerts() -> list[SystemAlert]:
-    """Return all active alerts of severity high or critical, with the worst first."""
+    """Return the active alerts of severity high or critical, worst first."""
     urgent = limit(SystemAlert.objects.active()).filter(
         severity__in=(Severity.CRITICAL, Severity.HIGH)
     )
@@ -58,9 +58,9 @@ def load_urgent_alerts() -> list[SystemAlert]:
 
 
 def list_problems(failing: Iterable[Component], alerts: Iterable[SystemAlert]) -> list[Problem]:
-    """Return a problem for each failing component that is a cause, and one for each type of the other urgent alerts.
+    """Return a problem for each failing component and for each type of urgent alerts, except for consequences.
 
-    A failing component and the alert about it are one problem.
+    A failing component and the alert about it are one problem. `alerts` must be sorted, worst first.
     """
     failing = list(failing)
     texts = describe_failures(failing)
@@ -106,7 +106,7 @@ def _find_cause(depends_on: Iterable[str], causes: Collection[str]) -> str:
 
 
 def _find_keys_of_components(alerts: Iterable[SystemAlert]) -> set[str]:
-    """Return the keys of the alerts that are about a component in use, regardless of its status."""
+    """Return the keys of the alerts about components in use, whatever their status is."""
     names = {
         alert.key.removeprefix(KEY_PREFIX) for alert in alerts if alert.key.startswith(KEY_PREFIX)
     }
@@ -161,7 +161,7 @@ def _join(titles: Sequence[str]) -> str:
 
 
 def _order(problem: Problem, others: Iterable[SystemAlert]) -> tuple[object, ...]:
-    """Return the key that sorts problems by severity, with an outage before alerts that may be its consequences."""
+    """Return a sort key: by severity, and with an outage before alerts that may be its consequences."""
     rank = _RANK[problem.tone]
     since = problem.since
     if problem.is_outage and since is not None:
@@ -177,7 +177,7 @@ def worst_tone(problems: Iterable[Problem]) -> Tone:
 
 
 def add_costs(problems: Sequence[Problem], *, now: datetime) -> list[Problem]:
-    """Return the problems with the cost of their alerts, which is also shown on the pages of the alerts.
+    """Return the problems with the cost of their alerts, as the pages of the alerts show it.
 
     Only the first problem gets an estimate, because several estimates for the same time would look like different
     losses.
@@ -197,7 +197,7 @@ def add_costs(problems: Sequence[Problem], *, now: datetime) -> list[Problem]:
 
 
 def find_cause(problem: Problem) -> Cause | None:
-    """Return the most likely cause of the problem. The page of its first alert lists this cause first."""
+    """Return the most likely cause of the problem, or None. The page of its first alert lists this cause first."""
     if problem.alerts:
         onset: Onset | None = onset_of_alert(problem.alerts[0])
     elif problem.component is not None and problem.since is not None:

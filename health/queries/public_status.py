@@ -1,6 +1,6 @@
-"""Load the public part of the portal's health into plain values.
+"""Load the public part of the portal's health.
 
-`/status/status.json` serves these values as JSON, so their field names are part of the public interface.
+`/status/status.json` serves these structs as JSON, so the names of their fields are part of the public interface.
 """
 
 import hashlib
@@ -35,7 +35,7 @@ INCIDENT_HISTORY = timedelta(days=14)
 MAX_INCIDENTS = 20
 HISTORY_PAGE_SIZE = 20
 MAX_MAINTENANCE_WINDOWS = 10
-# A feed without entries must have a constant time, because feed readers would otherwise expect new entries.
+# The time of a feed without entries must be constant, because feed readers would otherwise expect new entries.
 NEVER = datetime(2000, 1, 1, tzinfo=UTC)
 _RANK = {"unhealthy": 0, "degraded": 1, "unknown": 2, "maintenance": 3}
 
@@ -48,10 +48,10 @@ class DayBar(msgspec.Struct):
 
 class PublicComponent(msgspec.Struct):
     title: str
-    status: str  # The value is one of verdict.Status, or "maintenance".
-    uptime_percent: float | None  # This is None until results for a whole day exist.
+    status: str  # One of verdict.Status, or "maintenance".
+    uptime_percent: float | None  # None until the component has been measured for a day.
     days: list[DayBar]
-    # None means that the component has been measured for more than 90 days.
+    # None if the component has been measured for more than 90 days.
     measured_since: datetime | None = None
     group: str = ""
     position: int = 0
@@ -79,9 +79,9 @@ class PublicComponent(msgspec.Struct):
 
 
 class PublicGroup(msgspec.Struct):
-    """Components that are shown together, sorted by position, then the worst first, then by title.
+    """Components that are shown together, sorted by position, then worst first, then by title.
 
-    Components without a group form a group without a title.
+    The components without a group form a group whose title is "".
     """
 
     title: str
@@ -136,11 +136,11 @@ class PublicMaintenance(msgspec.Struct):
 
 
 class PublicPage(msgspec.Struct):
-    """The name and the look of the status page."""
+    """The name and appearance of the status page."""
 
     name: str = DEFAULT_NAME
     home_url: str = ""
-    # The version changes when the logo changes, and is "" if there is no logo.
+    # Changes with the logo. It is "" without a logo.
     logo_version: str = ""
     accent_color: str = ""
     dark_accent_color: str = ""
@@ -152,13 +152,16 @@ class PublicStatus(msgspec.Struct):
     components: list[PublicComponent] = []
     incidents: list[PublicIncident] = []
     maintenance: list[PublicMaintenance] = []
-    # This is the time of the last public change of any incident, including those that are not listed.
+    # The time of the last public change of any incident, even if the incident is not listed.
     incidents_changed_at: datetime = NEVER
     page: PublicPage = msgspec.field(default_factory=PublicPage)
 
     @property
     def groups(self) -> list[PublicGroup]:
-        """Return the components by group. Components without a group come first, and then the groups in their order."""
+        """Return the components by group.
+
+        Components without a group come first, followed by the groups in the order of their positions and titles.
+        """
         return group_components(self.components)
 
     @property
@@ -175,7 +178,10 @@ def group_components(components: Sequence[PublicComponent]) -> list[PublicGroup]
 
 
 def load_public_status(*, now: datetime) -> PublicStatus:
-    """Load the public status. It contains titles and states, but no messages of checks and no addresses."""
+    """Load the public status.
+
+    The result contains titles and states, but no messages of checks and no addresses.
+    """
     components = sorted(
         Component.objects.in_use().filter(is_public=True).order_by("pk"),
         key=lambda one: natural_key(one.title),
@@ -194,7 +200,7 @@ def load_public_status(*, now: datetime) -> PublicStatus:
     )
     statuses = [one.status for one in components if one not in under_maintenance]
     if 2 * statuses.count(Status.UNHEALTHY) > len(statuses):
-        # If most public components are down, the portal counts as down, even if these components are not required.
+        # The portal counts as down if most public components are down, even if these are not required.
         overall = Status.UNHEALTHY
     return PublicStatus(
         made_at=now,
@@ -247,7 +253,7 @@ def _load_page() -> PublicPage:
 
 
 def _public_incidents(now: datetime) -> QuerySet[Incident]:
-    """Return the public incidents with their published updates."""
+    """Return the public incidents with their published updates, newest first."""
     updates = Prefetch("updates", IncidentUpdate.objects.published(now))
     started = Incident.objects.public().filter(started_at__lte=now)
     newest_first = started.order_by("-started_at", "-pk")
@@ -284,7 +290,7 @@ def _public_component(line: uptime.UptimeLine, *, is_under_maintenance: bool) ->
 
 @dataclass(frozen=True)
 class IncidentPage:
-    """One page of the resolved public incidents, with the newest first."""
+    """One page of the resolved public incidents, newest first."""
 
     incidents: list[PublicIncident]
     number: int

@@ -1,4 +1,4 @@
-"""Choose the roll-ups and the slot length for reading or drawing a period. All functions are pure."""
+"""Choose the roll-ups and the length of slots for a period. All functions are pure."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -8,7 +8,7 @@ from health.models import Tier
 
 @dataclass(frozen=True)
 class Resolution:
-    """The roll-ups from which a chart is drawn, and the length of its slots."""
+    """The tier of the roll-ups that a chart reads, and the length of its slots."""
 
     tier: Tier
     slot: timedelta
@@ -52,9 +52,9 @@ def value_resolution_for(span: timedelta) -> Resolution:
 
 
 def tier_for(span: timedelta) -> Tier:
-    """Return the roll-ups for totals over `span`.
+    """Return the tier of the roll-ups for totals over `span`.
 
-    They have few rows, and the error at the start and at the end of the span is negligible.
+    The tier has few rows, and the error at the start and the end of the span is negligible.
     """
     if span <= timedelta(hours=3):
         return Tier.MINUTE

@@ -22,9 +22,9 @@ WINDOWS: dict[str, timedelta] = {
     "30 d": timedelta(days=30),
     "90 d": timedelta(days=90),
 }
-# No percentage is shown for a shorter time, because a short failure would distort it too much.
+# During a shorter time, a short failure would distort the percentage too much, so none is shown.
 MIN_MEASURED = timedelta(hours=24)
-# A longer window is read from hourly roll-ups instead of single results.
+# Longer windows are read from hourly roll-ups instead of single results.
 MAX_RAW_WINDOW = timedelta(hours=12)
 
 
@@ -56,15 +56,15 @@ class Availability:
 
     @property
     def budget_left(self) -> float | None:
-        """Return the remaining share of the error budget.
+        """Return the remaining share of the error budget, or None without results.
 
-        It is 1 if the budget is unused, and negative if it is overspent.
+        The share is 1 if the budget is unused, and negative if it is overspent.
         """
         return 1 - self.down / self.total / (1 - GOAL) if self.total else None
 
     @property
     def burn_rate(self) -> float | None:
-        """Return the rate at which the error budget is spent, as a multiple of the allowed rate."""
+        """Return how fast the error budget is spent, as a multiple of the allowed rate. Return None without results."""
         return self.down / self.total / (1 - GOAL) if self.total else None
 
 
@@ -75,7 +75,10 @@ def _tier(window: timedelta) -> Tier:
 def load_availability(
     components: Iterable[Component], window: timedelta, *, now: datetime
 ) -> dict[int, Availability]:
-    """Return the availability of each component in the window that ends at `now`, by the component's id."""
+    """Return the availability of each component by its id, in the window that ends at `now`.
+
+    Components without results are left out.
+    """
     tier = _tier(window)
     rows = (
         Uptime.objects.filter(
@@ -89,7 +92,7 @@ def load_availability(
 
 @dataclass(frozen=True)
 class Day:
-    """One UTC day in the history of a component, which is drawn as a bar."""
+    """A UTC day in the history of a component, drawn as a bar."""
 
     date: datetime
     availability: Availability
@@ -130,7 +133,7 @@ def percent_in_words(value: float | None) -> str:
 def load_days(
     components: Iterable[Component], *, now: datetime, count: int = 90
 ) -> dict[int, list[Day]]:
-    """Return the last `count` UTC days of each component, with the oldest first. Days without results are included."""
+    """Return the last `count` UTC days of each component by its id, oldest first, including days without results."""
     components = list(components)
     today = Tier.DAY.floor(now)
     dates = [today - timedelta(days=ago) for ago in reversed(range(count))]
@@ -142,7 +145,7 @@ def load_days(
         found[pk, start] = Day(
             start,
             Availability(healthy + degraded, unhealthy),
-            # If at most 1 % of the results are degraded, the color of the day does not change.
+            # The color of the day does not change if at most 1 % of the results are degraded.
             was_degraded=degraded * 100 > healthy + degraded,
             was_maintained=maintenance > 0,
         )
@@ -160,17 +163,17 @@ class UptimeLine:
 
     component: Component
     days: list[Day]
-    # The list has one entry for each of WINDOWS, in the same order.
+    # Lists one availability for each of WINDOWS, in the same order.
     availabilities: list[Availability]
-    # This is the time of the first result, or None if the first result is older than the longest window.
+    # None if the first result is older than the longest window.
     measured_since: datetime | None
     now: datetime
 
     @property
     def by_window(self) -> list[tuple[str, Availability]]:
-        """Return the availability in each window.
+        """Return the name and the availability of each window.
 
-        The availability in a window is empty if the component was not measured during the whole window.
+        The availability is empty if the component was not measured during the whole window.
         """
         return [
             (name, availability if self.covers(window) else Availability())
@@ -180,13 +183,16 @@ class UptimeLine:
         ]
 
     def covers(self, window: timedelta) -> bool:
-        """Return True if the component was measured during the whole window, to the precision of its roll-up."""
+        """Return True if the component was measured during the whole window.
+
+        The start has the precision of the roll-up, which is an hour or a day.
+        """
         start = self.now - window
         return self.measured_since is None or self.measured_since <= start + _tier(window).length
 
     @property
     def lifetime_percent(self) -> float | None:
-        """Return the uptime in the longest window, or since the first result if this result is within the window.
+        """Return the uptime in the longest window, or since the first result if that is more recent.
 
         Return None during the first day.
         """
@@ -197,7 +203,7 @@ class UptimeLine:
 
     @property
     def budget_left_percent(self) -> float | None:
-        """Return the rest of the error budget of the last 30 days in percent.
+        """Return the remaining error budget of the last 30 days in percent.
 
         Return None if the component was not measured during all 30 days.
         """
@@ -222,7 +228,7 @@ class UptimeLine:
 
 
 def load_lines(components: Iterable[Component], *, now: datetime) -> list[UptimeLine]:
-    """Return an uptime line for each component."""
+    """Return the history and availability of each component, in the order of `components`."""
     components = list(components)
     history = load_days(components, now=now, count=max(WINDOWS.values()).days)
     by_window = [
@@ -245,7 +251,7 @@ def load_lines(components: Iterable[Component], *, now: datetime) -> list[Uptime
 
 
 def _measured_since(history: Mapping[int, list[Day]], now: datetime) -> dict[int, datetime | None]:
-    """Return the time of each component's first result, rounded to the hour if it is recent, or else to the day.
+    """Return the time of each component's first result, rounded down to the hour if it is recent, or else to the day.
 
     The value is None for a component that was measured on all days of the history, and `now` for one without results.
     """
@@ -273,8 +279,9 @@ def load_recent_availability(
 ) -> dict[int, Availability]:
     """Return the availability of every component in the window, by the component's id.
 
-    Windows up to MAX_RAW_WINDOW are exact; longer ones have a precision of an hour. With `since_status_change`, only
-    results since the last status change of a component count. This excludes past outages, which had their own alerts.
+    Windows up to MAX_RAW_WINDOW are exact, and longer ones have a precision of an hour. With `since_status_change`,
+    only results since a component's last change of status count, so that past outages, which had their own alerts, are
+    excluded. It has no effect on windows longer than MAX_RAW_WINDOW.
     """
     if window > MAX_RAW_WINDOW:
         hours = (

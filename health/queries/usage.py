@@ -1,4 +1,4 @@
-"""Read the usage of apps and its limits: requests, function calls and bandwidth."""
+"""Read how much apps use limited resources: requests, function calls and bandwidth."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from health.queries.latencies import latency_rows
 from health.queries.resolutions import tier_for
 from health.queries.values import sum_values
 
-# The usage rules warn at 80 % of a plan's limit. The limit is therefore computed from the rule's threshold.
+# The usage rules warn at 80 % of a plan's limit, so the limit follows from the rule's threshold.
 WARNING_SHARE = 0.8
 FUNCTION_CALLS = "function_calls"
 BANDWIDTH = "bandwidth_bytes"
@@ -41,7 +41,10 @@ def next_month_of(now: datetime) -> datetime:
 
 @dataclass(frozen=True)
 class RequestCount:
-    """The requests of one app in one environment. They are estimates if the app measured only a sample."""
+    """The requests of one app in one environment.
+
+    The numbers are estimates if the app measured only a sample.
+    """
 
     app: str
     environment: str
@@ -55,7 +58,7 @@ class RequestCount:
 
 
 def request_counts(since: datetime, until: datetime) -> list[RequestCount]:
-    """Return the requests of each app and environment. Apps that measured no requests are left out."""
+    """Return the requests of each app and environment that measured any."""
     series = Series.objects.of_apps(SeriesKind.REQUEST)
     owner_of = {
         pk: (app, environment)
@@ -75,7 +78,7 @@ def request_counts(since: datetime, until: datetime) -> list[RequestCount]:
 
 
 def function_call_count(since: datetime, until: datetime) -> float:
-    """Return the number of function calls, both measured calls and calls that apps count in `function_calls`."""
+    """Return the number of function calls, both measured and counted by apps in `function_calls`."""
     rows = latency_rows(
         Series.objects.total(SeriesKind.FUNCTION), since, until, tier_for(until - since)
     )
@@ -90,10 +93,10 @@ def bandwidth_bytes(since: datetime, until: datetime) -> float:
 
 
 def call_count_by_app(since: datetime, until: datetime) -> list[tuple[str, int]]:
-    """Return the number of requests, function calls and page loads of each app, with the highest number first."""
+    """Return the number of requests, function calls and page loads of each app, highest number first."""
     series = Series.objects.filter(app__isnull=False)
     app_of = dict(series.values_list("pk", "app__name"))
-    # The rows are first summed by series, because joining the app's name to every row would cost twice as much.
+    # Add up by series first, because joining the app's name to every row would take longer.
     rows = (
         latency_rows(series, since, until, tier_for(until - since))
         .values_list("series_id")
@@ -107,7 +110,7 @@ def call_count_by_app(since: datetime, until: datetime) -> list[tuple[str, int]]
 
 
 def forecast_function_calls(*, limit: float, now: datetime) -> Trend:
-    """Forecast when the number of calls in 24 hours will reach the limit, based on the last two weeks."""
+    """Forecast when the number of calls in 24 hours will reach the limit, at the pace of the last two weeks."""
     since = Tier.HOUR.floor(now - 15 * DAY)
     measured = latency_rows(Series.objects.total(SeriesKind.FUNCTION), since, now, Tier.HOUR)
     calls = Counter(dict(measured.values_list("start").annotate(sum=Sum("count")).order_by()))
@@ -126,11 +129,11 @@ def forecast_function_calls(*, limit: float, now: datetime) -> Trend:
 
 
 def forecast_bandwidth(*, limit: float, now: datetime) -> Trend:
-    """Forecast when the bytes of this month will reach the limit, if they reach it before the month ends."""
+    """Forecast when this month's bytes will reach the limit, if they do so before the month ends."""
     month = month_of(now)
     counted = _counted_by_hour(BANDWIDTH, month - 2 * DAY, now)
     sent = {start: bytes_ for start, bytes_ in counted.items() if start >= month}
-    # If the first report was made during the month, the measurement begins with this report.
+    # If apps first reported during this month, the measurement begins with the first report.
     first = max(month, min(counted, default=month))
     points, total = [(first, 0.0)], 0.0
     for hour in range(int((now - first) / HOUR) + 1):
@@ -147,7 +150,7 @@ def forecast_bandwidth(*, limit: float, now: datetime) -> Trend:
 
 
 def _counted_by_hour(name: str, since: datetime, until: datetime) -> dict[datetime, float]:
-    """Return the sum of a counter over all apps for each clock hour. Hours without values are left out."""
+    """Return the sum of a counter over all apps by clock hour, without hours that have no values."""
     rows = Value.objects.filter(
         series__in=Series.objects.filter(kind=SeriesKind.COUNTER, name=name),
         tier=Tier.HOUR,

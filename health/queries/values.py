@@ -21,7 +21,10 @@ def _values(
 def sum_values(
     kind: SeriesKind, names: Iterable[str], since: datetime, until: datetime
 ) -> dict[str, float]:
-    """Return the sum of each counter or delivery outcome over all apps, by name. The sum is 0 without reports."""
+    """Return the sum of each counter or delivery outcome over all apps, by name.
+
+    The sum is 0 without reports.
+    """
     names = list(names)
     series = Series.objects.filter(kind=kind, name__in=names)
     rows = (
@@ -35,7 +38,7 @@ def sum_values(
 def sum_values_by_app(
     kind: SeriesKind, names: Iterable[str], since: datetime, until: datetime
 ) -> list[tuple[str, str, float]]:
-    """Return the name of the app, the name of the series, and the sum for each series with values in the period."""
+    """Return the name of the app, the name of the series and the sum for each series with values in the period."""
     series = Series.objects.of_apps(kind).filter(name__in=list(names))
     rows = (
         _values(series, since, until, tier_for(until - since))
@@ -48,7 +51,7 @@ def sum_values_by_app(
 def sum_values_per_slot(
     kind: SeriesKind, names: Iterable[str], since: datetime, until: datetime
 ) -> dict[datetime, dict[str, float]]:
-    """Return the sums over all apps in each slot of the period, by the name of the series."""
+    """Return the sums over all apps for each slot of the period, by the name of the series."""
     names = list(names)
     resolution = value_resolution_for(until - since)
     slots = {slot: dict.fromkeys(names, 0.0) for slot in resolution.slots(since, until)}
@@ -92,7 +95,10 @@ def latest_levels(name: str, *, since: datetime, until: datetime) -> list[Level]
 def level_per_slot(
     name: str, since: datetime, until: datetime, *, highest: bool = False
 ) -> dict[datetime, float | None]:
-    """Return the last or highest level of a gauge in each slot, summed over apps. The level is None without reports."""
+    """Return the last or highest level of a gauge in each slot, summed over apps.
+
+    The level is None in slots without reports.
+    """
     resolution = value_resolution_for(until - since)
     slots: dict[datetime, float | None] = dict.fromkeys(resolution.slots(since, until))
     rows = (
@@ -113,7 +119,7 @@ def level_per_slot(
 
 
 def first_recorded_at() -> datetime | None:
-    """Return the start of the first hour for which values are stored.
+    """Return the start of the first hour with stored values.
 
     This shows how long the portal has been running, up to 35 days.
     """
@@ -126,7 +132,10 @@ def first_recorded_at() -> datetime | None:
 
 
 def level_in_hour(name: str, timestamp: datetime) -> float | None:
-    """Return the highest level of a gauge in the clock hour that contains `timestamp`, summed over apps."""
+    """Return the highest level of a gauge in the clock hour that contains `timestamp`, summed over apps.
+
+    Return None without reports.
+    """
     rows = Value.objects.filter(
         series__in=Series.objects.filter(kind=SeriesKind.GAUGE, name=name),
         tier=Tier.HOUR,
