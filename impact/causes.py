@@ -1,8 +1,7 @@
-"""Rank the changes before a problem by the probability that they caused it. The functions use no database.
+"""Rank the changes before a problem by the likelihood that they caused it. The functions use no database.
 
-The score of a change is the weight of its kind, times the strength of its relation to the problem, times the size of
-its step, divided by its distance in time. docs/impact.md explains the figures. A cause contains the reasons for its
-score.
+The score of a change is the product of a weight for its kind and of factors for its distance in time, its relation to
+the problem and the size of its step. docs/impact.md lists the figures. Each cause states the reasons for its score.
 """
 
 import math
@@ -26,8 +25,8 @@ class CauseKind(models.TextChoices):
     ERROR = "error", "Error"
 
 
-# The weight of a kind is the likelihood that such a change is the cause, relative to a deploy. A new error or more
-# traffic is often another consequence of the same cause.
+# The likelihood that a change of this kind is the cause, relative to a deploy. New errors and more traffic are often
+# only consequences of the same cause.
 WEIGHTS = {
     CauseKind.DEPLOY: 1.0,
     CauseKind.RELEASE: 0.9,
@@ -49,7 +48,8 @@ NOTICED_AFTER = {
 }
 LOOKBACK = timedelta(hours=24)
 LOOKAHEAD = max(NOTICED_AFTER.values())
-HALF_AT = timedelta(minutes=20)  # At this distance from the problem, a change's score is halved.
+# At this distance in time from the problem, the score of a change is halved.
+HALF_AT = timedelta(minutes=20)
 
 # This factor applies if the change concerns the subject of the problem, such as its rule or its monitor.
 IS_SUBJECT = 4.0
@@ -74,16 +74,17 @@ class Onset:
 
     at: datetime
     uncertainty: timedelta = timedelta(0)  # The problem may have begun up to this long before `at`.
-    app_ids: frozenset[int] = frozenset()  # An empty set means that the apps are unknown.
-    # An empty set means that the environments are unknown.
+    app_ids: frozenset[int] = frozenset()  # Empty if the apps are unknown.
+    # Empty if the environments are unknown.
     environments: frozenset[str] = frozenset()
-    # The problem was first seen in these releases. An empty set means that the releases are unknown.
+    # Releases in which the problem was first seen; empty if they are unknown.
     releases: frozenset[str] = frozenset()
-    # Examples are "alerts.alertrule 12" and "component stripe".
+    # The objects that the problem is about, such as "alerts.alertrule 12" or "component stripe".
     subjects: frozenset[str] = frozenset()
     # A change with one of these identities, such as "component stripe", is the problem itself.
     own: frozenset[str] = frozenset()
-    text: str = ""  # The title, message and function of the problem are searched for names.
+    # Title, message and function of the problem, in which the names of changed objects are searched.
+    text: str = ""
 
     @property
     def since(self) -> datetime:
@@ -101,19 +102,19 @@ class Change:
     """A change that may be the cause of a problem."""
 
     kind: CauseKind
-    label: str  # An example is "Deploy of shop 2.4 to production".
-    at: datetime  # The change happened or began at this time.
-    # The change ended at this time. This is None if the change has no duration or still lasts.
+    label: str  # For example "Deploy of shop 2.4 to production".
+    at: datetime  # The time at which the change happened or began.
+    # The end of the change, or None if the change has no duration or still lasts.
     until: datetime | None = None
     url: str = ""
-    app_id: int | None = None  # This is None if the change concerns all apps.
-    environment: str = ""  # This is "" if the change concerns all environments.
+    app_id: int | None = None  # None if the change concerns all apps.
+    environment: str = ""  # Empty if the change concerns all environments.
     release: str = ""
-    # A problem with this identity, such as "component stripe", is the change itself and not caused by the change.
+    # A problem with this identity, such as "component stripe", is the change itself, not a consequence of it.
     identity: str = ""
     subjects: frozenset[str] = frozenset()
-    names: tuple[str, ...] = ()  # The text of a problem may contain these names.
-    # If a level changed in a step, this is the ratio of the new to the old level. It is 0 if there was no step.
+    names: tuple[str, ...] = ()  # Names that are searched in the text of a problem.
+    # The ratio of the new to the old level, or 0 if no level changed in a step.
     factor: float = 0.0
 
 
@@ -123,7 +124,7 @@ class Cause:
 
     change: Change
     score: float
-    # The change was this long before the problem. This is negative if the change was noticed afterwards.
+    # The time from the change to the problem. It is negative if the change was noticed afterwards.
     distance: timedelta
     reasons: tuple[str, ...]
 
@@ -147,7 +148,7 @@ class Cause:
 
 
 def rank(changes: Iterable[Change], onset: Onset) -> list[Cause]:
-    """Return the changes that may have caused the problem, with the most likely cause first."""
+    """Return the changes that may have caused the problem, most likely cause first."""
     found = [cause for change in changes if (cause := weigh(change, onset)) is not None]
     return sorted(found, key=lambda one: (-one.score, one.distance, one.change.label))
 
@@ -160,8 +161,8 @@ def weigh(change: Change, onset: Onset) -> Cause | None:
         change.identity and change.identity in onset.own
     ):
         return None
-    # The problem may have begun before it was noticed, because a rule measures, for example, the last hour. Within this
-    # time, the distance is less significant.
+    # A rule may notice a problem long after its beginning, for example if it measures the last hour. Differences in
+    # distance within this uncertainty are less significant.
     half_at = HALF_AT + onset.uncertainty / 2
     score = WEIGHTS[change.kind] / (1 + abs(distance) / half_at)
     if distance < -AT_ONCE:
@@ -218,7 +219,7 @@ def _release(change: Change, onset: Onset) -> tuple[float, str]:
 
 
 def _size(change: Change) -> tuple[float, str]:
-    """Return the weight of a step by its size: 0.7 for twice the level, and 1.5 for eight times the level or more."""
+    """Return the factor for the size of a step, such as 0.7 if the level doubled or halved; it is at most 1.5."""
     if change.factor <= 0:
         return 1.0, ""
     times = max(change.factor, 1 / change.factor)

@@ -28,19 +28,19 @@ from impact.states import Attempt
 
 @dataclass(frozen=True)
 class Watch:
-    """A table whose changes may change an order. A trigger records each insert, and each update of the columns."""
+    """A table of a source. A trigger records each inserted row, and each update of one of the columns."""
 
     table: str
     columns: tuple[str, ...]
-    # This column of the changed row contains the primary key of the source's record.
+    # The column of the changed row that contains the primary key of the source's record.
     column: str = "id"
-    # Set this to False if each inserted row comes with a row of another watched table, whose insert is recorded.
+    # Set to False if each inserted row comes with a row of another watched table, whose insert is recorded.
     sees_inserts: bool = True
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """The records to load, which have one of these ids or belong to one of these orders or reservations."""
+    """The records to load: those with one of these ids, and those of one of these orders, reservations or payments."""
 
     record_ids: frozenset[int] = frozenset()
     order_ids: frozenset[str] = frozenset()
@@ -54,10 +54,10 @@ OrderSource = Callable[[Wanted], Iterable[Attempt]]
 @dataclass(frozen=True)
 class Source:
     name: str
-    kind: str  # All attempts of the source have this kind.
+    kind: str  # The kind of all attempts of the source.
     load: OrderSource
     watches: tuple[Watch, ...]
-    page: Callable[[str], str]  # This returns the URL of the page of a record by its uuid.
+    page: Callable[[str], str]  # Returns the URL of the page of the record with this uuid.
 
 
 order_sources: Registry[Source] = Registry("order_sources")
@@ -86,16 +86,16 @@ class Mention(NamedTuple):
     problem: Problem
     reference: Reference
     at: datetime
-    # If the problem named the identifier repeatedly, this is the last time.
+    # The last time, if the problem named the identifier repeatedly.
     last_at: datetime | None = None
 
 
 @dataclass(frozen=True)
 class Page:
-    """One page of the mentions in the rows of a source whose ids are in a given range."""
+    """One page of the mentions in a range of a source's rows."""
 
     mentions: Sequence[Mention] = ()
-    next: int | None = None  # The next page starts at this id. This is None on the last page.
+    next: int | None = None  # The id at which the next page starts, or None on the last page.
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ class Description:
     problems: tuple[Problem, ...]
     since: datetime | None = None
     until: datetime | None = None
-    permission: str = ""  # A user needs this permission to see the problem.
+    permission: str = ""  # The permission that a user needs to see the problem.
 
 
 ReadMentions = Callable[[int, int, int], Page]
@@ -158,22 +158,22 @@ def problem_source(
 
 @dataclass(frozen=True)
 class Person:
-    """A customer whose data is shown or erased, with all references by which records name this customer."""
+    """A customer whose data is shown or erased, with all references to this customer in records."""
 
-    customers: frozenset[str]  # Payments and reservations contain these references.
-    users: frozenset[str]  # Errors contain these references.
-    # These are the keyed hashes of the e-mail address (address_hashes).
+    customers: frozenset[str]  # References in payments and reservations.
+    users: frozenset[str]  # References in errors.
+    # Keyed hashes of the e-mail address (see `core.lib.customers.address_hashes`).
     addresses: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
 class PersonRecord:
-    """A stored record about a person. `data` has plain values that JSON can represent."""
+    """A stored record about a person. The values of `data` can be represented in JSON."""
 
     title: str
     at: datetime
     data: Mapping[str, Any]
-    url: str = ""  # This is the URL of the record's page.
+    url: str = ""  # The URL of the page of the record.
 
 
 ReadRecords = Callable[[Person], Iterator[PersonRecord]]
@@ -183,7 +183,7 @@ ListReferences = Callable[[], Iterable[str]]
 @dataclass(frozen=True)
 class RecordSource:
     name: str
-    label: str  # This is the plural, such as "Payments".
+    label: str  # The plural, such as "Payments".
     read: ReadRecords
     references: ListReferences
 
@@ -196,10 +196,8 @@ def person_records(
 ) -> Callable[[ReadRecords], ReadRecords]:
     """Register a function that yields the records about a person.
 
-    The function must read the records in chunks, because there may be many.
-
-    `references` returns the references to all persons in these records, so that erasures can be repeated after a
-    restore.
+    The function must read the records in chunks, because there may be many. `references` returns the references to all
+    persons in these records, so that erasures can be repeated after a restore.
     """
     return record_sources.decorator(name, lambda read: RecordSource(name, label, read, references))
 
@@ -216,7 +214,7 @@ erasers: Registry[tuple[str, Eraser]] = Registry("erasers")
 
 
 def eraser(name: str) -> Callable[[Eraser], Eraser]:
-    """Register a function that removes a person from at most `limit` records, and returns the number of records.
+    """Register a function that removes a person from at most `limit` records and returns the number of these records.
 
     The function is called repeatedly, each time in a transaction of its own, until it returns 0.
     """

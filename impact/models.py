@@ -14,10 +14,10 @@ from impact.states import Stage
 
 
 class Change(models.Model):
-    """A range of a source's rows that were added or changed, and that the orders do not reflect yet.
+    """A range of a source's rows that were added or changed, but are not reflected in the orders yet.
 
-    Triggers write such a row when a payment or reservation changes. The error store writes one for each batch of
-    events. The row is written in the transaction that makes the change.
+    Triggers write such a row when a payment, reservation or alert changes, and the error store writes one for each
+    batch of events. The row is written in the transaction that makes the change.
     """
 
     source = models.CharField(max_length=30)
@@ -98,7 +98,7 @@ class OrderReference(models.Model):
 
 
 class Touch(models.Model):
-    """A link from a problem to an order, because the problem named the order or an object that belongs to the order."""
+    """A link from a problem to an order. The problem named the order or an object that belongs to the order."""
 
     pk = models.CompositePrimaryKey("kind", "problem", "order_id")
     kind = models.CharField(max_length=10)
@@ -112,7 +112,7 @@ class Touch(models.Model):
 
 
 class ProblemReference(models.Model):
-    """An identifier that a problem named recently. It is kept, so that orders that begin afterwards can be linked."""
+    """An identifier that a problem named recently, which is kept to link orders that begin after the problem."""
 
     pk = models.CompositePrimaryKey("ref_kind", "value", "kind", "problem", "hour")
     ref_kind = models.CharField(max_length=12, choices=ReferenceKind)
@@ -130,7 +130,7 @@ class ProblemReference(models.Model):
 
 
 class WinBackList(models.Model):
-    """A list of the buyers whose orders were lost because of a problem. Staff create it, to win the buyers back."""
+    """A list, created by staff, of the buyers whose orders were lost because of a problem."""
 
     title = models.CharField(max_length=300)
     kind = models.CharField(max_length=10)
@@ -150,7 +150,7 @@ class WinBackList(models.Model):
 
 
 class WinBackEntry(models.Model):
-    """One lost order in a list. The row is deleted when the person is erased."""
+    """The amount of a lost order in one currency. The row is deleted when the buyer is erased."""
 
     list = models.ForeignKey(WinBackList, models.CASCADE, related_name="entries")
     order_key = models.CharField(max_length=120)
@@ -173,7 +173,7 @@ class WinBackEntry(models.Model):
 
 
 class Erasure(models.Model):
-    """The erasure of a person from all records. Once it is finished, the row does not reveal the person.
+    """The erasure of a person from all records. When the erasure is finished, its row no longer identifies the person.
 
     The fingerprints are kept, so that the erasure can be repeated in a database that is restored from an older backup.
     """

@@ -1,4 +1,4 @@
-"""Define references, the identifiers by which a problem and an order are linked. All functions are pure."""
+"""Define references, the identifiers that link problems and orders. All functions are pure."""
 
 import dataclasses
 from collections.abc import Iterable, Iterator
@@ -9,7 +9,7 @@ from django.db import models
 
 class ReferenceKind(models.TextChoices):
     ORDER = "order"
-    PAYMENT = "payment"  # The value is a payment's uuid, or Stripe's id of its intent.
+    PAYMENT = "payment"  # The value is a payment's uuid, or the id of its intent at Stripe.
     RESERVATION = "reservation"
     REQUEST = "request"
     USER = "user"
@@ -25,7 +25,7 @@ MAX_LENGTH = 200
 
 
 class Reference(NamedTuple):
-    """One identifier with its kind, such as a payment's id."""
+    """An identifier with its kind, such as the id of a payment."""
 
     kind: str
     value: str
@@ -45,13 +45,11 @@ def narrow(references: Iterable[Reference]) -> list[Reference]:
 
 @dataclasses.dataclass(frozen=True)
 class References:
-    """The identifiers that a problem is known to affect. An empty set means that they are unknown."""
+    """The identifiers of the orders, users and other objects that a problem is known to affect."""
 
     request_ids: frozenset[str] = frozenset()
     order_ids: frozenset[str] = frozenset()
-    payment_ids: frozenset[str] = (
-        frozenset()
-    )  # The ids are uuids of payments and Stripe's ids of intents.
+    payment_ids: frozenset[str] = frozenset()  # Uuids of payments, and ids of intents at Stripe.
     reservation_ids: frozenset[str] = frozenset()
     user_ids: frozenset[str] = frozenset()
     organization_ids: frozenset[str] = frozenset()

@@ -37,17 +37,17 @@ class State(models.TextChoices):
 class Attempt:
     """An attempt to complete an order, with one payment or reservation."""
 
-    kind: str  # The kind is "payment", "reservation", or "refund" for money that must be returned.
-    reference: str  # This is the uuid of the payment or reservation.
+    kind: str  # "payment", "reservation", or "refund" for money that must be returned.
+    reference: str  # The uuid of the payment or reservation.
     stage: Stage
-    amount: int  # The amount is in the currency's smallest unit.
+    amount: int  # In the currency's smallest unit.
     currency: str
     created_at: datetime
     status: str = ""
     order_id: str = ""
-    reservation_id: str = ""  # This is the reservation that a payment is for.
-    payment_id: str = ""  # This is the payment that completed a reservation.
-    until: datetime | None = None  # An open attempt ends at this time, or never if this is None.
+    reservation_id: str = ""  # The reservation that a payment is for.
+    payment_id: str = ""  # The payment that completed a reservation.
+    until: datetime | None = None  # The end of an open attempt, or None if it has no time limit.
     settled_at: datetime | None = None
     seats: int = 0
     customer: str = ""
@@ -60,9 +60,10 @@ class Decision:
 
     stage: Stage
     created_at: datetime
-    until: datetime | None = None  # An open order is lost at this time, or never if this is None.
-    settled_at: datetime | None = None  # The order was paid or ended at this time.
-    # The keys are currencies. The largest amount comes first.
+    # The time at which an open order is lost, or None if it has no time limit.
+    until: datetime | None = None
+    settled_at: datetime | None = None  # The time at which the order was paid or ended.
+    # Maps currencies to amounts, largest amount first.
     amounts: dict[str, int] = field(default_factory=dict)
     seats: int = 0
     customer: str = ""

@@ -1,4 +1,4 @@
-"""Define the tasks that add up affected orders, continue erasures and delete old links."""
+"""Define the tasks that update affected orders, continue erasures and delete old references."""
 
 import time
 
@@ -14,10 +14,11 @@ INTERVAL_SECONDS = 2.0
 
 @continuous
 def add_up_orders(control: Control) -> None:
-    """Add up the orders that problems touched, within seconds after each change."""
+    """Update orders and their links to problems within seconds of each change."""
     while not control.is_stopping:
         if not catch_up.catch_up(seconds=catch_up.TASK_SECONDS, is_paused=True):
-            close_old_connections()  # Reconnect, because the database may have been unavailable.
+            # A call can fail because the database is unavailable, so reconnect before the next one.
+            close_old_connections()
         control.report_progress()
         time.sleep(INTERVAL_SECONDS)
 
@@ -31,5 +32,5 @@ def continue_erasures() -> dict[str, int]:
 
 @daily(hour=2, minute=50, title="Delete old links to orders")
 def prune() -> dict[str, int]:
-    """Delete expired links between problems and orders."""
+    """Delete references in problems that are too old to link new orders."""
     return {"references": catch_up.prune(now=timezone.now())}

@@ -25,7 +25,8 @@ def create_triggers(sender: AppConfig, *, using: str, **signal: object) -> None:
     watches += [(source.kind, watch) for source in problem_sources for watch in source.watches]
     with connection.cursor() as cursor:
         known = _known_triggers(cursor, connection.vendor)
-        if not known:  # At the first start, all existing rows of these sources must be read.
+        # At the first start, all existing rows of sources without watched tables must be read.
+        if not known:
             for source in problem_sources:
                 if not source.watches:
                     _insert(cursor, source.kind, "VALUES (%s, 0, %s)", [source.kind, LAST_ID])

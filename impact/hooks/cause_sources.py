@@ -1,4 +1,4 @@
-"""Contribute deploys, edited apps and limits, and keys that stopped working to the possible causes of a problem."""
+"""Contribute deploys, edits of apps and limits, and keys that stopped working to the possible causes of a problem."""
 
 from collections.abc import Iterator
 from datetime import datetime

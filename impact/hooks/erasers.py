@@ -18,7 +18,7 @@ def erase_list_entries(person: Person, limit: int, now: datetime) -> int:
 
 @eraser("orders")
 def erase_from_orders(person: Person, limit: int, now: datetime) -> int:
-    """Erase the person from orders, and keep the amounts. The orders are found by their references."""
+    """Erase the person from the orders that refer to the person, and keep the amounts."""
     named = OrderReference.objects.filter(kind=ReferenceKind.USER, value__in=person.users)
     found = sorted(set(named.order_by("order").values_list("order", flat=True)[:limit]))
     Order.objects.filter(pk__in=found, customer__in=person.customers).update(customer="")

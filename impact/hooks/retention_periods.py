@@ -1,4 +1,4 @@
-"""List how long links, orders and win-back lists are kept."""
+"""Register the retention periods of links, orders and win-back lists."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""Find the changes before a problem in all sources, with the most likely cause first."""
+"""Find the possible causes of a problem in all sources."""
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -20,7 +20,10 @@ MAX_SHOWN = 5
 
 
 def find_causes(onset: Onset | None, *, limit: int = MAX_SHOWN) -> list[Cause]:
-    """Return the possible causes of the problem with this onset. If a source fails, the error is logged."""
+    """Return the possible causes of the problem with this onset, most likely cause first.
+
+    If a source fails, the error is logged, and the other sources are used. Without an onset, no cause is known.
+    """
     if onset is None:
         return []
     changes: list[Change] = []
@@ -36,7 +39,7 @@ def find_causes(onset: Onset | None, *, limit: int = MAX_SHOWN) -> list[Cause]:
 
 
 def causes_of(kind: str, id: int) -> list[Cause]:
-    """Return the possible causes of the problem."""
+    """Return the possible causes of the problem, or [] if its source determines no onset."""
     source = problem_sources.get(kind)
     return find_causes(source.onset(id)) if source.onset else []
 

@@ -25,7 +25,7 @@ DEVIATIONS = 2.0  # A range of 2 standard deviations to each side covers about 9
 
 @dataclass(frozen=True)
 class Missing:
-    """The number of orders in one currency that are probably missing, with its range."""
+    """The number and amount of the orders in one currency that are probably missing, with their ranges."""
 
     currency: str
     expected_count: float
@@ -43,20 +43,19 @@ class Estimate:
     since: datetime
     until: datetime
     week_count: int
-    compared: tuple[
-        Missing, ...
-    ]  # There is one entry for each currency, even if sales were as usual.
+    # Contains one entry for each currency, even if sales were as usual.
+    compared: tuple[Missing, ...]
 
     @property
     def missing(self) -> tuple[Missing, ...]:
-        """Return the entries of the currencies in which even the low end of the missing amount is above zero."""
+        """Return the entries in which even the low end of the missing amount is above zero."""
         return tuple(one for one in self.compared if one.low_amount > 0 and one.count > 0)
 
     def __bool__(self) -> bool:
         return bool(self.missing)
 
     def sentence(self) -> str:
-        """Return the estimate with its range and its basis as text."""
+        """Return the estimate with its range as a sentence, or "" if no orders are probably missing."""
         if not self.missing:
             return ""
         lost = " and ".join(
@@ -68,7 +67,7 @@ class Estimate:
         return f"Probably missing: {lost}."
 
     def basis(self) -> str:
-        """Describe how the estimate was made."""
+        """Return the comparison behind the estimate in words."""
         compared = ", ".join(
             f"{one.expected_count:,.1f} {one.currency} orders were expected and {one.made_count:,} were paid"
             for one in self.missing
@@ -81,7 +80,7 @@ class Estimate:
 
 
 def estimate(since: datetime, until: datetime) -> Estimate | None:
-    """Return the orders that are probably missing in this time, or None if there is too little data to compare with."""
+    """Return the orders that are probably missing, or None if the period is unsuitable or too few weeks are known."""
     length = until - since
     if length < MIN_LENGTH or length > MAX_LENGTH:
         return None
@@ -144,7 +143,10 @@ def _missing(currency: str, weeks: list[_Sales], made: _Sales) -> Missing:
 
 
 def _deviation(values: list[int], random_variance: float) -> float:
-    """Return the standard deviation of the difference between a further week and the mean of the given weeks."""
+    """Return the standard deviation of the difference between a further week and the mean of the given weeks.
+
+    `random_variance` is the minimum of the variance between weeks.
+    """
     mean = sum(values) / len(values)
     variance = sum((value - mean) ** 2 for value in values) / (len(values) - 1)
     return math.sqrt(max(variance, random_variance) * (1 + 1 / len(values)))

@@ -14,12 +14,12 @@ from core.lib import formats
 from impact.extension_points import Problem
 from impact.states import State
 
-Amounts = dict[str, int]  # This maps a currency to an amount in minor units.
+Amounts = dict[str, int]  # Maps a currency to an amount in minor units.
 
 
 @dataclass(frozen=True)
 class Figures:
-    """Orders, amounts and seats by state. They exclude orders that ended before the problem."""
+    """Orders, amounts and seats by state, without orders that ended before the problem."""
 
     orders: dict[State, int] = field(default_factory=dict)
     amounts: dict[State, Amounts] = field(default_factory=dict)
@@ -37,7 +37,7 @@ class Figures:
         return bool(self.orders)
 
     def rows(self) -> list[tuple[State, int, Amounts, int]]:
-        """Return (state, orders, amounts, seats) for each state that occurs, with the worst first."""
+        """Return (state, orders, amounts, seats) for each state that occurs, worst first."""
         return [
             (state, self.orders[state], self.amounts.get(state, {}), self.seats.get(state, 0))
             for state in SHOWN_STATES
@@ -81,8 +81,8 @@ def describe_state(figures: Figures, state: State) -> str:
     return f"{orders}, {amounts}" if amounts else orders
 
 
-# This expression is the state of an order in relation to a problem that first named it at `first_at`. See
-# `impact.states.State`.
+# The state of an order in relation to a problem that first named it at `first_at`. The parameter is the current time.
+# `queries.orders.state_of` applies the same rule in Python.
 STATE_SQL = f"""CASE o.stage
     WHEN 'refund_due' THEN '{State.REFUND_DUE}'
     WHEN 'paid' THEN CASE WHEN o.settled_at > t.first_at THEN '{State.RECOVERED}' ELSE '{State.SAFE}' END
@@ -95,7 +95,7 @@ STATE_SQL = f"""CASE o.stage
 def touched_sql(
     problems: Collection[Problem] | None, since: datetime | None, until: datetime | None
 ) -> tuple[str, list[Any]]:
-    """Return SQL and its parameters. The SQL selects (order_id, first_at) once for each order that a problem touched.
+    """Return SQL that selects (order_id, first_at) once for each order that a problem touched, and its parameters.
 
     If `problems` is None, all problems count.
     """
@@ -165,5 +165,5 @@ def figures_of(
 
 
 def timestamp(value: datetime) -> Any:
-    """Return the timestamp in the format in which this database stores it."""
+    """Return the timestamp in the format that this database stores."""
     return connection.ops.adapt_datetimefield_value(value)

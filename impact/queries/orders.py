@@ -44,7 +44,7 @@ class OrderRow:
 @dataclass(frozen=True)
 class OrderPage:
     rows: list[OrderRow]
-    next_id: int | None  # The next page starts after this id. This is None on the last page.
+    next_id: int | None  # The id after which the next page starts, or None on the last page.
 
 
 def list_orders(
@@ -56,7 +56,7 @@ def list_orders(
     size: int,
     with_records: bool = False,
 ) -> OrderPage:
-    """Return up to `size` orders that the problem touched, sorted by id, from the first id after `after`."""
+    """Return up to `size` orders that the problem touched and whose ids are greater than `after`, sorted by id."""
     touched, values = touched_sql(description.problems, description.since, description.until)
     sql = (
         f"SELECT id, state, first_at FROM (SELECT o.id, {STATE_SQL} AS state, t.first_at"  # noqa: S608
@@ -133,7 +133,7 @@ def _records(order_ids: Sequence[int]) -> dict[int, list[Record]]:
 
 @dataclass(frozen=True)
 class EventCost:
-    """The figures and the orders that belong to the references of one event."""
+    """The figures and the orders to which the references of one event belong."""
 
     figures: Figures = field(default_factory=Figures)
     orders: Sequence[OrderRow] = ()
@@ -145,7 +145,10 @@ class EventCost:
 
 
 def cost_of_mentions(references: Iterable[Reference], *, at: datetime, now: datetime) -> EventCost:
-    """Return the orders that have one of the references, with their state in relation to a problem at the time `at`."""
+    """Return the cost of an event that named these references at the time `at`.
+
+    The orders are updated first, as far as that is quickly possible (see `catch_up`).
+    """
     is_complete = catch_up()
     linked: dict[int, Order] = {}
     for kind, value in references:
@@ -160,7 +163,7 @@ def cost_of_mentions(references: Iterable[Reference], *, at: datetime, now: date
 
 
 def state_of(order: Order, first_at: datetime, now: datetime) -> State:
-    """Return the state of the order in relation to a problem at `first_at`, by the same rule as STATE_SQL."""
+    """Return the state of the order in relation to a problem at `first_at`. STATE_SQL applies the same rule."""
     if order.stage == Stage.REFUND_DUE:
         return State.REFUND_DUE
     if order.stage == Stage.PAID:

@@ -45,7 +45,7 @@ def person_of(customers: Sequence[str], addresses: Sequence[str]) -> Person:
 
 
 def sections(person: Person) -> list[Section]:
-    """Return the first records of each kind."""
+    """Return up to MAX_SHOWN records of each kind."""
     return [_section(source, person) for source in record_sources]
 
 

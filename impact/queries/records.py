@@ -20,7 +20,7 @@ class Record:
 
 
 def records(wanted: Wanted, *, kinds: Iterable[str] = ("payment", "reservation")) -> list[Record]:
-    """Return the wanted records of these kinds, with the oldest first."""
+    """Return the wanted records of these kinds, oldest first."""
     found = [
         (attempt, source.page(attempt.reference))
         for source in order_sources

@@ -23,8 +23,8 @@ def amounts_at_risk(
 ) -> dict[int, Amounts]:
     """Return the amounts at risk by problem, for the given problems of the kind or for all of them.
 
-    `families` maps a problem to the problem with which it is shown. An order that both problems affected counts
-    only once.
+    `families` maps a problem to the one with which it is shown, for example after a merge. An order that both problems
+    affected counts only once.
     """
     catch_up()
     if problems is not None and not problems:
@@ -62,7 +62,7 @@ def _sums(kind: str, now: datetime, problems: Collection[int] | None) -> list[tu
 
 
 def order_by_risk(at_risk: Mapping[int, Amounts]) -> list[int]:
-    """Return the problems, with the most money at risk first.
+    """Return the problems, sorted by the money at risk, highest first.
 
     Currencies are not converted. First, the amounts in the currency that occurs in the most problems are compared. If
     these amounts are equal, the amounts in the next most frequent currency are compared, and so on.

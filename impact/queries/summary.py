@@ -15,8 +15,8 @@ from impact.services.catch_up import catch_up
 class Summary:
     figures: Figures
     estimate: Estimate | None = None
-    url: str = ""  # This is the URL of the page that lists the orders.
-    is_complete: bool = True  # This is False while changes are still being added up.
+    url: str = ""  # The URL of the page that lists the orders.
+    is_complete: bool = True  # False if committed changes are still missing from the figures.
 
     def __bool__(self) -> bool:
         return bool(self.figures or self.estimate)
@@ -40,7 +40,7 @@ def summarize(
     is_estimated: bool = False,
     is_caught_up: bool = False,
 ) -> Summary:
-    """Return the figures of the described problem. They include all changes that are committed before the call.
+    """Return the figures of the described problem, which include all committed changes if `is_complete` is set.
 
     `is_caught_up` means that the caller has just called `catch_up` for several problems.
     """

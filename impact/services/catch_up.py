@@ -20,11 +20,11 @@ from impact.services.orders import refresh
 
 log = logging.getLogger(__name__)
 
-# A batch holds SQLite's write lock, so it is short, and the task pauses as long as the batch took.
-BATCH_SIZE = 100  # A batch applies at most this many changes.
-PAGE_SIZE = 200  # One page of a problem source has at most this many rows.
-# A reader applies the few most recent changes. During a flood of errors, many changes are waiting. A reader leaves
-# these to the continuous task, because the process that receives the errors needs the CPU time and the write lock.
+# A batch holds SQLite's write lock, so it applies only a few changes, and the task pauses for as long as it took.
+BATCH_SIZE = 100
+PAGE_SIZE = 200  # A page of a problem source has at most this many rows.
+# A reader applies only a few recent changes. During a flood of errors, it leaves the many waiting changes to the
+# continuous task, because the process that receives the errors needs the CPU time and the write lock.
 READ_SECONDS = 0.05
 MAX_READ_CHANGES = 20
 TASK_SECONDS = 20.0
@@ -88,7 +88,10 @@ def _apply_batch() -> None:
 
 
 def _lock() -> None:
-    """Let only one process at a time apply changes. The next process reads after the previous one has committed."""
+    """Wait until no other process applies changes. On PostgreSQL, the lock is held until the transaction ends.
+
+    On SQLite, the write lock of the transaction has the same effect.
+    """
     if connection.vendor == "postgresql":
         with connection.cursor() as cursor:
             cursor.execute("SELECT pg_advisory_xact_lock(hashtext('impact.catch_up'))")

@@ -15,14 +15,15 @@ from impact.queries.person import find_person, person_of
 from impact.services.catch_up import catch_up
 
 STEP_SIZE = 200  # One transaction changes at most this many records.
-CATCH_UP_SECONDS = 2.0  # The continuous task updates the orders that remain after this time.
+# The continuous task updates the orders that are not updated within this time.
+CATCH_UP_SECONDS = 2.0
 
 
 def erase_person(*, customer: str, user: User | None, now: datetime) -> Erasure:
-    """Remove a customer from all records that name the person, and return the erasure with the number of changes.
+    """Erase a customer from all records, and return the erasure with the numbers of changed records.
 
     `customer` is the id that apps send, an e-mail address, or the stored reference to an address. Amounts, times and
-    the ids of orders are kept. If the process is killed, the worker continues the erasure.
+    the ids of orders are kept. If the process is killed, a scheduled task continues the erasure.
     """
     person = find_person(customer)
     references = {
@@ -76,7 +77,8 @@ def _finish(erasure: Erasure, now: datetime) -> None:
                 detail=erasure.summary,
                 now=now,
             )
-    catch_up(seconds=CATCH_UP_SECONDS)  # Compute the affected orders again, now without the person.
+    # Update the affected orders, from which the person has been erased.
+    catch_up(seconds=CATCH_UP_SECONDS)
 
 
 def _person(erasure: Erasure) -> Person:

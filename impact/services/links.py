@@ -18,12 +18,12 @@ Span = tuple[datetime, datetime]
 # The mentions of a user or an organization are stored by hour, so that an order is compared only with mentions at about
 # the same time.
 Spans = dict[tuple[Problem, Reference, int], Span]
-# A row consists of kind, problem, order, first_at and last_at.
+# The kind of the problem, the problem, the order, `first_at` and `last_at`.
 TouchRow = tuple[str, int, int, datetime, datetime]
 
 
 def link_mentions(mentions: Sequence[Mention], *, indexed: Collection[str]) -> None:
-    """Record which orders these mentions touch. Store the mentions that no index can find later."""
+    """Link the problems to the orders that they named, and store the mentions that cannot be looked up later."""
     spans = _spans(mentions)
     by_reference: dict[Reference, list[tuple[Problem, Span]]] = defaultdict(list)
     for (problem, reference, _), span in spans.items():
@@ -38,7 +38,7 @@ def link_mentions(mentions: Sequence[Mention], *, indexed: Collection[str]) -> N
 
 
 def link_orders(new: Iterable[tuple[str, str, int]], orders: Mapping[int, Order]) -> None:
-    """Record which problems named the new references of orders before the orders had them.
+    """Link orders to the problems that named the orders' new references earlier.
 
     `new` contains (kind, value, order id) for each reference.
     """
@@ -86,7 +86,7 @@ def add_touches(touches: Iterable[TouchRow]) -> None:
 
 
 def _spans(mentions: Iterable[Mention]) -> Spans:
-    """Return the first and last time at which each problem named a reference, by problem, reference and hour.
+    """Return the first and last time of the mentions by problem, reference and hour.
 
     The hour is 0 for references of kinds that link orders of any time.
     """

@@ -16,14 +16,13 @@ T = TypeVar("T")
 MAX_ROUNDS = 6
 _FIELDS = ("stage", "created_at", "until", "settled_at", "amount", "currency", "seats", "customer")
 _MEMBER_KINDS = {"payment": ReferenceKind.PAYMENT, "reservation": ReferenceKind.RESERVATION}
-IN_CHUNK = 500  # An IN list of a query has at most this many values.
+IN_CHUNK = 500  # An IN list in a query has at most this many values.
 
 
 def refresh(source: Source, record_ids: Collection[int]) -> None:
     """Compute the orders to which these records of the source belong.
 
-    The function runs in the caller's transaction. The caller ensures that only one process at a time calls the
-    function.
+    The caller provides the transaction, and ensures that only one process at a time calls this function.
     """
     attempts = _close(list(source.load(Wanted(record_ids=frozenset(record_ids)))))
     grouped = group_by_order(attempts)

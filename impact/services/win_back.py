@@ -12,7 +12,8 @@ from impact.services.catch_up import catch_up
 from impact.states import State
 
 CHUNK_SIZE = 500
-CATCH_UP_SECONDS = 5.0  # This is long enough to include the orders of a flood of errors.
+# The list is stored and not updated, so it is worth waiting longer for changes than on a page.
+CATCH_UP_SECONDS = 5.0
 
 
 def write_win_back_list(

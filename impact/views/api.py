@@ -24,7 +24,7 @@ Count = Annotated[int, msgspec.Meta(ge=0)]
 class StateFigures(msgspec.Struct):
     """The orders in one state. Amounts are in the currency's smallest unit."""
 
-    state: str  # This is at_risk, lost, refund_due, recovered or safe.
+    state: str  # One of at_risk, lost, refund_due, recovered and safe.
     orders: Count
     seats: Count
     amounts: dict[str, int]
@@ -55,20 +55,20 @@ class EstimatedImpact(msgspec.Struct):
 class PossibleCause(msgspec.Struct):
     """A change before the problem began, which may be its cause."""
 
-    # This is deploy, release, setting, outage, maintenance, dependency, traffic or error.
+    # One of deploy, release, setting, outage, maintenance, dependency, traffic and error.
     kind: str
-    label: str  # An example is "Deploy of shop 2.4 to production".
+    label: str  # For example "Deploy of shop 2.4 to production".
     at: datetime
-    distance: str  # An example is "3 min before".
-    reasons: list[str]  # Examples are "same app" and "same environment".
+    distance: str  # For example "3 min before".
+    reasons: list[str]  # For example "same app" and "same environment".
     url: str
 
 
 class ImpactShown(msgspec.Struct):
     title: str
     url: str
-    summary: str  # An example is "11 orders, 640.00 EUR at risk, 3 recovered".
-    is_complete: bool  # This is False while the newest changes are still being added up.
+    summary: str  # For example "11 orders, 640.00 EUR at risk, 3 recovered".
+    is_complete: bool  # False if the newest changes are still missing from the figures.
     states: list[StateFigures]
     estimate: EstimatedImpact | None
     causes: list[PossibleCause]  # The most likely cause comes first.
