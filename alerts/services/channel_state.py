@@ -142,7 +142,8 @@ def _requeue(pks: list[int], *, attempts: int, now: datetime) -> None:
 
 def _report_through_another_channel(channel: Channel, text: str, *, now: datetime) -> None:
     """Report through another configured channel, preferably a working one, that `channel` was disabled."""
-    others = Channel.objects.enabled().exclude(pk=channel.pk).order_by("failing_since", "pk")
+    working_first = F("failing_since").asc(nulls_first=True)
+    others = Channel.objects.enabled().exclude(pk=channel.pk).order_by(working_first, "pk")
     for other in filter_configured(others)[:1]:
         for destination in routing.list_destinations([other], severity=Severity.CRITICAL, now=now):
             outbox.enqueue_notification(

@@ -6,7 +6,7 @@ import pytest
 from pytest_django import Settings
 
 from alerts import services
-from alerts.models import Channel
+from alerts.models import Channel, Notification
 from tests.alerts.conftest import MINUTE, NOON, Gauge, deliver, sent
 from tests.alerts.failing_channels import slack_channel, titles
 from tests.factories import make_alert
@@ -45,6 +45,23 @@ def test_alerts_that_open_while_a_channel_is_revoked_are_sent_after_the_repair(
     deliver(NOON + 2 * MINUTE)
 
     assert titles(slack)[1:] == ["⛔ Test gauge", "⛔ Meanwhile"]
+
+
+def test_the_disabling_of_a_channel_is_reported_through_a_working_channel(
+    gauge: Gauge, slack: FakeHTTP, mail: MailServer
+) -> None:
+    failing = Channel(
+        name="failing", kind="webhook", config={"url": "https://example.com/", "secret": "s"}
+    )
+    failing.failing_since = NOON - MINUTE
+    failing.save()
+    slack.answer(410)
+
+    gauge.evaluate(6, now=NOON)
+    deliver(NOON)
+
+    notice = Notification.objects.get(kind="notice")
+    assert notice.channel.name == "email"
 
 
 def test_a_message_held_for_days_is_sent_after_the_repair_if_its_alert_still_fires(
