@@ -6,7 +6,7 @@ All functions are pure.
 import re
 from collections.abc import Mapping
 
-# Maps names of labels and metadata to the kind of cause that they name, in the order of the result of `list_causes`.
+# Maps names of labels and metadata to kinds of causes, in the order in which `list_causes` returns the causes.
 _CAUSES = {
     "component": "component",
     "host": "host",

@@ -133,9 +133,9 @@ def judge(value: float | None, samples: int | None, limits: Limits) -> Verdict:
 def append_verdict(
     previous: PreviousState | None, verdict: Verdict, limits: Limits, now: datetime
 ) -> str:
-    """Return the recent verdicts with `verdict` appended, limited to the number that the limits need.
+    """Return the recent verdicts with `verdict` appended, as many as the limits require.
 
-    If the previous verdict is in the same slot, it is replaced.
+    If the previous verdict is in the same slot, `verdict` replaces it.
     """
     recent = previous.recent if previous else ""
     if previous and previous.evaluated_at and abs(now - previous.evaluated_at) < EVALUATION_SLOT:

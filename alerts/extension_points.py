@@ -130,8 +130,8 @@ Measured = float | int | Reading | Iterable[Reading] | None
 Measure = Callable[[datetime, datetime], Measured]
 
 
-# Takes the labels of an alert, and the start and end of its problem. Returns further problems, for example the error
-# groups whose events the rule counted.
+# Takes the labels of an alert, and the start and end of its problem. Returns the problems behind the alert, for example
+# the error groups whose events the rule counted.
 FindProblems = Callable[[Mapping[str, str], datetime, datetime], Iterable[Problem]]
 
 
@@ -155,7 +155,7 @@ class Rule:
     # The interval between reminders. None stands for the interval of the severity.
     repeat: timedelta | None = None
     runbook: str = ""
-    # Returns further problems, whose orders count as affected by the alerts of this rule.
+    # Returns the problems behind an alert of this rule, whose orders count as affected by the alert.
     problems: FindProblems | None = None
     depends_on: tuple[str, ...] = ()  # An outage of one of these components explains a breach.
 
@@ -256,7 +256,7 @@ class DigestReason(StrEnum):
 
 @dataclass(frozen=True)
 class DigestItem:
-    """One item of a digest. The items of several digests with the same `key` are about the same subject."""
+    """One item of a digest. Items with the same `key` are about the same subject, also in different digests."""
 
     key: str
     title: str

@@ -14,7 +14,7 @@ from alerts.models import Person, Schedule, SystemAlert
 
 # Each kind of link has its own salt, so that a signature is valid only for one kind.
 _ACTION, _FEED = "alerts.action-link", "alerts.on-call-feed"
-_SIGNATURE_BYTES = 15  # The Base64 encoding of 15 bytes has 20 characters.
+_SIGNATURE_BYTES = 15  # 15 bytes have only 20 characters in Base64, which keeps the link short.
 
 
 @dataclass(frozen=True)

@@ -96,7 +96,7 @@ def replay(readings: Iterable[Row], limits: Limits) -> Replay:
         last_at = at if last_at is None or at > last_at else last_at
         verdict = judge(value, samples, limits)
         if previous is None and verdict is not Verdict.BREACH:
-            # Most readings are clear and have no previous state, so skipping them early saves much time.
+            # Skip the decision for most readings, which are clear and have no previous state.
             continue
         decision = decide(verdict, value, previous, limits, at)
         previous = advance(previous, decision, at)

@@ -54,10 +54,10 @@ OrderSource = Callable[[Wanted], Iterable[Attempt]]
 @dataclass(frozen=True)
 class Source:
     name: str
-    kind: str  # The kind of all attempts of the source.
+    kind: str  # All attempts from the source have this kind.
     load: OrderSource
     watches: tuple[Watch, ...]
-    page: Callable[[str], str]  # Returns the URL of the page of the record with this uuid.
+    page: Callable[[str], str]  # Returns the URL of a record's page, given the record's uuid.
 
 
 order_sources: Registry[Source] = Registry("order_sources")
@@ -173,7 +173,7 @@ class PersonRecord:
     title: str
     at: datetime
     data: Mapping[str, Any]
-    url: str = ""  # The URL of the page of the record.
+    url: str = ""  # The URL of the record's page.
 
 
 ReadRecords = Callable[[Person], Iterator[PersonRecord]]
@@ -183,7 +183,7 @@ ListReferences = Callable[[], Iterable[str]]
 @dataclass(frozen=True)
 class RecordSource:
     name: str
-    label: str  # The plural, such as "Payments".
+    label: str  # The name of the records in the plural, such as "Payments".
     read: ReadRecords
     references: ListReferences
 

@@ -32,5 +32,5 @@ def continue_erasures() -> dict[str, int]:
 
 @daily(hour=2, minute=50, title="Delete old links to orders")
 def prune() -> dict[str, int]:
-    """Delete references in problems that are too old to link new orders."""
+    """Delete stored references that are too old to link new orders."""
     return {"references": catch_up.prune(now=timezone.now())}

@@ -14,7 +14,7 @@ from alerts.models import AlertType, Channel
 from core.lib import outbound
 from core.lib.forms import Checkboxes
 
-# Messages through these kinds interrupt people, so new channels get only critical types, unless staff choose others.
+# Messages of these kinds interrupt people, so a new channel gets only critical alert types by default.
 INTERRUPTING_KINDS = ("sms", "voice", "pagerduty")
 
 
@@ -105,7 +105,10 @@ class ChannelForm(forms.ModelForm[Channel]):
         return cleaned
 
     def _check_address(self, name: str, value: str) -> None:
-        """Add an error if deliveries to this URL would be refused. URLs from the portal's settings are trusted."""
+        """Add an error to the form if deliveries to the URL in `value` would be refused.
+
+        URLs from the portal's settings are trusted.
+        """
         field = next(field for field in TRANSPORTS[self.kind].fields if field.name == name)
         is_trusted = bool(field.setting) and value == getattr(settings, field.setting, "")
         if not field.is_url or not value or is_trusted:

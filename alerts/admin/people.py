@@ -10,7 +10,7 @@ from core.lib.forms import SpanField
 
 
 class NotificationRuleInline(PortalInline):
-    """A person's notification rules, which apply whether a step names the person, a schedule or a team."""
+    """A person's notification rules, which apply whether an escalation step names the person, a schedule or a team."""
 
     model = NotificationRule
     extra = 1

@@ -146,7 +146,7 @@ def _failure(answer: Mapping[str, Any], url: str, proxy: ForwardProxy) -> Delive
 
 
 def _without_secrets(text: str, url: str) -> str:
-    """Return the text without the parts of the URL that may be secret, which are all except its host and port."""
+    """Return the text without the parts of the URL that may be secret, namely all except its host and port."""
     parts = urlsplit(url)
     tail = re.split(r"[/?&=@:#]", url.partition("://")[2])
     secrets = {part for raw in tail for part in (raw, unquote(raw))}

@@ -84,7 +84,7 @@ def send(given: Mapping[str, Any], proxy_port: int) -> dict[str, Any]:
             notify_type=apprise.NotifyType(given["type"]),
             body_format=apprise.NotifyFormat.TEXT,
         )
-    # Plugins may raise any exception; none means that the message was sent.
+    # Plugins may raise any exception, after which the message counts as not sent.
     except Exception as error:
         problems.append(f"{type(error).__name__}: {error}")
         is_sent = False

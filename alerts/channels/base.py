@@ -61,8 +61,8 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     alert_ref: str = ""
     # References of the related alerts whose messages were merged into this one.
     related_refs: list[str] = []
-    # Hosts, apps and components that the alert concerns, such as "host shop.example". Messages about alerts with a
-    # common entry are merged.
+    # Hosts, apps and components that the alert concerns, such as "host shop.example". Messages about alerts that have
+    # one of them in common are merged.
     causes: list[str] = []
     # False if the message is a resolution and the alert was never delivered.
     is_announced: bool = True

@@ -84,7 +84,8 @@ def build_email(message: Message, *, sender: str, key: str) -> EmailMultiAlterna
         "List-Unsubscribe": f"<{settings.BASE_URL}/admin/alerts/channel/>",
     }
     if message.thread:
-        # No message with this id need exist, because e-mail clients group messages that refer to the same id.
+        # A message with this id does not have to exist, because e-mail clients group messages that refer to the same
+        # id.
         root = f"<{message.thread}@{domain}>"
         headers |= {"In-Reply-To": root, "References": root}
     context = {"message": message, "base_url": settings.BASE_URL}

@@ -1,4 +1,4 @@
-"""Let the API and configuration files manage the objects of alerting; see core.config.extension_points."""
+"""Declare the objects that the API and configuration files manage; see core.config.extension_points."""
 
 from datetime import datetime
 from typing import Any
@@ -46,7 +46,7 @@ class Teams(Resource):
 
 @config_resource
 class Schedules(Resource):
-    """Schedules, to which escalation steps refer by name. Their rotations and overrides are separate objects."""
+    """On-call schedules. Escalation steps refer to them by name, and rotations and overrides are separate objects."""
 
     kind = "schedules"
     model = Schedule

@@ -17,7 +17,7 @@ from alerts.models.channel import Channel
 # The lease is longer than an attempt, which times out after 10 s (25 s with apprise), but short enough that another
 # node soon continues the work of a failed node. A node that restarts releases its own leases immediately.
 LEASE_DURATION = timedelta(minutes=2)
-# A notification whose node failed during an attempt is sent again until it has had this number of attempts.
+# A notification whose node failed during an attempt is sent again until it has had this many attempts.
 MAX_INTERRUPTED_ATTEMPTS = 10
 
 
@@ -51,7 +51,7 @@ class NotificationQuerySet(models.QuerySet["Notification"]):
     def first_of_their_streams(self) -> "NotificationQuerySet":
         """Exclude notifications that follow an unfinished one in their stream.
 
-        A notification that was merged into a leader is unfinished until the leader is finished.
+        A notification that was merged into another one is unfinished until the other one is finished.
         """
         is_unfinished = Q(state__in=UNFINISHED_STATES) | Q(
             state=NotificationState.MERGED, merged_into__state__in=UNFINISHED_STATES
@@ -133,7 +133,7 @@ def _is_available(now: datetime) -> Q:
 
 
 def _attempts_allowed_after_interruption() -> Case:
-    """Return an expression for `attempts_allowed` that adds one attempt, up to a limit, for an interrupted attempt."""
+    """Return an expression for `attempts_allowed` that replaces an interrupted attempt with another one, up to a limit."""
     return Case(
         When(
             state=NotificationState.SENDING,

@@ -135,7 +135,7 @@ class Plan:
 
 @dataclass(frozen=True)
 class Duty:
-    """The person on call at a time, and the rotation or override that decided this."""
+    """The person on call at a time, and the rotation or override that put this person on call."""
 
     person: int
     rotation: int | None = None

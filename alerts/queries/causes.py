@@ -1,4 +1,4 @@
-"""Find when and where the problem of an alert began. The search for possible causes starts there."""
+"""Determine the onset of an alert's problem, at which the search for possible causes starts."""
 
 from dataclasses import replace
 from datetime import datetime, timedelta

@@ -28,7 +28,7 @@ def describe_channel_state(channel: Channel) -> str:
 
 
 def describe_routes(channel: Channel) -> str:
-    """Return the alerts that the channel gets in words, such as "every type" or "3 types"."""
+    """Return a description of the alerts that the channel gets, such as "every type" or "3 types"."""
     if channel.gets_every_type:
         return "every type"
     count = channel.alert_types.count()

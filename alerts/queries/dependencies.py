@@ -1,4 +1,4 @@
-"""Find the active alert that explains another alert."""
+"""Find the alert that explains another alert."""
 
 from datetime import datetime
 

@@ -13,7 +13,7 @@ from core.lib.charts import Chart, Series, Threshold
 from core.releases.queries import mark_deploys
 
 PREVIEW_DAYS = 7
-# A new rule has no readings, so its metric is measured in steps of TRIAL_STEP through the last day instead.
+# A new rule has no readings, so its metric is measured at regular times of the last day instead.
 TRIAL_SPAN = timedelta(hours=24)
 TRIAL_STEP = timedelta(minutes=30)
 MAX_METRICS = 20
@@ -47,7 +47,7 @@ def try_rule(rule: AlertRule, *, now: datetime) -> Trial:
     times = [now - TRIAL_STEP * ago for ago in reversed(range(count))]
     measured = [measure(rule, now=at) for at in times]
     by_key = [{str(reading.labels): reading for reading in readings} for readings in measured]
-    # Stands for a series that has no reading at some of the times.
+    # Used for a series that has no reading at one of the times.
     missing = Reading(None)
     rows = [
         (key, at, readings.get(key, missing).value, readings.get(key, missing).samples)
@@ -88,9 +88,9 @@ def try_rule(rule: AlertRule, *, now: datetime) -> Trial:
 def list_metrics(
     reader: MetricReader, text: str, *, window: timedelta, now: datetime
 ) -> tuple[list[MetricValue], int]:
-    """Return recorded metrics whose names contain the text, with their latest values, and their total number.
+    """Return the first MAX_METRICS recorded metrics whose names contain the text, with their latest values.
 
-    At most MAX_METRICS metrics are read and returned.
+    The second value is the total number of metrics whose names contain the text.
     """
     names = [name for name in reader.names() if text.lower() in name.lower()]
     found = []

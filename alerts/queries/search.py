@@ -1,6 +1,6 @@
-"""Find the alerts that the URL of the inbox selects by its tab, its filters and its search line.
+"""Find the alerts that the tab, the filters and the search line in the URL of the inbox select.
 
-Bulk actions use the same code.
+Bulk actions use the same code, so that they act on the alerts that the inbox lists.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence

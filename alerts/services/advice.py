@@ -21,7 +21,7 @@ from alerts.models import (
 
 WEEK = timedelta(days=7)
 HISTORY = timedelta(days=30)
-MIN_ALERTS = 3  # A rule gets advice if it opened at least this many alerts in a week.
+MIN_ALERTS = 3  # A rule is noisy if it opened at least this many alerts in a week.
 MAX_RULES = 10
 # A suggestion replays all readings up to 13 times, so a rule with more readings gets no suggestion.
 MAX_READINGS = 300_000

@@ -1,7 +1,7 @@
 """Maintain the state of channels: working, failing, or disabled because the address is no longer valid.
 
-The state is in the database, so all nodes respect it. While a channel fails, only one message at a time is sent to it
-by all nodes together, from `retry_at` on. All other messages to the channel wait.
+All nodes share the state through the database. While a channel fails, the nodes together send it only one message at a
+time, starting at `retry_at`. All other messages to the channel wait.
 """
 
 import random
@@ -26,7 +26,7 @@ SUSPICIOUS_ATTEMPT_COUNT = 6
 
 
 def backoff(failure_count: int, retry_after: float | None) -> timedelta:
-    """Return a random delay up to a limit that grows exponentially.
+    """Return a random delay, up to a limit that grows exponentially with the number of failures.
 
     `retry_after` is the minimum in seconds, but counts as at most one hour.
     """

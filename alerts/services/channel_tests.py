@@ -62,9 +62,10 @@ def send_tests_of_type(
 def send_tests_to_person(
     person: Person, *, now: datetime, user_id: int | None = None
 ) -> list[ChannelTest]:
-    """Request a test message for each of the person's notification rules.
+    """Request a test message through each channel of the person's notification rules, or the default channels.
 
-    The tests are sent immediately, regardless of the delays of the rules and the person's quiet hours.
+    The tests are sent immediately, regardless of the delays of the rules and the person's quiet hours. An inactive
+    person gets no test.
     """
     if not person.is_active:
         return []

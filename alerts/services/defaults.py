@@ -66,7 +66,7 @@ def add_default_channel(channel: Channel) -> None:
 
 
 def sync_types() -> None:
-    """Create the missing alert types among those that apps register and those that rules name."""
+    """Create the alert types that apps register or rules name, unless they exist already."""
     existing = set(AlertType.objects.values_list("slug", flat=True))
     severities = {rule.alert_type: Severity(rule.severity) for rule in alert_rules}
     severities |= {default.slug: default.severity for default in alert_types}

@@ -105,7 +105,7 @@ class Dispatcher:
         return recorded + started
 
     def record_finished(self, *, now: datetime) -> int:
-        """Record finished sends, and return their number. The next call repeats recordings that fail."""
+        """Record finished sends, and return their number. If a result cannot be recorded, the next call tries again."""
         count = 0
         for future in [future for future in self._sends if future.done()]:
             outcome = delivery.record(self._sends[future], future.result(), now=now)

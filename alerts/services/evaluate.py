@@ -42,7 +42,7 @@ MIN_UPDATE_INTERVAL = timedelta(seconds=5)
 FAILURES_BEFORE_ALERT = 3
 # Further readings of a rule in the same minute are not stored.
 MAX_READINGS_PER_RULE = 100
-# Opening hundreds of alerts takes long, and other writers must not wait all that time for SQLite's single write lock.
+# Opening hundreds of alerts takes a long time, during which other writers must not wait for SQLite's write lock.
 STEPS_PER_TRANSACTION = 25
 Step = tuple[str, Reading | None, SystemAlert | None, Decision]
 STAGES = {

@@ -11,7 +11,7 @@ from alerts.extension_points import Reading
 from alerts.messages import format_value
 from alerts.models import ACTIVE_STATES, AlertRule, AlertState, SystemAlert
 
-# If more series of a rule are breaching, the remaining series share one alert, which states their number.
+# If more series of a rule breach its threshold, the remaining series share one alert, which states their number.
 MAX_ALERTS_PER_RULE = 20
 MAX_NAMED = 5  # The text of the shared alert names this many series.
 
@@ -42,8 +42,8 @@ def combine_excess(
 ) -> dict[str, Reading]:
     """Return the readings with all breaching series that exceed MAX_ALERTS_PER_RULE combined into one reading.
 
-    A series with an unresolved alert is never combined. Of the other series, the worst ones
-    get separate alerts until the rule has MAX_ALERTS_PER_RULE alerts.
+    A series with an unresolved alert is never combined. Of the other series, the worst ones get separate alerts until
+    the rule has MAX_ALERTS_PER_RULE alerts.
     """
     combined_key = excess_key(row.name)
     unresolved = {key for key, alert in alerts_by_key.items() if alert.state != AlertState.RESOLVED}

@@ -1,4 +1,4 @@
-"""Perform the steps that become due: held notifications, escalations, reminders and the ends of dismissals."""
+"""Perform the steps that become due over time: held notifications, escalations, reminders and ends of dismissals."""
 
 import time
 from collections.abc import Callable

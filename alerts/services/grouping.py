@@ -91,7 +91,7 @@ def _list_candidates(leader: Notification, kinds: Collection[MessageKind]) -> li
         attempt_count=0,
         kind__in=kinds,
     )
-    # A waiting critical message is sent first, and this message is then merged into it.
+    # A waiting critical message must be sent first. This message can then be merged into the critical one.
     if not leader.is_critical:
         waiting = waiting.filter(is_critical=False)
     # People who were not notified of an alert need no message about its resolution.

@@ -149,7 +149,7 @@ def reopen(alert: SystemAlert, problem: Problem, *, now: datetime) -> bool:
 
 
 def add_occurrences(occurrences: Sequence[tuple[SystemAlert, Problem]], *, now: datetime) -> None:
-    """Count one more occurrence of each of these problems of one rule, with few statements.
+    """Count one more occurrence of each problem, with few SQL statements.
 
     The state and the version of an alert stay the same, so the update does not conflict with a concurrent change.
     """
@@ -172,7 +172,7 @@ def add_occurrences(occurrences: Sequence[tuple[SystemAlert, Problem]], *, now: 
 
 
 def add_occurrence(alert: SystemAlert, problem: Problem, *, now: datetime) -> bool:
-    """Count one more occurrence of a problem that code reported."""
+    """Count one more occurrence of a problem that was reported without a rule."""
     fields: dict[str, object] = problem.occurrence_fields() | {
         "last_seen_at": now,
         "evaluated_at": now,

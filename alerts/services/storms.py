@@ -27,8 +27,8 @@ from core.lib import formats
 STORM_THRESHOLD = 20
 CRITICAL_STORM_THRESHOLD = 100
 STORM_WINDOW = timedelta(minutes=5)
-# The first storm message is sent with the first grouped alert. The intervals between further ones are short during the
-# first STORM_WINDOW, in which most alerts open, and longer afterwards.
+# The first storm message is sent with the first grouped alert. Further ones follow at the shorter interval during the
+# first STORM_WINDOW, in which most alerts open, and at the longer interval afterwards.
 EARLY_UPDATE_INTERVAL = timedelta(seconds=30)
 UPDATE_INTERVAL = timedelta(minutes=5)
 MAX_LISTED = 5

@@ -1,4 +1,4 @@
-"""Change an alert only if no one has changed it since it was read, and add timeline entries."""
+"""Change an alert only if it has not been changed since it was read, and add timeline entries."""
 
 import uuid
 from collections.abc import Mapping

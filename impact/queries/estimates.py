@@ -145,7 +145,7 @@ def _missing(currency: str, weeks: list[_Sales], made: _Sales) -> Missing:
 def _deviation(values: list[int], random_variance: float) -> float:
     """Return the standard deviation of the difference between a further week and the mean of the given weeks.
 
-    `random_variance` is the minimum of the variance between weeks.
+    `random_variance` is a lower bound for the variance between weeks.
     """
     mean = sum(values) / len(values)
     variance = sum((value - mean) ** 2 for value in values) / (len(values) - 1)

@@ -133,7 +133,7 @@ def _records(order_ids: Sequence[int]) -> dict[int, list[Record]]:
 
 @dataclass(frozen=True)
 class EventCost:
-    """The figures and the orders to which the references of one event belong."""
+    """The orders that the references of one event name, and their figures."""
 
     figures: Figures = field(default_factory=Figures)
     orders: Sequence[OrderRow] = ()

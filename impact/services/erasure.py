@@ -15,7 +15,7 @@ from impact.queries.person import find_person, person_of
 from impact.services.catch_up import catch_up
 
 STEP_SIZE = 200  # One transaction changes at most this many records.
-# The continuous task updates the orders that are not updated within this time.
+# Orders that are not updated within this time are left to the continuous task.
 CATCH_UP_SECONDS = 2.0
 
 
@@ -77,7 +77,7 @@ def _finish(erasure: Erasure, now: datetime) -> None:
                 detail=erasure.summary,
                 now=now,
             )
-    # Update the affected orders, from which the person has been erased.
+    # Compute the affected orders again, now without the person.
     catch_up(seconds=CATCH_UP_SECONDS)
 
 

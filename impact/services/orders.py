@@ -32,7 +32,7 @@ def refresh(source: Source, record_ids: Collection[int]) -> None:
 
 
 def _close(attempts: Iterable[Attempt]) -> list[Attempt]:
-    """Add all other attempts that share an order id, a reservation or a payment with one of these attempts."""
+    """Return the attempts, and all others that are connected with them by an order id, a reservation or a payment."""
     known = {(one.kind, one.reference): one for one in attempts}
     asked: set[tuple[str, str]] = set()
     for _ in range(MAX_ROUNDS):
