@@ -1,8 +1,7 @@
 """Simulate a month of a shop with five problems whose effects are known, and keep the shop's own books.
 
-Orders go through the portal's services, and payments exist at the Stripe double. The books are kept separately by plain
-arithmetic, so that they can be compared with the portal and with Stripe at any time. `MONTH_ORDERS=20000` sets the
-number of orders.
+Orders go through the portal's services, and payments exist at the Stripe double. Plain arithmetic keeps the books
+separately, for comparison with the portal and with Stripe at any time. `MONTH_ORDERS=20000` sets the number of orders.
 """
 
 import random
@@ -22,17 +21,17 @@ from tests.errors.stored import new_error
 from tests.factories import make_event, make_payment, make_ticket_type, wanted
 from tests.payments.stripe_double import Fault, StripeDouble
 
-START = datetime(2026, 10, 5, tzinfo=UTC)  # The month starts on a Monday.
+START = datetime(2026, 10, 5, tzinfo=UTC)  # A Monday.
 DAYS = 28
 PRICES = {"EUR": 4500, "USD": 5000, "GBP": 3900, "JPY": 6000}
 HOLD = timedelta(minutes=15)
-# The payment provider does not respond during this time. Holds that would expire in it are extended by ten minutes,
+# The payment provider does not respond during this time. Holds that would expire meanwhile are extended by ten minutes,
 # as often as necessary.
 OUTAGE = (datetime(2026, 10, 15, 12, 35, tzinfo=UTC), datetime(2026, 10, 15, 13, 25, tzinfo=UTC))
 EXTENSION, EXTENDED_BEFORE = timedelta(minutes=10), timedelta(minutes=5)
-# An outage is assumed to have begun this long before the first failed check.
+# The portal assumes that an outage began this long before the first failed check.
 NOTICED_AFTER = timedelta(minutes=2)
-# Each problem has a name, a start as a fraction of the month, a length, and the share of the orders that it affects.
+# Name, start as a fraction of the month, length, and share of orders affected.
 PROBLEMS = (
     ("bad release", 0.15, timedelta(hours=24), 0.9),
     ("provider", 0.35, timedelta(hours=30), 0.8),
@@ -50,7 +49,7 @@ class Booked:
     currency: str
     amount: int
     seats: int
-    ends_at: datetime  # The hold expires at this time.
+    ends_at: datetime  # Expiry of the hold.
     paid_at: datetime | None = None
     returned: int = 0
     is_in_flight: bool = False  # The bank has not decided on the payment yet.
@@ -75,7 +74,7 @@ class Booked:
         return self.amount - self.returned if is_kept else self.amount
 
 
-# An action has a time, a number that keeps actions of the same time in sequence, a name, and an order number.
+# Time, sequence number (orders actions of the same time), name, and order number.
 Action = tuple[datetime, int, str, int]
 
 
@@ -93,12 +92,10 @@ class Month:
             for currency, price in PRICES.items()
         }
         self._reservations: dict[int, Reservation] = {}
-        self._payments: dict[
-            int, Payment
-        ] = {}  # This maps each order to its newest payment attempt.
+        self._payments: dict[int, Payment] = {}  # Maps each order to its newest payment attempt.
         self._chosen: dict[
             int, Payment
-        ] = {}  # This maps each order to its confirmed or paid payment attempt.
+        ] = {}  # Maps each order to its confirmed or paid payment attempt.
         self._actions = sorted(self._plan(orders))
 
     def _timestamp(self) -> float:
@@ -151,7 +148,7 @@ class Month:
             yield at(OUTAGE[0] + timedelta(minutes=minute), "check provider", -1)
 
     def run(self, steps: int) -> Iterator[datetime]:
-        """Run the month. Yield the current time `steps` times, each time after the same number of actions."""
+        """Run the month, and yield the current time `steps` times, at equal numbers of actions."""
         size = max(1, len(self._actions) // steps)
         for place, (now, _, what, order) in enumerate(self._actions, 1):
             self._act(what, order, now)
@@ -319,7 +316,7 @@ class Month:
         )
 
     def expected(self, problem: str, now: datetime) -> dict[str, tuple[int, dict[str, int]]]:
-        """Return the number and the amounts of the orders in each state, as computed from the books."""
+        """Return the number of orders and their amounts by currency for each state, as computed from the books."""
         found: dict[str, tuple[int, dict[str, int]]] = {}
         for booked in self.books.values():
             if problem not in booked.named_at:
@@ -333,7 +330,7 @@ class Month:
         return found
 
     def kept_by_stripe(self, problem: str) -> dict[str, int]:
-        """Return, by currency, the money that Stripe holds for the orders that errors of the problem named."""
+        """Return, by currency, Stripe's balance for the orders that errors of the problem named."""
         named = {one.order_id for one in self.books.values() if problem in one.named_at}
         kept: dict[str, int] = {}
         for charge in self.account.charges.values():

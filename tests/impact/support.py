@@ -1,4 +1,4 @@
-"""Create orders through the services, and read the figures of a group or an alert, in the tests of impact."""
+"""Create orders through the services, and read the figures of a group or an alert."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -53,7 +53,7 @@ def pay(reservation: Reservation, *, now: datetime, **fields: Any) -> Payment:
 
 @transaction.atomic
 def refund(payment: Payment, amount: int, *, now: datetime) -> None:
-    """Record a refund of a part of the payment, as if Stripe had reported it."""
+    """Record a partial refund of the payment, as if Stripe had reported it."""
     Refund.objects.create(
         payment=payment, amount=amount, state=Refund.State.SUCCEEDED, asked_at=now, settled_at=now
     )
@@ -69,7 +69,7 @@ def alert_figures(alert: SystemAlert, now: datetime | None = None) -> Figures:
 
 
 def amounts(figures: Figures) -> dict[str, dict[str, int]]:
-    """Return the amounts by the name of the state. States without an amount are left out."""
+    """Return the amounts by state and currency. States without an amount are left out."""
     return {state.value: dict(found) for state, found in figures.amounts.items() if found}
 
 
@@ -88,9 +88,9 @@ def record_calls(
     counts: Sequence[int] = (),
     failed_from: int | None = None,
 ) -> None:
-    """Store calls for each minute before `until`, with mean durations from `durations_ms` and numbers from `counts`.
+    """Store calls for each minute before `until`, oldest first, with their mean durations and their counts.
 
-    All calls fail from the minute with the index `failed_from` on.
+    All calls fail from the minute with the index `failed_from` onward.
     """
     series, _ = Series.objects.get_or_create(app=app, kind=kind, name=name, environment=environment)
     first = Tier.MINUTE.floor(until) - len(durations_ms) * MINUTE
@@ -123,7 +123,7 @@ def buy_everything(customer: str, now: datetime) -> None:
     reserve(make_ticket_type(), now=now, order_id="o-held", customer=customer)
     user = pseudonym(customer) if customer.startswith(PREFIX) else customer
     make_error(shop(), group="g", order_ref="o-lost", user_key=user, received_at=now)
-    # An error that names no order is linked to the orders of its user.
+    # This error names no order, so it is linked to the orders of its user.
     make_error(shop(), group="u", user_key=user, received_at=now)
     lost = reserve(make_ticket_type(), now=now - MINUTE, order_id="o-lost", customer=customer)
     services.cancel(reservation=lost, now=now + MINUTE)

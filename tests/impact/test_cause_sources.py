@@ -42,7 +42,7 @@ def labels(onset: Onset) -> list[str]:
 
 
 @pytest.mark.django_db
-def test_a_deploy_and_a_release_first_seen() -> None:
+def test_a_deploy_and_a_release_first_seen_are_possible_causes() -> None:
     app = make_app("shop", name="Shop")
     record_deploy(
         app=app, version="2.4", environment="production", source=Deploy.Source.API,
@@ -149,7 +149,7 @@ def test_a_component_is_not_the_cause_of_its_own_incident() -> None:
 
 
 @pytest.mark.django_db
-def test_a_call_that_became_slower_or_began_to_fail() -> None:
+def test_a_call_that_became_slower_or_began_to_fail_is_a_possible_cause() -> None:
     app = make_app("shop", name="Shop")
     record_calls(app, "bank.charge", [200.0] * 70 + [2000.0] * 5, until=NOON)
     record_calls(app, "sms.send", [100.0] * 75, until=NOON, failed_from=72)
@@ -198,7 +198,7 @@ def test_a_new_error_in_the_same_app_is_a_possible_cause() -> None:
 
 
 @pytest.mark.django_db
-def test_a_source_that_fails_hides_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failing_source_hides_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
     make_component("gate", title="Gate", status="degraded", since=NOON - MINUTE)
 
     def fail(onset: Onset) -> list[Change]:

@@ -25,11 +25,11 @@ from tests.impact.support import MINUTE, NOON, shop
 HOUR = timedelta(hours=1)
 
 
-# --- when a problem began --------------------------------------------------------------------------
+# --- beginning of a problem --------------------------------------------------------------------------
 
 
 @pytest.mark.django_db
-def test_a_group_began_when_it_was_first_seen_or_regressed() -> None:
+def test_a_group_begins_when_it_is_first_seen_or_regresses() -> None:
     event = make_error(
         shop(), received_at=NOON - HOUR, environment="production", release="2.4", title="Timeout"
     )
@@ -44,7 +44,7 @@ def test_a_group_began_when_it_was_first_seen_or_regressed() -> None:
 
 
 @pytest.mark.django_db
-def test_a_known_group_began_when_it_became_much_more_frequent() -> None:
+def test_a_known_group_begins_when_it_becomes_much_more_frequent() -> None:
     for hour in range(1, 30):
         event = make_error(shop(), group="g", received_at=NOON - hour * HOUR, release="2.3")
     for second in range(40):
@@ -57,7 +57,7 @@ def test_a_known_group_began_when_it_became_much_more_frequent() -> None:
 
 
 @pytest.mark.django_db
-def test_an_alert_began_with_the_new_group_that_its_rule_counted() -> None:
+def test_an_alert_begins_with_the_new_group_that_its_rule_counted() -> None:
     sync_rules()
     event = make_error(
         shop(), received_at=NOON - 12 * MINUTE, environment="production", release="2.4"
@@ -72,7 +72,7 @@ def test_an_alert_began_with_the_new_group_that_its_rule_counted() -> None:
 
 
 @pytest.mark.django_db
-def test_an_alert_without_new_groups_began_within_its_window() -> None:
+def test_an_alert_without_new_groups_begins_within_its_window() -> None:
     sync_rules()
     app = shop()
     alert = make_alert(
@@ -84,7 +84,7 @@ def test_an_alert_without_new_groups_began_within_its_window() -> None:
     assert (onset.at, onset.uncertainty, onset.app_ids) == (NOON, HOUR, frozenset({app.pk}))
 
 
-# --- where causes are shown ------------------------------------------------------------------------
+# --- causes on pages and in the API ------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -121,7 +121,7 @@ def an_incident() -> tuple[str, str, int]:
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("problem", [an_alert, a_group, an_incident])
-def test_pages_and_api_show_the_same_causes(problem: Problem, browse: Client) -> None:
+def test_the_pages_and_the_api_show_the_same_causes(problem: Problem, browse: Client) -> None:
     deployed(3 * MINUTE)
     url, kind, id = problem()
     _, secret = ApiKey.issue(app=make_app(), scopes=[str(Scope.ADMIN)], label="t")
@@ -139,7 +139,7 @@ def test_pages_and_api_show_the_same_causes(problem: Problem, browse: Client) ->
 
 
 @pytest.mark.django_db
-def test_a_page_says_that_nothing_changed(browse: Client) -> None:
+def test_a_page_says_so_when_nothing_has_changed(browse: Client) -> None:
     url, _, _ = an_alert()
 
     assert "No deploy, edited setting, outage" in browse.get(url).content.decode()

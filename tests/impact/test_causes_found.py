@@ -27,7 +27,7 @@ from tests.errors.stored import make_error
 from tests.factories import make_alert, make_app, make_component, make_event
 from tests.impact.support import MINUTE, NOON, record_calls
 
-PROBLEM_COUNT = 48  # There are twelve problems for each kind of cause.
+PROBLEM_COUNT = 48  # Twelve for each kind of cause.
 KINDS = ("deploy", "setting", "provider", "dependency")
 MIN_FOUND = 0.9
 SEED = int(os.environ.get("CAUSES_SEED", "1"))
@@ -73,7 +73,7 @@ class World:
         return incident.title
 
     def calls(self, app: ClientApp, at: datetime, *, slow: str = "", since: int = 0) -> None:
-        """Record calls until a few minutes after `at`. Calls to `slow` are slow from `since` minutes before `at`."""
+        """Record calls until a few minutes after `at`. Calls to `slow` slow down `since` minutes before `at`."""
         for name in ("db.query", "seats.find", "pdf.render"):
             usual = self.drawn.uniform(30, 400)
             values = [usual * self.drawn.uniform(0.75, 1.3) for _ in range(78)]
@@ -137,7 +137,7 @@ def world() -> World:
 @dataclass(frozen=True)
 class Case:
     kind: str
-    injected: str  # The label of the injected cause begins with this text.
+    injected: str  # Beginning of the injected cause's label.
     causes: list[Cause]
 
     @property

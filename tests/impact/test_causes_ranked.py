@@ -58,7 +58,7 @@ def test_the_likely_cause_comes_first(likely: Change, unlikely: Change) -> None:
     assert ranked[0] == likely
 
 
-def test_the_release_of_a_new_error_says_which_deploy_it_came_with() -> None:
+def test_the_release_of_a_new_error_names_its_deploy() -> None:
     ours = change(release="2.4", minutes=9)
     other = change(release="2.5", minutes=4)
     onset = Onset(NOON, app_ids=frozenset({1}), releases=frozenset({"2.4"}))
@@ -82,7 +82,7 @@ def test_the_release_of_a_new_error_says_which_deploy_it_came_with() -> None:
     ],
     ids=["afterwards", "edited afterwards", "old", "itself", "error elsewhere", "deploy elsewhere"],
 )
-def test_what_is_no_cause(not_a_cause: Change) -> None:
+def test_unrelated_changes_are_not_causes(not_a_cause: Change) -> None:
     assert rank([not_a_cause], SHOP) == []
 
 

@@ -1,4 +1,4 @@
-"""Test that a person is permanently erased from all records, and that amounts, times and seats are kept."""
+"""Test that an erasure removes a person permanently from all records, and keeps amounts, times and seats."""
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -81,7 +81,7 @@ def test_a_person_is_erased_from_every_record(given: str, now: datetime) -> None
     }
 
 
-def test_amounts_orders_and_seats_stay(now: datetime) -> None:
+def test_amounts_orders_and_seats_are_kept(now: datetime) -> None:
     buy_everything("buyer-17", now)
 
     erase_person(customer="buyer-17", user=None, now=now)
@@ -94,7 +94,7 @@ def test_amounts_orders_and_seats_stay(now: datetime) -> None:
 
 
 @pytest.mark.parametrize("model", [Payment, Reservation])
-def test_a_later_change_does_not_bring_the_person_back(model: Any, now: datetime) -> None:
+def test_a_later_change_does_not_restore_the_persons_data(model: Any, now: datetime) -> None:
     buy_everything("buyer-17", now)
     erase_person(customer="buyer-17", user=None, now=now)
 
@@ -142,7 +142,7 @@ def test_a_person_who_is_stored_under_an_earlier_key_is_erased(
     assert find(PREFIX) == []
 
 
-def test_other_persons_stay(now: datetime) -> None:
+def test_other_persons_are_not_erased(now: datetime) -> None:
     buy_everything("buyer-17", now)
     make_payment(customer="buyer-170")
 
@@ -228,7 +228,7 @@ def test_the_erasure_is_audited_without_the_person(now: datetime, browse: Client
     assert "customer erased" in page.content.decode()
 
 
-def test_staff_confirm_an_erasure(now: datetime, browse: Client) -> None:
+def test_staff_must_confirm_an_erasure(now: datetime, browse: Client) -> None:
     buy_everything("buyer-17", now)
     url = reverse("impact:erase")
 
@@ -243,7 +243,7 @@ def test_staff_confirm_an_erasure(now: datetime, browse: Client) -> None:
     assert "Enter the customer." in browse.post(url, {"customer": " "}).content.decode()
 
 
-def test_only_staff_with_the_permission_erase(browse: Client) -> None:
+def test_erasing_requires_the_permission(browse: Client) -> None:
     eve = Client()
     eve.force_login(User.objects.create_user("eve", is_staff=True))
 

@@ -1,4 +1,4 @@
-"""Test that interrupted erasures are continued once, and that they are noted for the restore of a backup."""
+"""Test that interrupted erasures are completed once, and that finished ones are listed for the restore of a backup."""
 
 import json
 from datetime import UTC, datetime
@@ -71,7 +71,7 @@ def test_the_task_continues_erasures_and_notes_them_beside_the_backups() -> None
     assert tasks.continue_erasures() == {"finished": 0, "noted": 0}
 
 
-def test_a_user_who_is_no_customer_is_erased() -> None:
+def test_a_user_who_is_not_a_customer_is_erased() -> None:
     event = make_error(shop(), user_key="u-17")
 
     erase_references({"customers": [], "users": ["u-17"], "addresses": []}, user=None, now=NOON)

@@ -50,7 +50,7 @@ def test_the_expectation_is_the_mean_of_the_same_hour_in_earlier_weeks() -> None
     assert "40.0 EUR orders were expected and 4 were paid" in found.basis()
 
 
-def test_usual_sales_give_no_estimate() -> None:
+def test_normal_sales_give_no_estimate() -> None:
     at = MONDAY + 4 * WEEK + 12 * HOUR
     sell([MONDAY])
     for week in range(5):
@@ -78,7 +78,7 @@ def test_sales_that_are_lower_by_chance_give_no_estimate() -> None:
     assert not found
 
 
-def test_two_weeks_are_needed_to_compare_with() -> None:
+def test_an_estimate_needs_two_earlier_weeks() -> None:
     sell(evenly(MONDAY + 12 * HOUR, 40))
 
     assert estimate(MONDAY + WEEK + 12 * HOUR, MONDAY + WEEK + 13 * HOUR) is None
@@ -91,7 +91,7 @@ def test_a_time_that_is_too_short_or_too_long_gives_no_estimate(length: timedelt
     assert estimate(MONDAY + 5 * WEEK, MONDAY + 5 * WEEK + length) is None
 
 
-def test_each_currency_is_estimated_on_its_own() -> None:
+def test_each_currency_is_estimated_separately() -> None:
     at = MONDAY + 3 * WEEK
     sell([MONDAY - HOUR])
     for week in range(3):
@@ -106,7 +106,7 @@ def test_each_currency_is_estimated_on_its_own() -> None:
 
 
 def test_the_range_contains_the_true_loss_in_nine_of_ten_problems() -> None:
-    """Generate independent buyers at a rate that changes with the hour, and problems that stop some of them."""
+    """Simulate independent buyers at a rate that varies by hour, and problems that stop some of them."""
     drawn = random.Random(20261129)
     weeks, contained, problems = 5, 0, 40
     sales: list[datetime] = []

@@ -84,7 +84,7 @@ def test_groups_are_sorted_and_filtered_by_money_at_risk(browse: Client, event: 
     assert "500 JPY" in page
 
 
-def test_the_currency_of_most_groups_decides_their_order(browse: Client) -> None:
+def test_the_currency_of_most_groups_determines_their_order(browse: Client) -> None:
     for order, amount, currency in (("o-1", 900, "EUR"), ("o-2", 500, "USD"), ("o-3", 700, "USD")):
         make_payment(order_id=order, amount=amount, currency=currency, status="processing")
         make_error(shop(), group=order, order_ref=order)
@@ -149,7 +149,9 @@ def test_the_health_page_shows_the_figures_of_the_alert_page(
     assert SENTENCE in page
 
 
-def test_an_alert_that_touches_no_order_shows_no_amount(browse: Client, event: ErrorEvent) -> None:
+def test_an_alert_without_affected_orders_shows_no_amount(
+    browse: Client, event: ErrorEvent
+) -> None:
     make_alert(title="Gate 49 does not answer")
 
     widget = browse.get(reverse("health:widget", args=["health.verdict"])).content.decode()
@@ -198,7 +200,7 @@ def test_an_incident_has_the_orders_of_its_alerts(browse: Client, event: ErrorEv
     assert "1 order, 45.00 EUR at risk" in page.content.decode()
 
 
-def test_the_weekly_report_says_what_problems_cost(event: ErrorEvent) -> None:
+def test_the_weekly_report_states_the_cost_of_problems(event: ErrorEvent) -> None:
     now = timezone.now()
 
     facts = {fact.label: fact.value for fact in cost_of_the_week(now - timedelta(days=7), now)}
@@ -206,7 +208,7 @@ def test_the_weekly_report_says_what_problems_cost(event: ErrorEvent) -> None:
     assert facts == {"At risk": "1 order, 45.00 EUR", "Lost": "1 order, 45.00 EUR"}
 
 
-def test_metrics_have_the_same_figures(event: ErrorEvent) -> None:
+def test_the_metrics_have_the_same_figures(event: ErrorEvent) -> None:
     samples = {
         (sample.name, *sample.labels.values()): sample.value
         for family in metrics()
@@ -289,7 +291,7 @@ def test_a_list_of_buyers_has_no_formulas(browse: Client, customer: str) -> None
     assert rows[2][:2] == ["plain-1", "plain-1"]
 
 
-def test_resolving_and_listing_writes_down_the_lost_orders(
+def test_resolving_a_group_with_a_list_records_its_lost_orders(
     browse: Client, event: ErrorEvent
 ) -> None:
     answer = browse.post(
@@ -307,7 +309,7 @@ def test_resolving_and_listing_writes_down_the_lost_orders(
     assert b"o-lost,u-lost,45.00,EUR,1," in lines
 
 
-def test_a_list_has_every_lost_order_once_with_its_seats(
+def test_a_list_contains_every_lost_order_once_with_its_seats(
     browse: Client, event: ErrorEvent, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("impact.services.win_back.CHUNK_SIZE", 2)
@@ -344,7 +346,7 @@ def test_an_expired_hold_is_not_at_risk_in_the_list(browse: Client) -> None:
     assert "45.00 EUR" not in page
 
 
-def test_an_alert_is_resolved_with_a_list_as_well(browse: Client, event: ErrorEvent) -> None:
+def test_an_alert_can_also_be_resolved_with_a_list(browse: Client, event: ErrorEvent) -> None:
     alert = alert_about("o-lost")
 
     browse.post(reverse("alerts:alert-act", args=[alert.pk]), {"action": "resolve_and_list"})

@@ -37,7 +37,7 @@ pytestmark = pytest.mark.django_db
 
 
 @pytest.mark.parametrize("by", ["order", "reservation", "request", "user", "payment"])
-def test_an_error_finds_the_order_by_any_reference(by: str) -> None:
+def test_an_error_is_linked_to_the_order_by_any_reference(by: str) -> None:
     type_ = make_ticket_type(price=4500)
     mine = reserve(type_, 2, now=NOON - MINUTE, order_id="o-1", customer="u-1")
     Reservation.objects.filter(pk=mine.pk).update(request_id="req-1", customer="u-1")
@@ -94,7 +94,7 @@ def test_an_error_that_is_delivered_late_belongs_to_the_alert_of_its_time() -> N
     assert (touch.first_at, touch.last_at) == (NOON - timedelta(minutes=9), NOON)
 
 
-def test_an_error_finds_the_orders_of_an_organization() -> None:
+def test_an_error_is_linked_to_the_orders_of_an_organization() -> None:
     make_payment(order_id="o-1", status="processing", now=NOON, organization="acme")
 
     figures = group_figures(make_error(shop(), organization="acme"), NOON)
@@ -102,7 +102,7 @@ def test_an_error_finds_the_orders_of_an_organization() -> None:
     assert amounts(figures) == {"at_risk": {"EUR": 2500}}
 
 
-def test_an_error_finds_a_customer_by_the_e_mail_address() -> None:
+def test_an_error_is_linked_to_a_customer_by_the_e_mail_address() -> None:
     from core.lib.customers import customer_reference
     from errors.event.build import user_key_of
 
@@ -116,7 +116,7 @@ def test_an_error_finds_a_customer_by_the_e_mail_address() -> None:
 
 
 @pytest.mark.parametrize("by", ["order_ref", "user_key", "request_id"])
-def test_an_order_that_begins_after_the_error_is_found_too(by: str) -> None:
+def test_an_order_that_begins_after_the_error_is_also_linked(by: str) -> None:
     named: dict[str, Any] = {by: {"order_ref": "o-1", "user_key": "u-1", "request_id": "req-1"}[by]}
     event = make_error(shop(), **named)
     assert not group_figures(event, NOON)
@@ -127,7 +127,7 @@ def test_an_order_that_begins_after_the_error_is_found_too(by: str) -> None:
     assert group_figures(event, NOON + MINUTE).orders == {State.AT_RISK: 1}
 
 
-def test_a_user_links_only_orders_of_the_day_before_and_after() -> None:
+def test_a_user_links_an_error_only_to_orders_of_the_day_before_and_after() -> None:
     type_ = make_ticket_type()
     for hours in (-25, -23, 23, 25):
         at = NOON + timedelta(hours=hours)
@@ -142,7 +142,7 @@ def test_a_user_links_only_orders_of_the_day_before_and_after() -> None:
 
 @pytest.mark.parametrize("by", ["order", "payment", "reservation"])
 @pytest.mark.parametrize("is_earlier", [False, True])
-def test_an_event_that_names_an_order_touches_no_other_order_of_its_user(
+def test_an_event_that_names_an_order_affects_no_other_order_of_its_user(
     by: str, is_earlier: bool
 ) -> None:
     type_ = make_ticket_type(price=4500)
@@ -168,7 +168,7 @@ def test_an_event_that_names_an_order_touches_no_other_order_of_its_user(
     assert pages.event_impact(event, now=NOON + MINUTE).figures.orders == {State.AT_RISK: 1}
 
 
-def test_an_alert_that_names_an_order_touches_no_other_order_of_its_user() -> None:
+def test_an_alert_that_names_an_order_affects_no_other_order_of_its_user() -> None:
     make_payment(order_id="o-1", status="processing", now=NOON, customer="u-1")
     make_payment(order_id="o-2", status="processing", now=NOON, customer="u-1")
 
@@ -197,7 +197,7 @@ def test_the_states_of_an_order_follow_what_happens_to_it() -> None:
 
     payment = pay(paid, now=NOON + MINUTE)
     services.cancel(reservation=cancelled, now=NOON + 2 * MINUTE)
-    # The hold has expired and counts as lost, although the clean-up has not released it yet.
+    # The expired hold counts as lost although the clean-up has not released it yet.
     during = group_figures(event, NOON + 16 * MINUTE)
     assert amounts(during) == {
         "lost": {"EUR": 9000}, "recovered": {"EUR": 4500}, "safe": {"EUR": 4500},
@@ -280,7 +280,7 @@ def test_a_merged_group_counts_each_order_once() -> None:
     assert amounts(group_figures(shown, NOON)) == {"at_risk": {"EUR": 4500}}
 
 
-def test_an_order_that_ended_before_the_error_is_listed_and_in_no_figure() -> None:
+def test_an_order_that_ended_before_the_error_is_listed_but_not_counted() -> None:
     type_ = make_ticket_type(price=4500)
     ended = reserve(type_, now=NOON, order_id="o-ended")
     services.cancel(reservation=ended, now=NOON + MINUTE)
@@ -311,13 +311,13 @@ def test_an_alert_counts_the_orders_of_its_references() -> None:
     )
 
 
-def test_an_alert_without_references_touches_no_order() -> None:
+def test_an_alert_without_references_affects_no_order() -> None:
     reserve(make_ticket_type(), now=NOON)
 
     assert not alert_figures(make_alert(now=NOON), NOON)
 
 
-def test_every_change_is_applied_and_none_is_left() -> None:
+def test_every_change_is_applied_and_then_deleted() -> None:
     hold = reserve(make_ticket_type(), now=NOON, order_id="o-1")
     make_error(shop(), order_ref="o-1", user_key="u-1")
     assert Change.objects.count() >= 2
@@ -349,7 +349,7 @@ def test_a_reader_leaves_a_flood_of_changes_to_the_task(monkeypatch: pytest.Monk
         {"reservation_id": str(uuid.uuid4())},
     ],
 )
-def test_a_change_by_sql_is_seen_as_well(change: dict[str, Any]) -> None:
+def test_a_change_by_sql_is_also_applied(change: dict[str, Any]) -> None:
     payment = make_payment(status="processing")
     catch_up()
 
@@ -358,7 +358,7 @@ def test_a_change_by_sql_is_seen_as_well(change: dict[str, Any]) -> None:
     assert Change.objects.count() == 1
 
 
-def test_a_repeated_request_changes_no_order() -> None:
+def test_a_repeated_request_does_not_change_an_order() -> None:
     payment = make_payment(status="processing", app=make_app())
     catch_up()
 

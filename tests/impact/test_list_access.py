@@ -1,4 +1,4 @@
-"""Test who may see the orders of a problem, and the lists of buyers to win back."""
+"""Test which users may see the orders of a problem and the win-back lists."""
 
 from datetime import UTC, datetime
 
@@ -73,7 +73,7 @@ def test_the_orders_of_an_error_require_the_permission_to_see_errors(name: str) 
 
 
 @pytest.mark.parametrize("name", ["impact:orders", "impact:orders-csv"])
-def test_seeing_errors_is_no_permission_to_see_orders(name: str) -> None:
+def test_the_permission_to_see_errors_does_not_include_orders(name: str) -> None:
     url = reverse(name, args=["group", make_error(shop()).group_id])
 
     user = make_user("view_errorgroup", "see_every_app")
@@ -81,7 +81,7 @@ def test_seeing_errors_is_no_permission_to_see_orders(name: str) -> None:
     assert client_of(user).get(url).status_code == 403
 
 
-def test_seeing_orders_is_no_permission_to_write_a_list() -> None:
+def test_the_permission_to_see_orders_does_not_include_creating_lists() -> None:
     url = reverse("impact:write-list", args=["group", make_error(shop()).group_id])
 
     user = make_user("view_order", "view_errorgroup", "see_every_app")
@@ -91,7 +91,7 @@ def test_seeing_orders_is_no_permission_to_write_a_list() -> None:
 
 
 @pytest.mark.parametrize("after", ["9" * 19, "9" * 40, "-1", "x"])
-def test_a_page_that_cannot_exist_shows_the_first_orders(after: str, admin_client: Client) -> None:
+def test_an_invalid_page_number_shows_the_first_orders(after: str, admin_client: Client) -> None:
     url = reverse("impact:orders", args=["group", make_error(shop()).group_id])
 
     assert admin_client.get(url, {"after": after}).status_code == 200

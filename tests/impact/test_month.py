@@ -36,7 +36,7 @@ def in_books_form(found: Figures) -> dict[str, tuple[int, dict[str, int]]]:
 
 
 def paid_by_sql(group: ErrorGroup) -> dict[str, int]:
-    """Return, by currency, the money received and not refunded for the orders that the group's events named."""
+    """Return, by currency, the money received minus refunds for the orders that the group's events named."""
     return _sums(
         f"""
         SELECT p.currency, sum(p.amount_received - p.amount_refunded) FROM payment_intents_log p
@@ -49,7 +49,7 @@ def paid_by_sql(group: ErrorGroup) -> dict[str, int]:
 
 
 def open_by_sql(group: ErrorGroup, now: datetime) -> dict[str, int]:
-    """Return the prices, by currency, of the holds that the group's events named and that are live or being paid."""
+    """Return, by currency, the prices of the live or processing holds that the group's events named."""
     return _sums(
         f"""
         SELECT l.currency, sum(l.price * l.quantity) FROM reservations_line l
@@ -63,7 +63,7 @@ def open_by_sql(group: ErrorGroup, now: datetime) -> dict[str, int]:
 
 
 def _named() -> str:
-    """Return SQL for the ids of the reservations that a group's events named, with one SELECT per kind of reference."""
+    """Return SQL that selects the ids of the reservations that a group's events named, by each kind of reference."""
     uuid = (
         "CAST(NULLIF(e.reservation_ref, '') AS uuid)"
         if connection.vendor == "postgresql"

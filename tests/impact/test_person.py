@@ -1,4 +1,4 @@
-"""Test that staff find the stored data of a person, download the data, and erase all of it."""
+"""Test that staff can find, download and erase all stored data of a person."""
 
 import json
 from datetime import datetime, timedelta
@@ -98,7 +98,7 @@ def test_every_record_of_an_address_is_found(now: datetime) -> None:
     assert kinds("bob@example.org") == {}
 
 
-def test_after_the_erasure_nothing_is_found(now: datetime) -> None:
+def test_no_record_is_found_after_the_erasure(now: datetime) -> None:
     leave_traces(customer_reference(ADDRESS), now)
     log("another entry")
     subscribers.subscribe(ADDRESS, now=now)
@@ -113,7 +113,7 @@ def test_after_the_erasure_nothing_is_found(now: datetime) -> None:
     assert not UserReport.objects.exists()
 
 
-def test_the_download_has_every_record_with_its_data(now: datetime, browse: Client) -> None:
+def test_the_download_contains_every_record_with_its_data(now: datetime, browse: Client) -> None:
     leave_traces("buyer-17", now)
 
     response: Any = browse.post(
@@ -138,7 +138,7 @@ def test_the_download_has_every_record_with_its_data(now: datetime, browse: Clie
     assert "buyer-17" not in f"{event.target} {event.detail}"
 
 
-def test_an_error_has_its_stored_event(now: datetime) -> None:
+def test_the_download_of_an_error_contains_its_stored_event(now: datetime) -> None:
     buy_everything("buyer-17", now)
 
     events = [
@@ -164,7 +164,9 @@ def test_the_customer_of_an_order_is_found(record: str, now: datetime, browse: C
     assert page.context["customer"] == "buyer-17"
 
 
-def test_an_order_of_several_customers_offers_them(now: datetime, browse: Client) -> None:
+def test_an_order_of_several_customers_offers_them_for_selection(
+    now: datetime, browse: Client
+) -> None:
     make_payment(customer="buyer-1", order_id="1001", app=make_app())
     make_payment(customer="1001", order_id="2002", app=make_app())
 
@@ -190,14 +192,14 @@ def test_the_page_shows_the_newest_records_with_links(
     assert "checkout failed" in text
 
 
-def test_an_empty_form_says_what_to_enter(browse: Client) -> None:
+def test_an_empty_form_explains_what_to_enter(browse: Client) -> None:
     assert (
         "Enter a value."
         in browse.post(reverse("impact:person"), {"customer": " "}).content.decode()
     )
 
 
-def test_only_staff_with_the_permission_see_the_data_of_a_person(now: datetime) -> None:
+def test_only_staff_with_the_permission_can_see_the_data_of_a_person(now: datetime) -> None:
     eve = Client()
     eve.force_login(User.objects.create_user("eve", is_staff=True))
 
@@ -209,7 +211,9 @@ def test_every_kind_of_record_can_be_erased(now: datetime) -> None:
     assert set(record_sources.names()) <= set(erasers.names())
 
 
-def test_retention_shows_periods_and_where_they_are_changed(browse: Client, settings: Any) -> None:
+def test_the_retention_page_shows_periods_and_where_to_change_them(
+    browse: Client, settings: Any
+) -> None:
     make_app(name="Box office", retention_days=45)
     settings.LOG_DAYS = 5
 
@@ -225,7 +229,7 @@ def test_retention_shows_periods_and_where_they_are_changed(browse: Client, sett
 # --- after a restore ---------------------------------------------------------------------------
 
 
-def test_erasures_are_repeated_after_a_restore(
+def test_erasures_can_be_repeated_after_a_restore(
     now: datetime, settings: Any, tmp_path: Path
 ) -> None:
     settings.BACKUP_DIR = tmp_path / "backups"
@@ -237,7 +241,7 @@ def test_erasures_are_repeated_after_a_restore(
     text = erasures_file().read_text()
     assert not any(one in text for one in (reference, ADDRESS, "buyer-17"))
     assert erasures_file().stat().st_mode & 0o777 == 0o600
-    # Simulate the restore of a database that is older than the erasures, after a rotation of SECRET_KEY.
+    # Simulate the restore of a backup from before the erasures, after a rotation of SECRET_KEY.
     Erasure.objects.all().delete()
     leave_traces(reference, now)
     leave_traces("buyer-18", now)
@@ -255,7 +259,7 @@ def test_erasures_are_repeated_after_a_restore(
     assert AuditEvent.objects.filter(action="person erased").count() == 3
 
 
-def test_a_file_that_is_not_of_erasures_is_refused(tmp_path: Path) -> None:
+def test_a_file_without_erasures_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "erasures.jsonl"
     with pytest.raises(CommandError, match="no person has been erased"):
         call_command("repeat_erasures", path)

@@ -50,7 +50,7 @@ def make_entry(**fields: Any) -> WinBackEntry:
 # --- details -----------------------------------------------------------------------------------
 
 
-def test_a_payment_has_its_amounts_and_its_timeline() -> None:
+def test_a_payment_is_shown_with_its_amounts_and_its_timeline() -> None:
     payment = make_payment(
         customer=BUYER, amount=4500, amount_received=4000, amount_refunded=500, now=NOON
     )
@@ -66,7 +66,7 @@ def test_a_payment_has_its_amounts_and_its_timeline() -> None:
     ]
 
 
-def test_an_entry_of_a_list_has_its_order_and_the_time_of_the_loss() -> None:
+def test_an_entry_of_a_list_is_shown_with_its_order_and_the_time_of_the_loss() -> None:
     make_entry(lost_at=NOON - timedelta(hours=1))
 
     assert records("list_entries") == [
@@ -82,7 +82,7 @@ def test_an_entry_of_a_list_has_its_order_and_the_time_of_the_loss() -> None:
     ]
 
 
-def test_a_log_entry_has_its_whole_text_and_all_attributes() -> None:
+def test_a_log_entry_is_shown_with_its_whole_text_and_all_attributes() -> None:
     body = "checkout failed " + "x" * 300
     log(body, **{"user.id": BUYER, "cart": "7"})
 
@@ -119,7 +119,7 @@ def test_a_subscription_says_whether_it_is_confirmed(
     assert section.records[0].data["confirmed_at"] == expected
 
 
-def test_an_error_has_its_payload_and_all_feedback() -> None:
+def test_an_error_is_shown_with_its_payload_and_all_feedback() -> None:
     payload = {"user": {"id": BUYER}, "message": "no seats"}
     event = make_error(shop(), payload=payload, user_key=BUYER)
     for message in ("It broke.", "Again."):
@@ -148,7 +148,7 @@ def test_the_events_of_a_group_are_read_in_chunks(monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.mark.parametrize(("count", "has_more"), [(2, False), (3, True)])
-def test_the_page_shows_the_newest_and_the_export_has_all(
+def test_the_page_shows_the_newest_records_and_the_export_contains_all(
     count: int, has_more: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(person_queries, "MAX_SHOWN", 2)
@@ -162,7 +162,7 @@ def test_the_page_shows_the_newest_and_the_export_has_all(
     assert [one["id"] for one in records("payments")] == newest_first
 
 
-def test_reservations_and_places_on_waiting_lists_are_in_order_of_time() -> None:
+def test_reservations_and_waiting_list_entries_are_sorted_by_time() -> None:
     type_ = make_ticket_type(2, price=4500, has_waiting_list=True)
     made = [reserve(type_, now=NOON, order_id=f"o-{n}", customer=BUYER) for n in range(2)]
     for quantity in (1, 2):
@@ -179,7 +179,7 @@ def test_reservations_and_places_on_waiting_lists_are_in_order_of_time() -> None
     assert [one["quantity"] for one in records("waiting_entries")] == [2, 1]
 
 
-def test_an_order_without_a_customer_is_no_choice() -> None:
+def test_a_payment_without_a_customer_is_not_offered_for_selection() -> None:
     make_payment(customer="", order_id="1001")
     make_payment("1001", customer=BUYER, order_id="2002")
 
@@ -229,7 +229,7 @@ def test_subscriptions_are_recognized_after_a_restore() -> None:
     assert erasure.counts == {"subscribers": 1}
 
 
-def test_a_restore_with_two_erased_persons_makes_an_erasure_for_each() -> None:
+def test_after_a_restore_each_erased_person_is_erased_separately() -> None:
     for customer in (BUYER, "buyer-18"):
         make_payment(customer=customer)
 
@@ -247,7 +247,7 @@ def test_each_step_of_an_erasure_changes_at_most_the_limit(kind: str) -> None:
     assert [erase(find_person(BUYER), 2, NOON) for _ in range(3)] == [2, 1, 0]
 
 
-def test_each_step_deletes_at_most_the_limit_of_subscriptions_and_log_entries() -> None:
+def test_each_step_deletes_at_most_the_allowed_number_of_subscriptions_and_log_entries() -> None:
     keys = [f"{number}" for number in range(3)]
     for key in keys:
         Subscriber.objects.create(address_hash=key, sealed_address="x", asked_at=NOON)
@@ -269,7 +269,7 @@ def user_with(*permissions: str) -> User:
 
 
 def client_of_a_team() -> Client:
-    """Return the client of a user who may erase persons but sees only the app "Shop" of a team."""
+    """Return the client of a user who may erase persons, but whose team sees only the app "Shop"."""
     user = user_with("view_order", "view_erasure", "add_erasure", "see_team_apps_only")
     team = Team.objects.create(name="Shop")
     team.people.add(TeamMember.objects.create(user=user, name="Eve"))
@@ -300,7 +300,7 @@ def test_a_user_who_sees_only_the_apps_of_a_team_sees_only_their_retention() -> 
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_seeing_orders_and_erasures_is_no_permission_to_see_or_erase_a_person(page: str) -> None:
+def test_the_permissions_to_see_orders_and_erasures_do_not_include_persons(page: str) -> None:
     client = Client()
     client.force_login(user_with("view_order", "view_erasure"))
 
@@ -325,7 +325,7 @@ def test_a_nul_character_is_removed_from_the_given_value(admin_client: Client) -
     assert page.context["customer"] == BUYER
 
 
-def test_the_download_is_valid_json_with_other_scripts_and_without_records(
+def test_the_download_is_valid_json_with_non_ascii_text_or_without_records(
     admin_client: Client,
 ) -> None:
     data = {"customer": "bücher-17", "step": "export"}

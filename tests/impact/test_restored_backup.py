@@ -1,4 +1,4 @@
-"""Test that a repeated erasure after the restore of a backup leaves nothing of the person in the portal's files."""
+"""Test that repeating an erasure after a backup was restored leaves no trace of the person in the portal's files."""
 
 import gzip
 import os
@@ -13,7 +13,7 @@ from tests.servers.portal import Portal
 from tests.two_runs import in_the_postgresql_run, in_the_sqlite_run
 
 pytestmark = pytest.mark.slow
-PERSON = "ticketbuyer17x"  # The search index of logs stores single words, so the name is one word.
+PERSON = "ticketbuyer17x"  # A single word, because the search index of logs stores single words.
 LEAVE_TRACES = f"""
 from django.utils import timezone
 from tests.impact.test_person import leave_traces, log
@@ -41,12 +41,12 @@ def run(portal: Portal, *arguments: str) -> str:
 
 
 def files_with(portal: Portal, text: str) -> list[str]:
-    """Return the names of the portal's SQLite files that contain the text. Compressed backups are left out."""
+    """Return the names of the portal's SQLite files that contain the text, except compressed backups."""
     run(portal, "shell", "-v0", "-c", CHECKPOINT)
     return [
         path.name
         for path in portal.data_dir.rglob("*.sqlite3*")
-        # FTS5 omits the beginning that a word shares with the previous word, so search without the first letter.
+        # FTS5 stores a word without the beginning that it shares with the previous word, so omit the first letter.
         if path.suffix != ".gz" and text[1:].encode() in path.read_bytes()
     ]
 
@@ -59,7 +59,7 @@ def restore(portal: Portal, backup: Path) -> None:
 
 
 @in_the_sqlite_run
-def test_a_repeated_erasure_leaves_nothing_of_the_person_in_the_files(
+def test_a_repeated_erasure_leaves_no_trace_of_the_person_in_the_files(
     make_portal: Callable[..., Portal],
 ) -> None:
     portal = make_portal()
@@ -96,7 +96,7 @@ def postgresql_files_with(portal: Portal, text: str) -> list[str]:
 
 
 @in_the_postgresql_run
-def test_on_postgresql_a_repeated_erasure_and_vacuum_full_leave_nothing_of_the_person(
+def test_on_postgresql_a_repeated_erasure_and_vacuum_full_leave_no_trace_of_the_person(
     make_portal: Callable[..., Portal],
 ) -> None:
     portal = make_portal()

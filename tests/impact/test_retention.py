@@ -23,7 +23,7 @@ from tests.factories import make_app
 pytestmark = pytest.mark.django_db
 
 
-def test_each_period_is_the_one_that_the_cleanup_applies(settings: Any) -> None:
+def test_each_period_matches_the_period_that_the_cleanup_applies(settings: Any) -> None:
     make_app(name="Box office", retention_days=45)
     settings.LOG_DAYS, settings.WEBHOOK_EVENT_DAYS, settings.SOURCE_MAP_DAYS = 5, 6, 7
     settings.BACKUP_DAILY, settings.BACKUP_KEEP = True, 8

@@ -1,4 +1,4 @@
-"""Test the decision of an order's stage from its payments and reservations."""
+"""Test that an order's stage is derived correctly from its payments and reservations."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -32,7 +32,7 @@ def attempt(kind: str, stage: Stage, reference: str, **fields: Any) -> Attempt:
     return Attempt(kind=kind, reference=reference, stage=stage, **given)
 
 
-def test_three_tries_of_one_order_are_one_amount() -> None:
+def test_three_attempts_of_one_order_count_one_amount() -> None:
     tries = [payment(reference=f"p-{n}", created_at=NOON + n * MINUTE) for n in range(3)]
 
     found = decide(tries)
@@ -40,7 +40,7 @@ def test_three_tries_of_one_order_are_one_amount() -> None:
     assert (found.stage, found.amounts) == (Stage.OPEN, {"EUR": 9000})
 
 
-def test_an_unfinished_order_is_worth_its_newest_try() -> None:
+def test_an_unfinished_order_counts_its_newest_attempt() -> None:
     found = decide(
         [hold(amount=9000), hold(reference="r-2", amount=4500, created_at=NOON + MINUTE, seats=1)]
     )
@@ -48,7 +48,7 @@ def test_an_unfinished_order_is_worth_its_newest_try() -> None:
     assert (found.amounts, found.seats) == ({"EUR": 4500}, 1)
 
 
-def test_a_paid_order_does_not_count_its_abandoned_first_try() -> None:
+def test_a_paid_order_does_not_count_its_abandoned_first_attempt() -> None:
     found = decide(
         [
             payment(),
@@ -84,7 +84,7 @@ def test_a_payment_in_flight_has_no_end() -> None:
     assert (found.stage, found.until) == (Stage.OPEN, None)
 
 
-def test_money_without_a_seat_is_at_risk_while_the_hold_lives() -> None:
+def test_money_without_a_seat_is_at_risk_while_the_hold_is_active() -> None:
     found = decide([payment(Stage.PAID), hold()])
 
     assert (found.stage, found.until, found.seats) == (Stage.OPEN, None, 2)
@@ -121,7 +121,7 @@ def test_an_order_has_one_amount_per_currency() -> None:
     assert found.amounts == {"EUR": 9000, "USD": 500}
 
 
-def test_a_part_that_is_paid_puts_the_whole_order_at_risk() -> None:
+def test_a_partial_payment_puts_the_whole_order_at_risk() -> None:
     found = decide([payment(Stage.PAID, amount=4000, reservation_id="r-1"), hold(amount=9000)])
 
     assert (found.stage, found.amounts) == (Stage.OPEN, {"EUR": 9000})
@@ -167,8 +167,8 @@ def test_a_payment_without_order_and_reservation_is_an_order() -> None:
     assert set(group_by_order([payment(order_id="")])) == {"payment:p-1"}
 
 
-def test_an_order_whose_money_was_returned_ends_with_the_return() -> None:
-    """Test that a full refund ends an order, so the order is lost if an error came between payment and refund."""
+def test_an_order_ends_when_its_money_is_returned() -> None:
+    """Test that a full refund ends an order, which therefore is lost after an error between payment and refund."""
     returned_at = NOON + timedelta(days=1)
 
     found = decide(

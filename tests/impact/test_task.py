@@ -1,4 +1,4 @@
-"""Test the continuous task that adds up the orders that problems affected."""
+"""Test the continuous task that computes the cost of problems."""
 
 import pytest
 

@@ -12,7 +12,7 @@ AddJob = Callable[..., str]
 
 @pytest.fixture
 def add_job(monkeypatch: pytest.MonkeyPatch) -> AddJob:
-    """Empty the registry of jobs. Return a function that adds a job, such as `add_job("tests.x.task")`."""
+    """Empty the registry of jobs, and return a function that adds one: `add_job("tests.x.task")`."""
     registry: Registry[Scheduled] = Registry("tasks")
     monkeypatch.setattr(schedules, "registry", registry)
 

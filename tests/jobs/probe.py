@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def note(*, path: str, text: str, seconds: float = 0) -> str:
-    """Append `text` to a file as a line after `seconds`. The append mode keeps lines of concurrent tasks intact."""
+    """After `seconds`, append `text` to a file as a line. Append mode keeps lines of concurrent tasks intact."""
     time.sleep(seconds)
     with Path(path).open("a") as file:
         file.write(f"{text}\n")

@@ -1,4 +1,4 @@
-"""Test that continuous tasks run beside the workers, and are started again when they end or hang."""
+"""Test that continuous tasks run independently of the workers, and are restarted when they end or hang."""
 
 import os
 import signal
@@ -91,7 +91,7 @@ def test_all_tasks_are_started_again_when_one_ends(tmp_path: Path) -> None:
     wait_until(lambda: not process.is_alive, what="the end of the process")
 
 
-def test_a_cluster_restarts_a_killed_delivery_process_which_sends_what_was_in_flight(
+def test_a_restarted_delivery_process_sends_the_messages_that_were_in_flight(
     make_portal: Callable[..., Portal], fake: FakeHTTP
 ) -> None:
     portal = make_portal(SLACK_WEBHOOK_URL=f"{fake.url}/hook")
@@ -148,7 +148,7 @@ def test_evaluation_and_follow_ups_never_wait_for_the_workers(db: None) -> None:
     } <= due - queued
 
 
-def test_an_urgent_job_is_run_by_the_continuous_task_and_not_queued(urgent_job: Job) -> None:
+def test_the_continuous_task_runs_an_urgent_job_without_queuing_it(urgent_job: Job) -> None:
     assert services.queue_due_jobs(NOON) == []
 
     assert urgent.run_due(Control(), now=NOON) == [HELLO]
@@ -163,7 +163,7 @@ def test_workers_run_an_urgent_job_if_the_continuous_task_does_not(urgent_job: J
     assert services.queue_due_jobs(late) == [HELLO]
 
 
-def test_an_urgent_job_that_its_killed_process_ran_starts_again_at_once(
+def test_an_urgent_job_whose_process_was_killed_starts_again_at_once(
     urgent_job: Job, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CLUSTER_ID", "aaaa")
@@ -177,7 +177,7 @@ def test_an_urgent_job_that_its_killed_process_ran_starts_again_at_once(
     assert list(outcomes) == [Outcome.LOST, Outcome.SUCCEEDED]
 
 
-def test_other_jobs_are_left_to_the_workers(db: None, add_job: AddJob) -> None:
+def test_the_workers_run_all_other_jobs(db: None, add_job: AddJob) -> None:
     add_job(HELLO)
     services.sync_jobs(NOON - MINUTE)
 

@@ -15,7 +15,9 @@ pytestmark = [in_the_postgresql_run, pytest.mark.servers]
 
 @pytest.fixture
 def own_postgres() -> Iterator[PostgresServer]:
-    server = PostgresServer()  # The test kills its server, but other tests need the shared server.
+    server = (
+        PostgresServer()
+    )  # A separate server, because the test kills it, and other tests need the shared one.
     yield server
     server.stop()
 

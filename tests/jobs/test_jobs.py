@@ -122,7 +122,7 @@ def test_a_disabled_job_is_not_queued(job: Job) -> None:
     assert run_job(HELLO, NOON) is None
 
 
-def test_a_clock_that_is_set_back_does_not_stop_a_job(job: Job) -> None:
+def test_setting_the_clock_back_does_not_stop_a_job(job: Job) -> None:
     Job.objects.update(next_run_at=NOON + timedelta(days=400))
 
     services.tick(NOON)
@@ -196,7 +196,7 @@ def test_a_run_over_its_time_limit_is_recorded_and_raised_to_the_worker(add_job:
     assert Job.objects.due(NOON + MINUTE).exists()
 
 
-def test_a_job_unknown_to_the_code_of_this_node_is_left_to_other_nodes(job: Job) -> None:
+def test_a_job_that_is_unknown_to_this_nodes_code_is_left_to_other_nodes(job: Job) -> None:
     schedules.registry._items.clear()
 
     assert services.queue_due_jobs(NOON) == []
@@ -254,7 +254,7 @@ def test_jobs_of_a_killed_cluster_can_start_again_immediately(
 
 @pytest.mark.django_db(transaction=True)
 def test_only_one_of_many_workers_runs_a_due_job(add_job: AddJob) -> None:
-    """Test that a job runs ten times in ten minutes, although twelve workers try to run it at the same time."""
+    """Test that a job runs ten times in ten minutes although twelve workers try to run it each time."""
     add_job(HELLO)
     services.sync_jobs(NOON - MINUTE)
     barrier = threading.Barrier(12)
@@ -281,7 +281,7 @@ def test_only_one_of_many_workers_runs_a_due_job(add_job: AddJob) -> None:
 @pytest.mark.django_db
 def test_the_queue_state_contains_backlog_age_and_nodes() -> None:
     OrmQ.objects.create(key="opsportal", payload="", lock=NOON - timedelta(seconds=40))
-    # A worker is already running this task, so it must not count as waiting.
+    # A worker is running this task, so the task must not count as waiting.
     OrmQ.objects.create(key="opsportal", payload="", lock=NOON + timedelta(seconds=200))
     services.report_node(NOON - timedelta(seconds=70), has_ticked=True)
 
@@ -306,7 +306,7 @@ def test_without_a_node_or_a_tick_the_queue_is_not_alive() -> None:
 
 @pytest.mark.django_db
 def test_a_node_that_has_just_started_is_alive_before_its_first_tick() -> None:
-    # This is the last report before the node was shut down.
+    # The node's last report before it was shut down.
     services.report_node(NOON - timedelta(hours=2), has_ticked=True)
     services.report_node(NOON - timedelta(seconds=20), pid=4711, has_started=True)
 
@@ -356,7 +356,7 @@ def test_the_overview_shows_each_job_with_its_last_result(job: Job) -> None:
     assert queries.job_overview(NOON + 10 * MINUTE)[0].is_late
 
 
-def test_old_runs_are_pruned_in_batches_and_failures_later(job: Job) -> None:
+def test_old_runs_are_pruned_in_batches_and_failed_runs_later(job: Job) -> None:
     for days, outcome in ((8, "succeeded"), (8, "failed"), (31, "failed"), (6, "succeeded")):
         JobRun.objects.create(job=job, started_at=NOON - timedelta(days=days), outcome=outcome)
 

@@ -1,4 +1,4 @@
-"""Test that staff see the history of scheduled jobs in the admin, start jobs, and disable them."""
+"""Test that staff can see the history of scheduled jobs in the admin, start jobs, and disable jobs."""
 
 from datetime import timedelta
 
@@ -42,7 +42,7 @@ def test_lists_and_forms_open(admin_client: Client, job: Job) -> None:
         assert admin_client.get(page).status_code == 200, page
 
 
-def test_the_list_shows_name_purpose_outcome_and_the_time_to_the_next_run(
+def test_the_list_shows_the_name_purpose_outcome_and_time_until_the_next_run(
     admin_client: Client, job: Job
 ) -> None:
     Job.objects.filter(pk=job.pk).update(
@@ -95,7 +95,7 @@ def test_a_job_can_be_disabled_and_enabled(admin_client: Client, job: Job) -> No
     assert job.is_enabled
 
 
-def test_jobs_cannot_be_added_or_deleted(admin_client: Client, job: Job) -> None:
+def test_jobs_cannot_be_added_or_deleted_in_the_admin(admin_client: Client, job: Job) -> None:
     assert admin_client.get(f"{JOBS}add/").status_code == 403
     assert admin_client.post(f"{JOBS}{job.pk}/delete/", {"post": "yes"}).status_code == 403
 

@@ -1,4 +1,4 @@
-"""Check that a function takes linear time, by comparing CPU times, whose ratio does not depend on the load."""
+"""Check that a function takes linear time, by a ratio of CPU times that does not depend on the machine's load."""
 
 import time
 from collections.abc import Callable
@@ -21,7 +21,7 @@ def cost(read: Callable[[str], object], text: str) -> float:
 
 
 def is_linear(read: Callable[[str], object], unit: str, tail: str, length: int) -> bool:
-    """Return True if reading four times as much text takes clearly less than sixteen times as long.
+    """Return True if reading four times as much text takes less than nine times as long (quadratic time: sixteen).
 
     The text consists of repetitions of `unit`, followed by `tail`.
     """
@@ -30,7 +30,7 @@ def is_linear(read: Callable[[str], object], unit: str, tail: str, length: int) 
     for _ in range(6):
         least_short = min(least_short, cost(read, short))
         least_long = min(least_long, cost(read, long))
-        # Allow one more millisecond, because the resolution of the clock matters for shorter times.
+        # Add a millisecond, because shorter times are below the resolution of the clock.
         if least_long < 9 * least_short + 0.001:
             return True
     return False

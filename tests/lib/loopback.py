@@ -1,4 +1,4 @@
-"""Run small loopback servers that misbehave on purpose."""
+"""Run small servers on loopback that misbehave on purpose."""
 
 import socket
 import threading
@@ -82,7 +82,7 @@ def answer(status: int = 200, body: bytes = b"ok", **headers: str) -> Behavior:
 
 
 def answers(*behaviors: Behavior) -> Behavior:
-    """Use one behavior after another for the first requests, and the last one for all further requests."""
+    """Return a behavior that uses the given ones in turn, one per request, and then always the last one."""
     left = list(behaviors)
 
     def behave(connection: socket.socket, request: bytes) -> None:

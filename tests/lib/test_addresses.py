@@ -1,4 +1,4 @@
-"""Test that the client's address is taken from X-Forwarded-For only as far as the portal's own proxies have set it."""
+"""Test that the portal trusts only the part of X-Forwarded-For that its own proxies have added."""
 
 import pytest
 from pytest_django.fixtures import Settings

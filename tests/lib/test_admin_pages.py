@@ -1,4 +1,4 @@
-"""Test that every page of the admin opens, and that it shows the portal's texts instead of Django's."""
+"""Test that every page of the admin opens and shows the portal's texts instead of Django's."""
 
 import re
 
@@ -26,7 +26,9 @@ def browse(client: Client) -> Client:
 
 
 @pytest.mark.parametrize("label", MODELS)
-def test_each_list_and_form_opens_in_the_words_of_the_portal(browse: Client, label: str) -> None:
+def test_each_list_and_form_opens_and_uses_the_terms_of_the_portal(
+    browse: Client, label: str
+) -> None:
     name = f"admin:{label.replace('.', '_')}"
     pages = [browse.get(reverse(f"{name}_changelist"), follow=True)]
     form = browse.get(reverse(f"{name}_add"))
@@ -54,7 +56,7 @@ def test_the_settings_page_groups_what_a_user_may_see_by_task(browse: Client) ->
     assert WORDING_OF_DJANGO.findall(page) == []
 
 
-def test_readers_see_no_settings_of_people_and_no_buttons_to_add(client: Client) -> None:
+def test_readers_see_no_settings_of_people_and_no_add_buttons(client: Client) -> None:
     ensure_roles()
     reader = User.objects.create_user("reader", is_staff=True)
     reader.groups.add(Group.objects.get(name=Role.READ_ONLY))

@@ -1,4 +1,4 @@
-"""Test which apps a person may see, and that queries for the person return only rows of these apps."""
+"""Test which apps a person may see, and that queries on the person's behalf return only rows of these apps."""
 
 from collections.abc import Iterable
 
@@ -51,7 +51,7 @@ EVERY, TEAM_ONLY = "see_every_app", "see_team_apps_only"
         ([EVERY, TEAM_ONLY], [["shop"]], None),
     ],
 )
-def test_a_person_sees_the_apps_of_all_teams_unless_the_role_says_otherwise(
+def test_a_person_sees_the_apps_of_all_own_teams_unless_the_role_sees_every_app(
     permissions: list[str], teams: list[list[str]], seen: set[str] | None
 ) -> None:
     for slug in ("shop", "bank", "gate"):
@@ -69,7 +69,7 @@ def test_a_person_sees_the_apps_of_all_teams_unless_the_role_says_otherwise(
         assert set(ClientApp.objects.filter(pk__in=apps).values_list("slug", flat=True)) == seen
 
 
-def test_owners_and_superusers_see_every_app_whatever_their_team() -> None:
+def test_owners_and_superusers_see_every_app_regardless_of_their_team() -> None:
     make_app("shop")
     ensure_roles()
     owner, superuser = make_user("owner"), User.objects.create_superuser("root")
@@ -83,7 +83,7 @@ def test_owners_and_superusers_see_every_app_whatever_their_team() -> None:
 
 
 @pytest.mark.parametrize("role", [Role.STAFF, Role.READ_ONLY])
-def test_the_other_roles_leave_it_to_the_teams(role: str) -> None:
+def test_the_apps_of_all_other_roles_depend_on_their_teams(role: str) -> None:
     make_app("shop")
     ensure_roles()
     user = make_user()
@@ -111,7 +111,7 @@ def test_a_model_leads_to_its_app_by_its_relations(model: type, path: str) -> No
     assert path_to_app(model)[0] == path
 
 
-def test_rows_without_an_app_are_shared_and_rows_of_an_unknown_one_are_not() -> None:
+def test_rows_without_an_app_are_shared_and_rows_of_an_unknown_app_are_not() -> None:
     shop, bank = make_app("shop"), make_app("bank")
     for title, app in (("shop's", shop), ("bank's", bank), ("shared", None)):
         make_alert(title=title, app=app)
@@ -189,5 +189,5 @@ def test_a_streamed_response_is_limited_like_the_view_that_made_it() -> None:
     assert response.getvalue() == b"shop"
 
 
-def test_a_row_of_no_app_has_no_condition() -> None:
+def test_a_model_without_an_app_needs_no_condition() -> None:
     assert condition_of(Team, frozenset([1])) is None

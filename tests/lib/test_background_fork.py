@@ -1,4 +1,4 @@
-"""Test that the worker cluster may fork while the background thread runs a chore."""
+"""Test that forking the process is safe while its background thread runs a chore."""
 
 import os
 import threading

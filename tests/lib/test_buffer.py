@@ -1,4 +1,4 @@
-"""Test that values collected in memory are written together, and that each value lost to a failure is counted."""
+"""Test that values collected in memory are written together, and that values lost to a failure are counted."""
 
 import os
 from collections.abc import Callable
@@ -71,14 +71,14 @@ def test_a_full_buffer_refuses_new_keys_and_counts_them(store: Store) -> None:
     assert buffer.add("b", 4)
 
 
-def test_a_buffer_refuses_more_things_than_its_limit(store: Store) -> None:
+def test_a_buffer_refuses_more_values_than_its_limit(store: Store) -> None:
     buffer = make(store, max_count=3)
 
     assert [buffer.add("a", 2), buffer.add("a", 2), buffer.add("a", 1)] == [True, False, True]
     assert (buffer.flush(), buffer.dropped_count) == (3, 2)
 
 
-def test_without_room_values_are_added_to_the_overflow_key(store: Store) -> None:
+def test_values_beyond_the_limit_are_added_to_the_overflow_key(store: Store) -> None:
     buffer = make(store, max_keys=1, overflow_key=lambda _: "others")
     for key in ("a", "b", "c", "a"):
         assert buffer.add(key, 1)
@@ -89,7 +89,7 @@ def test_without_room_values_are_added_to_the_overflow_key(store: Store) -> None
 
 
 @pytest.mark.parametrize("error", [OperationalError("unavailable"), IntegrityError("no such app")])
-def test_drop_counts_what_could_not_be_written(store: Store, error: Exception) -> None:
+def test_drop_counts_the_values_that_could_not_be_written(store: Store, error: Exception) -> None:
     buffer = make(store, on_failure=OnFailure.DROP)
     buffer.add("a", 3)
     store.failure = error
@@ -125,7 +125,7 @@ def test_retry_drops_what_the_database_rejects(store: Store) -> None:
     assert (buffer.flush(), buffer.dropped_count) == (1, 3)
 
 
-def test_the_background_thread_is_woken_once_when_enough_is_in_memory(
+def test_the_background_thread_is_woken_once_when_enough_values_are_in_memory(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     woken: list[int] = []
@@ -140,7 +140,7 @@ def test_the_background_thread_is_woken_once_when_enough_is_in_memory(
 def test_a_forked_child_does_not_write_what_its_parent_writes(store: Store) -> None:
     buffer = make(store)
     buffer.add("a", 1)
-    with buffer._lock:  # Another thread could hold the lock at the time of the fork.
+    with buffer._lock:  # Simulate another thread that holds the lock at the time of the fork.
         pid = os.fork()
         if pid == 0:
             is_empty = not buffer and buffer._lock.acquire(timeout=10)
@@ -155,7 +155,7 @@ def test_values_are_written_when_the_process_exits(
 ) -> None:
     make(store).add("a", 1)
     background.run_last_chores()
-    assert store.written == []  # The test process runs no chores, so nothing was written.
+    assert store.written == []  # The parent, which runs no chores in tests, has written nothing.
 
     buffer = make(store)
     buffer.add("a", 1)
@@ -164,7 +164,7 @@ def test_values_are_written_when_the_process_exits(
     assert store.written == [{"a": 1}]
 
 
-def test_at_exit_an_unavailable_database_is_tried_once(
+def test_an_unavailable_database_is_tried_once_at_exit(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls: list[str] = []

@@ -1,4 +1,4 @@
-"""Test that amounts are written, entered and limited according to Stripe's currency table."""
+"""Test that amounts are formatted, parsed and limited as Stripe specifies for each currency."""
 
 from decimal import Decimal
 
@@ -13,7 +13,7 @@ THREE_DECIMAL = "BHD JOD KWD OMR TND".split()  # noqa: SIM905
 
 
 @pytest.mark.parametrize("code", sorted(CURRENCIES))
-def test_an_amount_is_written_as_stripe_means_it(code: str) -> None:
+def test_an_amount_is_formatted_in_its_currency(code: str) -> None:
     expected = "5.00"
     amount = 500
     if code in ZERO_DECIMAL:
@@ -82,7 +82,7 @@ def test_amounts_have_a_minimum_and_a_maximum(amount: int, code: str, problem: s
     assert found == problem
 
 
-def test_an_owner_can_replace_a_minimum() -> None:
+def test_an_owner_can_change_a_minimum() -> None:
     minimums = {"EUR": 100}
 
     assert find_amount_problem(99, "EUR", currencies=["EUR"], minimums=minimums)

@@ -1,4 +1,4 @@
-"""Test that only marked writes commit without waiting for the disk."""
+"""Test that only commits in a `relaxed_durability` block do not wait for the disk."""
 
 import pytest
 from django.db import connection, transaction
@@ -19,7 +19,7 @@ def commit_setting() -> str:
 
 @pytest.fixture(autouse=True)
 def durable(transactional_db: None) -> None:
-    """Let SQLite wait for the disk as in production, because the settings for tests disable that."""
+    """Let SQLite wait for the disk as in production, which the settings for tests disable."""
     if connection.vendor == "sqlite":
         with connection.cursor() as cursor:
             cursor.execute("PRAGMA synchronous=FULL")
@@ -41,6 +41,6 @@ def test_an_exception_restores_full_durability() -> None:
     assert commit_setting() == "durable"
 
 
-def test_inside_a_transaction_that_one_decides() -> None:
+def test_an_outer_transaction_takes_precedence() -> None:
     with transaction.atomic(), relaxed_durability():
         assert commit_setting() == "durable"

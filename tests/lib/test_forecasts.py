@@ -29,7 +29,7 @@ WEEK = 7 * DAY
 def course(
     value: Callable[[float], float], *, days: float = 7, every: timedelta = HOUR
 ) -> list[tuple[datetime, float]]:
-    """Return a series of times and values until noon. `value` computes each value from the days since the start."""
+    """Return pairs of a time and a value until noon. `value` computes each value from the days since the start."""
     count = int(days * DAY / every)
     return [
         (NOON - (count - place) * every, value(place * every / DAY)) for place in range(count + 1)
@@ -40,7 +40,7 @@ def weekly(points: list[tuple[datetime, float]], limit: float = 100, **given: ob
     return forecast(points, limit=limit, now=NOON, bases=[DAY, WEEK], **given)  # type: ignore[arg-type]
 
 
-def test_a_steady_rise_reaches_the_limit_when_its_pace_says() -> None:
+def test_a_steady_rise_reaches_the_limit_at_the_computed_time() -> None:
     # The level is 45 and rises by 5 a day, so it needs 11 days for the remaining 55.
     trend = weekly(course(lambda day: 10 + 5 * day))
 
@@ -53,7 +53,7 @@ def test_a_steady_rise_reaches_the_limit_when_its_pace_says() -> None:
 @given(
     start=st.floats(0, 50), pace=st.floats(1, 30), noise=st.floats(0, 0.02), seed=st.integers(0, 99)
 )
-def test_the_range_of_a_steady_rise_contains_the_truth(
+def test_the_range_of_a_steady_rise_contains_the_true_time(
     start: float, pace: float, noise: float, seed: int
 ) -> None:
     drawn = random.Random(seed)
@@ -129,7 +129,7 @@ def test_too_little_data_gives_no_forecast(points: list[tuple[datetime, float]])
     assert trend.text == "not enough data"
 
 
-def test_the_recent_pace_decides_about_the_near_future() -> None:
+def test_the_recent_pace_determines_a_near_forecast() -> None:
     # The level is 70 now and grows by 60 a day.
     rush = course(lambda day: 10.0 if day < 6 else 10 + 60 * (day - 6))
 
@@ -139,7 +139,7 @@ def test_the_recent_pace_decides_about_the_near_future() -> None:
     assert trend.basis == DAY
 
 
-def test_the_longer_basis_decides_about_the_far_future() -> None:
+def test_the_longer_period_determines_a_distant_forecast() -> None:
     calm = course(lambda day: 5 * day if day < 6 else 30 + 2 * (day - 6))
 
     trend = weekly(calm, limit=40)
@@ -147,7 +147,7 @@ def test_the_longer_basis_decides_about_the_far_future() -> None:
     assert trend.basis == WEEK
 
 
-def test_a_single_value_out_of_line_changes_nothing() -> None:
+def test_a_single_outlier_does_not_change_the_forecast() -> None:
     points = course(lambda day: 10 + 5 * day)
     peak = [(at, 1_000.0 if place == 60 else value) for place, (at, value) in enumerate(points)]
 
@@ -171,7 +171,7 @@ def test_a_falling_level_reaches_zero() -> None:
     assert rising.text == "not at this pace"
 
 
-def test_what_comes_after_the_deadline_is_not_in_sight() -> None:
+def test_a_limit_after_the_deadline_is_not_in_sight() -> None:
     trend = weekly(course(lambda day: 10 + 5 * day), deadline=NOON + 9 * DAY)
 
     assert (trend.outlook, trend.text) == (Outlook.NOT_IN_SIGHT, "not within about 9 days")

@@ -46,7 +46,7 @@ def test_a_check_names_each_invalid_field_and_saves_nothing(owner: Client) -> No
     assert not AuditEvent.objects.filter(action__contains="clientapp").exists()
 
 
-def test_a_check_finds_what_only_the_database_knows(owner: Client) -> None:
+def test_a_check_finds_violations_that_only_the_database_detects(owner: Client) -> None:
     ClientApp.objects.create(name="Shop", slug="shop")
 
     errors = check(owner, reverse("admin:clients_clientapp_add"), name="Shop", slug="shop")
@@ -89,7 +89,7 @@ def test_a_check_needs_the_permission_to_save(client: Client) -> None:
     assert Event.objects.count() == 1
 
 
-def test_a_check_of_a_row_that_is_gone_answers_404(owner: Client) -> None:
+def test_a_check_of_a_deleted_row_gets_a_404(owner: Client) -> None:
     path = reverse("admin:reservations_event_change", args=[987654])
 
     assert owner.post(path, headers={CHECK_HEADER: "1"}).status_code == 404

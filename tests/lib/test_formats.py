@@ -37,14 +37,14 @@ def test_compact_numbers_are_abbreviated(value: float, text: str) -> None:
     ("milliseconds", "text"),
     [(3.25, "3.25 ms"), (320, "320 ms"), (1240, "1.24 s"), (9e4, "1.5 min")],
 )
-def test_durations_choose_their_unit(milliseconds: float, text: str) -> None:
+def test_durations_are_shown_in_a_suitable_unit(milliseconds: float, text: str) -> None:
     assert " ".join(formats.split_milliseconds(milliseconds)) == text
 
 
 @pytest.mark.parametrize(
     ("size", "text"), [(0, "0 B"), (1500, "1.5 kB"), (8e9, "8 GB"), (2.5e12, "2.5 TB")]
 )
-def test_sizes_choose_their_unit(size: float, text: str) -> None:
+def test_sizes_are_shown_in_a_suitable_unit(size: float, text: str) -> None:
     assert " ".join(formats.split_size(size)) == text
 
 

@@ -1,4 +1,4 @@
-"""Test that the guarded proxy forwards data as it arrives, and connects only to allowed addresses."""
+"""Test that the forward proxy passes data on as it arrives, and connects only to allowed addresses."""
 
 import base64
 import socket
@@ -51,7 +51,7 @@ def test_a_body_that_arrives_after_its_head_is_passed_on(
     with connect(proxy, fake.url) as client:
         client.settimeout(0.2)
         with pytest.raises(TimeoutError):
-            client.recv(1)  # The server responds only after the body.
+            client.recv(1)  # The server responds only after it has received the body.
         client.settimeout(10)
         client.sendall(b"body")
         received = read_all(client)

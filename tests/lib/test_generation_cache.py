@@ -1,4 +1,4 @@
-"""Test that a cache with two generations keeps the entries that are in use, and never exceeds its limit."""
+"""Test that a cache with two generations keeps entries in use, and never exceeds its limit."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from core.lib.generation_cache import GenerationCache
 
 
-def test_an_entry_in_use_stays_and_one_that_is_not_is_dropped() -> None:
+def test_an_entry_in_use_stays_and_an_unused_one_is_dropped() -> None:
     cache = GenerationCache[int, str](10)
     cache.put(-1, "used")
     cache.put(-2, "unused")

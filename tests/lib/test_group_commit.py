@@ -21,7 +21,7 @@ pytestmark = [
 
 
 class Maker:
-    """A writer that creates an app for each number, rejects every third number, and adds its batches to `batches`."""
+    """A writer that creates an app for each number, rejects every third number, and records its batches."""
 
     def __init__(self) -> None:
         self.batches: list[list[int]] = []
@@ -40,7 +40,7 @@ class Maker:
 
 
 def ask_for(group: GroupCommit[int, int], numbers: Sequence[int]) -> list[object]:
-    """Request each number in a thread of its own. Return the results or exceptions."""
+    """Request each number in a separate thread, and return the results or exceptions in the same order."""
 
     def ask(number: int) -> object:
         try:
@@ -125,7 +125,7 @@ def test_a_failed_commit_fails_the_whole_batch_and_the_next_one_works() -> None:
     assert ask_for(group, [14]) == [ClientApp.objects.get(slug="lost-14").pk]
 
 
-def test_inside_a_transaction_that_one_decides() -> None:
+def test_an_outer_transaction_takes_precedence() -> None:
     with transaction.atomic():
         GroupCommit(Maker()).run(1)
         transaction.set_rollback(True)

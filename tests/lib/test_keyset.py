@@ -1,4 +1,4 @@
-"""Test lists that are paged by the values of the last row instead of a page number."""
+"""Test pages that begin after the last row of the previous page."""
 
 import pytest
 

@@ -23,20 +23,20 @@ def test_a_process_that_has_ended_is_dead() -> None:
     assert lease_owner.is_dead(owner_of_another_process())
 
 
-def test_a_process_of_before_the_machine_restarted_is_dead() -> None:
+def test_a_process_from_before_a_restart_of_the_machine_is_dead() -> None:
     machine, _, process, random = lease_owner.new_owner().split(":")
 
     assert lease_owner.is_dead(f"{machine}:earlier:{process}:{random}")
 
 
-def test_a_process_that_has_the_number_of_an_ended_one_does_not_hide_its_death() -> None:
+def test_a_reused_process_id_does_not_hide_the_death_of_a_process() -> None:
     machine, boot, process, random = lease_owner.new_owner().split(":")
     pid = process.partition(".")[0]
 
     assert lease_owner.is_dead(f"{machine}:{boot}:{pid}.1:{random}")
 
 
-def test_nothing_is_known_about_another_machine(settings: Settings) -> None:
+def test_a_process_on_another_machine_is_never_reported_as_dead(settings: Settings) -> None:
     _, boot, _, random = lease_owner.new_owner().split(":")
 
     assert not lease_owner.is_dead(f"another:{boot}:999999.1:{random}")

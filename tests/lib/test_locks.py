@@ -28,7 +28,7 @@ def test_on_postgresql_a_second_holder_waits_for_the_first() -> None:
         order.append("first")
     thread.join()
 
-    # On SQLite, the order may differ, because each transaction holds the write lock of the database anyway.
+    # On SQLite, the order may differ, because cluster locks do nothing there: a transaction locks the whole database.
     assert order == ["first", "second"] or connection.vendor == "sqlite"
 
 

@@ -28,7 +28,7 @@ def fields(message: str, *args: object, **extra: object) -> dict[str, object]:
     return parsed
 
 
-def test_a_line_has_time_level_logger_message_and_origin() -> None:
+def test_a_line_has_a_time_a_level_a_logger_a_message_and_an_origin() -> None:
     with request_id.use("req-12345678"):
         said = fields("delivery failed", channel="slack", attempt=2)
 
@@ -132,7 +132,7 @@ def test_the_text_format_is_readable() -> None:
     assert "WARNING shop: delivery failed channel=slack" in line
 
 
-def test_djangos_duplicate_lines_are_dropped(caplog: pytest.LogCaptureFixture) -> None:
+def test_the_duplicate_log_lines_of_django_are_dropped(caplog: pytest.LogCaptureFixture) -> None:
     log = logging.getLogger("django.request")
     log.warning("Not Found: /x", extra={"status_code": 404})
     log.warning("Forbidden", exc_info=ValueError())

@@ -132,7 +132,7 @@ class TestAttempts:
             "1e9",
         ],
     )
-    def test_a_hostile_retry_after_is_no_error(self, value: str) -> None:
+    def test_an_absurd_retry_after_causes_no_error(self, value: str) -> None:
         with serving(answer(429, Retry_After=value)) as server:
             response = outbound.Client("shop", attempts=2, timeout=3).request("GET", server.url)
 
@@ -154,14 +154,16 @@ class TestTrouble:
         with pytest.raises(outbound.Unavailable, match="shop: "):
             outbound.Client("shop", timeout=5).request("GET", "http://no-such-host.invalid/")
 
-    def test_a_silent_server_is_given_up_after_the_read_timeout(self) -> None:
+    def test_a_request_to_a_silent_server_fails_after_the_read_timeout(self) -> None:
         with (
             serving(hang) as server,
             pytest.raises(outbound.Unavailable, match="timed out"),
         ):
             outbound.Client("shop", read=0.2, attempts=1).request("GET", server.url)
 
-    def test_a_response_byte_by_byte_is_given_up_after_the_call_timeout(self) -> None:
+    def test_a_request_fails_after_the_call_timeout_if_the_response_arrives_byte_by_byte(
+        self,
+    ) -> None:
         began = time.monotonic()
         with (
             serving(drip) as server,
@@ -171,7 +173,7 @@ class TestTrouble:
 
         assert time.monotonic() - began < 3  # The whole response would take 10 s.
 
-    def test_a_hanging_name_lookup_is_given_up(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_hanging_name_lookup_times_out(self, monkeypatch: pytest.MonkeyPatch) -> None:
         over = threading.Event()
 
         def look_up(*asked: object, **options: object) -> list[object]:

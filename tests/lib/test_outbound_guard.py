@@ -1,4 +1,4 @@
-"""Test the guard, which refuses requests to private addresses and to ports of other protocols."""
+"""Test that the outbound guard refuses requests to private addresses and to ports of other protocols."""
 
 from collections.abc import Iterator
 

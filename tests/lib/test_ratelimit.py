@@ -48,7 +48,7 @@ class TestMemory:
         assert memory.acquire("a", 1, 60).allowed
         assert memory.acquire("b", 1, 60).allowed
 
-    def test_nothing_is_allowed_under_a_limit_of_zero(self) -> None:
+    def test_a_limit_of_zero_allows_no_request(self) -> None:
         decision = MemoryLimiter().acquire("k", 0, 60)
         assert not decision.allowed
         assert decision.retry_after == 60
@@ -115,7 +115,7 @@ class TestMemory:
         assert len(memory) == 2
         assert not memory.acquire("long", 1, 60).allowed
 
-    def test_a_limit_of_a_million_per_day_needs_few_entries(self) -> None:
+    def test_a_limit_of_a_million_requests_per_day_needs_few_entries(self) -> None:
         memory = MemoryLimiter()
         for _ in range(5_000):
             memory.acquire("k", 1_000_000, 86_400)
@@ -132,7 +132,9 @@ class TestRedisUnavailable:
         assert [decision.allowed for decision in decisions] == [True, True, True, False, False]
         assert ratelimit.is_degraded()
 
-    def test_a_silent_redis_is_tried_three_times_and_then_skipped(self, settings: Settings) -> None:
+    def test_a_silent_redis_server_is_tried_three_times_and_then_skipped(
+        self, settings: Settings
+    ) -> None:
         with serving(hang) as black_hole:
             settings.REDIS_URL = f"redis://127.0.0.1:{black_hole.port}/0"
             began = time.monotonic()
@@ -146,7 +148,7 @@ class TestRedisUnavailable:
             assert black_hole.connections == 3
         assert ratelimit.is_degraded()
 
-    def test_one_call_retries_after_the_interval(
+    def test_only_one_call_retries_after_the_interval(
         self, settings: Settings, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(redis_link, "RETRY_INTERVAL_SECONDS", 0.3)
@@ -155,14 +157,14 @@ class TestRedisUnavailable:
             for _ in range(3):
                 ratelimit.acquire("k", 100, 60)
             time.sleep(0.35)
-            # The result must not depend on the duration of the calls.
+            # Prevent a second retry, however long the calls take.
             monkeypatch.setattr(redis_link, "RETRY_INTERVAL_SECONDS", 60)
             for _ in range(20):
                 ratelimit.acquire("k", 100, 60)
 
             assert black_hole.connections == 4
 
-    def test_the_cache_skips_a_silent_redis_too(self) -> None:
+    def test_the_cache_also_skips_a_silent_redis(self) -> None:
         with serving(hang) as black_hole:
             cache = RedisCache(
                 f"redis://127.0.0.1:{black_hole.port}/0",
@@ -200,7 +202,7 @@ class TestRedisUnavailable:
         with redis.Redis.from_url(redis_server.url()) as client:
             assert client.llen("opsportal:hits:{k}") == 1
 
-    def test_established_connections_to_a_silent_redis_delay_three_calls_only(
+    def test_established_connections_to_a_silent_redis_delay_only_three_calls(
         self, settings: Settings, redis_server: RedisServer
     ) -> None:
         settings.REDIS_URL = redis_server.url()
@@ -229,7 +231,7 @@ class TestRedisUnavailable:
         ratelimit.probe_redis()
 
         assert ratelimit.acquire("k", 10, 60).remaining == 2
-        ratelimit.memory.clear()  # This simulates another process, whose memory has no counts.
+        ratelimit.memory.clear()  # Simulate another process, which has no counts in its memory.
         assert [ratelimit.acquire("k", 10, 60).allowed for _ in range(4)] == [
             True,
             True,
@@ -304,7 +306,7 @@ class TestRedis:
         assert not any(decision.allowed for decision in refused)
         assert 0 < refused[0].retry_after <= 60
 
-    def test_it_decides_as_the_memory_limiter_does(
+    def test_redis_and_memory_lead_to_the_same_decisions(
         self, settings: Settings, redis_server: RedisServer
     ) -> None:
         settings.REDIS_URL = redis_server.url()

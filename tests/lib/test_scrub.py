@@ -199,7 +199,7 @@ def test_values_that_json_does_not_have_are_scrubbed_as_text() -> None:
     assert scrub({"x": Strange()}) == {"x": "for [Filtered]"}
 
 
-def test_values_nested_too_deeply_are_cut() -> None:
+def test_values_that_are_nested_too_deeply_are_cut() -> None:
     value: Any = "jane@example.com"
     for _ in range(5_000):
         value = [value]
@@ -213,7 +213,7 @@ def test_scrubbing_takes_linear_time(unit: str) -> None:
 
 
 @given(st.text(max_size=200))
-def test_scrubbing_twice_is_the_same_as_once(text: str) -> None:
+def test_scrubbing_twice_has_the_same_result_as_scrubbing_once(text: str) -> None:
     once = scrub_text(text)
 
     assert scrub_text(once) == once

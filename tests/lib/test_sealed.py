@@ -54,7 +54,7 @@ class TestFields:
         assert (monitor.headers, monitor.body) == ({"Authorization": SECRET}, SECRET)
         assert Channel.objects.values_list("config", flat=True).get() == {"url": SECRET}
 
-    def test_content_from_before_sealing_is_read_and_sealed_when_it_is_saved(self) -> None:
+    def test_content_from_before_sealing_can_be_read_and_is_sealed_when_it_is_saved(self) -> None:
         channel = Channel.objects.create(name="Ops", kind="slack")
         Channel.objects.update(config=RawSQL("%s", [json.dumps({"url": SECRET})]))
         assert SECRET in stored(channel)
@@ -64,7 +64,7 @@ class TestFields:
         channel.save()
         assert SECRET not in stored(channel)
 
-    def test_a_changed_key_loses_nothing_and_reseal_ends_the_need_for_the_former_one(
+    def test_a_key_can_be_changed_without_loss_and_is_not_needed_after_reseal(
         self, settings: Settings, capsys: pytest.CaptureFixture[str]
     ) -> None:
         channel = Channel.objects.create(name="Ops", kind="slack", config={"url": SECRET})
@@ -74,7 +74,10 @@ class TestFields:
             "another key that is as long as a real one",
         )
 
-        for row in (channel, monitor):  # The former key is no longer configured.
+        for row in (
+            channel,
+            monitor,
+        ):  # Save without the former key, which is no longer configured.
             row.refresh_from_db()
             row.name = "Renamed"
             row.save()

@@ -49,10 +49,10 @@ def test_the_last_term_is_completed(typed: str, start: int, texts: list[str]) ->
 
 
 @pytest.mark.parametrize("value", ["plain", "two words", 'a "b" c', "a:b"])
-def test_a_quoted_value_is_read_as_it_was(value: str) -> None:
+def test_a_quoted_value_is_read_unchanged(value: str) -> None:
     assert parse(f"key:{quote(value)}") == [Term(value, "key")]
 
 
-def test_an_unknown_key_names_the_most_similar_one() -> None:
+def test_an_unknown_key_is_reported_with_the_most_similar_known_one() -> None:
     assert "did you mean release:1.4" in describe_unknown_key("releases", "1.4", KEYS)
     assert 'write "error:404"' in describe_unknown_key("error", "404", KEYS)

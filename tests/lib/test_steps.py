@@ -1,4 +1,4 @@
-"""Test that steps in series of numbers are found at the right place, but not in noise, trends and single peaks."""
+"""Test that steps in series are found at the right place, and that noise, trends and single peaks are not steps."""
 
 import random
 
@@ -34,7 +34,7 @@ def test_times_without_a_value_are_skipped() -> None:
     assert step.position == 9
 
 
-def test_from_zero_the_factor_is_infinite() -> None:
+def test_the_factor_of_a_step_from_zero_is_infinite() -> None:
     step = find_step([0.0] * 10 + [0.4] * 3, min_change=0.2)
 
     assert step is not None
@@ -57,18 +57,18 @@ def test_from_zero_the_factor_is_infinite() -> None:
     ],
     ids=["none", "one", "two", "gaps", "flat", "noise", "small", "short", "wild"],
 )
-def test_what_is_no_step(values: list[float | None]) -> None:
+def test_trends_noise_and_short_series_are_not_steps(values: list[float | None]) -> None:
     assert find_step(values) is None
 
 
-def test_a_single_value_is_no_step_where_two_are_needed() -> None:
+def test_a_single_value_is_not_a_step_if_two_are_needed() -> None:
     values = [*noisy(100, 30), 500.0]
 
     assert find_step(values) is not None
     assert find_step(values, min_after=2) is None
 
 
-def test_a_change_below_the_given_size_is_no_step() -> None:
+def test_a_change_below_the_given_size_is_not_a_step() -> None:
     values = [1.0] * 20 + [3.0] * 5
 
     assert find_step(values) is not None

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.servers
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[PostgresServer]:
-    """Start a primary without a standby, and cancel each commit's wait for a standby, as an operator might."""
+    """Start a primary without a standby, and cancel each commit's wait for one, as an operator might."""
     server = PostgresServer(options={"synchronous_standby_names": "nobody"})
     with psycopg.connect(server.url(), autocommit=True) as admin:
         admin.execute("SET synchronous_commit = local")
@@ -34,7 +34,7 @@ def own(
     django_db_blocker: DjangoDbBlocker,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[Any]:
-    """Return a connection to the primary without a standby, made by the portal's database backend."""
+    """Return a connection of the portal's database backend to the primary without a standby."""
     database = {
         "ENGINE": "core.lib.postgresql",
         "NAME": "postgres",
@@ -44,7 +44,7 @@ def own(
         "OPTIONS": {"pool": request.param and {**request.param}, "prepare_threshold": None},
     }
     with django_db_blocker.unblock():
-        # Connections with the same alias share a pool, so this connection must not have the alias "default".
+        # Use an alias other than "default", because connections with the same alias share a pool.
         wrapper: Any = ConnectionHandler({"default": {}, "own": database})["own"]
         monkeypatch.setattr(durability, "connection", wrapper)
         with wrapper.cursor() as cursor:
@@ -62,7 +62,7 @@ def ids(own: Any) -> list[int]:
         return [id for (id,) in cursor.fetchall()]
 
 
-def test_the_commit_of_a_transaction_raises(own: Any) -> None:
+def test_an_unconfirmed_commit_of_a_transaction_raises(own: Any) -> None:
     own.set_autocommit(False)
     with own.cursor() as cursor:
         cursor.execute("INSERT INTO item VALUES (1)")
@@ -76,19 +76,19 @@ def test_the_commit_of_a_transaction_raises(own: Any) -> None:
     assert ids(own) == [1]
 
 
-def test_a_statement_that_is_its_own_transaction_raises(own: Any) -> None:
+def test_an_unconfirmed_statement_in_autocommit_mode_raises(own: Any) -> None:
     with own.cursor() as cursor, pytest.raises(OperationalError, match="not confirmed"):
         cursor.execute("INSERT INTO item VALUES (1)")
 
     assert ids(own) == [1]
 
 
-def test_many_statements_at_once_raise(own: Any) -> None:
+def test_unconfirmed_statements_of_executemany_raise(own: Any) -> None:
     with own.cursor() as cursor, pytest.raises(OperationalError, match="not confirmed"):
         cursor.executemany("INSERT INTO item VALUES (%s)", [(1,), (2,)])
 
 
-def test_a_copy_raises(own: Any) -> None:
+def test_an_unconfirmed_copy_raises(own: Any) -> None:
     def copy() -> None:
         with own.cursor() as cursor, cursor.copy("COPY item FROM STDIN") as stream:
             stream.write_row((1,))
@@ -97,14 +97,14 @@ def test_a_copy_raises(own: Any) -> None:
         copy()
 
 
-def test_a_cursor_made_from_the_raw_connection_raises(own: Any) -> None:
+def test_an_unconfirmed_statement_of_a_raw_cursor_raises(own: Any) -> None:
     own.ensure_connection()
 
     with psycopg.Cursor(own.connection) as cursor, pytest.raises(psycopg.OperationalError):
         cursor.execute("INSERT INTO item VALUES (1)")
 
 
-def test_the_next_statement_is_not_blamed(own: Any) -> None:
+def test_a_statement_after_an_unconfirmed_commit_does_not_raise(own: Any) -> None:
     with own.cursor() as cursor:
         with pytest.raises(OperationalError):
             cursor.execute("INSERT INTO item VALUES (1)")
@@ -113,7 +113,7 @@ def test_the_next_statement_is_not_blamed(own: Any) -> None:
         assert cursor.fetchone() == (1,)
 
 
-def test_reading_and_relaxed_commits_wait_for_no_standby(own: Any) -> None:
+def test_reads_and_relaxed_commits_do_not_wait_for_a_standby(own: Any) -> None:
     with own.cursor() as cursor:
         cursor.execute("SET synchronous_commit = off")
         cursor.execute("INSERT INTO item VALUES (1)")
@@ -122,7 +122,7 @@ def test_reading_and_relaxed_commits_wait_for_no_standby(own: Any) -> None:
     assert ids(own) == [1]
 
 
-def test_a_row_that_may_be_on_the_primary_only_is_not_taken_for_stored(own: Any) -> None:
+def test_a_row_that_may_be_only_on_the_primary_does_not_count_as_stored(own: Any) -> None:
     with own.cursor() as cursor, pytest.raises(OperationalError):
         cursor.execute("INSERT INTO item VALUES (1)")
     assert ids(own) == [1]

@@ -1,4 +1,4 @@
-"""Test that each tier and client has limits, that every response states them, and that clients cannot evade them."""
+"""Test that each tier limits each client, that responses state the limits, and that clients cannot evade them."""
 
 import time
 from collections.abc import Iterator
@@ -152,7 +152,7 @@ def test_a_forged_forwarded_header_does_not_evade_the_limit(settings: Settings) 
     assert codes == [200] * 5 + [429] * 3
 
 
-def test_rotating_invented_keys_and_sessions_does_not_evade_the_limit() -> None:
+def test_switching_between_invented_keys_and_sessions_does_not_evade_the_limit() -> None:
     set_limit(Tier.READ, 5)
     client = Client(raise_request_exception=False)
     codes = []
@@ -297,7 +297,7 @@ def test_a_view_with_django_ratelimit_responds_in_the_same_way() -> None:
     assert refused.json()["retryAfter"] == 60
 
 
-def test_cached_callers_are_found_by_their_credential_only() -> None:
+def test_cached_callers_are_found_only_by_their_credential() -> None:
     known = rate_limits.KnownCallers()
     known.add("key", rate_limits.Caller("app:shop", "shop"))
 

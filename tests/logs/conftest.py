@@ -65,7 +65,7 @@ def browse(db: None, client: Client) -> Client:
 
 @pytest.fixture
 def staff_client(db: None) -> Callable[..., Client]:
-    """Return a factory of staff clients with the given permissions."""
+    """Return a function that signs in a staff user with the given permissions."""
 
     def make(*codenames: str) -> Client:
         user = User.objects.create_user(f"staff-{'-'.join(codenames) or 'none'}", is_staff=True)

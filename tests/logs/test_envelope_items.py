@@ -1,4 +1,4 @@
-"""Test that `log` items of Sentry envelopes are stored before the response, scrubbed, and limited in size and rate."""
+"""Test that `log` items of Sentry envelopes are scrubbed, limited, and stored before the response."""
 
 import json
 from datetime import timedelta
@@ -89,7 +89,7 @@ def test_logs_and_an_event_of_one_envelope_are_both_stored(sender: Sender) -> No
     assert LogEntry.objects.count() == 2
 
 
-def test_the_order_within_a_container_is_kept(sender: Sender) -> None:
+def test_the_order_of_records_in_a_container_is_kept(sender: Sender) -> None:
     at = timezone.now().timestamp()
 
     sender.post(container(*(log(f"step {number}", timestamp=at) for number in range(20))))
@@ -170,7 +170,7 @@ def test_an_unreadable_container_is_counted_and_the_envelope_succeeds(
     assert dropped() == {("invalid", "log", "unreadable"): 1}
 
 
-def test_a_time_that_is_not_plausible_becomes_the_time_of_receipt(sender: Sender) -> None:
+def test_an_implausible_time_is_replaced_by_the_time_of_receipt(sender: Sender) -> None:
     now = timezone.now().timestamp()
     times = [now - 10 * 86_400, now + 3_600, "never", None, 1e300, -1, [now]]
 
@@ -181,7 +181,7 @@ def test_a_time_that_is_not_plausible_becomes_the_time_of_receipt(sender: Sender
     assert all(abs(entry.at - timezone.now()) < timedelta(minutes=1) for entry in entries)
 
 
-def test_huge_and_odd_records_are_bounded(sender: Sender) -> None:
+def test_the_size_of_huge_and_odd_records_is_limited(sender: Sender) -> None:
     nested: Any = "deep"
     for _ in range(30):
         nested = {"in": nested}
@@ -229,7 +229,7 @@ def test_an_app_may_have_a_quota_of_its_own(sender: Sender, own_limit: int, coun
     assert LogEntry.objects.count() == count
 
 
-def test_more_than_a_thousand_records_at_once_are_cut(sender: Sender) -> None:
+def test_records_beyond_a_thousand_in_one_container_are_dropped(sender: Sender) -> None:
     sender.post(container(*(log(f"{number}", attributes={}) for number in range(1_002))))
 
     assert LogEntry.objects.count() == 1_000
@@ -242,5 +242,5 @@ def test_a_log_item_outside_a_container_is_unsupported(sender: Sender) -> None:
     assert dropped() == {("portal", "log", "unsupported"): 1}
 
 
-def test_sdks_are_not_told_to_keep_their_logs() -> None:
+def test_logs_are_not_among_the_unsupported_items_reported_to_sdks() -> None:
     assert "log" not in UNSUPPORTED[1]

@@ -31,7 +31,7 @@ def found(client: Client, query: str = "", **more: str) -> list[str]:
     return [row["entry"].body for row in answer.context["rows"]]
 
 
-def test_the_newest_entries_come_first_with_all_that_is_known(browse: Client, add: Add) -> None:
+def test_the_newest_entries_come_first_with_all_their_data(browse: Client, add: Add) -> None:
     add("older", at=timezone.now() - timedelta(hours=1))
     add("newer", level=Level.ERROR, trace_id=TRACE, environment="production", order_id="o-1")
 
@@ -88,7 +88,9 @@ def test_attributes_are_shown_by_name_on_both_databases(browse: Client, add: Add
         ("until:9999-12-31", ["import done", "seat A-12 held, naïve", "Card DECLINED by bank-3"]),
     ],
 )
-def test_the_search_line_finds(browse: Client, add: Add, query: str, bodies: list[str]) -> None:
+def test_the_search_line_finds_entries(
+    browse: Client, add: Add, query: str, bodies: list[str]
+) -> None:
     now = timezone.now()
     add(
         "Card DECLINED by bank-3",
@@ -129,7 +131,7 @@ def test_the_filters_of_the_form_narrow_the_search(browse: Client, add: Add) -> 
         ("???", "&#x27;???&#x27; has no letter and no digit to search for"),
     ],
 )
-def test_a_query_that_cannot_be_read_finds_nothing_and_says_why(
+def test_an_invalid_query_finds_no_entry_and_explains_the_reason(
     browse: Client, add: Add, query: str, problem: str
 ) -> None:
     add("one")
@@ -166,7 +168,7 @@ def test_pages_continue_after_the_last_entry(browse: Client, shop: ClientApp, ad
 
 def test_the_number_of_queries_does_not_grow_with_the_entries(browse: Client, add: Add) -> None:
     add("one", order_id="1")
-    browse.get(URL)  # This fills the caches of the session's user.
+    browse.get(URL)  # Fill the caches for the session and its user.
     with CaptureQueriesContext(connection) as few:
         browse.get(URL)
     for number in range(20):
@@ -266,7 +268,7 @@ def test_a_request_id_of_another_app_does_not_match(
     assert "of the gate" not in browse.get(event_url(event)).content.decode()
 
 
-def test_the_logs_of_a_trace_stand_below_its_errors(
+def test_the_logs_of_a_trace_are_listed_below_its_errors(
     browse: Client, sender: Sender, add: Add, staff_client: Callable[..., Client]
 ) -> None:
     add("cart opened", trace_id=TRACE)

@@ -1,4 +1,4 @@
-"""Test that the requests that Sentry SDKs measure are listed with the logs and errors of their trace."""
+"""Test that requests measured by Sentry SDKs are listed with the logs and errors of their trace."""
 
 import json
 from typing import Any
@@ -107,7 +107,7 @@ def test_a_segment_span_is_listed_and_other_spans_are_not(sender: Sender) -> Non
     assert entry.release == "shop@2.1.0"
 
 
-def test_what_a_request_contains_is_scrubbed(sender: Sender) -> None:
+def test_the_content_of_a_request_is_scrubbed(sender: Sender) -> None:
     sender.post(transaction(transaction="/users/ada@example.com", tags={"password": "hunter2"}))
 
     entry = LogEntry.objects.get()
@@ -124,7 +124,7 @@ def test_what_a_request_contains_is_scrubbed(sender: Sender) -> None:
         {"contexts": {"trace": {"trace_id": TRACE, "data": []}, "response": {"status_code": "☃"}}},
     ],
 )
-def test_odd_fields_of_a_transaction_do_no_harm(sender: Sender, odd: dict[str, Any]) -> None:
+def test_odd_fields_of_a_transaction_cause_no_failure(sender: Sender, odd: dict[str, Any]) -> None:
     answer = sender.post(transaction(**odd))
 
     assert answer.status_code == 200
@@ -146,7 +146,7 @@ def test_requests_over_the_quota_for_logs_are_counted_as_discarded(sender: Sende
 
 @pytest.mark.django_db(transaction=True)
 def test_requests_are_written_together_a_second_later(sender: Sender) -> None:
-    requests_waiting.clear()  # Other tests may have left requests in the buffer.
+    requests_waiting.clear()  # Remove requests that other tests have left in the buffer.
     sender.post(transaction())
     sender.post(transaction())
     assert not LogEntry.objects.exists()
@@ -157,7 +157,7 @@ def test_requests_are_written_together_a_second_later(sender: Sender) -> None:
     assert LogEntry.objects.count() == 2
 
 
-def test_a_trace_connects_the_error_the_log_and_the_request_of_an_sdk(
+def test_a_trace_connects_the_error_the_logs_and_the_request_of_an_sdk(
     sender: Sender, browse: Client
 ) -> None:
     error = raised() | {"contexts": {"trace": {"trace_id": TRACE, "span_id": "b7ad6b7169203331"}}}

@@ -17,7 +17,7 @@ from tests.logs.conftest import Add
 pytestmark = pytest.mark.django_db
 
 
-def test_entries_past_their_retention_are_deleted_and_no_longer_found(
+def test_entries_past_their_retention_are_deleted_and_can_no_longer_be_found(
     add: Add, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(services, "CHUNK_SIZE", 2)
@@ -40,7 +40,7 @@ def test_entries_past_their_retention_are_deleted_and_no_longer_found(
             cursor.execute("INSERT INTO logs_words (logs_words) VALUES ('integrity-check')")
 
 
-def test_the_retention_is_a_setting(add: Add, settings: Settings) -> None:
+def test_the_retention_can_be_set(add: Add, settings: Settings) -> None:
     add("old", at=timezone.now() - timedelta(days=2))
     settings.LOG_DAYS = 1
 

@@ -1,6 +1,6 @@
 """Print the text of a portal's staff pages as one line of JSON: `python -m tests.move.pages <session> <timestamp>`.
 
-The program follows links, at a fixed time, and leaves out the parts that always differ between two databases.
+The program follows links at a fixed time, and leaves out parts that always differ between two databases.
 """
 
 import json
@@ -16,9 +16,9 @@ import time_machine
 
 START = ["/admin/system-health/", "/admin/", "/status/"]
 MAX_PAGES = 60
-# The program reads at most this many pages whose URLs differ only in numbers.
+# Limit for pages whose URLs differ only in numbers.
 MAX_PAGES_OF_A_KIND = 3
-# These pages are about the process and its database server, show a random secret, or change something.
+# Pages about the process or its database server, pages with a random secret, and pages that change data.
 LEFT_OUT = re.compile(
     r"/two-factor/|"
     r"/logout/|/jsi18n/|/export|/undo|\.csv|\.json|/history/|/login|/search|/static/|add/|delete|tab=platform"
@@ -40,7 +40,7 @@ def crawl(session: str) -> dict[str, str]:
 
     from health.views import system_health
 
-    # On a busy machine, the browser would load some widgets later.
+    # Render all widgets at once: on a busy machine, some would otherwise be left for the browser to load.
     system_health.RENDER_BUDGET_SECONDS = float("inf")
     client = Client(SERVER_NAME="127.0.0.1", raise_request_exception=False)
     client.cookies[settings.SESSION_COOKIE_NAME] = session

@@ -26,7 +26,7 @@ from tests.servers.postgres import PostgresServer
 from tests.two_runs import in_the_sqlite_run
 
 pytestmark = in_the_sqlite_run
-# This trigger blocks the move when it records the first part of a table, until the test releases the lock.
+# A trigger that blocks the move at its first recorded part of a table until the test releases a lock.
 BLOCK = f"""
     {CREATE_RECORDS};
     CREATE OR REPLACE FUNCTION block() RETURNS trigger LANGUAGE plpgsql AS
@@ -49,7 +49,7 @@ def database(postgres: PostgresServer) -> Iterator[psycopg.Connection[Any]]:
 
 
 @pytest.mark.slow
-def test_a_portal_is_moved_although_the_move_differs_once_and_is_killed_once(
+def test_a_portal_is_moved_after_one_move_with_a_difference_and_one_killed_move(
     make_portal: Callable[..., Portal],
     postgres: PostgresServer,
     database: psycopg.Connection[Any],
@@ -60,7 +60,7 @@ def test_a_portal_is_moved_although_the_move_differs_once_and_is_killed_once(
     fill(portal)
     url = postgres.url("moved")
 
-    # If a row is changed in PostgreSQL during the move, the comparison at its end must fail.
+    # Change a row in PostgreSQL during the move, so that the comparison at the end of the move must fail.
     with blocked_at(database, "errors_eventpayload", portal, url) as move:
         database.execute("UPDATE auth_user SET first_name = 'Changed' WHERE username = 'owner'")
     output, code = finish(move, portal)
@@ -70,7 +70,7 @@ def test_a_portal_is_moved_although_the_move_differs_once_and_is_killed_once(
     assert "must not be used" in output
     assert report(portal) == 200  # After the failed move, the portal accepts writes again.
 
-    # The next move is killed while it copies a part of a table.
+    # Kill the next move while it copies a part of a table.
     with blocked_at(database, "errors_eventpayload", portal, url) as move:
         assert report(portal) == 503
         shown = portal.client.get("/admin/system-health/", headers=portal.staff)
@@ -85,7 +85,7 @@ def test_a_portal_is_moved_although_the_move_differs_once_and_is_killed_once(
     assert "Continuing the interrupted copy." in output
     assert digest(portal) == untouched
     portal.restart()
-    assert report(portal) == 503  # The old database must stay read-only.
+    assert report(portal) == 503  # After a successful move, the old database must stay read-only.
     assert "has already been moved to" in portal.manage("move_to_postgresql", url).stderr
 
     at = datetime.now(UTC).isoformat()
@@ -97,12 +97,14 @@ def test_a_portal_is_moved_although_the_move_differs_once_and_is_killed_once(
     assert differences(before, after) == {}
     portal.restart()
     assert report(portal) == 200
-    assert reserve(portal) == 201  # The move has set the sequences, so new ids do not collide.
+    assert (
+        reserve(portal) == 201
+    )  # New ids do not collide with moved ones, because the move has set the sequences.
     assert not database.execute(f"SELECT to_regclass('{RECORDS}')").fetchall()[0][0]
 
 
 def fill(portal: Portal) -> None:
-    """Store events of several days with the seed program of the benchmarks, and send one request of each kind."""
+    """Store events of several days with the benchmarks' seed program, and send one request of each kind."""
     for module, *options in (("bench.seed_errors", "--events", "300", "--groups", "20"),):
         run(portal, module, *options)
     seed = "from reservations.models import *; e = Event.objects.create(name='Concert', slug='concert');"
@@ -164,7 +166,7 @@ def differences(before: dict[str, str], after: dict[str, str]) -> dict[str, list
 
 
 def copy_of_the_database(portal: Portal) -> Path:
-    """Return a copy of the SQLite file. The copy is writable, because the read-only mark is not copied."""
+    """Return the path of a writable copy of the SQLite file, which lacks the read-only mark."""
     folder = portal.data_dir / "copy"
     folder.mkdir()
     copied = folder / "opsportal.sqlite3"
@@ -198,7 +200,7 @@ def start_move(portal: Portal, url: str) -> subprocess.Popen[bytes]:
 def blocked_at(
     database: psycopg.Connection[Any], table: str, portal: Portal, url: str
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """Start a move, and block it before it commits the first part of a table, until the end of the `with` block."""
+    """Start a move that is blocked before it commits the first part of `table` until the end of the `with` block."""
     database.execute((BLOCK % table).encode())
     database.execute("SELECT pg_advisory_lock(1)")
     move = start_move(portal, url)
@@ -229,7 +231,7 @@ def test_a_database_with_the_data_of_another_portal_is_not_overwritten(
     database.execute("CREATE TABLE auth_user (id int)")
     database.execute("CREATE TABLE clients_clientapp (id int)")
     target = Target(postgres.url("moved"))
-    target.check()  # A database with empty tables is accepted.
+    target.check()  # Accepted, because all tables are empty.
 
     database.execute("INSERT INTO auth_user VALUES (1)")
 
@@ -238,7 +240,7 @@ def test_a_database_with_the_data_of_another_portal_is_not_overwritten(
     target.close()
 
 
-def test_a_database_that_does_not_answer_is_named() -> None:
+def test_a_database_that_does_not_answer_is_named_in_the_error() -> None:
     with pytest.raises(CannotMove, match="cannot use the PostgreSQL database"):
         Target(f"postgresql://opsportal@127.0.0.1:{process.free_port()}/moved")
 
@@ -253,7 +255,7 @@ def test_a_file_of_another_version_is_refused() -> None:
 
 
 @pytest.mark.django_db
-def test_a_portal_that_has_been_moved_is_not_moved_again_by_mistake() -> None:
+def test_a_portal_that_has_been_moved_cannot_be_moved_again_by_mistake() -> None:
     notice = read_only.Notice(datetime(2026, 3, 1, tzinfo=UTC), 0.0, "db/ops", is_moved=True)
     read_only.turn_on(notice)
     try:

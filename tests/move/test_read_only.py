@@ -91,7 +91,7 @@ class TestSQLite:
             assert connection.transaction_mode == "DEFERRED"  # type: ignore[attr-defined]
             assert ClientApp.objects.count() == 0
 
-    def test_writes_are_possible_again_after_it_is_turned_off(self) -> None:
+    def test_writes_are_possible_again_after_the_mode_is_turned_off(self) -> None:
         read_only.turn_on(notice())
         assert ClientApp.objects.count() == 0
 
@@ -101,7 +101,7 @@ class TestSQLite:
             ClientApp.objects.create(name="Shop", slug="shop")
         assert connection.transaction_mode == "IMMEDIATE"  # type: ignore[attr-defined]
 
-    def test_it_is_noticed_by_other_processes_within_half_a_second(
+    def test_other_processes_notice_the_mode_within_half_a_second(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         assert read_only.current() is None
@@ -113,7 +113,7 @@ class TestSQLite:
 
         assert read_only.current() is not None
 
-    def test_the_worker_cluster_ends_when_it_begins_and_waits_until_it_ends(
+    def test_the_worker_cluster_stops_for_the_read_only_mode_and_waits_for_its_end(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         waits = []
@@ -138,7 +138,9 @@ class TestSQLite:
         current = read_only.current()
         assert current
         assert "has been moved to PostgreSQL" in current.text
-        assert "db.internal" not in current.text  # The text is shown to the public.
+        assert (
+            "db.internal" not in current.text
+        )  # The notice is public, so it must not contain the name of the host.
 
 
 @in_the_postgresql_run

@@ -1,4 +1,4 @@
-"""Test that every value is copied from SQLite to PostgreSQL, and that both databases give it the same text."""
+"""Test that every value survives the copy from SQLite to PostgreSQL and compares equal in both databases."""
 
 import sqlite3
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ from opsportal.move.target import CREATE_RECORDS, Target
 from tests.servers.postgres import PostgresServer
 from tests.two_runs import in_the_postgresql_run, in_the_sqlite_run
 
-# Each case has the column's type in PostgreSQL, the value in SQLite, and the value that PostgreSQL returns.
+# The column's type in PostgreSQL, the value in SQLite, and the value that PostgreSQL returns.
 VALUES = [
     ("boolean", 1, True),
     ("boolean", 0, False),
@@ -75,7 +75,7 @@ def make_source(path: Path, rows: list[tuple[int, Any]]) -> Path:
 
 @in_the_sqlite_run
 @pytest.mark.parametrize("type_", sorted({type_ for type_, *_ in VALUES}))
-def test_values_arrive_and_compare_equal(target: Target, tmp_path: Path, type_: str) -> None:
+def test_copied_values_compare_equal(target: Target, tmp_path: Path, type_: str) -> None:
     values = [(given, expected) for kind, given, expected in VALUES if kind == type_]
     path = make_source(tmp_path / "a.sqlite3", [(id, given) for id, (given, _) in enumerate(values)])  # fmt: skip
     target.connection.execute(
@@ -96,7 +96,7 @@ def test_values_arrive_and_compare_equal(target: Target, tmp_path: Path, type_: 
 
 
 @in_the_sqlite_run
-def test_rows_that_differ_are_named(target: Target, tmp_path: Path) -> None:
+def test_differing_rows_are_named(target: Target, tmp_path: Path) -> None:
     path = make_source(tmp_path / "a.sqlite3", [(id, f"text {id}") for id in range(50)])
     target.connection.execute("CREATE TABLE copied (id bigint PRIMARY KEY, value text)")
     [table] = target.copied_tables()

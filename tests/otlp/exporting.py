@@ -68,7 +68,7 @@ class Exporter:
 
 
 def status_of(answer: HttpResponse) -> Status:
-    """Return the Status message in a response that refuses a request."""
+    """Decode the Status message in the response to a refused request."""
     found = Status()
     if answer["Content-Type"] == PROTOBUF:
         found.ParseFromString(answer.content)
@@ -213,7 +213,7 @@ def gauge(name: str, *points: Any) -> dict[str, Any]:
 def total(
     name: str, *points: Any, is_monotonic: bool = True, temporality: int = 2
 ) -> dict[str, Any]:
-    """Return a sum metric. Its values are totals since the start if `temporality` is 2, and increases if it is 1."""
+    """Return a sum metric whose values are totals since the start (`temporality` 2) or increases (1)."""
     listed = {"dataPoints": list(points), "isMonotonic": is_monotonic}
     return {"name": name, "sum": {**listed, "aggregationTemporality": temporality}}
 

@@ -1,4 +1,4 @@
-"""Test the preflight requests, headers and allowed origins of exporters in browsers, which are on other origins."""
+"""Test exporters in browsers, whose pages have other origins: preflight requests, CORS headers, allowed origins."""
 
 import json
 
@@ -35,7 +35,9 @@ def test_a_preflight_request_needs_no_key(signal: str) -> None:
 
 
 @pytest.mark.parametrize("signal", SIGNALS)
-def test_pages_can_read_the_answer_also_of_a_refusal(exporter: Exporter, signal: str) -> None:
+def test_pages_can_also_read_the_response_to_a_refused_request(
+    exporter: Exporter, signal: str
+) -> None:
     accepted = exporter.post(signal, b"{}", "application/json", Origin=PAGE)
     refused = exporter.post(signal, b"{", "application/json", Origin=PAGE)
     without_key = Client().post(
@@ -74,7 +76,7 @@ def test_an_asterisk_among_the_origins_allows_all(exporter: Exporter, shop: Clie
     assert (answer.status_code, answer["Access-Control-Allow-Origin"]) == (200, "*")
 
 
-def test_an_exception_of_a_page_is_stored(exporter: Exporter) -> None:
+def test_an_exception_in_a_page_is_stored(exporter: Exporter) -> None:
     message = spans(span(events=[exception()]))
 
     exporter.post("traces", json.dumps(message).encode(), "application/json", Origin=PAGE)

@@ -1,4 +1,4 @@
-"""Test that log records become log entries, and that log records with an exception become errors, too."""
+"""Test that log records become log entries, and that those with an exception also become errors."""
 
 import json
 from datetime import timedelta
@@ -63,7 +63,7 @@ def test_a_log_record_is_stored(exporter: Exporter, way: str) -> None:
         (0, "", Level.INFO),
     ],
 )
-def test_the_severity_number_decides_and_without_one_the_text(
+def test_the_severity_number_takes_precedence_over_the_text(
     exporter: Exporter, number: int, text: str, level: Level
 ) -> None:
     exporter.json("logs", logs(record(severityNumber=number, severityText=text)))
@@ -121,7 +121,7 @@ def test_records_without_a_text_are_rejected_and_counted(exporter: Exporter) -> 
 
 
 @pytest.mark.parametrize("content_type", ["application/json", "application/x-protobuf"])
-def test_over_the_quota_the_exporter_is_asked_to_wait(
+def test_an_exporter_over_the_quota_is_asked_to_wait(
     exporter: Exporter, settings: Settings, content_type: str
 ) -> None:
     settings.LOGS_PER_MINUTE = 1

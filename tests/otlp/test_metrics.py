@@ -23,7 +23,7 @@ HOUR_NS = 3_600 * 10**9
 
 
 def totals(kind: SeriesKind) -> dict[str, float]:
-    """Return the total of each series of this kind, by its name."""
+    """Map the name of each series of this kind to its total."""
     rows = Value.objects.filter(series__kind=kind, tier=Tier.DAY).values_list(
         "series__name", "total"
     )
@@ -63,7 +63,7 @@ def test_increases_are_counted(exporter: Exporter) -> None:
     assert totals(SeriesKind.COUNTER) == {"orders": 14}
 
 
-def test_of_totals_the_increase_is_counted(exporter: Exporter) -> None:
+def test_the_increase_of_a_total_is_counted(exporter: Exporter) -> None:
     now = time.time_ns()
 
     def report(value: int, other: int = 0, started_ns: int = now) -> None:
@@ -74,13 +74,13 @@ def test_of_totals_the_increase_is_counted(exporter: Exporter) -> None:
     report(5, 1)
     report(8, 1)
     assert totals(SeriesKind.COUNTER) == {"orders": 9}
-    report(2, started_ns=now + 10**9)  # The app was restarted.
+    report(2, started_ns=now + 10**9)  # A restart of the app begins new totals.
     assert totals(SeriesKind.COUNTER) == {"orders": 11}
-    report(8, 1)  # This report was sent before the restart and arrives late.
+    report(8, 1)  # A report from before the restart, which arrives late.
     assert totals(SeriesKind.COUNTER) == {"orders": 11}
 
 
-def test_what_happened_long_before_the_first_report_is_not_counted(exporter: Exporter) -> None:
+def test_counts_from_long_before_the_first_report_are_ignored(exporter: Exporter) -> None:
     started_ns = time.time_ns() - 2 * HOUR_NS
 
     exporter.json("metrics", metrics(total("orders", point(900, started_ns=started_ns))))
@@ -121,7 +121,7 @@ def test_other_metrics_are_rejected_and_counted(exporter: Exporter) -> None:
     assert (row.category, row.reason, row.count) == ("metric", "unsupported", 8)
 
 
-def test_names_are_scrubbed_and_bounded(exporter: Exporter) -> None:
+def test_names_are_scrubbed_and_limited_in_length(exporter: Exporter) -> None:
     exporter.json("metrics", metrics(gauge("g", point(1, buyer="planted.person@shop.example"))))
     exporter.json("metrics", metrics(gauge("n" * 900, point(1))))
     exporter.json("metrics", metrics(gauge("", point(1))))
@@ -130,9 +130,7 @@ def test_names_are_scrubbed_and_bounded(exporter: Exporter) -> None:
     assert names == {"g{buyer=[Filtered]}", "n" * 200, "(unnamed)"}
 
 
-def test_over_the_quota_of_signals_nothing_is_recorded(
-    exporter: Exporter, settings: Settings
-) -> None:
+def test_signals_over_the_quota_are_not_recorded(exporter: Exporter, settings: Settings) -> None:
     settings.SIGNALS_PER_MINUTE = 1
 
     answer = exporter.post(
@@ -146,7 +144,7 @@ def test_over_the_quota_of_signals_nothing_is_recorded(
     assert not Value.objects.exists()
 
 
-def test_the_number_of_remembered_totals_is_bounded(
+def test_the_number_of_stored_totals_is_limited(
     exporter: Exporter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sums, "MAX_STREAMS_PER_APP", 3)

@@ -1,4 +1,4 @@
-"""Test that rejected requests get the HTTP status that OTLP specifies, and a Status message in the request's format."""
+"""Test that refused requests get OTLP's HTTP status and a Status message in the request's own format."""
 
 import gzip
 import json
@@ -92,7 +92,7 @@ def test_another_content_type_is_refused(exporter: Exporter, content_type: str) 
 
 
 @pytest.mark.parametrize("signal", SIGNALS)
-def test_a_bomb_is_refused_without_being_unpacked(exporter: Exporter, signal: str) -> None:
+def test_a_decompression_bomb_is_refused_early(exporter: Exporter, signal: str) -> None:
     bomb = gzip.compress(bytes(50 * 1024 * 1024), 9)
 
     answer = exporter.post(signal, bomb, PROTOBUF, **{"Content-Encoding": "gzip"})
@@ -114,7 +114,7 @@ def test_a_body_that_is_not_gzip_is_refused(exporter: Exporter) -> None:
     assert answer.status_code == 400
 
 
-def test_attributes_nested_without_end_are_refused(exporter: Exporter) -> None:
+def test_attributes_that_are_nested_too_deeply_are_refused(exporter: Exporter) -> None:
     deep = b'{"stringValue":"x"}'
     for _ in range(200):
         deep = b'{"arrayValue":{"values":[' + deep + b"]}}"
@@ -158,7 +158,7 @@ def test_an_unavailable_database_asks_the_exporter_to_wait(
     exporter: Exporter, shop: ClientApp, signal: str
 ) -> None:
     body = to_protobuf(signal, VALID[signal])
-    # This caches the key, so the next request does not query it.
+    # Cache the key, so that the next request does not need the database for it.
     exporter.post(signal, body, PROTOBUF)
 
     with (

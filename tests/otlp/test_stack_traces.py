@@ -82,7 +82,7 @@ def test_a_chain_of_python_exceptions_has_its_cause_first() -> None:
     assert frames(last)[1] == ("contextlib", "contextlib.py", "__exit__", 158, False)
 
 
-def test_a_stack_of_node_becomes_frames() -> None:
+def test_a_stack_from_node_becomes_frames() -> None:
     [found] = parse(NODE, type="TypeError", value="no seat")
 
     assert [one[1:] for one in reversed(frames(found))] == [
@@ -95,7 +95,7 @@ def test_a_stack_of_node_becomes_frames() -> None:
     ]
 
 
-def test_a_stack_of_firefox_and_safari_becomes_frames() -> None:
+def test_a_stack_from_firefox_or_safari_becomes_frames() -> None:
     [found] = parse(FIREFOX, type="Error", value="x")
 
     assert [one[1:] for one in frames(found)] == [
@@ -104,7 +104,7 @@ def test_a_stack_of_firefox_and_safari_becomes_frames() -> None:
     ]
 
 
-def test_a_java_stack_with_a_cause() -> None:
+def test_a_java_stack_with_a_cause_becomes_two_exceptions() -> None:
     cause, last = parse(JAVA, type="com.shop.PaymentException", value="card declined")
 
     assert (cause["module"], cause["type"], cause["value"]) == (

@@ -1,4 +1,4 @@
-"""Test that exceptions in spans become errors, that requests become measurements, and that a trace connects both."""
+"""Test that exceptions in spans become errors, requests become measurements, and a trace connects both."""
 
 import json
 from collections.abc import Callable
@@ -101,7 +101,7 @@ def test_a_request_is_listed_among_the_logs_of_its_trace(send: Send) -> None:
     assert "process.command_args" not in entry.attributes
 
 
-def test_a_trace_connects_error_log_and_request(
+def test_a_trace_connects_the_error_the_log_entry_and_the_request(
     exporter: Exporter, client: Client, send: Send
 ) -> None:
     client.force_login(User.objects.create_superuser("owner"))
@@ -118,7 +118,7 @@ def test_a_trace_connects_error_log_and_request(
     assert len(trace.context["rows"]) == 2
 
 
-def test_the_same_exception_of_a_trace_is_one_event(exporter: Exporter) -> None:
+def test_the_same_exception_in_several_spans_of_a_trace_is_one_event(exporter: Exporter) -> None:
     child = span("charge", kind=1, spanId="1" * 16, parentSpanId=SPAN, events=[exception()])
     message = spans(child, span(events=[exception()]))
 
@@ -131,7 +131,7 @@ def test_the_same_exception_of_a_trace_is_one_event(exporter: Exporter) -> None:
     assert ErrorGroup.objects.get().event_count == 2
 
 
-def test_an_error_is_grouped_with_that_of_the_sentry_sdk(
+def test_an_error_is_grouped_with_the_same_error_from_the_sentry_sdk(
     exporter: Exporter, shop: ClientApp
 ) -> None:
     frames = [
@@ -217,7 +217,7 @@ def test_requests_over_the_quota_for_logs_are_dropped_and_counted(
     assert Series.objects.filter(name="POST /pay/{id}").exists()
 
 
-def test_odd_spans_do_no_harm(send: Send) -> None:
+def test_odd_spans_cause_no_failure(send: Send) -> None:
     deep: Any = "x"
     for _ in range(40):
         deep = [deep]
