@@ -66,7 +66,10 @@ def selected_tab(request: HttpRequest) -> Tab:
 @admin.site.admin_view
 @require_safe
 def page(request: HttpRequest) -> HttpResponse:
-    """Return the whole page, or only the widget that htmx targets when it follows a redirect after posting a form."""
+    """Return the whole page, or only one widget.
+
+    After posting a form in a widget, htmx follows a redirect to this page, and needs only this widget.
+    """
     now = timezone.now()
     span = selected_range(request, now)
     target = request.htmx.target  # type: ignore[attr-defined]
@@ -85,8 +88,8 @@ def page(request: HttpRequest) -> HttpResponse:
         "tabs": [TabLink(key, label, key == tab) for key, label in TABS.items()],
         "tab": tab,
         "is_wall": is_wall,
-        # The cards are rendered here and not in the template. Deep in the template's call stack, a function call can
-        # take ten times as long, because Python allocates a new stack chunk for each frame and frees it on return.
+        # Render the cards here and not in the template. Deep in the template's call stack, function calls are much
+        # slower, because Python then allocates a new stack chunk for each frame and frees it on return.
         "top": list(render_cards(widget_context, span, tabs=[Tab.TOP], is_complete=True)),
         "widgets": list(render_cards(widget_context, span, tabs=shown, is_complete=is_complete)),
         "zone": settings.TIME_ZONE,
