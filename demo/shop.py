@@ -238,7 +238,7 @@ class Shop:
     # --- helpers ----------------------------------------------------------------------------------------
 
     def outage(self) -> str:
-        """Return the part that is broken in this minute, or "". If a story is running, the story decides."""
+        """Return the part that is broken now, or "" if none is. If a story is running, the story decides."""
         if self._directed is not None:
             return self._directed
         return OUTAGES.get(int((time.monotonic() - self.started) / 60) % 10, "")

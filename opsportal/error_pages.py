@@ -137,7 +137,7 @@ def _stylesheet() -> str:
 
 
 def _previous_url(request: HttpRequest) -> str:
-    """Return the URL of the referring page if it is another page of this portal, or ""."""
+    """Return the URL of the referring page, or "" if that page is not another page of this portal."""
     referrer = request.META.get("HTTP_REFERER", "")
     try:
         current_url = request.build_absolute_uri()

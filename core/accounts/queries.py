@@ -43,7 +43,7 @@ def _edit(event: AuditEvent) -> Edit:
 
 
 def _fields(detail: str) -> str:
-    """Return the field names in a change message of Django's admin, such as "Threshold and Severity", or ""."""
+    """Return the field names in a change message of Django's admin, or "" if it names none."""
     named = re.match(r"Changed ([^.]+)\.", detail)
     return named[1] if named else ""
 

@@ -86,7 +86,10 @@ def _named_app(request: HttpRequest) -> ClientApp:
 
 
 def idempotency_key_of(request: HttpRequest) -> str:
-    """Return the key from `Idempotency-Key` or `X-Idempotency-Key`, or "". Raises BadRequest if it is invalid."""
+    """Return the key from `Idempotency-Key` or `X-Idempotency-Key`, or "" if neither header is sent.
+
+    Raises BadRequest if the key is invalid, or if the headers differ.
+    """
     keys = [
         _unquoted(value)
         for name in ("Idempotency-Key", "X-Idempotency-Key")

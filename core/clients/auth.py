@@ -39,7 +39,7 @@ class NotAllowed(Exception):
 
 
 def key_of(request: HttpRequest) -> str:
-    """Return the key from `Authorization: Bearer …`, `X-API-Key` or `X-Opsportal-Key`, or ""."""
+    """Return the key from `Authorization: Bearer …`, `X-API-Key` or `X-Opsportal-Key`, or "" without one of them."""
     meta = request.META  # META is read directly, because request.headers would copy all headers.
     words = meta.get("HTTP_AUTHORIZATION", "").split()
     if len(words) == 2 and words[0].lower() == "bearer":

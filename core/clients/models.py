@@ -65,7 +65,7 @@ PORTAL_SCOPES = PERSONAL_SCOPES[2:]
 
 class ClientAppQuerySet(models.QuerySet["ClientApp"]):
     def with_last_call(self) -> "ClientAppQuerySet":
-        """Annotate `last_call_at`, the time of the last accepted call with any key of the app, or None."""
+        """Annotate `last_call_at`: the time of the last accepted call with any key of the app, else None."""
         newest = [
             Subquery(
                 keys.objects.filter(app=OuterRef("pk"), last_used_at__isnull=False)

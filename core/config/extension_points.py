@@ -70,7 +70,7 @@ class Resource:
         return self.is_in_files
 
     def why_kept(self, row: Any) -> str:
-        """Return the reason why a row cannot be deleted, or "". The caller also checks the admin's permission."""
+        """Return why a row cannot be deleted, or "" if it can. The caller also checks the admin's permission."""
         return ""
 
     def parameters(self, row: Any, given: Values) -> dict[str, str]:
@@ -105,7 +105,7 @@ class Resource:
         return field_name
 
     def is_secret(self, values: Values, path: tuple[str, ...]) -> bool:
-        """Return True if the text at this path is never shown: by default, each text in an encrypted field.
+        """Return True if the text at this path must never be shown. By default, these are texts in encrypted fields.
 
         The path of a text in an inline contains the number of its entry: ("steps", "0", "body").
         """

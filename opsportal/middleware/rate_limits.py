@@ -134,7 +134,7 @@ class RateLimitMiddleware:
 
 
 def _credential(request: HttpRequest) -> str:
-    """Return the request's API key or session cookie, or "".
+    """Return the request's API key or session cookie, or "" if it has neither.
 
     If the Authorization header ends with the key, return the header, so that it need not be parsed for later requests.
     """

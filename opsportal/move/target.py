@@ -160,7 +160,7 @@ class Target:
         ]
 
     def fingerprint(self) -> str:
-        """Return the fingerprint of the data whose copy has begun, or ""."""
+        """Return the fingerprint of the data whose copy has begun, or "" if no copy has begun."""
         [(has_begun,)] = self._rows("SELECT to_regclass(%s) IS NOT NULL", [f"{RECORDS}_source"])
         rows = self._rows(f"SELECT fingerprint FROM {RECORDS}_source") if has_begun else []  # noqa: S608
         return str(rows[0][0]) if rows else ""

@@ -89,8 +89,8 @@ def run_wsgi(
             close = getattr(response, "close", None)
             if close is not None:
                 close()
-    # Django handles its own exceptions, so the code around it must have raised this one.
     except Exception:
+        # Django handles its own exceptions, so the code around it must have raised this one.
         log.exception("a request was not answered")
         return problem(500, "Internal Server Error", "The portal failed to respond. Try again.")
     return *started[0], body

@@ -79,7 +79,7 @@ def words(value: object) -> str:
 
 @register.filter
 def undo_url(message: Message) -> str:
-    """Return the URL that undoes what the message reports, or ""."""
+    """Return the URL that undoes the reported action, or "" if it cannot be undone."""
     tags = message.extra_tags or ""
     return tags.removeprefix(UNDO_TAG) if tags.startswith(UNDO_TAG) else ""
 

@@ -47,7 +47,8 @@ def read_metadata(text: str) -> dict[str, Any]:
         ).get("idp", {})
     except (etree.XMLSyntaxError, OneLogin_Saml2_Error, ValueError) as error:
         raise InvalidMetadata(f"The metadata is not valid XML: {error}") from error
-    except AttributeError as error:  # A certificate element has no text.
+    except AttributeError as error:
+        # The parser raises this for a certificate element without text.
         raise InvalidMetadata("A certificate in the metadata is empty.") from error
     missing = [
         label

@@ -52,7 +52,7 @@ FROM_ENVIRONMENT = "environment"  # The slug of the provider that the settings S
 
 
 def provider_from_settings() -> IdentityProvider | None:
-    """Return the provider that the settings SSO_… configure, or None. This provider has no database row."""
+    """Return the provider that the settings SSO_… configure, or None if they are empty. It has no database row."""
     is_saml = bool(settings.SSO_SAML_METADATA)
     if not is_saml and not (settings.SSO_ISSUER and settings.SSO_CLIENT_ID):
         return None
@@ -80,7 +80,7 @@ def enabled_providers() -> list[IdentityProvider]:
 
 
 def find_problem(issuer: str) -> str:
-    """Fetch the provider's OpenID Connect discovery document. Return why the provider cannot be used, or ""."""
+    """Fetch the provider's OpenID Connect discovery document. Return a problem with it, or "" if there is none."""
     url = f"{issuer.rstrip('/')}/.well-known/openid-configuration"
     try:
         with _GuardedSession() as session:
@@ -158,7 +158,7 @@ def roles_for(provider: IdentityProvider, groups: frozenset[str]) -> list[Group]
 
 
 def find_user(identity: Identity) -> User | None:
-    """Return the user with one of the person's verified addresses, or None.
+    """Return the user with one of the person's verified addresses, or None if there is no such user.
 
     Raises NotAllowed if there are several users, or if the user is disabled.
     """

@@ -59,7 +59,7 @@ def _count(request: HttpRequest, group: str, value: str, rate: str) -> None:
 
 
 def known_browser(request: HttpRequest, name: str) -> str:
-    """Return the browser's random id if the user has signed in with this browser before, or ""."""
+    """Return the random id of a browser where the user has signed in before, or "" for any other browser."""
     try:
         content = signing.loads(request.COOKIES.get(COOKIE, ""), salt=_SALT, max_age=COOKIE_AGE)
         browser, names = str(content["id"]), content["names"]

@@ -28,7 +28,7 @@ def is_enabled(user: AbstractBaseUser | AnonymousUser) -> bool:
 
 
 def device_of(user: AbstractBaseUser | AnonymousUser) -> TOTPDevice | None:
-    """Return the user's confirmed authenticator app, or None. A user has at most one."""
+    """Return the user's confirmed authenticator app, of which there is at most one, or None without one."""
     return TOTPDevice.objects.filter(user_id=user.pk, confirmed=True).order_by("pk").first()
 
 

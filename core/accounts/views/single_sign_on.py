@@ -80,8 +80,8 @@ def _answer(
         response: HttpResponse = view.adapter_view(adapter)(request)
     except SocialApp.DoesNotExist:
         raise Http404("There is no such identity provider.") from None
-    # ValueError and KeyError mean that the provider's discovery document is invalid.
     except (requests.RequestException, ValueError, KeyError) as error:
+        # ValueError and KeyError mean that the provider's discovery document is invalid.
         single_sign_on_failures.record(request, f"{slug or kind}: {error}")
         text = "The identity provider cannot be reached. Try again, or sign in with a password."
         return single_sign_on_failures.refusal_page(request, text, 502)

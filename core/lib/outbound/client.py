@@ -182,8 +182,8 @@ def retry_after(response: httpx.Response) -> float | None:
         return float(text)
     try:
         return max(0.0, email.utils.parsedate_to_datetime(text).timestamp() - time.time())
-    # OverflowError is raised for a time zone or year that a datetime cannot represent.
     except (ValueError, OverflowError):
+        # OverflowError is raised for a time zone or year that a datetime cannot represent.
         return None
 
 
