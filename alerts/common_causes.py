@@ -6,7 +6,7 @@ All functions are pure.
 import re
 from collections.abc import Mapping
 
-# Maps names of labels and metadata to kinds of causes, in the order in which `list_causes` returns the causes.
+# Maps names of labels and metadata to kinds of causes. `list_causes` returns the causes in the same order.
 _CAUSES = {
     "component": "component",
     "host": "host",

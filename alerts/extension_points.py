@@ -113,7 +113,7 @@ class Reading:
 
     # None means that the value cannot be judged now. An existing alert then keeps its state.
     value: float | None
-    # Number of observations behind the value, or None if such a number is not meaningful.
+    # Number of observations behind the value, or None if a number would not be meaningful.
     samples: int | None = None
     labels: tuple[tuple[str, str], ...] = ()
     # Replaces the generated sentence about the value and the threshold.

@@ -19,7 +19,7 @@ def format_value(value: float | None, unit: str) -> str:
 
 
 def format_clear_condition(rule: AlertRule) -> str:
-    """Return the values at which an alert of the rule resolves, such as "≤ 4 %" or "> 100 credits"."""
+    """Return the values that resolve an alert of the rule, such as "≤ 4 %" or "> 100 credits"."""
     limits = rule.get_limits()
     threshold = limits.effective_clear_threshold()
     # If low values are bad, a value that equals the threshold is still a breach.

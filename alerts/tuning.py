@@ -168,7 +168,7 @@ def _list_candidates(present: Replay, limits: Limits) -> list[float]:
 
 
 def _round_beyond(peak: float, *, below: bool) -> float:
-    """Return a number with two significant digits at which the peak is not a breach.
+    """Return a threshold with two significant digits that the peak does not breach.
 
     12.3 becomes 13, or 12 if low values are bad.
     """

@@ -83,7 +83,7 @@ class Onset:
     subjects: frozenset[str] = frozenset()
     # A change with one of these identities, such as "component stripe", is the problem itself.
     own: frozenset[str] = frozenset()
-    # Title, message and function of the problem, in which the names of changed objects are searched.
+    # The title, message and function of the problem, which are searched for names of changed objects.
     text: str = ""
 
     @property
@@ -93,7 +93,7 @@ class Onset:
 
     @property
     def until(self) -> datetime:
-        """Return the latest time at which a cause may be noticed."""
+        """Return the latest time when a cause may be noticed."""
         return self.at + LOOKAHEAD
 
 
@@ -103,7 +103,7 @@ class Change:
 
     kind: CauseKind
     label: str  # For example "Deploy of shop 2.4 to production".
-    at: datetime  # The time at which the change happened or began.
+    at: datetime  # The time when the change happened or began.
     # The end of the change, or None if the change has no duration or still lasts.
     until: datetime | None = None
     url: str = ""
@@ -113,7 +113,7 @@ class Change:
     # A problem with this identity, such as "component stripe", is the change itself, not a consequence of it.
     identity: str = ""
     subjects: frozenset[str] = frozenset()
-    names: tuple[str, ...] = ()  # Names that are searched in the text of a problem.
+    names: tuple[str, ...] = ()  # Names to look for in the text of a problem.
     # The ratio of the new to the old level, or 0 if no level changed in a step.
     factor: float = 0.0
 

@@ -145,8 +145,8 @@ def problem_source(
     """Register a function `(first, last, limit) -> Page` that returns the mentions in the rows with these ids.
 
     `find(kind, values)` returns the earlier mentions of references of the `indexed` kinds. Mentions of other kinds are
-    stored for two days, for orders that begin after the problem. `onset(id)` returns when and where the problem began,
-    so that its possible causes can be found.
+    stored for two days, for orders that begin after the problem. `onset(id)` returns the onset of the problem, so that
+    its possible causes can be found.
     """
     return problem_sources.decorator(
         kind, lambda read: ProblemSource(kind, read, find, indexed, describe, watches, onset)

@@ -74,7 +74,7 @@ class Order(models.Model):
 
 
 class FurtherAmount(models.Model):
-    """The amount of an order in a further currency. Most orders have only one currency."""
+    """The amount of an order in an additional currency. Most orders have only one currency."""
 
     pk = models.CompositePrimaryKey("order_id", "currency")
     order = models.ForeignKey(Order, models.CASCADE, related_name="further_amounts", db_index=False)

@@ -60,9 +60,9 @@ class Decision:
 
     stage: Stage
     created_at: datetime
-    # The time at which an open order is lost, or None if it has no time limit.
+    # The time when an open order is lost, or None if it has no time limit.
     until: datetime | None = None
-    settled_at: datetime | None = None  # The time at which the order was paid or ended.
+    settled_at: datetime | None = None  # The time when the order was paid or ended.
     # Maps currencies to amounts, largest amount first.
     amounts: dict[str, int] = field(default_factory=dict)
     seats: int = 0

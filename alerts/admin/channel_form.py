@@ -64,7 +64,7 @@ class ChannelForm(forms.ModelForm[Channel]):
         return changed
 
     def list_recipients(self) -> list[str]:
-        """Return the addresses to which a test of this form is sent, or [] if the kind of channel has no recipients."""
+        """Return the addresses that a test of this form is sent to, or [] if the kind of channel has no recipients."""
         transport = TRANSPORTS[self.kind]
         if not transport.contact_field:
             return []

@@ -1,4 +1,4 @@
-"""Send to more than 100 other services through apprise, which selects the service by its URL.
+"""Send notifications to more than 100 other services through apprise, which selects the service by its URL.
 
 The wiki lists the services and their URLs: https://github.com/caronc/apprise/wiki
 

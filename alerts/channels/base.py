@@ -57,7 +57,7 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     html: str = ""  # Set only for digests and reports, which have their own templates.
     # Set only for a message to one person: a signed URL for acting on the alert without signing in.
     action_url: str = ""
-    # The alert's id and episode, such as "17.1", by which buttons and replies identify the alert.
+    # The alert's id and episode, such as "17.1". Buttons and replies identify the alert by this reference.
     alert_ref: str = ""
     # References of the related alerts whose messages were merged into this one.
     related_refs: list[str] = []

@@ -1,4 +1,4 @@
-"""Send to Discord through a channel webhook.
+"""Send notifications to Discord through a channel webhook.
 
 https://discord.com/developers/docs/resources/webhook#execute-webhook
 """

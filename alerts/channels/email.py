@@ -1,4 +1,4 @@
-"""Send e-mail through the Django backend that the settings select: console, SMTP or Resend."""
+"""Send notifications by e-mail through the Django backend that the settings select: console, SMTP or Resend."""
 
 import smtplib
 from email.utils import make_msgid

@@ -1,4 +1,4 @@
-"""Send to PagerDuty Events v2: https://developer.pagerduty.com/docs/events-api-v2-overview"""
+"""Send notifications to PagerDuty: https://developer.pagerduty.com/docs/events-api-v2-overview"""
 
 from alerts.channels.base import Config, Field, Message, MessageKind, Receipt, Transport, truncate
 from alerts.channels.http import is_from_settings, parse_json_object, post

@@ -1,4 +1,4 @@
-"""Extend anymail's Resend backend with the header by which Resend recognizes a retry.
+"""Extend anymail's Resend backend with the header that lets Resend recognize a retry.
 
 Django imports this module, and with it `requests`, only if the settings select this backend.
 """

@@ -1,4 +1,4 @@
-"""Send to Slack through an incoming webhook: https://api.slack.com/messaging/webhooks"""
+"""Send notifications to Slack through an incoming webhook: https://api.slack.com/messaging/webhooks"""
 
 import hashlib
 import hmac

@@ -1,4 +1,4 @@
-"""Send SMS through Twilio's Messages resource: https://www.twilio.com/docs/messaging/api/message-resource"""
+"""Send text messages through Twilio: https://www.twilio.com/docs/messaging/api/message-resource"""
 
 import unicodedata
 

@@ -1,4 +1,4 @@
-"""Send to Microsoft Teams through a Workflows webhook that accepts an adaptive card.
+"""Send notifications to Microsoft Teams through a Workflows webhook that accepts an adaptive card.
 
 https://learn.microsoft.com/microsoftteams/platform/webhooks-and-connectors/how-to/add-incoming-webhook
 """

@@ -1,4 +1,4 @@
-"""Send to Telegram through a bot: https://core.telegram.org/bots/api#sendmessage"""
+"""Send notifications to Telegram through a bot: https://core.telegram.org/bots/api#sendmessage"""
 
 from html import escape
 

@@ -1,4 +1,4 @@
-"""Make phone calls through Twilio's Calls resource: https://www.twilio.com/docs/voice/api/call-resource"""
+"""Make phone calls through Twilio: https://www.twilio.com/docs/voice/api/call-resource"""
 
 from xml.sax.saxutils import escape, quoteattr
 

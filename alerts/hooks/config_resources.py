@@ -55,7 +55,7 @@ class Schedules(Resource):
 
 @config_resource
 class Rotations(Resource):
-    """The rotations of schedules. The order of `members` is the order in which people take turns."""
+    """The rotations of schedules. People take turns in the order of `members`."""
 
     kind = "rotations"
     model = Rotation

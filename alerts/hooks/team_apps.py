@@ -1,4 +1,4 @@
-"""Contribute the apps of a user's teams, to which the user is limited."""
+"""Limit users to the apps of their teams."""
 
 from collections.abc import Iterable
 

@@ -1,4 +1,4 @@
-"""Define channels, through which people are notified."""
+"""Define channels, which are the ways to notify people."""
 
 from datetime import time
 from typing import ClassVar
@@ -47,7 +47,7 @@ class ChannelQuerySet(models.QuerySet["Channel"]):
         return self.filter(Q(is_enabled=True) | ~Q(disabled_reason=""))
 
     def routed(self) -> "ChannelQuerySet":
-        """Return the channels to which at least one alert type or escalation step is routed."""
+        """Return the channels that get at least one alert type or escalation step."""
         return self.filter(
             Q(gets_every_type=True)
             | Exists(AlertType.channels.through.objects.filter(channel=OuterRef("pk")))
@@ -123,8 +123,8 @@ class ChannelTest(models.Model):
     )
     name = models.CharField(max_length=100)
     kind = models.CharField(max_length=20)
-    # Only those settings in the form that differ from the saved ones. The test deletes them at its end, because they
-    # may contain secrets.
+    # Only those settings in the form that differ from the saved ones. They are deleted after the test, because they may
+    # contain secrets.
     config = SealedJSONField(default=dict, blank=True)
     uses_environment = models.BooleanField(default=False)
     recipients = models.JSONField(default=list)

@@ -133,7 +133,7 @@ def _is_available(now: datetime) -> Q:
 
 
 def _attempts_allowed_after_interruption() -> Case:
-    """Return an expression for `attempts_allowed` that replaces an interrupted attempt with another one, up to a limit."""
+    """Return an expression for `attempts_allowed` that grants a new attempt for an interrupted one, up to a limit."""
     return Case(
         When(
             state=NotificationState.SENDING,

@@ -238,7 +238,7 @@ class ScheduleOverride(models.Model):
 
 
 class NotificationRule(models.Model):
-    """A channel through which a person is notified, and the delay after an escalation step names the person."""
+    """A way to notify a person: a channel, and a delay that starts when an escalation step names the person."""
 
     person = models.ForeignKey(Person, models.CASCADE, related_name="notification_rules")
     reference = ReferenceField(source="channel")

@@ -1,4 +1,4 @@
-"""Write calendars in iCalendar format (RFC 5545), to which calendar programs subscribe."""
+"""Write calendars in iCalendar format (RFC 5545) for calendar programs that subscribe to them."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass

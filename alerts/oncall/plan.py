@@ -85,7 +85,7 @@ class Rotation:
         return any(starts <= at < ends for starts, ends in self._windows(at, at))
 
     def boundaries(self, since: datetime, until: datetime) -> Iterator[datetime]:
-        """Yield all times from `since` to `until` at which the person may change, and possibly a few other times."""
+        """Yield all times from `since` to `until` when the person may change, and possibly a few other times."""
         first = self.handover(0)
         if not self.people or first >= until:
             return
@@ -144,11 +144,11 @@ class Duty:
 
 @dataclass(frozen=True)
 class Shift:
-    """An uninterrupted period in which one person is on call for the same reason, or in which no one is on call."""
+    """An uninterrupted period with one person on call for the same reason, or with no one on call."""
 
     starts_at: datetime
     ends_at: datetime
-    duty: Duty | None  # None in a gap, in which no one is on call.
+    duty: Duty | None  # None in a gap, when no one is on call.
 
 
 def on_call_at(plan: Plan, at: datetime) -> Duty | None:

@@ -1,4 +1,4 @@
-"""Determine the onset of an alert's problem, at which the search for possible causes starts."""
+"""Determine the onset of an alert's problem. The search for possible causes starts there."""
 
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -18,7 +18,7 @@ COMPONENT_KEY = "health:"  # Prefix of the keys of alerts about components.
 
 
 def component_subject(name: str) -> str:
-    """Return the name by which changes and problems refer to a component."""
+    """Return the identifier of a component that changes and problems share, such as "component stripe"."""
     return f"component {name}"
 
 

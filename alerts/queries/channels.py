@@ -40,7 +40,7 @@ def describe_routes(channel: Channel) -> str:
 
 
 def list_unrouted_channels() -> list[Channel]:
-    """Return the configured channels to which neither an alert type nor an escalation step is routed."""
+    """Return the configured channels that get neither an alert type nor an escalation step."""
     unrouted = Channel.objects.enabled().exclude(pk__in=Channel.objects.routed().values("pk"))
     return [channel for channel in unrouted.order_by("name") if not list_missing_fields(channel)]
 
@@ -130,7 +130,7 @@ class RoutingTable:
 
 
 def build_routing_table() -> RoutingTable:
-    """Return a table of the alert types and the channels to which they are routed."""
+    """Return a table that shows which channels get the alerts of each type."""
     channels = list(Channel.objects.order_by("name"))
     types = AlertType.objects.prefetch_related("channels").order_by("name")
     return RoutingTable(

@@ -1,4 +1,4 @@
-"""Select the recipients of a message, and the earliest time at which it may be delivered to them."""
+"""Select the recipients of a message, and the earliest time when it may be delivered to them."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass

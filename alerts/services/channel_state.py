@@ -39,8 +39,8 @@ def backoff(failure_count: int, retry_after: float | None) -> timedelta:
 def record_success(channel: Channel, *, started_at: datetime, now: datetime) -> None:
     """Record a delivery. If the channel was failing, requeue its failed messages, except refused ones.
 
-    A send that started before the first failure does not end the failing state, because the provider may have required
-    a delay in the meantime.
+    A send that started before the first failure does not end the failing state, because the provider may since have
+    required a delay.
     """
     recovered = Channel.objects.filter(pk=channel.pk, failing_since__lte=started_at).update(
         failing_since=None, last_error="", failure_count=0, retry_at=None

@@ -34,7 +34,7 @@ def merges(channel: Channel) -> bool:
 def wait_for_related(
     channel: Channel, message: Message, not_before: datetime, now: datetime
 ) -> datetime:
-    """Return the time from which a message may be sent. Until then, related messages can be merged into it."""
+    """Return the time when a message may be sent. Until then, related messages can be merged into it."""
     is_urgent = message.severity == Severity.CRITICAL or message.kind not in _WAITING_KINDS
     if is_urgent or not message.causes or not merges(channel):
         return not_before
@@ -60,7 +60,7 @@ def merge_related(leader: Notification, message: Message, *, now: datetime) -> M
         return message
     candidates = _list_candidates(leader, MERGED_KINDS if is_firing else (MessageKind.RESOLVED,))
     related = [one.pk for one in candidates if is_related(one, message.causes)][:MAX_MEMBERS]
-    # Another node may have claimed some of these messages in the meantime. Only messages that still wait are merged.
+    # Another node may have claimed some of these messages by now, so check again that they are waiting.
     Notification.objects.filter(
         pk__in=related, state=NotificationState.WAITING, attempt_count=0
     ).update(state=NotificationState.MERGED, merged_into=leader)

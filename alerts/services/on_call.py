@@ -19,7 +19,7 @@ def add_override(
     comment: str = "",
     user: AbstractBaseUser | None = None,
 ) -> ScheduleOverride:
-    """Create an override by which a person takes over for a time.
+    """Create an override, so that a person takes over for a time.
 
     Raises ValidationError if the end is not after the start, or if `person` is `instead_of`.
     """

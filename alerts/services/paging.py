@@ -35,7 +35,7 @@ DEFAULT_KINDS = ("email", "sms")
 
 @dataclass(frozen=True)
 class Way:
-    """A channel through which a person is notified, and the delay before its message."""
+    """A way to notify a person: a channel, its recipients, and the delay before the message."""
 
     channel: Channel
     after: timedelta

@@ -51,7 +51,7 @@ def act(
 ) -> str:
     """Perform the action on all alerts that a message names, and return the result in words.
 
-    Alerts on which the person may not act are skipped. `way` is a phrase for the timeline, such as "by text message".
+    Alerts that the person may not act on are skipped. `way` is a phrase for the timeline, such as "by text message".
     """
     allowed = [alert for alert in alerts if may_act_on(person, alert)]
     if not allowed:

@@ -66,7 +66,7 @@ def dismiss(
 ) -> int:
     """Hide the alerts until `until` or, without a time, until they are resolved.
 
-    The alerts keep their keys, so no new alert opens for their problems in the meantime.
+    Dismissed alerts keep their keys, so no new alert opens for their problems.
     """
 
     def step(alert: SystemAlert) -> bool:

@@ -42,7 +42,7 @@ _FIELDS = (
     "is_unanswered",
     "is_flapping",
 )
-# Maps each action to the state in which it leaves an alert, and to the time field that reveals later changes.
+# Maps each action to the state of the alert after it, and to the time field that reveals later changes.
 _LEFT_AS = {
     Kind.ACKNOWLEDGED: (AlertState.ACKNOWLEDGED, "acknowledged_at"),
     Kind.DISMISSED: (AlertState.DISMISSED, "dismissed_at"),

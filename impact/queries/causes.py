@@ -45,7 +45,7 @@ def causes_of(kind: str, id: int) -> list[Cause]:
 
 
 def subject(model: str, pk: object) -> str:
-    """Return the name by which changes and problems refer to a row, such as "alerts.alertrule 12"."""
+    """Return the identifier of a row that changes and problems share, such as "alerts.alertrule 12"."""
     return f"{model} {pk}"
 
 
@@ -57,7 +57,7 @@ def list_edits(
 ) -> Iterator[Change]:
     """Yield the edits that staff made in the admin to rows of these models, such as {"alerts.alertrule": "Rule"}.
 
-    `about` returns further subjects to which an edit of the row relates, such as "component stripe".
+    `about` returns further subjects that an edit of the row concerns, such as "component stripe".
     """
     edits = edits_between(onset.since, onset.at, models=models)
     rows = _load(edits)

@@ -23,8 +23,8 @@ def amounts_at_risk(
 ) -> dict[int, Amounts]:
     """Return the amounts at risk by problem, for the given problems of the kind or for all of them.
 
-    `families` maps a problem to the one with which it is shown, for example after a merge. An order that both problems
-    affected counts only once.
+    `families` maps a problem to the problem that it is shown with, for example after a merge. An order that both
+    problems affected counts only once.
     """
     catch_up()
     if problems is not None and not problems:

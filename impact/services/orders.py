@@ -1,4 +1,4 @@
-"""Compute the orders to which changed payments and reservations belong."""
+"""Compute the orders that changed payments and reservations belong to."""
 
 from collections.abc import Collection, Iterable
 from typing import TypeVar
@@ -20,7 +20,7 @@ IN_CHUNK = 500  # An IN list in a query has at most this many values.
 
 
 def refresh(source: Source, record_ids: Collection[int]) -> None:
-    """Compute the orders to which these records of the source belong.
+    """Compute the orders that these records of the source belong to.
 
     The caller provides the transaction, and ensures that only one process at a time calls this function.
     """
