@@ -318,7 +318,7 @@ interval_sections: Registry[IntervalFunction] = Registry("interval_sections")
 def interval_section(name: str) -> Callable[[IntervalFunction], IntervalFunction]:
     """Register a function that lists the events from `since` to before `until`.
 
-    The function may return None, and reads rows of apps through `app_access.limit`.
+    The function may return None. It must read rows of apps through `app_access.limit`.
     """
     return interval_sections.decorator(name, lambda function: function)
 

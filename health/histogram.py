@@ -21,7 +21,7 @@ def bucket_of(duration_ms: float) -> int:
 
 
 def quantile(counts: Sequence[int], q: float, *, highest: float | None = None) -> float | None:
-    """Return the duration in ms that a share `q` of the calls did not exceed, or None without calls.
+    """Return the duration in ms that a share `q` of the calls did not exceed, or None if there were no calls.
 
     The value is interpolated linearly within a bucket. `highest` is the longest observed duration, which limits the
     result and is the upper bound of the last bucket.

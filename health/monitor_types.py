@@ -24,7 +24,7 @@ class TypeInfo:
     label: str
     purpose: str
     example: str
-    schemes: tuple[str, ...]  # The first scheme is added to addresses without one.
+    schemes: tuple[str, ...]  # The first scheme is added to an address that has none.
 
 
 TYPES: dict[MonitorType, TypeInfo] = {

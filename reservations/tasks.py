@@ -6,7 +6,7 @@ from reservations import services
 
 @every(minutes=5, title="Release expired holds")
 def release_expired() -> dict[str, int]:
-    """Extend holds during outages, release all other expired holds, and open cases for lost partial payments."""
+    """Extend holds during outages, release all other expired holds, and record partial payments that got no seats."""
     now = timezone.now()
     services.extend_during_outage(now=now)
     released = services.release_expired(now=now)

@@ -142,7 +142,7 @@ def _is_answered(connection: socket.socket, family: int, payload: bytes, seconds
 def probe_dns(monitor: Monitor) -> str:
     """Query the monitor's DNS records and compare them with the expected records.
 
-    Raises ProbeFailed if they differ or cannot be queried, and TimeoutError without an answer.
+    Raises ProbeFailed if they differ or cannot be queried, and TimeoutError if the name server does not answer.
     """
     seconds = float(monitor.timeout_seconds)
     try:

@@ -44,7 +44,8 @@ def _tls_context(name: str) -> _NamedContext:
 def _cut_off_at(ends_at: float, descriptor: int) -> Iterator[None]:
     """Shut the connection down at `ends_at`, a value of time.monotonic().
 
-    Without this limit, a server that stops answering would block the thread. Raises TimeoutError if the time was up.
+    Without this limit, a server that stops answering would block the thread. Errors after that time are raised as
+    TimeoutError.
     """
     handle = socket.socket(fileno=os.dup(descriptor))
     is_late = threading.Event()

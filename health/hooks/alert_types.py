@@ -38,7 +38,7 @@ alert_type(
 )
 alert_type(HIGH_USAGE, name="High usage", severity=Severity.INFO, digest_only=True)
 
-# These types have the default response time and channels of their severity.
+# The types below have the default response time and channels of their severity.
 alert_type("failed-check", name="Failed check", severity=Severity.HIGH)
 alert_type("monitor-down", name="Monitor down", severity=Severity.HIGH)
 alert_type("missed-heartbeat", name="Missed heartbeat", severity=Severity.HIGH)

@@ -273,7 +273,7 @@ class _Monitors:
 
 
 def _timeout(row: Row, note: Note) -> int:
-    """Return the time limit in seconds. Without one, Uptime Kuma waits for 80 % of the interval."""
+    """Return the time limit in seconds. If there is none, Uptime Kuma waits for 80 % of the interval."""
     given = float(row.get("timeout") or 0) or int(row.get("interval") or 60) * 0.8
     seconds = max(1, min(round(given), MAX_TIMEOUT_SECONDS))
     if seconds != given:

@@ -116,7 +116,7 @@ class Heartbeat(Component):
     def expected_after(self, timestamp: datetime) -> datetime | None:
         """Return when the first check-in after `timestamp` is due, without the margin.
 
-        Return None without a schedule.
+        Return None if the heartbeat has no schedule.
         """
         if self.crontab:
             return next(CronSim(self.crontab, timestamp.astimezone(ZoneInfo(self.time_zone))))

@@ -57,9 +57,9 @@ def forecast_budgets(*, now: datetime) -> list[Budget]:
 
 
 def _courses(components: list[Component], now: datetime) -> dict[int, list[tuple[datetime, float]]]:
-    """Return the cumulative number of failed results of each component at several times.
+    """Return pairs of a time and the number of failed results up to then, by the component's id.
 
-    There is one time per hour of the last week and, within RAW, one per STEP.
+    There is a pair for each hour of the last week and, within RAW, one for each STEP.
     """
     raw_since = Tier.HOUR.floor(now - RAW)
     by_hour: dict[int, dict[datetime, int]] = defaultdict(dict)

@@ -40,7 +40,7 @@ def series_name(channel: str, outcome: str) -> str:
 
 
 def count_deliveries(channel: str, since: datetime, until: datetime) -> DeliveryCounts:
-    """Return the numbers of messages of the channel over all apps."""
+    """Count the messages of the channel over all apps, by outcome."""
     names = {outcome: series_name(channel, outcome) for outcome in DELIVERY_OUTCOMES}
     sums = sum_values(SeriesKind.DELIVERY, names.values(), since, until)
     return DeliveryCounts(**{outcome: sums[name] for outcome, name in names.items()})
@@ -49,7 +49,7 @@ def count_deliveries(channel: str, since: datetime, until: datetime) -> Delivery
 def count_deliveries_by_app(
     channel: str, since: datetime, until: datetime
 ) -> dict[str, DeliveryCounts]:
-    """Return the numbers of messages of the channel, by the name of each app that reported any."""
+    """Count the messages of the channel by outcome, for each app that reported any."""
     outcomes = {series_name(channel, outcome): outcome for outcome in DELIVERY_OUTCOMES}
     found: dict[str, dict[str, float]] = {}
     for app, name, total in sum_values_by_app(SeriesKind.DELIVERY, outcomes, since, until):

@@ -140,7 +140,7 @@ class PublicPage(msgspec.Struct):
 
     name: str = DEFAULT_NAME
     home_url: str = ""
-    # Changes with the logo. It is "" without a logo.
+    # Changes with the logo. It is "" if there is no logo.
     logo_version: str = ""
     accent_color: str = ""
     dark_accent_color: str = ""

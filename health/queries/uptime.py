@@ -56,7 +56,7 @@ class Availability:
 
     @property
     def budget_left(self) -> float | None:
-        """Return the remaining share of the error budget, or None without results.
+        """Return the remaining share of the error budget, or None if there are no results.
 
         The share is 1 if the budget is unused, and negative if it is overspent.
         """
@@ -64,7 +64,10 @@ class Availability:
 
     @property
     def burn_rate(self) -> float | None:
-        """Return how fast the error budget is spent, as a multiple of the allowed rate. Return None without results."""
+        """Return how fast the error budget is spent, as a multiple of the allowed rate.
+
+        Return None if there are no results.
+        """
         return self.down / self.total / (1 - GOAL) if self.total else None
 
 

@@ -23,7 +23,7 @@ def sum_values(
 ) -> dict[str, float]:
     """Return the sum of each counter or delivery outcome over all apps, by name.
 
-    The sum is 0 without reports.
+    The sum is 0 if no app reported any.
     """
     names = list(names)
     series = Series.objects.filter(kind=kind, name__in=names)
@@ -97,7 +97,7 @@ def level_per_slot(
 ) -> dict[datetime, float | None]:
     """Return the last or highest level of a gauge in each slot, summed over apps.
 
-    The level is None in slots without reports.
+    The level is None in slots in which no app reported it.
     """
     resolution = value_resolution_for(until - since)
     slots: dict[datetime, float | None] = dict.fromkeys(resolution.slots(since, until))
@@ -134,7 +134,7 @@ def first_recorded_at() -> datetime | None:
 def level_in_hour(name: str, timestamp: datetime) -> float | None:
     """Return the highest level of a gauge in the clock hour that contains `timestamp`, summed over apps.
 
-    Return None without reports.
+    Return None if no app reported it.
     """
     rows = Value.objects.filter(
         series__in=Series.objects.filter(kind=SeriesKind.GAUGE, name=name),

@@ -45,7 +45,8 @@ def metrics(request: HttpRequest) -> HttpResponse:
 def may_read(request: HttpRequest) -> bool:
     """Return True if the request may read the metrics.
 
-    It must contain METRICS_TOKEN or a key with the admin scope or, without a key, come from an allowed address.
+    The request must have METRICS_TOKEN or a key with the admin scope. A request without a key must come from an allowed
+    address.
     """
     key = key_of(request)
     if key:

@@ -10,7 +10,7 @@ from payments.models import Payment, TimelineEntry
 def erase_from_payments(person: Person, limit: int, now: datetime) -> int:
     """Clear the customer, and the fingerprint of the request, which is computed from the customer.
 
-    Nothing else must be erased. Stored events from Stripe contain no personal data, and the description and metadata of
+    No other erasure is needed: stored events from Stripe contain no personal data, and the description and metadata of
     a request are deleted when the payment is finished.
     """
     named = Payment.objects.filter(customer__in=person.customers).order_by("pk")

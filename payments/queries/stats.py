@@ -67,7 +67,7 @@ class WebhookStats:
 
 
 def count_attempts(since: datetime | None = None) -> Attempts:
-    """Count the payments created since `since`, or all payments without it."""
+    """Count the payments created since `since`, or all payments if `since` is None."""
     payments = limit(Payment.objects.all())
     if since is not None:
         payments = payments.filter(created_at__gte=since)

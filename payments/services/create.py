@@ -312,8 +312,7 @@ def _store(
             **({"intent_id": intent.id} if intent else {}),
         )
         if stored:
-            # A webhook may have set a newer status before this response arrived, so set the status only if there is
-            # none.
+            # A webhook may have set a newer status before this response arrived, so set it only if it is still `asked`.
             without_status = Payment.objects.filter(pk=payment.pk, status=PaymentStatus.ASKED)
             if intent:
                 without_status.update(status=intent.status, status_at=intent.created_at)

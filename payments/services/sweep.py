@@ -61,7 +61,7 @@ def _resume(payment: Payment, now: datetime) -> bool:
 
 
 def _close_unsendable(payment: Payment, now: datetime) -> None:
-    """Finish a payment that is too old to be sent again, with its intent at Stripe or, without one, as abandoned."""
+    """Finish a payment that is too old to be sent again. It is abandoned if Stripe has no intent for it."""
     found = attempt.find_intent(payment)
     if found is not None:
         add_timeline_entry(payment, "adopted", found.id, now=now)

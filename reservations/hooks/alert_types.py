@@ -15,7 +15,7 @@ alert_type(
     escalate_to=TEAM_CHANNELS,
 )
 
-# The severity of these types determines their response time and channels.
+# The severity of the types below determines their response time and channels.
 alert_type("inventory-drift", name="Inventory drift", severity=Severity.CRITICAL)
 alert_type("money-without-seat", name="Money without seat", severity=Severity.HIGH)
 alert_type("seat-and-money-differ", name="Seat and money differ", severity=Severity.HIGH)

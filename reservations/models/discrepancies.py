@@ -16,7 +16,7 @@ class DiscrepancyQuerySet(models.QuerySet["Discrepancy"]):
 class Discrepancy(models.Model):
     """A payment that does not match its seats.
 
-    The case stays in the staff's inbox until staff or a refund resolves it.
+    The discrepancy stays in the staff's inbox until staff or a refund resolves it.
     """
 
     class Kind(models.TextChoices):

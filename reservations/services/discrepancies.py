@@ -1,4 +1,4 @@
-"""Record payments that do not match their seats, alert staff, and resolve the cases."""
+"""Record payments that do not match their seats, alert staff, and resolve these discrepancies."""
 
 from datetime import datetime
 
@@ -22,7 +22,7 @@ def record_discrepancy(
     detail: str = "",
     now: datetime,
 ) -> Discrepancy:
-    """Open a case of this kind for this payment and alert staff, or return the case that is already open.
+    """Open a discrepancy for this payment and alert staff, or return the open discrepancy of this kind.
 
     The caller runs this function in the transaction that changes the payment or the reservation.
     """
@@ -77,9 +77,9 @@ def _alert_key(discrepancy: Discrepancy) -> str:
 
 
 def close_refunded(*, payment: Payment, settlement: str = "refunded", now: datetime) -> int:
-    """Resolve the payment's cases that a refund settles, and return their number.
+    """Resolve the payment's discrepancies that a refund settles, and return their number.
 
-    Cases about seats that are still booked stay open.
+    Discrepancies about seats that are still booked stay open.
     """
     open_cases = Discrepancy.objects.open().filter(payment=payment)
     waiting = [found for found in open_cases if not found.keeps_seats]
@@ -91,7 +91,7 @@ def close_refunded(*, payment: Payment, settlement: str = "refunded", now: datet
 def close_cases(
     *, payment: Payment, kind: Discrepancy.Kind, settlement: str, now: datetime
 ) -> None:
-    """Resolve the payment's open cases of this kind, after their cause has disappeared."""
+    """Resolve the payment's open discrepancies of this kind, after their cause has disappeared."""
     for discrepancy in Discrepancy.objects.open().filter(payment=payment, kind=kind):
         close(discrepancy, settlement=settlement, user=None, now=now)
 
@@ -105,9 +105,10 @@ def settle(
     user: User,
     now: datetime,
 ) -> bool:
-    """Resolve the case for a staff member. With `release_seats`, put the completed reservation's seats on sale again.
+    """Resolve the discrepancy for a staff member.
 
-    Returns False, and releases no seats, if the case was resolved before.
+    With `release_seats`, put the completed reservation's seats on sale again. Returns False, and releases no seats, if
+    the discrepancy was resolved before.
     """
     if not close(discrepancy, settlement=settlement, user=user, now=now):
         return False
@@ -118,7 +119,7 @@ def settle(
 
 
 def close(discrepancy: Discrepancy, *, settlement: str, user: User | None, now: datetime) -> bool:
-    """Close the case and its alert. Return False if the case was closed before."""
+    """Close the discrepancy and its alert. Return False if it was closed before."""
     closed = (
         Discrepancy.objects.open()
         .filter(pk=discrepancy.pk)

@@ -35,7 +35,7 @@ Kind = Discrepancy.Kind
 
 
 def complete_paid(*, payment: Payment, now: datetime) -> None:
-    """Book the seats that the payment paid for, or open a case that records why they are not booked.
+    """Book the seats that the payment paid for. If they cannot be booked, open a discrepancy with the reason.
 
     A second call for the same payment changes nothing.
     """
@@ -46,7 +46,7 @@ def complete_paid(*, payment: Payment, now: datetime) -> None:
         # The database was locked or unavailable. Let the caller fail, so that the webhook event is processed again.
         raise
     except Exception as error:
-        # A bug in booking must not roll back the payment's success, so open a case instead.
+        # A bug in booking must not roll back the payment's success, so open a discrepancy instead.
         log.exception(
             "a paid reservation could not be completed", extra={"payment": str(payment.uuid)}
         )
@@ -91,7 +91,7 @@ def _complete_paid(payment: Payment, now: datetime) -> None:
 def book_seats(reservation: Reservation, payment: Payment, now: datetime) -> None:
     """Complete the locked reservation with this payment.
 
-    If the seats are gone, mark the reservation for a refund and open a case.
+    If the seats are gone, mark the reservation for a refund and open a discrepancy.
     """
     ended_at = now
     if reservation.status == Status.ACTIVE:
@@ -124,7 +124,10 @@ def _record_sold_out(reservation: Reservation, payment: Payment, now: datetime) 
 def _keep_for_the_rest(
     reservation: Reservation, payment: Payment, left: int, now: datetime
 ) -> None:
-    """Extend the hold to give the buyer time for the next partial payment. If the hold has ended, open a case."""
+    """Extend the hold to give the buyer time for the next partial payment.
+
+    If the hold has ended, open a discrepancy.
+    """
     if reservation.status == Status.ACTIVE:
         reservation.expires_at = max(reservation.expires_at, now + EXTENSION)
         reservation.save(update_fields=["expires_at"])
@@ -220,9 +223,9 @@ def release_refunded(*, payment: Payment, refund: Refund, now: datetime) -> int:
 
 
 def handle_refund(*, payment: Payment, refund: Refund | None = None, now: datetime) -> None:
-    """Resolve the cases that waited for a full refund, and open a case if the seats are still sold.
+    """Resolve the discrepancies that waited for a full refund, and open one if the seats are still sold.
 
-    No case is opened if staff decided about the seats when they requested the refund.
+    No discrepancy is opened if staff decided about the seats when they requested the refund.
     """
     close_refunded(payment=payment, now=now)
     reservation = _paid_with(payment).select_for_update().first()
@@ -239,8 +242,8 @@ def handle_refund(*, payment: Payment, refund: Refund | None = None, now: dateti
 def handle_failed_refund(*, payment: Payment, now: datetime) -> None:
     """Undo the effects of a refund that failed later.
 
-    Resolves the case about seats without money, because the buyer has paid for them after all. Sets a reservation
-    without seats back to `refund_needed`. The payments app opens a mismatch for the failed refund.
+    Resolves the discrepancy about seats without money, because the buyer has paid for the seats after all. Sets a
+    reservation without seats back to `refund_needed`. The payments app opens a mismatch for the failed refund.
     """
     settlement = "the refund failed, so the seats are paid"
     close_cases(payment=payment, kind=Kind.SEAT_WITHOUT_MONEY, settlement=settlement, now=now)
@@ -250,9 +253,10 @@ def handle_failed_refund(*, payment: Payment, now: datetime) -> None:
 
 
 def handle_closed_dispute(*, payment: Payment, dispute: Dispute, now: datetime) -> None:
-    """Open a case if the dispute was lost and the seats are still booked. Otherwise, resolve such a case.
+    """Open a discrepancy if the dispute was lost and the seats are still booked.
 
-    Resolves the cases that waited for a refund if the dispute took the rest of the money.
+    If the dispute was not lost, resolve this discrepancy. If the dispute took the rest of the money, resolve the
+    discrepancies that waited for a refund.
     """
     if dispute.status != Dispute.Status.LOST:
         settlement = f"dispute: {dispute.get_status_display().lower()}"

@@ -146,7 +146,7 @@ _group = GroupCommit(_reserve_batch)
 
 
 def _reserve_step_by_step(draft: Reservation, wanted: Wanted) -> Reserved:
-    """Reserve in several statements, which handle every case and raise the reason for a refusal."""
+    """Reserve in several statements, which handle all situations and raise the reason for a refusal."""
     now = draft.created_at
     try:
         types = _load_types_on_sale(wanted, now)

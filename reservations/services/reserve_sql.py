@@ -1,4 +1,7 @@
-"""Build the SQL that the statements for PostgreSQL and SQLite share: available ticket types, and inserts."""
+"""Build the parts of SQL that the statements for PostgreSQL and SQLite share.
+
+The parts select the available ticket types, and insert reservations and their lines.
+"""
 
 from collections.abc import Sequence
 

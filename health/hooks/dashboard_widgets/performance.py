@@ -112,9 +112,9 @@ def _to_percent(share: float | None) -> float | None:
 
 
 def _state(summary: latencies.LatencySummary) -> str:
-    """Return "failing" above 5 % of failures, "degraded" above a mean duration of SLOW_MS, and "healthy" otherwise.
+    """Return the state by the limits of the alert rules: "failing", "degraded" or "healthy".
 
-    These are the limits of the alert rules.
+    More than 5 % of failed calls are "failing". A mean duration above SLOW_MS is "degraded".
     """
     if (summary.failure_share or 0) > MAX_FAILURE_SHARE:
         return "failing"

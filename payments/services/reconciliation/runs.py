@@ -101,7 +101,7 @@ def _finish_run(run: ReconciliationRun, now: datetime) -> None:
 
 
 def _alert_missing_webhooks(run: ReconciliationRun, now: datetime) -> None:
-    """Alert staff if events or changes older than 15 minutes had not arrived.
+    """Alert staff if this run found events or changes older than 15 minutes that had not arrived.
 
     The reason may be that webhook calls do not reach the portal.
     """

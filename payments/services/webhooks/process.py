@@ -210,7 +210,7 @@ def _apply_intent_event(
             )
             return payment, "a second intent for this payment"
         if fetched is None:
-            raise AmbiguousOrder  # Fetch the intent, so that it is linked with its current status.
+            raise AmbiguousOrder  # The intent is fetched and then linked with its current status.
     changed = apply_intent(
         payment_id=payment.pk,
         intent=intent,
