@@ -3,7 +3,7 @@
 Each run sets the services that it expects (EXPECT_DB, EXPECT_REDIS), and pytest refuses to start with other services.
 `--only sqlite` or `--only postgresql` starts only one of the two runs.
 
-Failed tests are not repeated. A test whose result depends on the load of the machine must be fixed.
+Failed tests are not repeated: a test whose result depends on the load of the machine must be fixed.
 """
 
 import argparse

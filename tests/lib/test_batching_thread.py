@@ -12,7 +12,7 @@ Batch = list[PendingRequest[int, int]]
 
 
 class Doubler:
-    """A handler that doubles the numbers of a batch once `may_proceed` is set. It rejects 13, crashes at 0, ignores -1."""
+    """A handler that doubles numbers once `may_proceed` is set. It rejects 13, crashes at 0, and ignores -1."""
 
     def __init__(self) -> None:
         self.may_proceed = threading.Event()

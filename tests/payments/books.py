@@ -1,4 +1,4 @@
-"""Check the invariants of a shop's money and seats, which must hold after any events in any order."""
+"""Check invariants of a shop's money and seats that must hold after any events in any order."""
 
 from collections import Counter
 
@@ -11,12 +11,12 @@ from tests.payments.stripe_account import StripeAccount
 
 # While a dispute has one of these statuses, Stripe has withdrawn the disputed amount from the account.
 WITHDRAWN = ("needs_response", "under_review", "lost")
-# Alerts of these types are about the portal or about measurements over time, and not about a case.
+# Alert types without a case, because they are about the portal or about measurements over time.
 NO_CASES = ("webhooks-missing", "debit-failed", "stripe-key-refused")
 
 
 def check_books(account: StripeAccount) -> None:
-    """Check that the amounts in the portal equal those at Stripe, and that the ticket counters are right."""
+    """Check that the portal and Stripe have the same amounts, and that the ticket counters are right."""
     assert find_drift() == []
     for payment in Payment.objects.exclude(intent_id=None):
         intent = account.intents[payment.intent_id or ""]

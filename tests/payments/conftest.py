@@ -20,7 +20,7 @@ def stripe_server() -> Iterator[StripeDouble]:
 
 @pytest.fixture
 def stripe(stripe_server: StripeDouble, settings: Settings) -> StripeDouble:
-    """Return an empty Stripe double that the portal is configured to use."""
+    """Return an empty Stripe double, and configure the portal to use it."""
     stripe_server.reset()
     settings.STRIPE_API_BASE = stripe_server.base
     settings.STRIPE_SECRET_KEY = "sk_test_double"
@@ -37,7 +37,7 @@ def account_server() -> Iterator[StripeDouble]:
 
 @pytest.fixture
 def double(account_server: StripeDouble, settings: Settings) -> StripeDouble:
-    """Return a Stripe double with an empty StripeAccount, which the portal is configured to use."""
+    """Return a Stripe double with an empty StripeAccount, and configure the portal to use the double."""
     account_server.reset()
     settings.STRIPE_API_BASE = account_server.base
     settings.STRIPE_SECRET_KEY = "sk_test_double"
@@ -59,6 +59,6 @@ def staff() -> Client:
 
 @pytest.fixture(autouse=True)
 def fresh_process() -> None:
-    """Reset the state of the test process: close its circuit breakers, and set its count of rejected calls to zero."""
+    """Close all circuit breakers of the test process, and reset its count of rejected calls."""
     breaker.reset_all()
     rejected.reset()

@@ -21,7 +21,7 @@ def deliver(
     signature: str | None = None,
     **meta: Any,
 ) -> Any:
-    """Deliver an event to the webhook endpoint. The call was signed `age` seconds ago, or has the given signature."""
+    """Deliver an event to the webhook endpoint, with the given signature or one that is `age` seconds old."""
     body = event if isinstance(event, str) else json.dumps(event)
     if signature is None:
         signature = stripe_api.sign(body, secret, int(time.time()) - age)

@@ -1,6 +1,6 @@
 """Run a process that is killed while it creates a payment: `python -m tests.payments.dying INSTANT APP_ID KEY`.
 
-The process sends itself SIGKILL at the given instant, so that nothing is cleaned up, as in a power failure.
+The process sends itself SIGKILL at the given instant, so that it cannot clean up, as in a power failure.
 """
 
 import os
@@ -33,7 +33,7 @@ def after_the_answer(**arguments: Any) -> Any:
 
 
 class DyingTransaction(Atomic):
-    """A transaction that kills the process before its second commit. The first commit stores the new payment."""
+    """A transaction that kills the process before the second commit. The first commit stores the new payment."""
 
     used = 0
 
@@ -52,7 +52,7 @@ def arm(instant: str) -> None:
         case "inserted":
             attempt.request_intent = die
         case "asked":
-            # The test kills the process after the double has created the intent and before the double responds.
+            # The test kills the process between the double's creation of the intent and its response.
             pass
         case "answered":
             stripe_api.create_intent = after_the_answer

@@ -15,7 +15,7 @@ from tests.payments.stripe_account import StripeAccount
 
 
 class InProcessClient(stripe.HTTPClient):
-    """A transport of stripe-python that calls an account directly and respects idempotency keys."""
+    """An HTTP client for stripe-python that calls an account directly and respects idempotency keys."""
 
     name = "in process"
 

@@ -1,7 +1,7 @@
-"""Run a small shop whose buyers, staff and bank can take steps in any order, and check its invariants.
+"""Simulate a small shop whose buyers, staff and bank act in any order, and check its invariants.
 
-`SmallShop` has the steps that check their own result. `check()` delivers all events, compares the books, resolves every
-case, and checks that no case is left.
+Each step of `SmallShop` checks its own result. `check()` delivers all events, compares the books, resolves every case,
+and checks that none is left.
 """
 
 import contextlib
@@ -30,7 +30,7 @@ from tests.payments.stripe_account import StripeAccount
 
 NOON = datetime(2026, 6, 1, 12, 0, tzinfo=UTC)
 PRICE = 2500
-# Before the random steps begin, one of these sequences of steps is taken with each payment.
+# Sequences of steps, one of which each payment takes before the random steps begin.
 FIRST_STEPS = [
     "",
     "pay",
@@ -55,9 +55,9 @@ class SmallShop:
     """A shop with one ticket type, three buyers who requested a payment, and a waiting list for sold-out tickets."""
 
     def open_shop(self, capacity: int, first_steps: list[str], waiting: list[int]) -> None:
-        """Open the shop, and take the steps in `first_steps` with the first, second and third payment.
+        """Open the shop, and take the n-th sequence of `first_steps` with the n-th payment.
 
-        Each number in `waiting` is the quantity for which a customer on the waiting list waits.
+        `waiting` has the number of tickets that each customer on the waiting list wants.
         """
         self.resources = contextlib.ExitStack()
         self.resources.enter_context(transaction.atomic())
@@ -72,14 +72,14 @@ class SmallShop:
             self.reserve_and_ask_for_payment(quantity)
         for quantity in waiting:
             self.join_waiting_list(quantity)
-        # Take the first steps here, because a random sequence alone seldom reaches a dispute.
+        # A random sequence alone seldom reaches a dispute, so these steps come first.
         for intent, steps in zip(list(self.account.intents.values()), first_steps, strict=False):
             for step in steps.split():
                 self.now += timedelta(seconds=1)
                 self.take_first_step(intent["id"], step)
 
     def close_shop(self) -> None:
-        """Check all invariants, and roll the shop's transaction back."""
+        """Check all invariants, and roll back the shop's transaction."""
         try:
             self.check()
         finally:
@@ -165,7 +165,7 @@ class SmallShop:
         entries = WaitingEntry.objects.filter(pk__in=lined_up).select_related("reservation")
         free = self.standing.count_free()
         offers = []
-        # Go from the last entry to the first, so that `free` is the number of tickets that were left for the entry.
+        # In reverse order, `free` is the number of tickets that were left for each entry.
         for entry in sorted(entries, key=lambda entry: entry.pk, reverse=True):
             if entry.reservation is not None:
                 free += entry.quantity
@@ -214,7 +214,7 @@ class SmallShop:
             self.deliver(event)
 
     def deliver(self, event: dict[str, Any]) -> None:
-        """Deliver an event. Check that only a newer event changes the status, and that no event changes a success."""
+        """Deliver an event. Check that only a newer event changes the status, and that a success is final."""
         intent_id = event["data"]["object"]["id"]
         before = Payment.objects.filter(intent_id=intent_id).first()
         received = record_event(event, endpoint="default", livemode=False, now=self.now)
@@ -283,7 +283,7 @@ class SmallShop:
         assert not Discrepancy.objects.open().exists()
 
     def check_waiting_list(self) -> None:
-        """Check that each offer is what its customer requested, and that no customer waits while tickets are free."""
+        """Check that each offer has the requested tickets, and that no customer waits while enough tickets are free."""
         self.offer_tickets()
         free = self.standing.count_free()
         assert all(entry.quantity > free for entry in WaitingEntry.objects.waiting())
@@ -307,7 +307,7 @@ class SmallShop:
             for mismatch in Mismatch.objects.open().select_related("payment"):
                 if mismatch.payment and mismatch.payment.refundable:
                     self.refund(mismatch.payment, mismatch.payment.refundable, Refund.Seats.RELEASE)
-                else:  # The money is withdrawn for a dispute, so staff settle the case.
+                else:  # A dispute has withdrawn the money, so staff can only settle the case.
                     services.settle_mismatch(
                         mismatch=mismatch, settlement="settled", user=self.staff, now=self.now
                     )

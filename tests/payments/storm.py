@@ -26,7 +26,7 @@ def main() -> None:
     ahead = timedelta(seconds=61)  # Events are processed a minute after they arrive.
     while not ended.is_set():
         if not services.process_waiting(now=timezone.now() + ahead):
-            # If no event is due, advance the time, so that the leases of killed workers expire.
+            # If no event is due, advance the time to let the leases of killed workers expire.
             ahead += timedelta(seconds=5)
             ended.wait(0.05)
 

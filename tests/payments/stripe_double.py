@@ -1,10 +1,10 @@
-"""Simulate Stripe: localstripe in its own process, or a StripeAccount, behind a proxy with further features.
+"""Simulate Stripe with a proxy in front of localstripe, which runs in its own process, or of a StripeAccount.
 
 localstripe keeps the state (intents, charges, refunds, events). Tests of refunds, disputes and long periods pass a
 StripeAccount instead. The proxy adds idempotency (stored responses, `Idempotent-Replayed`, conflicts, 409 while a key
-is in use), faults on demand, and lists that can be filtered by `created` and begin with the newest object.
+is in use), injected faults, and lists with the newest object first that can be filtered by `created`.
 
-`python -m tests.payments.stripe_double PORT [--in-memory]` runs the double by hand. A portal uses it with the settings
+`python -m tests.payments.stripe_double PORT [--in-memory]` starts the double. A portal uses it with the settings
 `STRIPE_API_BASE=http://127.0.0.1:PORT STRIPE_SECRET_KEY=sk_test_double`.
 """
 
@@ -28,8 +28,8 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 from tests.payments.stripe_account import StripeAccount
 from tests.servers import process
 
-# Unlike the localstripe command, this program listens on loopback only. It also writes no state to disk, because
-# localstripe would use the same file for all processes and users of the machine.
+# Unlike the localstripe command, this program listens only on loopback and writes no state to disk, where localstripe
+# would use the same file for all processes and users of the machine.
 _BACKEND = """
 import sys
 from aiohttp import web
@@ -44,8 +44,8 @@ LISTED = ("/v1/payment_intents", "/v1/events", "/v1/refunds")
 class Fault:
     """A fault of the next `times` calls whose path begins with `path`. If `writes` is set, reads succeed."""
 
-    kind: str  # The kind is "drop_before", "drop_after", "delay", "status" or "status_after".
-    # The value is the number of seconds of a delay, or the status of any other fault.
+    kind: str  # "drop_before", "drop_after", "delay", "status" or "status_after".
+    # Seconds of a delay, or the HTTP status of any other fault.
     value: float = 0
     path: str = "/v1/payment_intents"
     writes: bool = True
@@ -58,7 +58,7 @@ class Stored:
     """The request and the response that are stored for an idempotency key."""
 
     asked: str
-    status: int = 0  # The status is 0 while the request is being processed.
+    status: int = 0  # 0 while the request is being processed.
     body: bytes = b""
 
 
@@ -75,7 +75,7 @@ class StripeDouble:
         self.folder = Path(tempfile.mkdtemp(prefix="stripe-double-"))
         self.backend_port = process.free_port()
         self.process = None if account else self._start_localstripe()
-        # Calls are counted by method and path, such as "POST /v1/payment_intents".
+        # Maps method and path, such as "POST /v1/payment_intents", to the number of calls.
         self.calls: Counter[str] = Counter()
         self.faults: list[Fault] = []
         self.keys: dict[str, Stored] = {}

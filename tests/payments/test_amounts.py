@@ -1,4 +1,4 @@
-"""Test that a payment with an unexpected amount gets no seats, and opens a case, which staff or a refund close."""
+"""Test that a payment with an unexpected amount gets no seats and opens a case that staff or a refund can close."""
 
 import uuid
 from datetime import UTC, datetime, timedelta
@@ -65,7 +65,7 @@ OTHER_AMOUNTS = [
 
 
 @pytest.mark.parametrize(("fields", "received"), OTHER_AMOUNTS)
-def test_another_amount_opens_one_case_and_gives_no_seats(
+def test_a_different_amount_opens_one_case_and_gets_no_seats(
     reservation: Reservation,
     payment: Payment,
     seats: TicketType,
@@ -87,14 +87,14 @@ def test_another_amount_opens_one_case_and_gives_no_seats(
     assert not Mismatch.objects.exists()
 
 
-def test_received_money_is_counted_in_the_currency_that_came(payment: Payment) -> None:
+def test_received_money_is_counted_in_the_received_currency(payment: Payment) -> None:
     succeed(payment, currency="usd")
 
     assert (payment.amount_received, payment.currency) == (9000, "USD")
 
 
 @pytest.mark.parametrize(("fields", "received"), OTHER_AMOUNTS)
-def test_another_amount_without_a_reservation_is_a_mismatch(
+def test_a_different_amount_without_a_reservation_is_a_mismatch(
     fields: dict[str, Any], received: str
 ) -> None:
     payment = make_payment(amount=9000, status="requires_payment_method")
@@ -106,7 +106,7 @@ def test_another_amount_without_a_reservation_is_a_mismatch(
     assert received in mismatch.detail
 
 
-def test_a_partial_capture_at_stripe_gives_no_seats(
+def test_a_partial_capture_at_stripe_gets_no_seats(
     account: StripeAccount, reservation: Reservation
 ) -> None:
     intent = account.create(9000)
@@ -121,7 +121,7 @@ def test_a_partial_capture_at_stripe_gives_no_seats(
     assert [case.kind for case in Discrepancy.objects.open()] == ["amount_differs"]
 
 
-def test_a_payment_from_before_the_price_was_checked_gives_no_seats(
+def test_a_payment_older_than_the_price_check_gets_no_seats(
     reservation: Reservation,
 ) -> None:
     payment = make_payment(str(reservation.uuid), amount=50, status="requires_payment_method")
@@ -140,7 +140,7 @@ def test_a_full_refund_closes_the_case(payment: Payment) -> None:
     assert not SystemAlert.objects.active().exists()
 
 
-def test_staff_can_accept_the_amount_which_books_the_seats(
+def test_staff_can_accept_the_amount_and_thereby_book_the_seats(
     reservation: Reservation, payment: Payment, seats: TicketType, admin_client: Client
 ) -> None:
     succeed(payment, amount_received=4000)
@@ -162,7 +162,7 @@ def test_staff_can_accept_the_amount_which_books_the_seats(
     assert not SystemAlert.objects.active().exists()
 
 
-def test_accepting_when_the_seats_are_gone_opens_a_case_that_says_so(
+def test_accepting_an_amount_for_lost_seats_opens_a_case_about_the_missing_seats(
     reservation: Reservation, payment: Payment, seats: TicketType, admin_user: User
 ) -> None:
     succeed(payment, amount_received=4000)
@@ -227,7 +227,9 @@ def test_a_part_extends_the_hold_and_the_last_one_completes_it(reservation: Rese
 
 
 @pytest.mark.parametrize("end", ["expired", "cancelled"])
-def test_a_part_whose_rest_never_comes_becomes_one_case(reservation: Reservation, end: str) -> None:
+def test_a_part_whose_remainder_never_arrives_becomes_one_case(
+    reservation: Reservation, end: str
+) -> None:
     succeed(part(reservation))
 
     if end == "cancelled":
@@ -243,7 +245,7 @@ def test_a_part_whose_rest_never_comes_becomes_one_case(reservation: Reservation
     assert alert.severity == "critical"
 
 
-def test_a_part_for_an_expired_hold_becomes_a_case_and_the_rest_resolves_it(
+def test_a_part_for_an_expired_hold_becomes_a_case_and_the_remainder_resolves_it(
     reservation: Reservation,
 ) -> None:
     services.release_expired(now=LATER)
@@ -260,7 +262,7 @@ def test_a_part_for_an_expired_hold_becomes_a_case_and_the_rest_resolves_it(
 @pytest.mark.parametrize(
     ("sold_to_others", "left_open"), [(0, []), (1, ["partly_paid", "sold_out"])]
 )
-def test_accepting_one_part_resolves_the_cases_of_the_others_only_with_the_seats(
+def test_accepting_one_part_resolves_the_cases_of_the_other_parts_only_if_it_books_the_seats(
     reservation: Reservation,
     seats: TicketType,
     admin_user: User,
@@ -289,7 +291,7 @@ def test_a_refunded_part_of_a_completed_reservation_is_a_case(reservation: Reser
     assert [case.kind for case in Discrepancy.objects.open()] == ["seat_without_money"]
 
 
-def test_a_fee_beside_the_reservation_does_not_touch_it(reservation: Reservation) -> None:
+def test_a_separate_fee_does_not_affect_the_reservation(reservation: Reservation) -> None:
     succeed(part(reservation, 300, "fee"))
 
     reservation.refresh_from_db()
@@ -302,7 +304,7 @@ def accept(case: Discrepancy) -> bool:
     return services.accept_amount(discrepancy=case, note="", user=user, now=NOW)
 
 
-def test_an_amount_is_accepted_once(
+def test_an_amount_can_be_accepted_only_once(
     reservation: Reservation, payment: Payment, seats: TicketType
 ) -> None:
     succeed(payment, amount=50)

@@ -70,7 +70,7 @@ def test_a_repeat_gets_an_identical_response(stripe: StripeDouble, shop: Client)
     assert "Idempotent-Replayed" not in first
 
 
-def test_another_body_under_the_same_key_is_422(stripe: StripeDouble, shop: Client) -> None:
+def test_another_body_with_the_same_key_gets_a_422(stripe: StripeDouble, shop: Client) -> None:
     post(shop, BODY, Idempotency_Key="k-1")
 
     other = post(shop, {**BODY, "amount": 2600}, Idempotency_Key="k-1")
@@ -124,7 +124,7 @@ def test_each_currency_has_its_own_minimum(
     assert post(shop, {"amount": 1000, "currency": "KWD"}).status_code == 201
 
 
-def test_an_outage_is_a_503_with_retry_after(stripe: StripeDouble, shop: Client) -> None:
+def test_an_outage_leads_to_a_503_with_retry_after(stripe: StripeDouble, shop: Client) -> None:
     stripe.faults.append(Fault("drop_before", times=2))
 
     refused = post(shop, BODY, Idempotency_Key="k")

@@ -66,7 +66,7 @@ def set_limit(tier: Tier, limit: int, **fields: Any) -> None:
         ({"client_address": "2001:db8::1"}, {"client_address": "2001:db8:0:1::1"}),
     ],
 )
-def test_each_buyer_has_20_attempts_a_minute(
+def test_each_buyer_is_limited_to_20_attempts_a_minute(
     shop: Client, buyer: dict[str, str], other: dict[str, str]
 ) -> None:
     codes = [pay(shop, **buyer).status_code for _ in range(20)]
@@ -80,7 +80,7 @@ def test_each_buyer_has_20_attempts_a_minute(
     assert pay(shop).status_code != 429
 
 
-def test_repeats_of_a_payment_are_answered_whatever_the_limit(
+def test_repeats_of_a_payment_are_answered_regardless_of_the_limit(
     double: StripeDouble, shop: Client
 ) -> None:
     set_limit(Tier.BUYER, 1)
@@ -104,14 +104,14 @@ def test_many_buyers_of_one_shop_do_not_block_each_other(shop: Client) -> None:
     assert 429 not in codes
 
 
-def test_the_same_customer_id_of_two_apps_is_two_buyers(shop: Client) -> None:
+def test_the_same_customer_id_in_two_apps_denotes_two_buyers(shop: Client) -> None:
     for _ in range(20):
         pay(shop, customer="c-1")
 
     assert pay(client_of("gate"), customer="c-1").status_code != 429
 
 
-def test_the_limits_are_editable_and_can_be_switched_off(shop: Client) -> None:
+def test_the_limits_can_be_changed_and_disabled(shop: Client) -> None:
     set_limit(Tier.BUYER, 1)
     assert [pay(shop, customer="c-1").status_code for _ in range(2)][-1] == 429
     set_limit(Tier.BUYER, 1, is_enabled=False)
@@ -144,11 +144,11 @@ def test_the_address_is_not_stored(shop: Client) -> None:
     assert Payment.objects.count() == 1
 
 
-def test_an_invalid_address_is_422(shop: Client) -> None:
+def test_an_invalid_address_gets_a_422(shop: Client) -> None:
     assert pay(shop, client_address="here").status_code == 422
 
 
-def test_installations_with_the_old_default_get_the_new_one() -> None:
+def test_installations_with_the_old_default_get_the_new_default() -> None:
     limits = dict(RateLimitTier.objects.filter(app=None).values_list("tier", "limit"))
 
     assert (limits["payment"], limits["buyer"]) == (1_200, 20)

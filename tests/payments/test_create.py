@@ -81,7 +81,7 @@ def test_a_key_is_valid_for_one_request_only(stripe: StripeDouble, app: ClientAp
     assert len(stripe.intents()) == 1
 
 
-def test_the_same_key_of_another_app_is_another_payment(stripe: StripeDouble) -> None:
+def test_the_same_key_from_another_app_creates_another_payment(stripe: StripeDouble) -> None:
     create(make_app())
     create(make_app())
 
@@ -143,7 +143,7 @@ def test_a_repeat_gets_the_intent_of_a_late_response(
     stripe: StripeDouble, app: ClientApp, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(stripe_api, "READ_TIMEOUT_SECONDS", 0.2)
-    # With a new key, the portal creates a new client, which has the short timeout.
+    # The new key makes the portal create a new client, which uses the short timeout.
     settings.STRIPE_SECRET_KEY = "sk_test_impatient"
     stripe.faults.append(Fault("delay", 1.5))
 
@@ -158,7 +158,9 @@ def test_a_repeat_gets_the_intent_of_a_late_response(
     assert intent["id"] in answer.body
 
 
-def test_after_a_lost_response_a_repeat_need_not_wait(stripe: StripeDouble, app: ClientApp) -> None:
+def test_after_a_lost_response_a_repeat_does_not_have_to_wait(
+    stripe: StripeDouble, app: ClientApp
+) -> None:
     stripe.faults.append(Fault("drop_after", times=2))
     with pytest.raises(services.StripeUnavailable):
         create(app)

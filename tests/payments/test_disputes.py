@@ -1,4 +1,4 @@
-"""Test the deadline of disputes, their amount in the books, and that their alert is resolved when they end."""
+"""Test the deadline, the booked amount and the alert of disputes."""
 
 from datetime import UTC, datetime, timedelta
 from itertools import permutations
@@ -41,7 +41,7 @@ def dispute_id(account: StripeAccount) -> str:
     return next(iter(account.disputes))
 
 
-def test_a_dispute_is_in_the_books_and_its_alert_names_the_deadline(
+def test_a_dispute_is_counted_and_its_alert_names_the_deadline(
     account: StripeAccount, booked: Payment
 ) -> None:
     process(*account.dispute(booked.intent_id or ""))
@@ -133,7 +133,7 @@ def test_a_lost_dispute_opens_a_case_about_the_seats(
 
 @pytest.mark.parametrize("outcome", ["won", "lost"])
 @pytest.mark.parametrize("is_paid_last", [False, True])
-def test_the_reports_of_a_dispute_in_any_order_end_the_same(
+def test_the_reports_of_a_dispute_lead_to_the_same_state_in_any_order(
     account: StripeAccount, outcome: str, is_paid_last: bool
 ) -> None:
     standing = make_ticket_type(100)

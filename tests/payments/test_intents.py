@@ -1,4 +1,4 @@
-"""Test how updates of an intent from Stripe are read, and which of two updates is newer."""
+"""Test parsing a payment intent from Stripe, and deciding which of two reported statuses is newer."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -46,7 +46,7 @@ def test_an_intent_is_read_from_stripes_payload() -> None:
     assert intent.payment_uuid == "0c5b3b0e-4a51-4e25-9ee6-6e0b8f1b9f1a"
 
 
-def test_what_stripe_leaves_out_is_empty() -> None:
+def test_fields_that_stripe_leaves_out_are_empty() -> None:
     intent = Intent.from_stripe(payload(livemode=None, metadata=None, client_secret=None))
 
     assert (intent.livemode, intent.metadata, intent.client_secret) == (False, {}, "")
@@ -72,12 +72,12 @@ def test_a_success_that_names_no_amount_was_paid_in_full(
     assert intent.amount_received == expected
 
 
-def test_a_client_secret_is_not_shown_where_an_intent_is_printed() -> None:
+def test_printing_an_intent_does_not_show_the_client_secret() -> None:
     assert "secret" not in repr(Intent.from_stripe(payload()))
 
 
 @pytest.mark.parametrize("name", ["id", "status", "amount", "currency", "created"])
-def test_a_payload_without_what_every_intent_has_is_none(name: str) -> None:
+def test_a_payload_without_a_required_field_is_not_an_intent(name: str) -> None:
     incomplete = payload()
     del incomplete[name]
 
@@ -95,12 +95,13 @@ def test_a_payload_without_what_every_intent_has_is_none(name: str) -> None:
         {"metadata": 7},
     ],
 )
-def test_a_payload_that_says_what_no_intent_says_is_none(changes: dict[str, Any]) -> None:
+def test_a_payload_with_an_invalid_value_is_not_an_intent(changes: dict[str, Any]) -> None:
     with pytest.raises(NotAnIntent):
         Intent.from_stripe(payload(**changes))
 
 
-# --- news ------------------------------------------------------------------------------------------
+# --- newer and older statuses
+# ------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -115,7 +116,7 @@ def test_a_payload_that_says_what_no_intent_says_is_none(changes: dict[str, Any]
         ("requires_capture", "requires_action"),
     ],
 )
-def test_the_later_second_counts_and_within_one_stripe_is_asked(
+def test_the_later_timestamp_counts_and_a_tie_requires_a_query_at_stripe(
     known: str, told: str, told_at: datetime, is_replaced: bool | None
 ) -> None:
     assert is_newer(known=known, known_at=NOON, reported=told, reported_at=told_at) is is_replaced
@@ -123,7 +124,7 @@ def test_the_later_second_counts_and_within_one_stripe_is_asked(
 
 @pytest.mark.parametrize("told_at", [NOON - SECOND, NOON, NOON + SECOND])
 @pytest.mark.parametrize("told", ["succeeded", "canceled"])
-def test_an_end_replaces_what_is_no_end_whatever_the_clocks_say(
+def test_a_final_status_replaces_any_other_whatever_the_timestamps_are(
     told: str, told_at: datetime
 ) -> None:
     assert is_newer(known="processing", known_at=NOON, reported=told, reported_at=told_at) is True
@@ -132,13 +133,13 @@ def test_an_end_replaces_what_is_no_end_whatever_the_clocks_say(
 @pytest.mark.parametrize("known_at", [None, NOON])
 @pytest.mark.parametrize("told", ["processing", "requires_payment_method", "succeeded", "canceled"])
 @pytest.mark.parametrize("known", ["succeeded", "canceled"])
-def test_an_end_never_gives_way(known: str, told: str, known_at: datetime | None) -> None:
+def test_a_final_status_is_never_replaced(known: str, told: str, known_at: datetime | None) -> None:
     later = NOON + SECOND
 
     assert is_newer(known=known, known_at=known_at, reported=told, reported_at=later) is False
 
 
-def test_the_same_status_is_no_news() -> None:
+def test_the_same_status_is_not_newer() -> None:
     later = NOON + SECOND
 
     assert (
@@ -148,7 +149,9 @@ def test_the_same_status_is_no_news() -> None:
 
 
 @pytest.mark.parametrize(("known", "known_at"), [("processing", None), ("asked", NOON)])
-def test_anything_replaces_what_stripe_never_said(known: str, known_at: datetime | None) -> None:
+def test_any_status_replaces_one_that_stripe_did_not_report(
+    known: str, known_at: datetime | None
+) -> None:
     earlier = NOON - SECOND
 
     assert (

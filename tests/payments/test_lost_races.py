@@ -1,4 +1,4 @@
-"""Test that if another process takes a step first, the result of that process stays and nothing is done twice."""
+"""Test that a process that is too late keeps another process's result and does nothing twice."""
 
 from datetime import UTC, datetime, timedelta
 from importlib import import_module
@@ -30,7 +30,7 @@ def unfinished(age: timedelta = timedelta(minutes=30), **fields: Any) -> Payment
     return make_payment(now=then, locked_until=then, **{**given, **fields})
 
 
-def test_a_payment_that_another_process_claims_is_left_to_it(
+def test_a_payment_that_another_process_claims_is_left_alone(
     stripe: StripeDouble, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     unfinished()
@@ -40,7 +40,7 @@ def test_a_payment_that_another_process_claims_is_left_to_it(
     assert not stripe.calls
 
 
-def test_a_sweep_that_takes_too_long_leaves_the_rest_to_the_next_one(
+def test_a_sweep_that_takes_too_long_leaves_the_remaining_payments_to_the_next_one(
     stripe: StripeDouble, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     unfinished()
@@ -62,7 +62,9 @@ def test_an_old_payment_waits_while_stripe_does_not_respond(stripe: StripeDouble
     assert (payment.state, payment.error) == ("started", "Stripe responded with status 503")
 
 
-def test_an_old_payment_whose_intent_is_known_is_finished_with_it(stripe: StripeDouble) -> None:
+def test_an_old_payment_whose_intent_is_known_is_finished_with_that_intent(
+    stripe: StripeDouble,
+) -> None:
     intent = stripe.post("/v1/payment_intents", amount=2500, currency="eur")
     payment = unfinished(timedelta(hours=24), intent_id=intent["id"])
 
@@ -85,7 +87,7 @@ def test_a_payment_waits_while_the_portal_has_no_stripe_key(
     assert payment.state == "started"
 
 
-def test_a_violated_constraint_that_is_not_the_key_is_an_error(
+def test_a_constraint_violation_other_than_the_key_is_an_error(
     stripe: StripeDouble, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     app = make_app()
@@ -147,13 +149,13 @@ def test_an_event_with_an_invalid_id_or_type_is_refused(field: dict[str, str]) -
         receive.record_event({**event, **field}, endpoint="default", livemode=False, now=NOW)
 
 
-def test_personal_data_is_removed_from_lists_too() -> None:
+def test_personal_data_is_also_removed_from_lists() -> None:
     given = [{"id": "re_1", "email": "ann@shop.example"}]
 
     assert receive.without_personal_data(given) == [{"id": "re_1"}]
 
 
-def test_a_mismatch_is_resolved_once() -> None:
+def test_a_mismatch_is_resolved_only_once() -> None:
     record_mismatch(Mismatch.Kind.BEHIND, intent_id="pi_1", payment=None, detail="differs", now=NOW)
     mismatches = Mismatch.objects.all()
 
@@ -184,7 +186,7 @@ def test_events_that_are_unreadable_or_have_just_arrived_are_not_counted_as_late
     assert WebhookEvent.objects.get() == arrived
 
 
-def test_a_status_that_an_event_brings_meanwhile_is_no_mismatch(
+def test_a_status_that_an_event_has_changed_meanwhile_is_not_a_mismatch(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     run = ReconciliationRun.objects.create(started_at=NOW, since=NOW)

@@ -1,4 +1,4 @@
-"""Test that accounts are correct after payments, refunds, disputes, waiting-list offers and events in any order."""
+"""Test that the books are right after payments, refunds, disputes, waiting-list offers and events in any order."""
 
 import contextlib
 from collections.abc import Callable
@@ -224,7 +224,7 @@ class Shop(RuleBasedStateMachine, SmallShop):
 
 
 @pytest.mark.parametrize("steps", FIRST_STEPS)
-def test_what_happens_first_to_three_payments_ends_with_right_books(steps: str) -> None:
+def test_the_books_are_right_after_the_first_steps_of_three_payments(steps: str) -> None:
     shop = SmallShop()
 
     shop.open_shop(4, [steps] * 3, [2, 1])
@@ -232,7 +232,7 @@ def test_what_happens_first_to_three_payments_ends_with_right_books(steps: str) 
     shop.close_shop()
 
 
-def test_returned_tickets_go_to_the_first_in_line_who_wants_no_more_than_are_free() -> None:
+def test_returned_tickets_go_to_the_first_customer_in_line_whose_wish_fits() -> None:
     shop = SmallShop()
     shop.open_shop(2, ["pay deliver"], [2, 1, 1])
 

@@ -13,7 +13,7 @@ START = datetime(2026, 6, 1, 0, 0, tzinfo=UTC)
 
 @pytest.mark.slow
 @pytest.mark.django_db
-def test_every_fault_of_a_shop_has_one_case_which_ends_and_nothing_else_has_one(
+def test_every_fault_of_a_shop_leads_to_one_case_and_every_case_ends(
     double: StripeDouble,
 ) -> None:
     report = run_shop(

@@ -1,4 +1,4 @@
-"""Test that double clicks, network retries and crashes lead to one intent at Stripe and one response."""
+"""Test that double clicks, network retries and crashes lead to a single intent at Stripe and identical responses."""
 
 import json
 import threading
@@ -92,7 +92,7 @@ def test_50_repeats_after_the_lease_still_create_one_intent(
     [(instant, "a repeat") for instant in ("inserted", "asked", "answered", "storing", "stored")]
     + [(instant, "the sweeper") for instant in ("inserted", "asked", "storing")],
 )
-def test_a_kill_at_any_point_ends_with_one_intent_and_the_same_response(
+def test_a_kill_at_any_point_leads_to_one_intent_and_the_same_response(
     stripe: StripeDouble, app: ClientApp, instant: str, rescue: str
 ) -> None:
     environment = {"DOUBLE_KEY": "sk_test_double", "STRIPE_API_BASE": stripe.base}
@@ -115,7 +115,7 @@ def test_a_kill_at_any_point_ends_with_one_intent_and_the_same_response(
     assert len(stripe.intents()) == 1
 
 
-def test_a_repeat_takes_over_at_once_from_a_killed_process_of_this_machine(
+def test_a_repeat_immediately_takes_over_from_a_killed_process_of_this_machine(
     stripe: StripeDouble, app: ClientApp
 ) -> None:
     environment = {"DOUBLE_KEY": "sk_test_double", "STRIPE_API_BASE": stripe.base}

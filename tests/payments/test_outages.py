@@ -1,4 +1,4 @@
-"""Test that holds do not expire while buyers cannot pay, if their event extends holds during outages."""
+"""Test that an event can extend its holds during an outage in which buyers cannot pay."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -36,15 +36,15 @@ def fail(double: StripeDouble) -> None:
 def run_minutes(first: int, last: int) -> None:
     """Run the outage job every minute and the clean-up every five minutes, as the worker does."""
     for minute in range(first, last):
-        breaker.reset_all()  # The circuit breaker measures its pauses in real time, so close it.
+        breaker.reset_all()  # Close the circuit breaker, whose pauses elapse in real time.
         services.extend_during_outage(now=NOON + minute * MINUTE)
         if minute % 5 == 0:
             services.release_expired(now=NOON + minute * MINUTE)
 
 
-def test_no_hold_of_an_event_that_opted_in_expires_during_an_outage(stripe: StripeDouble) -> None:
+def test_no_hold_of_an_event_with_the_option_expires_during_an_outage(stripe: StripeDouble) -> None:
     kept_type, other_type = opted_in(), make_ticket_type(10, event=make_event(hold_minutes=15))
-    # The first hold expires between two runs of the job, just before the outage is detected.
+    # The first hold expires just before the outage is detected, between two runs of the job.
     kept = [hold(kept_type, now=NOON - age * MINUTE) for age in (15, 14, 10, 1)]
     Reservation.objects.filter(pk=kept[0].pk).update(expires_at=NOON + timedelta(seconds=20))
     other = hold(other_type, now=NOON - 10 * MINUTE)
@@ -121,7 +121,7 @@ def test_each_extension_is_logged_and_leaves_time_to_pay(stripe: StripeDouble) -
     assert (reservation.expires_at, reservation.extensions) == (extension.ends_at, 0)
 
 
-def test_a_hold_is_extended_to_the_limit_of_its_event_and_not_further(stripe: StripeDouble) -> None:
+def test_a_hold_is_extended_at_most_to_the_limit_of_its_event(stripe: StripeDouble) -> None:
     reservation = hold(opted_in(max_outage_minutes=12), now=NOON - 15 * MINUTE)
     fail(stripe)
 
@@ -141,7 +141,7 @@ def test_nothing_is_extended_while_the_provider_responds(stripe: StripeDouble) -
     assert not ProviderOutage.objects.exists()
 
 
-def test_seats_that_another_buyer_took_are_not_taken_back(stripe: StripeDouble) -> None:
+def test_seats_that_another_buyer_has_taken_are_not_taken_back(stripe: StripeDouble) -> None:
     type_ = opted_in(capacity=1)
     late = hold(type_, now=NOON - 15 * MINUTE)
     winner = hold(type_, now=NOON + timedelta(seconds=10))
@@ -155,7 +155,7 @@ def test_seats_that_another_buyer_took_are_not_taken_back(stripe: StripeDouble) 
     assert (late.status, winner.status, type_.held) == ("expired", "active", 1)
 
 
-def test_events_without_the_option_ask_the_provider_nothing(stripe: StripeDouble) -> None:
+def test_events_without_the_option_cause_no_call_to_the_provider(stripe: StripeDouble) -> None:
     hold(make_ticket_type(10), now=NOON - 14 * MINUTE)
     fail(stripe)
 

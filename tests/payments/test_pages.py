@@ -50,7 +50,7 @@ def test_the_overview_lists_what_needs_attention(staff: Client, stripe: StripeDo
     assert "dispute" not in banner
 
 
-def test_all_is_well_only_after_a_comparison_with_stripe(
+def test_the_overview_names_payments_that_have_not_been_compared_with_stripe(
     staff: Client, account: StripeAccount
 ) -> None:
     payment = make_intent(account, now=timezone.now())
@@ -87,7 +87,7 @@ def test_the_money_of_the_day_is_shown_gross_refunded_and_net(staff: Client) -> 
         ({"status": "processing"}, "Processing"),
     ],
 )
-def test_the_status_says_what_became_of_the_money(
+def test_the_status_describes_the_refund_or_dispute_of_the_money(
     staff: Client, fields: dict[str, Any], label: str
 ) -> None:
     payment = make_payment(**fields)
@@ -139,7 +139,7 @@ def test_client_secrets_and_stored_responses_are_never_shown(staff: Client) -> N
         "refuseddelivery",
     ],
 )
-def test_every_list_opens_and_is_read_only(staff: Client, name: str) -> None:
+def test_every_list_can_be_opened_and_is_read_only(staff: Client, name: str) -> None:
     make_payment()
     dead_event()
 

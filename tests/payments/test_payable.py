@@ -1,4 +1,4 @@
-"""Test that a payment can be created only for a reservation that can be paid, and only for its price."""
+"""Test that a payment can be created only for a payable reservation and only for its price."""
 
 import uuid
 from datetime import timedelta
@@ -88,7 +88,7 @@ def test_another_amount_or_currency_is_refused_with_both_figures(
     assert not Payment.objects.exists()
 
 
-def test_an_unknown_reservation_is_404(shop: Client) -> None:
+def test_an_unknown_reservation_gets_a_404(shop: Client) -> None:
     answer = pay(shop, str(uuid.uuid4()))
 
     assert (answer.status_code, answer.json()["type"]) == (404, "unknown-reservation")
@@ -96,7 +96,7 @@ def test_an_unknown_reservation_is_404(shop: Client) -> None:
 
 
 @pytest.mark.parametrize("status", ["completed", "cancelled", "expired", "overdue"])
-def test_a_closed_reservation_is_409_with_its_status(
+def test_a_closed_reservation_gets_a_409_with_its_status(
     shop: Client, reservation: Reservation, status: str
 ) -> None:
     if status == "completed":
@@ -115,7 +115,7 @@ def test_a_closed_reservation_is_409_with_its_status(
     assert not Payment.objects.exists()
 
 
-def test_a_repeat_gets_its_response_also_after_the_reservation_was_paid(
+def test_a_repeat_gets_its_response_even_after_the_reservation_was_paid(
     shop: Client, reservation: Reservation
 ) -> None:
     first = pay(shop, reservation, key="k-1")
@@ -210,7 +210,7 @@ def test_partial_payments_add_up_to_the_price_and_not_beyond(
     assert pay(shop, reservation, 4500, split=part).status_code == 409
 
 
-def test_what_is_left_after_a_part_can_be_paid_in_full(
+def test_the_remainder_after_a_partial_payment_can_be_paid_in_full(
     shop: Client, reservation: Reservation
 ) -> None:
     succeed(pay(shop, reservation, 2000, split={"purpose": "part", "reason": "card"}), reservation)

@@ -1,4 +1,4 @@
-"""Test that no personal data of buyers is stored or logged, except encrypted data for retries of open payments."""
+"""Test that personal data of buyers is not stored or logged, except encrypted for retries of unfinished payments."""
 
 import logging
 from datetime import timedelta
@@ -141,19 +141,19 @@ def test_a_phone_number_is_stored_as_a_keyed_hash(given: str) -> None:
 
     assert reference == customer_reference("+491512345678")
     assert "2345678" not in reference
-    # Earlier versions stored unrecognized phone numbers unchanged, so these must be found, too.
+    # Earlier versions stored unrecognized phone numbers unchanged, so a search must also find these.
     assert customer_references(given)[-1] == given.strip()
 
 
 @pytest.mark.parametrize(
     "given", ["4711", "2026-11-0001", "+c-4711", "0151 2345678", "a+491512345678"]
 )
-def test_an_id_with_digits_is_no_phone_number(given: str) -> None:
+def test_an_id_with_digits_is_not_a_phone_number(given: str) -> None:
     assert customer_references(given) == [given]
 
 
 @pytest.mark.parametrize("customer", ["+49 151 2345678", "4242 4242 4242 4242", "ann@example.org"])
-def test_personal_data_as_customer_is_nowhere_in_clear(
+def test_personal_data_in_the_customer_field_is_never_stored_in_clear_text(
     account: StripeAccount, shop: Client, customer: str
 ) -> None:
     body = {"amount": 2500, "currency": "EUR", "customer": customer}

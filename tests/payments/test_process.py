@@ -100,7 +100,7 @@ def test_an_event_processed_again_has_no_second_effect() -> None:
     assert payment.timeline.count() == 1
 
 
-def test_events_in_the_wrong_order_end_in_the_right_status() -> None:
+def test_events_in_the_wrong_order_lead_to_the_right_status() -> None:
     payment = waiting_payment()
 
     for status, at in (("succeeded", 30), ("processing", 20), ("requires_action", 10)):
@@ -310,7 +310,7 @@ def test_a_dispute_of_another_system_is_ignored(account: StripeAccount) -> None:
     assert not Dispute.objects.exists()
 
 
-def test_a_second_intent_without_money_is_no_mismatch() -> None:
+def test_a_second_intent_without_money_is_not_a_mismatch() -> None:
     payment = waiting_payment()
 
     logged = take_in(news(payment, "requires_payment_method", intent_id="pi_second"))

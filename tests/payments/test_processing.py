@@ -1,4 +1,4 @@
-"""Test that tickets are held while a payment is processing, for example a bank debit, which takes days."""
+"""Test that tickets stay held while a payment is processing, such as a bank debit, which takes days."""
 
 from datetime import UTC, datetime, timedelta
 from itertools import permutations
@@ -60,8 +60,10 @@ def test_the_seat_is_not_resold_while_a_bank_debit_is_processing() -> None:
 @pytest.mark.parametrize(
     "money", [{"amount_received": 1000}, {"purpose": "part", "amount": 1000}, {"purpose": "fee"}]
 )
-def test_the_hold_ends_when_the_money_does_not_book_it(money: dict[str, object]) -> None:
-    """Test that the hold does not stay "payment processing", because apps cannot cancel a hold in that state."""
+def test_a_hold_leaves_processing_when_the_money_does_not_book_the_seats(
+    money: dict[str, object],
+) -> None:
+    """Test that a hold leaves the state "payment processing", in which apps cannot cancel it."""
     reservation, payment = held(make_ticket_type(1, price=2500))
     report(payment, "requires_capture", NOON + MINUTE)
 
@@ -76,7 +78,7 @@ def test_the_hold_ends_when_the_money_does_not_book_it(money: dict[str, object])
     services.cancel(reservation=reservation, now=NOON + DAY)
 
 
-def test_it_is_booked_when_the_debit_succeeds() -> None:
+def test_the_reservation_is_booked_when_the_debit_succeeds() -> None:
     seat = make_ticket_type(1)
     reservation, payment = held(seat)
     report(payment, "processing", NOON + MINUTE)
@@ -153,7 +155,7 @@ def test_the_hold_ends_at_the_limit_with_an_alert(settings: Settings) -> None:
     assert not SystemAlert.objects.active().filter(alert_type="processing-too-long").exists()
 
 
-def test_a_hold_that_has_just_expired_is_taken_again() -> None:
+def test_a_payment_in_processing_renews_a_hold_that_has_just_expired() -> None:
     seat = make_ticket_type(1)
     reservation, payment = held(seat)
     services.release_expired(now=NOON + 16 * MINUTE)
@@ -178,7 +180,7 @@ def test_a_hold_whose_seat_is_gone_stays_expired() -> None:
     assert (reservation.status, reservation.processing_payment) == (Status.EXPIRED, None)
 
 
-def test_a_reservation_cannot_be_cancelled_while_its_money_is_on_the_way() -> None:
+def test_a_reservation_cannot_be_cancelled_while_its_payment_is_processing() -> None:
     reservation, payment = held(make_ticket_type(1))
     report(payment, "processing", NOON)
 
@@ -187,7 +189,7 @@ def test_a_reservation_cannot_be_cancelled_while_its_money_is_on_the_way() -> No
     assert refusal.value.reason == "payment-processing"
 
 
-def test_processing_holds_are_shown_and_counted_apart() -> None:
+def test_processing_holds_are_shown_and_counted_separately() -> None:
     seat = make_ticket_type(5)
     reservation, payment = held(seat)
     report(payment, "processing", NOON)
@@ -219,7 +221,7 @@ def test_the_hold_follows_another_debit_that_is_still_processing() -> None:
 
 
 @pytest.mark.parametrize("order", list(permutations(["processing", "succeeded", "expire"])))
-def test_shuffled_events_of_a_successful_debit_end_with_the_seat(order: tuple[str, ...]) -> None:
+def test_shuffled_events_of_a_successful_debit_book_the_seat(order: tuple[str, ...]) -> None:
     reservation, payment = held(make_ticket_type(1))
     at = {"processing": NOON + MINUTE, "succeeded": NOON + 5 * DAY}
 

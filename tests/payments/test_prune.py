@@ -25,7 +25,7 @@ def make_event(state: str, *, age: timedelta, told: timedelta | None = None) -> 
     return made
 
 
-def test_only_settled_events_of_long_ago_are_deleted() -> None:
+def test_only_old_settled_events_are_deleted() -> None:
     old, young = timedelta(days=181), timedelta(days=179)
     gone = [make_event(state, age=old) for state in ("processed", "ignored")]
     kept = [make_event(state, age=old) for state in ("pending", "dead")]
@@ -41,7 +41,7 @@ def test_only_settled_events_of_long_ago_are_deleted() -> None:
 
 
 def test_an_event_that_stripe_still_has_is_kept() -> None:
-    """Test that an event is kept while Stripe lists it, because the reconciliation would process it again."""
+    """Test that an event is kept as long as Stripe lists it, because the reconciliation would process it again."""
     stays = make_event("processed", age=timedelta(days=400), told=timedelta(days=2))
 
     services.prune_events(now=NOON)

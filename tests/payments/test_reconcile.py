@@ -167,7 +167,7 @@ def test_an_intent_missing_from_a_list_is_requested_by_its_id_before_it_counts_a
 ) -> None:
     hours_ago = timezone.now() - timedelta(hours=2)
     payment = make_intent(account, now=hours_ago)
-    # This time makes the intent older than any that the run lists.
+    # Make the intent older than all intents that the run lists.
     account.intents[payment.intent_id or ""]["created"] = 1
 
     services.reconcile(now=timezone.now(), is_full=True)
@@ -209,7 +209,7 @@ def test_a_list_that_ends_too_early_is_not_read_as_complete(
     assert not Mismatch.objects.exists()
 
 
-def test_events_of_a_long_outage_are_fetched_back_to_the_last_finished_run(
+def test_after_a_long_outage_events_are_fetched_back_to_the_last_finished_run(
     account: StripeAccount,
 ) -> None:
     start = timezone.now() - timedelta(hours=30)
@@ -231,7 +231,7 @@ def test_events_are_filtered_by_type_at_stripe(
     double: StripeDouble, account: StripeAccount
 ) -> None:
     for _ in range(3):
-        # This call causes the event payment_intent.created, which the reconciliation must not fetch.
+        # Causes the event payment_intent.created, which the reconciliation must not fetch.
         account.create()
 
     assert services.reconcile(now=timezone.now()).event_count == 0
@@ -240,7 +240,7 @@ def test_events_are_filtered_by_type_at_stripe(
 # --- refunds and disputes ----------------------------------------------------------------------------------
 
 
-def test_refunds_and_disputes_whose_events_are_gone_are_found(account: StripeAccount) -> None:
+def test_refunds_and_disputes_without_events_are_found(account: StripeAccount) -> None:
     refunded_, disputed = (make_intent(account, now=timezone.now()) for _ in range(2))
     process(*(account.pay(one.intent_id or "") for one in (refunded_, disputed)))
     account.refund(refunded_.intent_id or "", 1000)
@@ -255,7 +255,7 @@ def test_refunds_and_disputes_whose_events_are_gone_are_found(account: StripeAcc
     assert run.healed_count == 2
 
 
-def test_a_failure_of_an_older_refund_whose_events_are_gone_is_found_by_the_full_run(
+def test_the_full_run_finds_a_failure_of_an_older_refund_without_events(
     account: StripeAccount,
 ) -> None:
     payment = make_intent(account, now=timezone.now())
@@ -265,7 +265,7 @@ def test_a_failure_of_an_older_refund_whose_events_are_gone_is_found_by_the_full
     process(made, charged)
     refund = account.refunds[made["data"]["object"]["id"]]
     account.fail_refund(refund["id"])
-    refund["created"] = 1  # This makes the refund older than any that the run lists.
+    refund["created"] = 1  # Make the refund older than all refunds that the run lists.
     account.events.clear()
 
     services.reconcile(now=timezone.now(), is_full=True)
@@ -307,7 +307,7 @@ def test_a_different_amount_is_a_case_until_it_is_refunded(account: StripeAccoun
     assert not Mismatch.objects.open().exists()
 
 
-def test_an_intent_stripe_does_not_know_is_found_by_the_full_run(stripe: StripeDouble) -> None:
+def test_the_full_run_finds_an_intent_that_stripe_does_not_know(stripe: StripeDouble) -> None:
     waiting_payment(now=timezone.now() - timedelta(hours=2))
 
     assert services.reconcile(now=timezone.now()).mismatch_count == 0
@@ -315,7 +315,7 @@ def test_an_intent_stripe_does_not_know_is_found_by_the_full_run(stripe: StripeD
     assert Mismatch.objects.open().get().kind == Mismatch.Kind.NOT_AT_STRIPE
 
 
-def test_staff_fetch_an_event_by_its_id(stripe: StripeDouble) -> None:
+def test_staff_can_fetch_an_event_by_its_id(stripe: StripeDouble) -> None:
     payment = created(stripe)
     told = stripe.pay(payment.intent_id or "")
 

@@ -1,4 +1,4 @@
-"""Test that each reconciliation checks open mismatches again, resolves corrected ones, and keeps all others."""
+"""Test that each reconciliation rechecks open mismatches, and resolves only those that have been corrected."""
 
 from datetime import timedelta
 from typing import Any
@@ -61,7 +61,7 @@ def test_an_amount_that_was_changed_back_before_the_payment_is_resolved(
     assert settlement_of(mismatch) == "the amount is the same as at Stripe"
 
 
-def test_a_paid_intent_whose_payment_is_known_by_now_is_resolved(account: StripeAccount) -> None:
+def test_a_paid_intent_whose_payment_is_now_known_is_resolved(account: StripeAccount) -> None:
     payment = make_intent(account)
     mismatch = record(Kind.MISSING, payment.intent_id or "")
 
@@ -122,7 +122,7 @@ def test_a_run_that_another_worker_continues_is_left_alone(account: StripeAccoun
     assert (run.finished_at, run.bookmark, run.intent_count) == (None, "", 0)
 
 
-def test_a_list_whose_bookmark_has_vanished_is_read_from_its_start(
+def test_a_list_whose_bookmark_no_longer_exists_is_read_from_its_start(
     account: StripeAccount, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = timezone.now()

@@ -60,7 +60,7 @@ def booked(account: StripeAccount) -> Payment:
     return payment
 
 
-def test_the_pages_of_a_payment_name_order_customer_and_tickets(
+def test_the_pages_of_a_payment_name_the_order_the_customer_and_the_tickets(
     staff: Client, booked: Payment
 ) -> None:
     for name in ("payments:payment-page", "payments:payment-refund"):
@@ -124,7 +124,7 @@ def test_an_invalid_amount_is_rejected_before_stripe_is_called(
     assert not Refund.objects.exists()
 
 
-def test_amounts_of_a_currency_without_decimals_are_entered_without(
+def test_amounts_of_a_currency_without_decimals_are_entered_as_whole_numbers(
     staff: Client, stripe: StripeDouble
 ) -> None:
     payment = make_payment(amount=3000, currency="JPY")

@@ -21,7 +21,7 @@ STRIPE_KEY = "sk_test_verysecretkey"
 
 
 def everything_stored_but_responses() -> str:
-    """Return all rows of four apps as text, without stored responses, because these may contain the client secret."""
+    """Return all rows of four apps as text, except stored responses, which may contain the client secret."""
     found = []
     for app in ("payments", "reservations", "alerts", "errors"):
         for model in apps.get_app_config(app).get_models():

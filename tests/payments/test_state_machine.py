@@ -28,7 +28,7 @@ class Crash(BaseException):
 
 
 class FakeStripe:
-    """A double in memory with the same guarantees as Stripe. test_never_twice.py uses the real client and a server."""
+    """An in-memory double with Stripe's guarantees. test_never_twice.py tests the real client against a server."""
 
     def __init__(self) -> None:
         self.by_key: dict[str, tuple[object, Intent | None]] = {}
@@ -156,7 +156,7 @@ class Shop(RuleBasedStateMachine):
             if worker == "works":
                 services.process_event(event_pk=received.event.pk, now=self.now)
             elif worker == "dies" and received.event.tries < 5:
-                # The worker's transaction is rolled back, but its claim was committed before.
+                # The worker's transaction is rolled back, but its earlier claim stays committed.
                 until = self.now + LEASE
                 claimed = WebhookEvent.objects.all()
                 claimed.claim(received.event.pk, owner="dead", now=self.now, until=until)
@@ -192,7 +192,7 @@ class Checked(Shop):
 
 @pytest.mark.slow
 @pytest.mark.django_db
-def test_no_sequence_of_steps_charges_twice_or_loses_a_charge() -> None:
+def test_no_sequence_of_steps_charges_a_buyer_twice_or_loses_a_charge() -> None:
     run_state_machine_as_test(
         Checked,
         settings=settings(

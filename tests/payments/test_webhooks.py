@@ -160,12 +160,12 @@ def test_a_large_body_gets_413() -> None:
     assert deliver(succeeded(padding="x" * MAX_BYTES)).status_code == 413
 
 
-def test_rejected_calls_are_counted_without_a_row_each() -> None:
+def test_rejected_calls_are_counted_in_one_row() -> None:
     for _ in range(20):
         deliver(succeeded(), signature="")
 
     [counted] = RefusedDelivery.objects.all()
-    # The next flush will write the other 19.
+    # The first call was written at once, and the next flush writes the other 19.
     assert (counted.reason, counted.count) == (
         "no signature",
         1,
@@ -190,7 +190,7 @@ def test_the_rest_of_a_burst_is_written_by_the_next_flush() -> None:
     assert rejected_calls.flush() == 0
 
 
-def test_the_sample_of_a_rejected_call_is_anonymous() -> None:
+def test_the_sample_of_a_rejected_call_contains_no_personal_data() -> None:
     deliver(
         succeeded(), signature="", REMOTE_ADDR="203.0.113.9", HTTP_USER_AGENT="curl ann@example.org"
     )

@@ -29,7 +29,7 @@ PAGES = [
 
 
 @pytest.mark.parametrize(("path", "status", "text"), PAGES)
-def test_people_get_a_page_with_the_reference_and_a_link_back(
+def test_users_get_a_page_with_the_reference_and_a_link_back(
     browser_client: Client, path: str, status: int, text: str
 ) -> None:
     response = browser_client.get(

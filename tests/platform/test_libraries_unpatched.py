@@ -1,4 +1,4 @@
-"""Test that the code replaces no part of a library and reads no private attribute, which a release may change."""
+"""Test that the code neither patches libraries nor reads their private attributes, which any release may change."""
 
 import ast
 from collections.abc import Iterator
@@ -30,9 +30,9 @@ FIRST_PARTY = (
     "payments",
     "reservations",
 )
-# Code may set attributes of these objects, because their libraries allow it.
+# Objects whose attributes may be set, as their libraries document.
 ALLOWED = {"settings", "connection"}
-# Code may use these names, which begin with an underscore but are documented.
+# Documented names that begin with an underscore.
 DOCUMENTED = {"_meta", "_default_manager", "_state", "_replace", "_asdict", "_fields", "_exit"}
 # environs has no other way to treat an empty variable as unset.
 ALLOWED_READS = {"core/lib/env.py: super()._get_value"}
@@ -102,7 +102,7 @@ def test_no_private_attribute_is_read() -> None:
         "user = getattr(request, '_cached_user')",
     ],
 )
-def test_each_private_read_is_noticed(source: str) -> None:
+def test_each_read_of_a_private_attribute_is_detected(source: str) -> None:
     assert list(private_reads(source))
 
 
@@ -128,9 +128,9 @@ def test_no_library_is_patched() -> None:
         "def f(response):\n    response._store = {}",
     ],
 )
-def test_each_way_to_patch_is_noticed(source: str) -> None:
+def test_each_way_to_patch_is_detected(source: str) -> None:
     assert list(patches(source))
 
 
-def test_own_attributes_are_no_patch() -> None:
+def test_setting_own_attributes_is_not_a_patch() -> None:
     assert not list(patches("class A:\n    def f(self):\n        self._x = 1"))

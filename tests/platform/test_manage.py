@@ -21,12 +21,12 @@ DOCUMENTS = [
     *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md")),
     *sorted((ROOT / "docs").rglob("*.md")),
 ]
-# With -S, Python finds no installed packages, like the Python of an operating system.
+# With -S, Python finds no installed packages, like an operating system's own Python.
 BARE_PYTHON = [sys.executable, "-S"]
 MANAGE = re.compile(r"""([^\s`]*)manage\.py ([a-z_0-9]+)((?:"[^"\n]*"|[^`"\n#;|&)])*)""")
 MAKE = re.compile(r"(?:`|^)make ((?:[A-Z]+=\S+ )*)([a-z-]+)([^`\n#]*)", re.MULTILINE)
 MODULE = re.compile(r"python3? -m ([\w.]+)")
-# These documented commands need no user input and change only the data folder.
+# Documented commands that need no user input and change only the data folder.
 QUICK = ["prepare", "resetlogin", "backup", "verify_backup"]
 
 
@@ -67,7 +67,7 @@ def test_manage_finds_the_virtual_environment_beside_it() -> None:
     assert "usage: manage.py resetlogin" in done.stdout
 
 
-def test_without_a_virtual_environment_manage_says_what_to_type(tmp_path: Path) -> None:
+def test_without_a_virtual_environment_manage_prints_the_command_to_run(tmp_path: Path) -> None:
     shutil.copy(ROOT / "manage.py", tmp_path)
 
     done = run([*BARE_PYTHON, "manage.py", "resetlogin", "admin"], cwd=tmp_path)
@@ -77,7 +77,7 @@ def test_without_a_virtual_environment_manage_says_what_to_type(tmp_path: Path) 
     assert "Traceback" not in done.stderr
 
 
-def test_manage_can_be_typed_as_the_documents_print_it() -> None:
+def test_manage_can_be_run_as_printed_in_the_documents() -> None:
     assert os.access(ROOT / "manage.py", os.X_OK)
     assert {prefix for _, prefix, _, _ in commands_of_documents()} == {"./"}
     assert "./manage.py resetlogin" in inspect.getsource(serve.first_admin)

@@ -63,7 +63,7 @@ def test_exactly_the_allowed_methods_are_described(document: dict[str, Any]) -> 
         address = address.replace("/api/1/", f"/api/{app.pk}/")
         for method in METHODS:
             key_cache.clear()
-            # Each address has a rate limit of its own.
+            # Use another address for each request, because the rate limit counts by address.
             client = Client(REMOTE_ADDR=str(next(hosts)))
             answer = client.generic(method, address, b"{}", "application/json")
             if (answer.status_code != 405) != (method.lower() in operations):
@@ -83,7 +83,7 @@ def test_every_operation_describes_its_refusals(document: dict[str, Any]) -> Non
                 assert {"400", "413"} <= statuses, (method, path)
 
 
-def test_operations_that_change_something_explain_more_than_their_shape(
+def test_operations_that_change_data_have_a_detailed_description(
     document: dict[str, Any],
 ) -> None:
     short = []
@@ -122,7 +122,7 @@ def test_the_document_is_valid_and_consistent(document: dict[str, Any]) -> None:
             assert {p["name"] for p in given} == named, path
 
 
-# openapi-python-client can send only these media types, so the document may use no other ones.
+# The media types that openapi-python-client can send.
 MEDIA_TYPES = {"application/json", "application/octet-stream", "multipart/form-data"}
 
 
@@ -151,7 +151,7 @@ def test_client_generators_find_everything_that_they_need(document: dict[str, An
             assert set(operation.get("requestBody", {}).get("content", {})) <= MEDIA_TYPES, path
 
 
-def test_amounts_have_bounds(document: dict[str, Any]) -> None:
+def test_amounts_have_a_minimum_and_a_maximum(document: dict[str, Any]) -> None:
     schemas = document["components"]["schemas"]
 
     for name in ("CreatePayment", "PaymentCreated"):
@@ -160,7 +160,7 @@ def test_amounts_have_bounds(document: dict[str, Any]) -> None:
         assert amount["minimum"] in (0, 1)
 
 
-def test_the_idempotency_key_has_bounds(document: dict[str, Any]) -> None:
+def test_the_idempotency_key_has_a_minimum_and_a_maximum_length(document: dict[str, Any]) -> None:
     parameters = document["paths"]["/api/v1/payments/"]["post"]["parameters"]
 
     [key] = [one["schema"] for one in parameters if one["name"] == "Idempotency-Key"]

@@ -57,7 +57,7 @@ def titles(client: Client, text: str, group: str) -> list[str]:
     return [hit["title"] for hit in find(client, text).get(group, [])]
 
 
-def test_each_kind_of_thing_is_found_by_what_people_type(owner: Client) -> None:
+def test_each_kind_of_object_is_found_by_what_users_type(owner: Client) -> None:
     sync_jobs(timezone.now())
     make_app("ticket-shop", name="Ticket shop")
     alert = make_alert(title="Checkout is down")
@@ -90,21 +90,21 @@ def test_a_reservation_is_found_by_its_order_and_by_its_id(owner: Client) -> Non
     assert titles(owner, str(reservation.uuid), "Reservations") == ["Order 77"]
 
 
-def test_an_exact_hit_moves_its_group_to_the_top(owner: Client) -> None:
+def test_an_exact_match_moves_its_group_to_the_top(owner: Client) -> None:
     make_payment(order_id="alerts")
 
     assert next(iter(find(owner, "alerts"))) in ("Pages", "Payments")
     assert list(find(owner, "alerts"))[:2] == ["Pages", "Payments"]
 
 
-def test_each_group_has_at_most_five_hits(owner: Client) -> None:
+def test_each_group_shows_at_most_five_results(owner: Client) -> None:
     for number in range(MAX_HITS + 2):
         make_app(f"shop-{number}")
 
     assert len(find(owner, "shop")["Apps"]) == MAX_HITS
 
 
-def test_hits_lead_to_pages_that_open(owner: Client) -> None:
+def test_results_lead_to_pages_that_open(owner: Client) -> None:
     sync_jobs(timezone.now())
     make_app("ticket-shop", name="Ticket shop")
     make_alert(title="Ticket sales stopped")
@@ -119,7 +119,7 @@ def test_hits_lead_to_pages_that_open(owner: Client) -> None:
             assert owner.get(hit["url"]).status_code == 200, hit
 
 
-def test_readers_find_only_what_they_may_see(reader: Client) -> None:
+def test_readers_find_only_objects_that_they_may_see(reader: Client) -> None:
     make_app("shop")
     Person.objects.create(name="Shop keeper")
     User.objects.create_user("shop-owner")
@@ -128,7 +128,7 @@ def test_readers_find_only_what_they_may_see(reader: Client) -> None:
     assert "Actions" not in find(reader, "add")
 
 
-def test_a_key_finds_what_the_read_only_role_may_see(client: Client) -> None:
+def test_a_key_finds_objects_that_the_read_only_role_may_see(client: Client) -> None:
     app = make_app("shop")
     Person.objects.create(name="Shop keeper")
     User.objects.create_user("shop-owner")
@@ -137,7 +137,7 @@ def test_a_key_finds_what_the_read_only_role_may_see(client: Client) -> None:
     assert set(find(client, "shop", authorization=f"Bearer {secret}")) == {"Apps"}
 
 
-def test_people_who_are_not_staff_need_a_key(client: Client) -> None:
+def test_users_who_are_not_staff_need_a_key(client: Client) -> None:
     client.force_login(User.objects.create_user("visitor"))
 
     assert client.get(API, {"q": "shop"}).status_code == 401
@@ -158,7 +158,7 @@ def test_only_get_is_allowed(owner: Client) -> None:
     assert owner.post(API, {"q": "x"}).status_code == 405
 
 
-def test_the_page_shows_the_same_hits_without_scripts(owner: Client) -> None:
+def test_the_page_shows_the_same_results_without_scripts(owner: Client) -> None:
     make_app("shop", name="Ticket <shop>")
 
     page = owner.get(PAGE, {"q": "ticket"}).content.decode()
@@ -189,7 +189,9 @@ def test_readers_are_offered_no_silence(reader: Client) -> None:
 
 
 @pytest.mark.parametrize("text", ["refund o-7", "Refund order o-7"])
-def test_refund_and_an_order_lead_to_the_form_that_refunds_it(owner: Client, text: str) -> None:
+def test_refund_and_an_order_id_lead_to_the_form_that_refunds_the_order(
+    owner: Client, text: str
+) -> None:
     payment = make_payment(order_id="o-7", amount=4500)
     make_payment(order_id="o-8", amount=4500)
 
@@ -200,7 +202,7 @@ def test_refund_and_an_order_lead_to_the_form_that_refunds_it(owner: Client, tex
     assert "autofocus" in owner.get(hit["url"]).content.decode()
 
 
-def test_no_refund_is_offered_to_readers_or_of_a_payment_without_money(
+def test_a_refund_is_not_offered_to_readers_or_for_a_payment_without_money(
     reader: Client, owner: Client
 ) -> None:
     make_payment(order_id="o-7", amount=4500)

@@ -1,4 +1,4 @@
-"""Test that the portal records its own requests and errors, and that recording delays or fails no request."""
+"""Test that the portal records its own requests and errors without delaying or failing a request."""
 
 import json
 import logging
@@ -27,7 +27,7 @@ pytestmark = [pytest.mark.urls("tests.platform.urls"), pytest.mark.django_db]
 @pytest.fixture(autouse=True)
 def switched_on(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     settings.SELF_MONITORING = True
-    # The tests decide when collected data is written.
+    # Write collected data only when a test does so.
     monkeypatch.setattr(background, "start", lambda: None)
     monkeypatch.setattr(errors, "_limiter", MemoryLimiter())
     ensure_portal_app()
@@ -148,7 +148,7 @@ def test_an_exception_in_a_view_is_recorded_with_its_frames_and_request() -> Non
     assert ErrorEvent.objects.get().request_id == "request-1234"
 
 
-def test_an_error_line_is_recorded_and_a_warning_is_not() -> None:
+def test_a_log_line_is_recorded_at_level_error_but_not_at_level_warning() -> None:
     log = logging.getLogger("shop")
     log.warning("soon")
     log.error("delivery failed", extra={"channel": "slack"})

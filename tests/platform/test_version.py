@@ -6,7 +6,7 @@ from django.conf import settings
 ROOT = Path(__file__).resolve().parent.parent.parent
 
 
-def test_the_version_exists_in_one_place() -> None:
+def test_the_version_is_defined_in_only_one_place() -> None:
     version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
     others = [
         path.relative_to(ROOT).as_posix()

@@ -1,4 +1,4 @@
-"""Add URLs of views that fail on purpose to the URLs of the portal."""
+"""Extend the portal's URLs with views that fail on purpose."""
 
 from django.core.exceptions import PermissionDenied, SuspiciousOperation
 from django.db import OperationalError

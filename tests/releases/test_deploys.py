@@ -1,4 +1,4 @@
-"""Test that the API and the first event of a release record deploys, and that deploys can be read by time range."""
+"""Test that deploys are recorded by the API or a release's first event, and can be listed by time range."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -136,7 +136,7 @@ def test_a_reported_deploy_replaces_the_derived_one() -> None:
     assert not record_first_event(app=app, version="1.0", environment="production", at=NOON)
 
 
-def test_a_reported_deploy_at_the_time_of_the_first_event_takes_its_place() -> None:
+def test_a_reported_deploy_at_the_time_of_the_first_event_replaces_the_derived_one() -> None:
     app = make_app()
     record_first_event(app=app, version="1.0", environment="production", at=NOON)
 
@@ -146,7 +146,7 @@ def test_a_reported_deploy_at_the_time_of_the_first_event_takes_its_place() -> N
     assert (one.name, one.source) == ("blue", Deploy.Source.API)
 
 
-def test_a_later_deploy_of_the_same_release_is_a_second_one() -> None:
+def test_a_later_deploy_of_the_same_release_is_a_second_deploy() -> None:
     app = make_app()
     record_first_event(app=app, version="1.0", environment="production", at=NOON)
 

@@ -45,7 +45,7 @@ def browse() -> Client:
 
 
 def marks_of(page: str) -> list[list[str]]:
-    """Return the labels of the marks in each chart on the page."""
+    """Return a list of the labels of the marks for each chart on the page."""
     payloads = [part.partition('"')[0] for part in page.split('data-chart="')[1:]]
     return [
         [mark["label"] for mark in json.loads(unescape(payload))["marks"]] for payload in payloads

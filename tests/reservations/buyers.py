@@ -1,7 +1,7 @@
 """Run a process of concurrent buyers: `python -m tests.reservations.buyers TYPE_ID THREADS NAME`.
 
 Each thread reserves one ticket after another, and completes every second reservation, until the ticket type is sold
-out. The program prints a JSON object with the number of each outcome, including unexpected exceptions.
+out. The program prints a JSON object that maps each outcome, including unexpected exceptions, to its count.
 """
 
 import json

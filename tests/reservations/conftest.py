@@ -1,4 +1,4 @@
-"""Provide the Stripe double from tests/payments, at which buyers pay for reservations."""
+"""Provide the Stripe double of tests/payments, through which buyers pay for reservations."""
 
 from tests.payments.conftest import account, account_server, double, fresh_process
 

@@ -70,7 +70,7 @@ def statuses() -> list[str]:
     return list(Reservation.objects.order_by("pk").values_list("status", flat=True))
 
 
-def test_holds_bookings_and_tickets_paid_elsewhere_are_released_and_payments_refunded(
+def test_holds_and_bookings_are_released_and_payments_are_refunded(
     account: StripeAccount, event: Event, standing: TicketType
 ) -> None:
     book(account, (standing, 2))
@@ -98,7 +98,7 @@ def test_holds_bookings_and_tickets_paid_elsewhere_are_released_and_payments_ref
 
 
 def test_large_amounts_of_a_currency_with_small_units_fit(event: Event) -> None:
-    # This price in IDR is about 1,600 EUR, but in minor units, it does not fit into a 32-bit integer.
+    # The price in IDR is worth about 1,600 EUR, but its minor units exceed a 32-bit integer.
     price = 30_000_000_00
     premium = make_ticket_type(10, event=event, price=price, currency="IDR")
     held = services.reserve(app=make_app(), wanted=wanted((premium, 2)), now=NOW).reservation
@@ -125,7 +125,7 @@ def test_only_the_tickets_of_the_event_are_refunded_and_released(
     assert (payment.amount_refunded, reservation.status, other.sold) == (2500, Status.COMPLETED, 2)
 
 
-def test_it_continues_after_an_outage_and_refunds_each_payment_once(
+def test_the_cancellation_continues_after_an_outage_and_refunds_each_payment_once(
     double: StripeDouble, account: StripeAccount, event: Event, standing: TicketType
 ) -> None:
     for _ in range(3):
@@ -184,7 +184,7 @@ def test_a_payment_that_succeeds_after_the_cancellation_gets_no_seats_and_is_ref
     assert outcomes() == [Outcome.REFUNDED]
 
 
-def test_the_name_of_the_event_confirms_the_cancellation(
+def test_the_cancellation_must_be_confirmed_with_the_name_of_the_event(
     account: StripeAccount, owner: Client, event: Event, standing: TicketType
 ) -> None:
     book(account, (standing, 2))
@@ -250,7 +250,7 @@ def test_tickets_that_staff_refunded_but_kept_are_released_without_a_second_refu
     assert Outcome.FAILED not in outcomes()
 
 
-def test_the_work_stops_at_its_time_limit_and_continues_with_the_next_run(
+def test_the_cancellation_stops_at_its_time_limit_and_continues_in_the_next_run(
     account: StripeAccount,
     event: Event,
     standing: TicketType,

@@ -1,4 +1,4 @@
-"""Test that customers known by an e-mail address are still recognized after a rotation of SECRET_KEY."""
+"""Test that customers identified by e-mail address are still recognized after SECRET_KEY was rotated."""
 
 from collections.abc import Callable
 from typing import Any
@@ -52,7 +52,7 @@ def shop() -> Shop:
     return Shop()
 
 
-def test_a_limit_per_customer_holds(shop: Shop, rotate: Callable[[], None]) -> None:
+def test_a_limit_per_customer_still_applies(shop: Shop, rotate: Callable[[], None]) -> None:
     type_ = make_ticket_type(10, per_customer_limit=2)
     assert shop.reserve(type_, 2).status_code == 201
 
@@ -63,7 +63,7 @@ def test_a_limit_per_customer_holds(shop: Shop, rotate: Callable[[], None]) -> N
     assert Reservation.objects.get().customer == customer_reference(ADDRESS)
 
 
-def test_a_known_customer_is_recognized_when_the_old_key_is_gone(
+def test_a_known_customer_is_recognized_after_the_old_key_was_removed(
     shop: Shop, rotate: Callable[[], None], settings: Settings
 ) -> None:
     type_ = make_ticket_type(10, per_customer_limit=2)
@@ -76,7 +76,7 @@ def test_a_known_customer_is_recognized_when_the_old_key_is_gone(
     assert shop.reserve(type_).json()["owned"] == 2
 
 
-def test_a_customer_keeps_the_place_on_the_waiting_list(
+def test_a_customer_keeps_their_place_on_the_waiting_list(
     shop: Shop, rotate: Callable[[], None]
 ) -> None:
     type_ = make_ticket_type(0, has_waiting_list=True)

@@ -107,7 +107,7 @@ def test_the_clean_up_processes_several_chunks(monkeypatch: pytest.MonkeyPatch) 
     assert counters(standing) == (0, 0)
 
 
-def test_after_an_hour_without_a_worker_one_run_leaves_no_old_hold() -> None:
+def test_one_run_after_an_hour_without_a_worker_releases_all_old_holds() -> None:
     standing = make_ticket_type(100)
     for minute in range(60):
         reserved(standing, now=NOON + minutes(minute))
@@ -119,7 +119,7 @@ def test_after_an_hour_without_a_worker_one_run_leaves_no_old_hold() -> None:
     assert counters(standing) == (Reservation.objects.active().count(), 0)
 
 
-def test_free_tickets_are_completed_without_a_payment() -> None:
+def test_free_tickets_can_be_completed_without_a_payment() -> None:
     standing = make_ticket_type(price=0)
     reservation = reserved(standing, 2)
 
@@ -130,7 +130,7 @@ def test_free_tickets_are_completed_without_a_payment() -> None:
     assert counters(standing) == (0, 2)
 
 
-def test_tickets_with_a_price_need_a_payment_or_paid_elsewhere() -> None:
+def test_tickets_with_a_price_require_a_payment_or_the_mark_paid_elsewhere() -> None:
     standing = make_ticket_type(price=2500)
     reservation = reserved(standing)
 
@@ -172,7 +172,7 @@ def test_availability_counts_expired_holds_as_free() -> None:
     assert types.available(NOON + minutes(15)) == {standing.pk: 8}
 
 
-def test_drift_is_found() -> None:
+def test_drift_of_the_counters_is_detected() -> None:
     standing, seated = make_ticket_type(), make_ticket_type(price=0)
     reserved(standing, 2)
     services.complete(reservation=reserved(seated, 1), now=NOON)

@@ -126,7 +126,7 @@ def test_seats_of_a_refunded_payment_can_be_released(staff: Client) -> None:
     assert (standing.sold, reservation.status) == (0, Status.REFUNDED)
 
 
-def test_staff_extend_and_release_a_reservation(staff: Client) -> None:
+def test_staff_can_extend_and_release_a_reservation(staff: Client) -> None:
     standing = make_ticket_type(5)
     reservation = reserved(standing, 2)
     shown = page(staff, "reservations:reservation-page", reservation.uuid)
@@ -145,7 +145,7 @@ def test_staff_extend_and_release_a_reservation(staff: Client) -> None:
 
 
 @pytest.mark.parametrize("name", ["event", "reservation", "discrepancy", "cleanup", "waitingentry"])
-def test_every_list_opens(staff: Client, name: str) -> None:
+def test_every_list_can_be_opened(staff: Client, name: str) -> None:
     money_without_seat()
     services.release_expired(now=timezone.now())
 

@@ -1,4 +1,4 @@
-"""Test that each payment gets its seats, or opens a case that staff resolve."""
+"""Test that each payment gets its seats or opens a case for staff."""
 
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -121,10 +121,10 @@ def test_a_payment_whose_seats_are_gone_needs_a_refund() -> None:
 
 
 @pytest.mark.parametrize("order", list(permutations(["pay", "expire", "snatch"])))
-def test_payment_expiry_and_next_buyer_in_any_order_end_with_a_seat_or_a_refund(
+def test_payment_expiry_and_next_buyer_in_any_order_lead_to_a_seat_or_a_refund(
     order: tuple[str, ...],
 ) -> None:
-    """Let the payment, the clean-up and the next buyer follow the end of a hold in every possible order."""
+    """After the end of a hold, let the payment, the clean-up and the next buyer act in every order."""
     ends = NOON + timedelta(minutes=15)
     standing, got = make_ticket_type(1), []
     reservation = reserved(standing)

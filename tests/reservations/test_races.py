@@ -1,4 +1,4 @@
-"""Test concurrent buyers against the real database: threads, processes, and processes that are killed."""
+"""Test concurrent buyers in threads, in processes and in killed processes against the real database."""
 
 import json
 import threading
@@ -39,7 +39,7 @@ def at_once(*calls: Callable[[], object]) -> list[object]:
         return list(pool.map(run, calls))
 
 
-def test_the_last_ticket_goes_to_one_of_forty_buyers() -> None:
+def test_only_one_of_forty_buyers_gets_the_last_ticket() -> None:
     standing, app = make_ticket_type(1), make_app()
 
     def buy() -> object:
@@ -51,7 +51,7 @@ def test_the_last_ticket_goes_to_one_of_forty_buyers() -> None:
     assert find_drift() == []
 
 
-def test_twenty_concurrent_requests_with_one_key_reserve_once() -> None:
+def test_twenty_concurrent_requests_with_one_key_make_one_reservation() -> None:
     standing, app = make_ticket_type(100), make_app()
 
     def buy() -> object:
@@ -77,7 +77,7 @@ def test_orders_of_the_same_types_in_any_order_do_not_deadlock() -> None:
     assert find_drift() == []
 
 
-def test_forty_buyers_share_out_expired_holds_exactly() -> None:
+def test_forty_buyers_get_exactly_the_tickets_of_expired_holds() -> None:
     standing, app = make_ticket_type(20), make_app()
     past = timezone.now() - timedelta(minutes=16)
     for _ in range(10):
@@ -109,7 +109,7 @@ def test_a_customers_simultaneous_requests_stay_within_the_limit() -> None:
 
 
 @pytest.mark.parametrize("round_", range(5))
-def test_payment_and_expiry_at_the_same_time_end_with_a_seat_or_a_refund(round_: int) -> None:
+def test_payment_and_expiry_at_the_same_time_lead_to_a_seat_or_a_refund(round_: int) -> None:
     standing, app = make_ticket_type(1), make_app()
     past = timezone.now() - timedelta(minutes=16)
     reservation = services.reserve(app=app, wanted=wanted((standing, 1)), now=past).reservation
@@ -151,7 +151,7 @@ def test_200_threads_in_4_processes_sell_exactly_100_tickets() -> None:
 
     total = sum((Counter(one) for one in said), Counter[str]())
     total.pop("busy", None)
-    # There was no other outcome, such as a deadlock or "database is locked".
+    # No other outcome occurred, such as a deadlock or "database is locked".
     assert set(total) == {"reserved", "completed"}
     assert total["reserved"] == 100
     standing.refresh_from_db()

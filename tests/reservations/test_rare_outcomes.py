@@ -1,4 +1,4 @@
-"""Test outcomes that need a failing database, a concurrent change, or the id of a reservation that does not exist."""
+"""Test outcomes that require a failing database, a concurrent change, or an unknown reservation."""
 
 from datetime import UTC, datetime, timedelta
 from importlib import import_module
@@ -37,7 +37,7 @@ def raising(error: Exception) -> Any:
     ("text", "expected"),
     [("database is locked", services.Busy), ("disk I/O error", OperationalError)],
 )
-def test_only_a_lock_that_is_held_too_long_is_busy(
+def test_only_a_lock_that_is_held_too_long_is_reported_as_busy(
     monkeypatch: pytest.MonkeyPatch, text: str, expected: type[Exception]
 ) -> None:
     error = OperationalError(text)
@@ -59,7 +59,7 @@ def test_a_failing_database_fails_the_whole_batch(monkeypatch: pytest.MonkeyPatc
         reserving._reserve_batch([(draft, order)])
 
 
-def test_a_buyer_who_loses_the_released_tickets_each_time_may_try_again(
+def test_a_buyer_who_repeatedly_loses_released_tickets_to_others_is_asked_to_retry(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     type_ = make_ticket_type()
@@ -70,7 +70,7 @@ def test_a_buyer_who_loses_the_released_tickets_each_time_may_try_again(
         reserving._reserve_step_by_step(draft, wanted((type_, 1), key="k"))
 
 
-def test_a_violated_constraint_that_is_not_the_key_is_an_error(
+def test_a_constraint_violation_other_than_the_key_is_an_error(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     type_ = make_ticket_type()

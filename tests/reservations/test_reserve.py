@@ -42,7 +42,7 @@ def test_an_event_determines_how_long_its_holds_last() -> None:
     assert made.reservation.expires_at == NOON + timedelta(minutes=5)
 
 
-def test_several_types_are_reserved_all_or_none() -> None:
+def test_several_types_are_reserved_together_or_not_at_all() -> None:
     event = make_event()
     standing, seated = make_ticket_type(10, event=event), make_ticket_type(1, event=event)
     app = make_app()
@@ -57,7 +57,7 @@ def test_several_types_are_reserved_all_or_none() -> None:
     assert counters(standing, seated) == [(2, 0), (1, 0)]
 
 
-def test_a_repeat_answers_with_the_first_reservation() -> None:
+def test_a_repeat_returns_the_first_reservation() -> None:
     standing, app = make_ticket_type(10), make_app()
 
     first = services.reserve(app=app, wanted=wanted((standing, 2), key="k"), now=NOON)
@@ -136,7 +136,7 @@ def test_a_live_hold_is_not_available_to_another_buyer() -> None:
         {"sale_starts_at": NOON - timedelta(days=2), "sale_ends_at": NOON - timedelta(days=1)},
     ],
 )
-def test_outside_its_sale_window_nothing_is_sold(window: dict[str, Any]) -> None:
+def test_tickets_are_not_sold_outside_their_sale_window(window: dict[str, Any]) -> None:
     standing = make_ticket_type(10, **window)
 
     with pytest.raises(services.NotOnSale):
@@ -173,7 +173,7 @@ def test_the_sale_ends_with_the_start_of_the_event_unless_an_end_is_set(
     listed = availability_json(event.slug, now=NOON)
     assert stock.is_on_sale == is_sold
     assert (b'"on_sale":true' in listed) == is_sold
-    assert bool(listed) == is_sold  # Sales that have ended are not listed.
+    assert bool(listed) == is_sold  # Ticket types whose sale has ended are not listed.
 
 
 def test_an_event_whose_sale_begins_later_is_listed_but_not_on_sale() -> None:

@@ -1,4 +1,4 @@
-"""Test that requests sharing one transaction on SQLite get the same results as separate requests."""
+"""Test that requests in one shared transaction on SQLite get the same results as separate requests."""
 
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
@@ -53,7 +53,7 @@ def test_each_request_gets_its_lines_and_the_counters_are_updated(app: ClientApp
     assert find_drift() == []
 
 
-def test_tickets_go_in_order_of_arrival_and_an_order_that_does_not_fit_takes_none(
+def test_tickets_are_assigned_in_order_of_arrival_and_an_order_that_does_not_fit_gets_none(
     app: ClientApp,
 ) -> None:
     standing, seated = make_ticket_type(3), make_ticket_type(5)
@@ -72,7 +72,7 @@ def test_tickets_go_in_order_of_arrival_and_an_order_that_does_not_fit_takes_non
     assert find_drift() == []
 
 
-def test_a_key_that_is_repeated_or_known_reserves_once(app: ClientApp) -> None:
+def test_a_repeated_or_known_key_reserves_once(app: ClientApp) -> None:
     standing, other = make_ticket_type(10), make_app("other")
     reserve([draft(app, (standing, 1), key="known")])
 
@@ -91,7 +91,7 @@ def test_a_key_that_is_repeated_or_known_reserves_once(app: ClientApp) -> None:
     assert find_drift() == []
 
 
-def test_requests_that_need_the_general_path_are_left_to_it(app: ClientApp) -> None:
+def test_requests_that_need_the_general_path_are_left_to_that_path(app: ClientApp) -> None:
     second = timedelta(seconds=1)
     difficult = [
         draft(app, (make_ticket_type(per_customer_limit=2), 1)),

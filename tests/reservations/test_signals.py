@@ -88,7 +88,7 @@ def test_the_default_low_inventory_threshold_is_a_tenth_of_the_capacity() -> Non
 def sold_over(
     type_: TicketType, quantity: int, *, since: timedelta, until: timedelta = timedelta(0)
 ) -> None:
-    """Sell `quantity` tickets one by one, evenly distributed between `since` ago and `until` ago."""
+    """Sell `quantity` tickets one by one, evenly spread from `since` ago to `until` ago."""
     now = timezone.now()
     for number in range(quantity):
         sold(type_, 1)
@@ -106,16 +106,16 @@ def on_sale_since(hours: float, capacity: int, **fields: Any) -> TicketType:
     return make_ticket_type(capacity, sale_starts_at=since, **fields)
 
 
-def test_a_steady_sale_sells_out_at_its_pace() -> None:
+def test_a_steady_sale_is_expected_to_sell_out_at_its_pace() -> None:
     type_ = on_sale_since(6, 90)
-    # Ten tickets an hour are sold, and thirty are left.
+    # At ten tickets an hour, thirty are left.
     sold_over(type_, 60, since=timedelta(hours=6))
 
     assert stock_of(type_).forecast in ("in about 3 hours", "in 165 to 195 min")
     assert stock_of(type_).is_selling_out
 
 
-def test_a_rush_counts_more_than_the_calm_days_before() -> None:
+def test_a_rush_counts_more_than_the_calm_days_before_it() -> None:
     type_ = on_sale_since(100, 80)
     sold_over(type_, 5, since=timedelta(hours=100), until=timedelta(hours=1))
     sold_over(type_, 60, since=timedelta(hours=1))
@@ -125,7 +125,7 @@ def test_a_rush_counts_more_than_the_calm_days_before() -> None:
 
 def test_a_sale_that_has_just_begun_has_a_forecast_after_ten_minutes() -> None:
     type_ = on_sale_since(0.25, 50)
-    # Two tickets a minute are sold, and twenty are left.
+    # At two tickets a minute, twenty are left.
     sold_over(type_, 30, since=timedelta(minutes=15))
 
     assert stock_of(type_).forecast == "in about 10 min"
@@ -146,7 +146,7 @@ def test_too_few_sales_give_no_forecast() -> None:
     assert stock_of(type_).forecast == "not enough data"
 
 
-def test_a_type_that_is_sold_out_has_no_forecast() -> None:
+def test_a_sold_out_type_has_no_forecast() -> None:
     type_ = on_sale_since(6, 5)
     sold(type_, 5)
 
@@ -235,7 +235,7 @@ def test_the_widget_shows_types_that_are_running_low() -> None:
         assert expected in shown.content.decode()
 
 
-def test_low_inventory_is_critical_once_it_is_sold_out() -> None:
+def test_the_low_inventory_alert_is_critical_once_the_type_is_sold_out() -> None:
     seated = make_ticket_type(10, low_inventory_threshold=5)
     sync_rules()
     AlertRule.objects.filter(name="reservations.low_inventory").update(critical_threshold=-5)

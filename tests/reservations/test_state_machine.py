@@ -38,7 +38,7 @@ class Crash(Exception):
 
 @contextmanager
 def perhaps(crashes: bool) -> Iterator[None]:
-    """Run the block in a transaction. If `crashes` is set, crash before the commit, so that nothing is stored."""
+    """Run the block in a transaction. If `crashes` is set, crash before the commit and suppress the exception."""
     try:
         with transaction.atomic():
             yield
@@ -66,7 +66,7 @@ class Shop(RuleBasedStateMachine):
         ]
         self.paid: list[Payment] = []
         self.staff = User.objects.create_user("ann")
-        # Let two customers wait for one ticket here, because a random sequence alone seldom leads to this.
+        # Start with two customers who wait for one ticket, which a random sequence alone seldom reaches.
         held = [
             services.reserve(app=self.app, wanted=wanted((self.types[1], 1)), now=self.now)
             for _ in range(capacities[1])
@@ -252,7 +252,7 @@ class Shop(RuleBasedStateMachine):
         return multiple(*made.values())
 
     def _first_in_line(self, type_: TicketType) -> list[WaitingEntry]:
-        """Return the entries that must get an offer now, oldest first, without those that want too many tickets."""
+        """Return the entries that must get an offer now, oldest first, skipping those that want too many tickets."""
         live = Reservation.objects.live(self.now).filter(lines__ticket_type=type_)
         held = sum(live.values_list("lines__quantity", flat=True))
         type_.refresh_from_db()
@@ -341,7 +341,7 @@ class Shop(RuleBasedStateMachine):
 
 @pytest.mark.django_db
 def test_accepting_one_of_two_wrong_amounts_keeps_the_case_of_the_other() -> None:
-    """Repeat a sequence found by the test below, after which the second payment had neither a seat nor a case."""
+    """Repeat a sequence that the state machine has found: the second payment had neither a seat nor a case."""
     shop = Shop()
     shop.open(capacities=(0, 1))
     try:

@@ -26,7 +26,7 @@ def app() -> ClientApp:
 
 
 def sold_out(capacity: int = 2, **fields: Any) -> tuple[TicketType, list[Reservation]]:
-    """Return a ticket type with a waiting list, and reservations of one ticket each that take its whole capacity."""
+    """Return a sold-out ticket type with a waiting list, and its reservations of one ticket each."""
     type_ = make_ticket_type(capacity, has_waiting_list=True, **fields)
     return type_, [reserve(type_) for _ in range(capacity)]
 
@@ -112,7 +112,7 @@ def test_a_missed_offer_goes_to_the_next_in_line(app: ClientApp) -> None:
     assert find_drift() == []
 
 
-def test_a_smaller_wish_is_served_when_the_first_one_cannot_be(app: ClientApp) -> None:
+def test_a_smaller_request_is_served_when_the_first_one_does_not_fit(app: ClientApp) -> None:
     type_, [first, second] = sold_out()
     ann, ben = join(app, type_, "ann", quantity=2), join(app, type_, "ben")
 
@@ -127,7 +127,7 @@ def test_a_smaller_wish_is_served_when_the_first_one_cannot_be(app: ClientApp) -
 
 
 @pytest.mark.parametrize("how", ["cancelled", "expired", "capacity"])
-def test_tickets_come_back_in_every_way(app: ClientApp, how: str) -> None:
+def test_tickets_are_offered_however_they_become_available(app: ClientApp, how: str) -> None:
     type_ = make_ticket_type(1, has_waiting_list=True)
     held = services.reserve(app=app, wanted=wanted((type_, 1)), now=NOON).reservation
     ann, now = join(app, type_, "ann"), NOON
@@ -143,7 +143,9 @@ def test_tickets_come_back_in_every_way(app: ClientApp, how: str) -> None:
     assert status(ann, now) == "offered"
 
 
-def test_a_wish_for_more_than_all_tickets_keeps_none_from_other_buyers(app: ClientApp) -> None:
+def test_a_request_for_more_than_all_tickets_is_refused_and_blocks_no_other_buyer(
+    app: ClientApp,
+) -> None:
     type_, [first, *_] = sold_out(3)
     with pytest.raises(services.MoreThanCapacity, match="only 3 tickets in total"):
         join(app, type_, "ann", 4)
@@ -170,7 +172,7 @@ def test_leaving_the_list_lets_other_buyers_buy(app: ClientApp) -> None:
     assert reserve(type_).status == "completed"
 
 
-def test_leaving_with_an_offer_gives_the_tickets_back(app: ClientApp) -> None:
+def test_leaving_with_an_offer_returns_the_tickets(app: ClientApp) -> None:
     type_, [first, _] = sold_out()
     ann, ben = join(app, type_, "ann"), join(app, type_, "ben")
     services.release_sold(first, now=NOON)
@@ -182,7 +184,7 @@ def test_leaving_with_an_offer_gives_the_tickets_back(app: ClientApp) -> None:
     assert (status(ann), status(ben)) == ("left", "offered")
 
 
-def test_an_offer_is_left_with_its_reservation_and_closed_with_its_event(app: ClientApp) -> None:
+def test_an_offer_ends_with_its_reservation_and_with_its_event(app: ClientApp) -> None:
     type_, [first, second] = sold_out()
     ann, ben = join(app, type_, "ann"), join(app, type_, "ben")
     for reservation in (first, second):
@@ -234,7 +236,7 @@ def test_nothing_is_offered_while_the_sale_is_switched_off(app: ClientApp) -> No
     assert status(ann) == "waiting"
 
 
-def test_a_customer_waits_once_and_keeps_the_place(app: ClientApp) -> None:
+def test_a_customer_waits_only_once_and_keeps_their_place(app: ClientApp) -> None:
     type_, [first, _] = sold_out()
     ann = join(app, type_, "ann")
     join(app, type_, "ben")
@@ -245,7 +247,7 @@ def test_a_customer_waits_once_and_keeps_the_place(app: ClientApp) -> None:
     assert join(app, type_, "ann").pk == ann.pk
 
 
-def test_a_late_payer_comes_before_the_waiting_list(app: ClientApp) -> None:
+def test_a_late_payment_takes_precedence_over_the_waiting_list(app: ClientApp) -> None:
     type_ = make_ticket_type(1, has_waiting_list=True)
     late = services.reserve(app=app, wanted=wanted((type_, 1)), now=NOON).reservation
     join(app, type_, "ann")
@@ -284,7 +286,7 @@ def post(shop: Client, path: str = "", **body: object) -> Any:
     return shop.post(f"/api/v1/waiting-list/{path}", body, content_type="application/json")
 
 
-def test_an_app_lets_a_customer_wait_and_sees_the_offer(shop: Client) -> None:
+def test_an_app_can_let_a_customer_wait_and_see_the_offer(shop: Client) -> None:
     now = timezone.now()
     type_ = make_ticket_type(1, has_waiting_list=True)
     first = reserve(type_, now=now)

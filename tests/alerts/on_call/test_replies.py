@@ -56,7 +56,7 @@ def test_a_link_shows_the_alert_and_acts_only_on_post(client: Client, ann: Perso
     assert alert.state == "resolved"
 
 
-def test_a_forged_link_is_a_404(client: Client, ann: Person) -> None:
+def test_a_forged_link_gets_a_404(client: Client, ann: Person) -> None:
     alert, other = make_alert(now=NOON), make_alert(now=NOON)
     token = signed_links.build_token(alert, ann)
     forged = token.replace(f"{alert.pk}.", f"{other.pk}.", 1)

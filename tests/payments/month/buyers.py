@@ -1,4 +1,4 @@
-"""Simulate buyers, their banks, and what happens to their orders."""
+"""Simulate buyers and their banks, and inject the faults of their orders."""
 
 import uuid
 from dataclasses import dataclass, field
@@ -117,14 +117,14 @@ class Buyers:
                 pay()
                 assert order.payment is not None
                 order.payment.timeline.all().delete()
-                # Lose the payment, as happens when an older backup is restored.
+                # Lose the payment's row, as after the restore of an older backup.
                 order.payment.delete()
             case _:
                 pay()
                 self.clock.at(HOUR, lambda: self.go_on(order, intent_id))
 
     def _snatch(self, order: Order) -> None:
-        """Let another buyer take the seat of an expired hold, if the ticket type has only this seat."""
+        """Let another buyer take the seat of an expired hold if it is the only seat of its ticket type."""
         line = order.reservation.lines.get()
         if line.ticket_type_id == self.standing.pk:
             return
@@ -139,7 +139,7 @@ class Buyers:
         reservations.complete(reservation=other, paid_elsewhere="desk", now=self.clock.now)
 
     def go_on(self, order: Order, intent_id: str) -> None:
-        """Inject the faults that happen to some orders after they are paid."""
+        """Inject the faults that affect some orders after they are paid."""
         payment = Payment.objects.get(intent_id=intent_id)
         match order.fault:
             case "refunded by staff":
@@ -152,7 +152,7 @@ class Buyers:
             case "refund request lost":
                 self._lose("drop_before")
                 asked = self.refund(payment, Refund.Seats.RELEASE)
-                # Move the time of the request back by a day, as if the sweeper's requests had been lost, too.
+                # Move the time of the request back by a day, as if the sweeper's retries had also been lost.
                 Refund.objects.filter(pk=asked.pk).update(asked_at=self.clock.now - DAY)
             case "refund response lost":
                 self._lose("drop_after")

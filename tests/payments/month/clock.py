@@ -24,7 +24,7 @@ class Clock:
         heapq.heappush(self._agenda, (self.now + delay, next(self._tie), action))
 
     def run_tick(self) -> Iterator[None]:
-        """Run the actions that are planned until the next tick, yield after each, and set the time to that tick."""
+        """Run the actions planned until the next tick, yield after each, and advance the time to that tick."""
         ends = self.now + self.tick
         while self._agenda and self._agenda[0][0] <= ends:
             self.now, _, action = heapq.heappop(self._agenda)

@@ -1,11 +1,11 @@
-"""Inject the faults that hit orders, and define the case that each of them must lead to."""
+"""Define the faults that affect orders, with the case and the alerts that each must lead to."""
 
 import random
 
 from payments.models import Mismatch
 from reservations.models import Discrepancy
 
-# Each fault has the kind of case that it must open, or "" if it must open none.
+# Maps each fault to the kind of case that it must open, or to "" if it must open none.
 FAULTS: dict[str, str] = {
     "response lost": "",
     "killed while creating": "",
@@ -29,7 +29,7 @@ FAULTS: dict[str, str] = {
     "inquiry": "",
     "unknown here": Mismatch.Kind.MISSING,
 }
-# Each fault explains these types of alerts about its order. All other alerts about orders are false alarms.
+# Maps a fault to the types of alerts about its order that it explains. All other alerts about orders are false alarms.
 ALERTS: dict[str, set[str]] = {
     "paid late, sold out": {"money-without-seat"},
     "paid twice": {"money-without-seat"},
@@ -43,14 +43,14 @@ ALERTS: dict[str, set[str]] = {
     "inquiry": {"payment-dispute"},
     "unknown here": {"payment-mismatch"},
 }
-# These types of alerts are about the connection to Stripe and not about one order. Each has the fault that explains it.
+# Maps alert types about the connection to Stripe, instead of an order, to the faults that explain them.
 CONNECTION_ALERTS = {"webhooks-missing": "events lost", "dead-webhook": "unreadable event"}
 OUTAGE_ALERTS = {"payments-stuck", "webhooks-late", "webhooks-missing"}
 GAVE_UP = "gave up during the outage"
 
 
 def plan_faults(count: int, share: float, random_: random.Random) -> list[str]:
-    """Return the fault of each order, or "". Each kind of fault hits `share` of the orders, but at least one order."""
+    """Return each order's fault, or "" for none. Each kind of fault affects `share` of the orders, but at least one."""
     each = max(1, round(count * share))
     plan = [fault for fault in FAULTS for _ in range(each)]
     plan += [""] * (count - len(plan))

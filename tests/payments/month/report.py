@@ -21,7 +21,7 @@ from tests.payments.month.faults import (
 from tests.payments.month.shop import OUTAGE, Shop
 from tests.payments.stripe_double import StripeDouble
 
-AFTERMATH_DAYS = 7  # On these days, there are no new orders, and all cases must end.
+AFTERMATH_DAYS = 7  # Days without new orders in which all cases must end.
 
 
 @dataclass(frozen=True)
@@ -30,9 +30,9 @@ class Report:
     faults: Counter[str]
     cases: Counter[str]
     alerts: Counter[str]
-    # These lines name cases without a fault, faults without a case, and alerts that no fault explains.
+    # Cases without a fault, faults without a case, and alerts that no fault explains, each as a line of text.
     wrong: list[str]
-    open: list[str]  # These lines name cases and alerts that have not ended.
+    open: list[str]  # Cases and alerts that have not ended.
 
 
 def run_shop(
@@ -58,7 +58,7 @@ def run_shop(
 
 
 def make_report(shop: Shop) -> Report:
-    """Compare the cases and alerts with the injected faults, and return a report."""
+    """Return a report that compares the cases and alerts with the injected faults."""
     cases: dict[int, list[str]] = {}
     by_intent = {id_: one for one in shop.buyers.orders for id_ in one.intent_ids}
     found = [

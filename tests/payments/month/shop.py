@@ -19,7 +19,7 @@ from tests.payments.month.clock import HOUR, MINUTE, Clock
 from tests.payments.stripe_double import Fault, StripeDouble
 
 OUTAGE = timedelta(hours=5)
-# These rules are about money and holds. The rule about low stock is left out, because low stock is no fault.
+# The rules about money and holds. The rule about low stock is left out, because low stock is not a fault.
 RULES = (
     "payments.failed_debits",
     "payments.stuck",
@@ -56,7 +56,7 @@ class Shop:
         if self.outage_until is not None and self.clock.now >= self.outage_until:
             self.outage_until = None
             self.double.faults.clear()
-        breaker.reset_all()  # The circuit breaker measures its pauses in real time, so close it.
+        breaker.reset_all()  # Close the circuit breaker, whose pauses elapse in real time instead of the shop's.
         services.process_waiting(now=self.clock.now)
         services.sweep(now=self.clock.now)
         sweep_refunds(now=self.clock.now)
@@ -82,7 +82,8 @@ class Shop:
     def start_outage(self) -> None:
         """Make Stripe's API respond to every request with 500 until OUTAGE has passed."""
         self.outage_from, self.outage_until = self.clock.now, self.clock.now + OUTAGE
-        # The sweeper retries with a delay of up to 15 minutes, so payments from the outage may stay stuck that long.
+        # Payments from the outage may stay stuck for longer, because the sweeper retries with a delay of up to 15
+        # minutes.
         self.calm_from = self.outage_until + HOUR
         for writes in (True, False):
             self.double.faults.append(Fault("status", 500, path="/v1", writes=writes, times=10**9))
@@ -134,7 +135,7 @@ class Shop:
             services.ignore_event(event, now=self.clock.now)
 
     def _check(self) -> None:
-        """Record stuck payments as unexpected if no outage explains them."""
+        """Record stuck payments as unexpected unless an outage explains them."""
         if self.clock.now >= self.calm_from:
             for payment in Payment.objects.stuck(self.clock.now - HOUR):
                 self.unexpected.append(f"{self.clock.now}: stuck payment {payment.pk}")
