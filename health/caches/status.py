@@ -62,7 +62,7 @@ class StatusCache:
     def read(self, *, now: datetime) -> tuple[PublicStatus | None, bool]:
         """Return the last known status, and True if it is fresh. Wait at most READ_TIMEOUT_SECONDS for a refresh.
 
-        The status is None if none is known, not even from the file.
+        The status is None if neither the cache nor the file has one.
         """
         with self._lock:
             if self._is_fresh(now):

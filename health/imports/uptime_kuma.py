@@ -105,7 +105,10 @@ def _read_database(path: Path, *, now: datetime) -> Imported:
 def _read_history(
     connection: sqlite3.Connection, tables: set[str], monitor_id: int, now: datetime
 ) -> History:
-    """Return the history in hours and days, from the statistics of version 2 or else from single results."""
+    """Return the history in hours and days.
+
+    It is read from the statistics of version 2 or, if there are none, from single results.
+    """
     found: History = {}
     for tier, table in ((Tier.HOUR, "stat_hourly"), (Tier.DAY, "stat_daily")):
         if table not in tables:

@@ -93,7 +93,7 @@ class HTTPRequest(models.Model):
         abstract = True
 
     def accepts(self, status: int) -> bool:
-        """Return True if the status code is one of the expected ones."""
+        """Return True if the monitor expects the status code."""
         for part in self.expected_status.split(","):
             low, _, high = part.strip().partition("-")
             if int(low) <= status <= int(high or low):

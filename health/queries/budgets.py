@@ -13,7 +13,7 @@ from health.verdict import Status
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 WINDOW = WINDOWS["30 d"]
 BASES = (timedelta(minutes=12), HOUR, 6 * HOUR, DAY, 7 * DAY)
-# Single results are counted within this time, and hours before it. An outage therefore changes the forecast in minutes.
+# Recent failures are counted one by one and older ones by hour, so that an outage changes the forecast in minutes.
 RAW = 6 * HOUR
 STEP = timedelta(minutes=2)
 

@@ -106,7 +106,7 @@ def _find_cause(depends_on: Iterable[str], causes: Collection[str]) -> str:
 
 
 def _find_keys_of_components(alerts: Iterable[SystemAlert]) -> set[str]:
-    """Return the keys of the alerts about components in use, whatever their status is."""
+    """Return the keys of the alerts about components in use, regardless of their status."""
     names = {
         alert.key.removeprefix(KEY_PREFIX) for alert in alerts if alert.key.startswith(KEY_PREFIX)
     }

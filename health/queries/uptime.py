@@ -22,7 +22,7 @@ WINDOWS: dict[str, timedelta] = {
     "30 d": timedelta(days=30),
     "90 d": timedelta(days=90),
 }
-# During a shorter time, a short failure would distort the percentage too much, so none is shown.
+# No percentage is shown for a shorter time, because a short failure would distort it too much.
 MIN_MEASURED = timedelta(hours=24)
 # Longer windows are read from hourly roll-ups instead of single results.
 MAX_RAW_WINDOW = timedelta(hours=12)

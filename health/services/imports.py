@@ -38,7 +38,7 @@ def add_history(histories: Mapping[str, History]) -> int:
 def keep_ping_keys(keys: Mapping[str, uuid.UUID]) -> list[str]:
     """Give heartbeats their ping URLs from the other system.
 
-    Return the names of the heartbeats whose URL belongs to another heartbeat already.
+    Return the names of the heartbeats whose URL already belongs to another heartbeat.
     """
     taken = []
     for name, key in keys.items():

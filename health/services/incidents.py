@@ -35,7 +35,7 @@ def publish_scheduled_updates(*, now: datetime) -> int:
 
 
 def open_incident(component: Component, *, now: datetime) -> None:
-    """Open an automatic incident for a component that is down, unless one is open already."""
+    """Open an automatic incident for a component that is down, unless one is already open."""
     started_at = component.since or now
     incident, created = Incident.objects.get_or_create(
         component_id=component.pk,

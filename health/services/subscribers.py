@@ -106,7 +106,7 @@ def unsubscribe(token: str) -> None:
 def queue_updates(*, now: datetime) -> int:
     """Queue a message about each recent update and notice to each subscriber, and return the number of new messages.
 
-    A message that is queued already is not queued again.
+    A message that is already queued is not queued again.
     """
     is_recent = {"at__gt": now - MAX_UPDATE_AGE, "at__lte": now}
     count = 0

@@ -86,7 +86,7 @@ class _PortalCollector(Collector):
     """A collector of the metrics from every source. A failing source is logged and does not affect other sources."""
 
     def collect(self) -> Iterable[Metric]:
-        # While the database is down, each source would wait for a connection timeout, so none is called.
+        # While the database is down, each source would wait for a connection timeout, so no source is called.
         snapshot = health_cache.read(now=timezone.now(), timeout=HEALTH_TIMEOUT_SECONDS)
         is_up = snapshot.is_database_up
         yield GaugeMetricFamily(

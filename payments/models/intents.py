@@ -297,7 +297,7 @@ class Payment(models.Model):
     def refundable(self) -> int:
         """Return the amount that can still be refunded.
 
-        Money that Stripe has withdrawn for a dispute cannot be refunded as well.
+        Money that Stripe has withdrawn for a dispute cannot also be refunded.
         """
         return max(0, self.amount_net)
 

@@ -21,7 +21,7 @@ def raise_alert(
     intent_id: str = "",
     now: datetime,
 ) -> None:
-    """Open the alert with this key, or update it if it is open already.
+    """Open the alert with this key, or update it if it is already open.
 
     The function runs in the caller's transaction.
     """

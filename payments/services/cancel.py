@@ -6,7 +6,7 @@ from payments.services.apply import apply_intent
 
 
 def cancel(*, payment: Payment, now: datetime) -> Payment:
-    """Cancel the payment's intent at Stripe and return the payment. Change nothing if it is cancelled already.
+    """Cancel the payment's intent at Stripe and return the payment. Change nothing if it is already cancelled.
 
     Raises stripe_api.InvalidRequest if the payment has no intent or can no longer be cancelled, and another
     stripe_api.StripeFailure if the call to Stripe fails.

@@ -1,8 +1,8 @@
 """Create a payment intent exactly once per idempotency key, despite double clicks, lost responses and crashes.
 
 The payment's row is inserted with a lease before Stripe is called, and is finished afterwards. If the lease expires
-first, a later request or the sweeper takes over the row, and sends the same request with the same idempotency key to
-Stripe, which returns the same intent. No transaction is open during a call to Stripe.
+first, a later request or the sweeper takes over the row. It sends the same request with the same idempotency key to
+Stripe, and Stripe returns the same intent. No transaction is open during a call to Stripe.
 """
 
 import hashlib

@@ -18,7 +18,7 @@ def record_mismatch(
     healed: bool = False,
     now: datetime,
 ) -> bool:
-    """Record a mismatch and alert staff. Return False if the same mismatch is open already.
+    """Record a mismatch and alert staff. Return False if the same mismatch is already open.
 
     With `healed`, record a mismatch that has been fixed, without an alert. The function runs in the caller's
     transaction.

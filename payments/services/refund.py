@@ -55,7 +55,7 @@ def refund(
     is_watched: bool = True,
     now: datetime,
 ) -> Refund:
-    """Record the refund of this form, request it from Stripe unless Stripe has responded already, and return it.
+    """Record the refund of this form, request it from Stripe unless Stripe has already responded, and return it.
 
     `is_watched` means that a user sees the outcome immediately, so a refusal by Stripe opens no mismatch. If Stripe
     does not respond, the refund stays `asked`, and the sweeper sends the request again. Raises CannotRefund if the

@@ -106,7 +106,7 @@ class TicketTypeQuerySet(models.QuerySet["TicketType"]):
     def hold(self, pk: int, quantity: int) -> bool:
         """Hold tickets and return True, or return False if too few are left.
 
-        Return False as well while customers are on the waiting list, because they come first. The method runs one
+        Also return False while customers are on the waiting list, because they come first. The method runs one
         conditional statement, so concurrent calls are safe.
         """
         return self.filter(has_waiting_buyers=False).hold_first(pk, quantity)

@@ -99,7 +99,7 @@ class Stock:
 
     @property
     def forecast(self) -> str:
-        """Describe when the type will sell out. Return "" if it is sold out already."""
+        """Describe when the type will sell out. Return "" if it is already sold out."""
         trend = self.sold_out
         if trend is None:
             return ""

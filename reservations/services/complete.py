@@ -19,7 +19,7 @@ def complete(
     paid_elsewhere: str = "",
     now: datetime,
 ) -> Reservation:
-    """Complete the reservation and return it. Change nothing if it is completed already.
+    """Complete the reservation and return it. Change nothing if it is already completed.
 
     Tickets with a price need a successful payment for this reservation, or `paid_elsewhere`. Raises CannotChange if
     both are missing, if the payment does not match, or if the reservation has ended. The `reason` of the exception is

@@ -51,7 +51,7 @@ def extend(*, reservation: Reservation, now: datetime) -> Reservation:
 
 @transaction.atomic
 def cancel(*, reservation: Reservation, now: datetime) -> Reservation:
-    """Cancel the reservation and release its seats. Change nothing if it is cancelled or expired already.
+    """Cancel the reservation and release its seats. Change nothing if it is already cancelled or expired.
 
     Raises CannotChange if the reservation is completed or refunded. CannotChange is also raised while a payment such as
     a bank debit is being processed, because the payment may succeed after the seats have been sold again.

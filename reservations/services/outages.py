@@ -10,7 +10,7 @@ from reservations.models import Event, HoldExtension, Reservation, Status
 
 # The job runs every minute. The margin of 5 minutes keeps holds alive even if a run is late.
 EXTEND_BEFORE = timedelta(minutes=5)
-# Each run extends a hold to this time from now, as long as the outage lasts.
+# As long as the outage lasts, each run moves the end of a hold to this time from now.
 EXTENSION_LENGTH = timedelta(minutes=10)
 CHUNK_SIZE = 200
 

@@ -31,7 +31,7 @@ def queue(context: WidgetContext) -> dict[str, object]:
     respects_apps=True,
 )
 def scheduled_jobs(context: WidgetContext) -> dict[str, object]:
-    """List the scheduled jobs: failing and late ones first, then the others by their next run."""
+    """List the scheduled jobs: failing and late jobs first, then all other jobs by their next run."""
     lines = jobs.job_overview(context.now)
 
     def has_problem(line: jobs.JobLine) -> bool:

@@ -56,7 +56,7 @@ class LeaseLost(Exception):
 def process_event(*, event_pk: int, now: datetime) -> bool:
     """Process the event and return True on success.
 
-    Errors are stored with the event and not raised. Returns False as well if another worker has claimed the event.
+    Errors are stored with the event and not raised. Also returns False if another worker has claimed the event.
     """
     owner = new_owner()
     if not WebhookEvent.objects.all().claim(event_pk, owner=owner, now=now, until=now + LEASE):
@@ -210,7 +210,7 @@ def _apply_intent_event(
             )
             return payment, "a second intent for this payment"
         if fetched is None:
-            raise AmbiguousOrder  # The intent is fetched and then linked with its current status.
+            raise AmbiguousOrder  # This makes process_event() fetch the intent and link it with its current status.
     changed = apply_intent(
         payment_id=payment.pk,
         intent=intent,
@@ -251,7 +251,7 @@ def _intent_id(event: WebhookEvent) -> str:
 
 
 def _schedule_retry(event: WebhookEvent, error: Exception, now: datetime) -> None:
-    # An event that waits for Stripe never fails permanently, not even in a long outage.
+    # An event that waits for Stripe never fails permanently, even in a long outage.
     tries = min(event.tries, MAX_TRIES - 1)
     delay = min(MAX_RETRY_DELAY, FIRST_RETRY_DELAY * 2 ** (tries - 1))
     delay *= random.uniform(0.8, 1.2)  # noqa: S311  jitter, so that a burst of failures is not retried at once
