@@ -16,7 +16,7 @@ from otlp.resources import Resource
 from otlp.traces import time_of
 
 MAX_RECORDS = 10_000  # Further records of a request are rejected.
-_REPEATED = ("exception.stacktrace",)  # Records omit these attributes, because the event has them.
+_REPEATED = ("exception.stacktrace",)  # If an exception becomes an event, only the event has these.
 
 
 @dataclass(slots=True)
@@ -37,7 +37,6 @@ def read(message: ExportLogsServiceRequest) -> Logs:
             continue
         attributes = wire.attributes_of(record.attributes)
         body = _text(wire.value_of(record.body)) or wire.clean(record.event_name)
-        has_exception = is_exception(attributes)
         if not body.strip():
             body = str(
                 attributes.get("exception.message") or attributes.get("exception.type") or ""
@@ -50,7 +49,9 @@ def read(message: ExportLogsServiceRequest) -> Logs:
         )
         at_ns = record.time_unix_nano or record.observed_time_unix_nano
         trace_id, span_id = wire.id_of(record.trace_id), wire.id_of(record.span_id)
-        if has_exception and level in (Level.ERROR, Level.FATAL):
+        omitted: tuple[str, ...] = ()
+        if is_exception(attributes) and level in (Level.ERROR, Level.FATAL):
+            omitted = _REPEATED
             found.exceptions.append(
                 Caught(
                     exception=attributes,
@@ -63,7 +64,7 @@ def read(message: ExportLogsServiceRequest) -> Logs:
                     logger=scope,
                 )
             )
-        shown = {name: one for name, one in attributes.items() if name not in _REPEATED}
+        shown = {name: one for name, one in attributes.items() if name not in omitted}
         if scope:
             shown.setdefault("logger", scope)
         found.records.append(

@@ -106,6 +106,16 @@ def test_a_logged_exception_without_a_span_becomes_an_error(exporter: Exporter) 
     assert (event.severity, event.environment) == ("critical", "production")
 
 
+def test_a_record_whose_exception_becomes_no_error_keeps_its_stack_trace(
+    exporter: Exporter,
+) -> None:
+    exporter.json("logs", logs(record("tried again", severityNumber=13, attributes=CAUGHT)))
+
+    assert not ErrorEvent.objects.exists()
+    stack_trace = LogEntry.objects.get().attributes["exception.stacktrace"]
+    assert stack_trace.startswith("Traceback (most recent call last):")
+
+
 def test_records_without_a_text_are_rejected_and_counted(exporter: Exporter) -> None:
     empty = record("")
     nothing = {"severityNumber": 9}
