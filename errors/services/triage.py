@@ -126,7 +126,8 @@ def undo(batch: uuid.UUID, *, user: User, now: datetime) -> int:
     count = 0
     for note in notes:
         count += _undo_note(note, user, now)
-    GroupNote.objects.filter(batch=batch).update(batch=None)  # An action can be undone only once.
+    # An action can be undone only once.
+    GroupNote.objects.filter(batch=batch, by=user).update(batch=None)
     return count
 
 

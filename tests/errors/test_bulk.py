@@ -5,10 +5,13 @@ import json
 from datetime import timedelta
 
 import pytest
+from django.contrib.auth.models import User
 from django.test import Client
+from django.utils import timezone
 
 from core.clients.models import ClientApp
 from errors.models import ErrorGroup, GroupNote, GroupTag
+from errors.services import triage
 from errors.store.aggregates import MAX_TAG_VALUES, OTHERS
 from tests.errors.stored import NOON, PAYLOAD, group_of, make_error
 from tests.factories import make_app
@@ -99,6 +102,20 @@ def test_undo_skips_a_group_that_was_changed_again(browse: Client, shop: ClientA
     browse.post(message["undo"])
 
     assert statuses() == ["muted", "open"]
+
+
+def test_only_the_person_who_acted_can_undo(browse: Client, shop: ClientApp) -> None:
+    group = group_of(make_error(shop))
+    act(browse, "resolve", group=group.pk)
+    batch = GroupNote.objects.get(kind="resolved").batch
+    assert batch is not None
+
+    other = User.objects.create_user("other")
+    assert triage.undo(batch, user=other, now=timezone.now()) == 0
+    assert statuses() == ["resolved"]
+
+    browse.post(f"/admin/errors/undo/{batch}/")
+    assert statuses() == ["open"]
 
 
 def test_without_scripts_the_next_page_has_an_undo_button(browse: Client, shop: ClientApp) -> None:
