@@ -29,8 +29,9 @@ import time
 from collections import Counter
 from pathlib import Path
 
+from tests.deploy.database_hosts import missing_programs
 from tests.deploy.drill import Drill
-from tests.deploy.ha import DISK_MB, NAMES, HighAvailability, missing_programs
+from tests.deploy.ha import DISK_MB, NAMES, HighAvailability
 from tests.deploy.hosts import Network
 from tests.deploy.load import ACCEPTABLE, SET_LIMITS, Load
 

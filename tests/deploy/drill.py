@@ -12,7 +12,8 @@ from datetime import UTC, datetime
 
 from cronsim import CronSim
 
-from tests.deploy.ha import ETCD_PORTS, HighAvailability
+from tests.deploy.database_hosts import ETCD_PORTS
+from tests.deploy.ha import HighAvailability
 from tests.deploy.load import Load
 
 # After these actions, the old primary responds for a few more seconds. Acknowledgments therefore do not show that

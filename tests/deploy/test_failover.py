@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.deploy.database_hosts import missing_programs
 from tests.deploy.drill import Drill
-from tests.deploy.ha import NAMES, HighAvailability, missing_programs
+from tests.deploy.ha import NAMES, HighAvailability
 from tests.deploy.hosts import Network
 from tests.deploy.load import ACCEPTABLE, SET_LIMITS, Load
 from tests.servers import process

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from tests.deploy.cluster import program
-from tests.deploy.ha import FILES, FIRST_SAFE_PATRONI
+from tests.deploy.database_hosts import FILES, FIRST_SAFE_PATRONI
 from tests.servers.fake_http import FakeHTTP
 from tests.servers.portal import ROOT
 
