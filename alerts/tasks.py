@@ -83,7 +83,7 @@ def send_weekly_report() -> str:
 
 
 def answer_in_slack(url: str, text: str) -> None:
-    """Show the result of a click on a button in Slack. If this task is lost, the portal still shows the result."""
+    """Show the result of a button click in Slack. If this task is lost, the portal still shows the result."""
     with suppress(DeliveryFailed):
         post(
             "slack",

@@ -183,7 +183,7 @@ def _round_beyond(peak: float, *, below: bool) -> float:
 
 
 def _hides(found: Replay, present: Replay, acknowledged: Sequence[Known]) -> bool:
-    """Return True if the new limits would not open an acknowledged alert that the present limits open."""
+    """Return True if an acknowledged alert occurs in `present`, but not in `found`."""
     return any(
         _is_open_in(present, known) and not _is_open_in(found, known) for known in acknowledged
     )

@@ -45,7 +45,10 @@ def narrow(references: Iterable[Reference]) -> list[Reference]:
 
 @dataclasses.dataclass(frozen=True)
 class References:
-    """The identifiers of the orders, users and other objects that a problem is known to affect."""
+    """The identifiers of the orders, users and other objects that a problem is known to affect.
+
+    An empty set means that no identifiers of this kind are known.
+    """
 
     request_ids: frozenset[str] = frozenset()
     order_ids: frozenset[str] = frozenset()

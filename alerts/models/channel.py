@@ -47,7 +47,7 @@ class ChannelQuerySet(models.QuerySet["Channel"]):
         return self.filter(Q(is_enabled=True) | ~Q(disabled_reason=""))
 
     def routed(self) -> "ChannelQuerySet":
-        """Return the channels that get at least one alert type or escalation step."""
+        """Return the channels that at least one alert type or escalation step is routed to."""
         return self.filter(
             Q(gets_every_type=True)
             | Exists(AlertType.channels.through.objects.filter(channel=OuterRef("pk")))

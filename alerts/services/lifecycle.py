@@ -235,7 +235,7 @@ def record_verdict(
     value: float | None,
     now: datetime,
 ) -> bool:
-    """Store the verdicts and the current value of an alert that an evaluation leaves otherwise unchanged."""
+    """Store the verdicts and the current value of an alert that an evaluation otherwise leaves unchanged."""
     current = {} if alert.state == AlertState.RESOLVED else {"value": value}
     return transition(alert, recent=recent, clear_since=clear_since, evaluated_at=now, **current)
 

@@ -129,7 +129,7 @@ class SlackPayload(msgspec.Struct):
 @csrf_exempt
 @require_POST
 def slack_button(request: HttpRequest, pk: int) -> HttpResponse:
-    """Act on a click on a button in Slack, and show the result in Slack."""
+    """Perform the action of a button that was clicked in Slack, and show the result there."""
     channel = Channel.objects.enabled().filter(pk=pk, kind="slack").first()
     if channel is None or not slack.is_authentic(
         get_config(channel)["signing_secret"],

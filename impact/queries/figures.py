@@ -95,7 +95,7 @@ STATE_SQL = f"""CASE o.stage
 def touched_sql(
     problems: Collection[Problem] | None, since: datetime | None, until: datetime | None
 ) -> tuple[str, list[Any]]:
-    """Return SQL that selects (order_id, first_at) once for each order that a problem touched, and its parameters.
+    """Return the SQL and the parameters that select (order_id, first_at) once for each order that a problem touched.
 
     If `problems` is None, all problems count.
     """
