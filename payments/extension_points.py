@@ -32,7 +32,7 @@ class PaidItem:
     """
 
     id: str  # Serves as a key in `Refund.released_items`.
-    label: str  # For example "Standing, Summer Night".
+    label: str  # An example is "Standing, Summer Night".
     count: int  # Counts the items that the buyer still has.
     price: int  # The price of one item is in the unit of Stripe's API.
 
@@ -59,7 +59,7 @@ def find_paid_items(payment: "Payment") -> list[PaidItem]:
 
 @dataclass(frozen=True)
 class Payable:
-    """An object with a price that a payment can be for, such as a reservation."""
+    """An object that can be paid, such as a reservation, with its price."""
 
     amount: int
     currency: str
@@ -74,7 +74,7 @@ payables: Registry[PayableSource] = Registry("payables")
 
 
 def payable_source(name: str) -> Callable[[PayableSource], PayableSource]:
-    """Register a function that returns the object with the reference in a payment's `reservation_id`.
+    """Register a function that finds the object named by a payment's `reservation_id`.
 
     The function returns None for an unknown reference.
     """

@@ -26,7 +26,7 @@ def find_amount_problem(
 
 
 def find_step_problem(amount: int, currency: str) -> str:
-    """Return the reason why Stripe rejects an amount with these last digits, or "" if Stripe accepts it."""
+    """Return the reason why Stripe rejects the last digits of the amount, or "" if it accepts them."""
     step = currency_of(currency).step
     if amount % step:
         return f"an amount in {currency} must be a multiple of {step}, which is {money(step, currency)}"

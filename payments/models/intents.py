@@ -76,7 +76,7 @@ class PaymentQuerySet(models.QuerySet["Payment"]):
         )
 
     def disputed(self) -> "PaymentQuerySet":
-        """Return the payments with an amount that Stripe has withdrawn for a dispute."""
+        """Return the payments from which Stripe has withdrawn money for a dispute."""
         return self.filter(amount_disputed__gt=0)
 
     def claim(self, pk: int, *, owner: str, now: datetime, until: datetime) -> bool:

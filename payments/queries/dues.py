@@ -1,4 +1,4 @@
-"""Add up the partial payments of a reservation, from which its unpaid amount follows."""
+"""Add up the partial payments of a reservation, to determine its unpaid amount."""
 
 from dataclasses import dataclass
 

@@ -62,7 +62,7 @@ class WebhookStats:
     waiting: int
     oldest_waiting_at: datetime | None
     dead: int
-    # Measures the mean time from receipt to processing. None if no event was processed.
+    # The mean time from receipt to processing, or None if no event was processed.
     lag_ms: float | None
 
 

@@ -83,7 +83,10 @@ def _outcome(dispute: Dispute) -> str:
 
 
 def watch_deadlines(*, now: datetime) -> int:
-    """Update the alerts of the disputes that await evidence. Return the number to which the shop can still respond."""
+    """Update the alerts of the disputes that await evidence.
+
+    Return the number of disputes to which the shop can still respond.
+    """
     waiting = 0
     for dispute in Dispute.objects.awaiting_evidence().select_related("payment").order_by("pk"):
         with transaction.atomic():

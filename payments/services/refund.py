@@ -42,7 +42,7 @@ class NewRefund:
     amount: int
     reason: str
     seats: Refund.Seats = Refund.Seats.UNDECIDED
-    # Empty to release all tickets.
+    # An empty dict releases all tickets.
     released_items: Mapping[str, int] = field(default_factory=dict)
 
 
@@ -143,7 +143,7 @@ def store_refunds(*, payment_id: int, refunds: Sequence[StripeRefund], now: date
 def _store_refund(payment: Payment, reported: StripeRefund, now: datetime) -> bool:
     refund_ = payment.refunds.filter(stripe_id=reported.id).first()
     if refund_ is None and reported.refund_uuid is not None:
-        # This refund may be one of the portal's whose response, with Stripe's id, was lost or has not arrived yet.
+        # The portal may have requested this refund, but the response with Stripe's id was lost or has not arrived yet.
         refund_ = payment.refunds.filter(uuid=reported.refund_uuid, stripe_id=None).first()
     if refund_ is None:
         refund_ = Refund(

@@ -1,4 +1,4 @@
-"""Contribute to the forecasts of the health page when tickets will sell out."""
+"""Forecast when tickets will sell out, for the system-health page."""
 
 from collections.abc import Iterator
 from datetime import datetime

@@ -1,4 +1,4 @@
-"""Report reservations and refunds that are due as attempts to complete an order."""
+"""Report reservations, and payments that must be refunded, as attempts to complete an order."""
 
 from collections.abc import Iterator
 from datetime import datetime

@@ -9,7 +9,7 @@ from django.db.models.functions import Coalesce
 
 class EventQuerySet(models.QuerySet["Event"]):
     def announced(self, now: datetime) -> "EventQuerySet":
-        """Return the events with a ticket type that is or will be on sale at `now`."""
+        """Return the events with a ticket type that is on sale at `now` or will be later."""
         return self.filter(_has_sale(now))
 
     def announced_first(self, now: datetime) -> "EventQuerySet":
@@ -92,7 +92,7 @@ class TicketTypeQuerySet(models.QuerySet["TicketType"]):
         )
 
     def available(self, now: datetime) -> dict[int, int]:
-        """Return the number of tickets left for each type's id.
+        """Return the number of tickets left by the id of the ticket type.
 
         Expired holds count as free, because the next buyer gets their tickets. A type with customers on its waiting
         list has 0 tickets left, because its free tickets are kept for these customers.

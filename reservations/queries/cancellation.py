@@ -18,7 +18,8 @@ class Forecast:
     hold_count: int
     booking_count: int
     seat_count: int
-    refundable: list[tuple[str, int]]  # Pairs a currency with its maximum amount.
+    # Each pair contains a currency and the maximum amount to refund.
+    refundable: list[tuple[str, int]]
 
 
 def forecast(event: Event) -> Forecast:
@@ -46,7 +47,7 @@ class Progress:
     total: int
     done: int
     outcomes: list[tuple[Outcome, int]]
-    refunded: list[tuple[str, int]]  # Pairs a currency with the amount refunded in it.
+    refunded: list[tuple[str, int]]  # Each pair contains a currency and the refunded amount.
 
     @property
     def percent(self) -> int:

@@ -21,7 +21,7 @@ BASES = (
 # A forecast uses values at intervals of FINE for the last FINE_FOR, and at intervals of COARSE before that.
 FINE, COARSE = timedelta(minutes=2), timedelta(hours=1)
 FINE_FOR = timedelta(hours=6)
-# Fewer sold tickets are too little data for a forecast.
+# With fewer sold tickets, there is too little data for a forecast.
 MIN_SOLD = 5
 
 

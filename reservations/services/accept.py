@@ -1,4 +1,4 @@
-"""Give a buyer the seats although the amount differs from the price, when staff decide so."""
+"""Book seats for an amount that differs from the price, if staff accept the amount."""
 
 from datetime import datetime
 

@@ -13,8 +13,8 @@ from reservations.models import Reservation
 class Verdict:
     """The result of comparing a payment with the price of its reservation.
 
-    `problem` describes why the amount is wrong, and is empty if it is right. `left` is the amount that the buyer must
-    still pay, in the unit of Stripe's API.
+    `problem` describes why the amount is wrong, and is "" if the amount is right. `left` is the amount that the buyer
+    must still pay, in the unit of Stripe's API.
     """
 
     problem: str = ""

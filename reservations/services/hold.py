@@ -78,8 +78,8 @@ def cancel(*, reservation: Reservation, now: datetime) -> Reservation:
 def end_processing(reservation: Reservation, payment: Payment, now: datetime) -> None:
     """Stop holding the tickets for this payment.
 
-    If another payment for the reservation is in processing, hold the tickets for that payment. Otherwise, let the hold
-    end within 15 minutes, so that the buyer can pay in another way.
+    If another payment for the reservation is in processing, hold the tickets for that payment. Otherwise, keep the hold
+    for at most 15 minutes, in which the buyer can pay in another way.
     """
     others = Payment.objects.filter(
         reservation_id=payment.reservation_id, status__in=ON_THE_WAY

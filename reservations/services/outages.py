@@ -8,9 +8,9 @@ from payments.models import ProviderOutage
 from payments.services import check_provider
 from reservations.models import Event, HoldExtension, Reservation, Status
 
-# The job runs every minute. The margin of 5 minutes keeps holds alive even if a run is late.
+# Holds that end within this time are extended. The job runs every minute, so a late run loses no hold.
 EXTEND_BEFORE = timedelta(minutes=5)
-# As long as the outage lasts, each run moves the end of a hold to this time from now.
+# As long as the outage lasts, each run moves the end of a hold to this long after the run.
 EXTENSION_LENGTH = timedelta(minutes=10)
 CHUNK_SIZE = 200
 

@@ -78,7 +78,7 @@ def _complete_paid(payment: Payment, now: datetime) -> None:
             now=now,
         )
     elif is_paid or payment.purpose == Purpose.FEE:
-        pass  # The payment is a fee, or the balance after a deposit, so no seats must be booked.
+        pass  # The payment is a fee, or the balance after a deposit, so there are no seats to book.
     elif verdict.left and payment.purpose == Purpose.PART:
         _keep_for_the_rest(reservation, payment, verdict.left, now)
     else:

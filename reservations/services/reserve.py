@@ -91,8 +91,8 @@ def reserve(*, app: ClientApp, wanted: Wanted, now: datetime) -> Reserved:
 
     Raises SoldOut if too few tickets are left, and LimitReached or CustomerMissing if a limit per customer prevents the
     reservation. Raises NotOnSale or UnknownTicketType for types that cannot be bought, KeyReused if the key belongs to
-    a different request, and Busy if concurrent buyers lock the types for too long. A refused request leaves its key
-    unused.
+    a different request, and Busy if concurrent buyers lock the types for too long. The key of a refused request can be
+    used again.
     """
     recognize_customer(customer=wanted.customer, earlier=wanted.earlier_customers)
     draft = Reservation(

@@ -80,7 +80,7 @@ def join(
         raise NotOnSale(f"{type_} is not on sale")
     if quantity <= types.available(now)[type_.pk]:
         raise NotSoldOut(f"{type_.name}: enough tickets are left; reserve them")
-    if 0 < type_.capacity < quantity:  # A capacity of 0 is not decided yet.
+    if 0 < type_.capacity < quantity:  # 0 stands for a capacity that is not decided yet.
         tickets = formats.quantity(type_.capacity, "tickets")
         raise MoreThanCapacity(f"{type_.name} has only {tickets} in total")
     enforce_limit(type_, customer, quantity, now)
@@ -107,8 +107,8 @@ def leave(*, entry: WaitingEntry, now: datetime) -> WaitingEntry:
             _update_flag(entry.ticket_type_id)
     entry.refresh_from_db()
     if entry.reservation is not None:
-        # Cancel the reservation after the transaction, which has locked the ticket type. Within it, the reservation
-        # would be locked after the type, and the opposite order in other functions would allow deadlocks.
+        # The transaction above locked the ticket type. Within that transaction, the reservation would be locked after
+        # its type, while other functions lock reservations first, so a deadlock could occur.
         if entry.reservation.status not in (Status.ACTIVE, Status.CANCELLED, Status.EXPIRED):
             raise CannotChange("not-active", f"the offer was {entry.shown_status(now)}")
         cancel(reservation=entry.reservation, now=now)

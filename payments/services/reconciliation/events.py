@@ -15,7 +15,7 @@ def compare_events(run: ReconciliationRun, now: datetime) -> str:
     run.event_count += len(events)
     ids = [str(data.get("id")) for data in events]
     known = set(WebhookEvent.objects.filter(event_id__in=ids).values_list("event_id", flat=True))
-    # Stripe lists the newest event first, but they are processed in the order of their creation.
+    # Stripe lists the newest event first, but events are processed in the order of creation.
     for data in reversed(events):
         if data.get("id") in known:
             continue

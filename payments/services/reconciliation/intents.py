@@ -58,7 +58,7 @@ def _record_unknown_intent(
 
 
 def _find_unlinked(intent: Intent) -> Payment | None:
-    """Return the payment that created this intent, if no intent is linked to the payment yet."""
+    """Return the payment for which this intent was created, if no intent is linked to the payment yet."""
     ids = parse_uuids([intent.payment_uuid])
     return Payment.objects.filter(uuid__in=ids, intent_id=None).first()
 
@@ -87,7 +87,7 @@ def _compare_intent(
     detail = f"{was} in the portal, {intent.status} at Stripe"
     if not is_fixed:
         payment.refresh_from_db(fields=["status"])
-        if payment.status != intent.status:  # An event may have changed the status meanwhile.
+        if payment.status != intent.status:  # An event may have changed the status in the meantime.
             _record(run, Kind.BEHIND, intent, payment, detail, now)
     elif was_linked and (last_event_at is None or last_event_at < now - LATE_AFTER):
         run.late_count += 1

@@ -96,7 +96,7 @@ def process_waiting(*, now: datetime) -> int:
     WebhookEvent.objects.all().release_dead_leases(now)
     waiting = WebhookEvent.objects.due(now).filter(received_at__lte=now - SWEEP_MIN_AGE)
     done = 0
-    # Events of earlier rounds are no longer due, so each round reads the first events again.
+    # Events of earlier rounds are no longer due, so each round reads the first events that are due.
     while chunk := list(waiting.order_by("created_at", "pk").values_list("pk", flat=True)[:200]):
         for pk in chunk:
             elapsed = time.monotonic() - started
