@@ -1,6 +1,6 @@
 """Define the portal's settings for tests, with a separate data folder, no external services, and fast hashes.
 
-DATABASE_URL and REDIS_URL are kept: `make test` sets them to run the same tests on PostgreSQL and Redis.
+DATABASE_URL and REDIS_URL are kept, because `make test` sets them to run the same tests on PostgreSQL and Redis.
 Processes that tests start use `opsportal.settings` with the environment that the fixtures pass to them.
 """
 
@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 # tests/conftest.py removes this folder when pytest ends.
 TEST_DIR = Path(tempfile.mkdtemp(prefix="opsportal-test-"))
-# The library whitenoise warns if the folder is missing, and warnings are errors.
+# Without the folder, whitenoise warns, and warnings are errors in tests.
 (TEST_DIR / "static").mkdir()
 # The workers of xdist share one Redis server, in which each worker uses its own databases.
 WORKER_NUMBER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
@@ -31,11 +31,10 @@ for name in (
     os.environ.pop(name, None)
 os.environ["DATA_DIR"] = str(TEST_DIR)
 os.environ["SECRET_KEY"] = "tests-only-tests-only-tests-only-tests-only-tests-only"
-# live_server does not collect static files, so requests for hashed names would return 404, and pages would have no
-# styles.
+# live_server does not collect static files, so pages would request hashed names that do not exist.
 os.environ["STATICFILES_STORAGE"] = "django.contrib.staticfiles.storage.StaticFilesStorage"
 os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = (
-    "1"  # Playwright's synchronous API runs an event loop in the test's thread.
+    "1"  # Playwright's synchronous API runs an event loop in the test's thread, where Django would refuse queries.
 )
 if os.environ.get("REDIS_URL"):
     redis_server = urlsplit(os.environ["REDIS_URL"])
@@ -44,7 +43,8 @@ if os.environ.get("REDIS_URL"):
 from opsportal.settings import *  # noqa: E402, F403
 
 if IS_SQLITE:  # noqa: F405
-    # Do not wait for the disk at each commit, which would take most of the time of a run. No test cuts the power.
+    # Do not wait for the disk at each commit, because the waits would take most of a run's time and no test cuts the
+    # power.
     options = DATABASES["default"]["OPTIONS"]  # noqa: F405
     options["init_command"] = options["init_command"].replace("FULL", "OFF")
 

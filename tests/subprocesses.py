@@ -1,4 +1,4 @@
-"""Start further processes on the test's database, so that tests can race against them or kill them."""
+"""Start processes on the test's database, for tests that race against them or kill them."""
 
 import os
 import subprocess
@@ -11,7 +11,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def database_url() -> str:
-    """Return the URL of the test database. Tests must commit rows that other processes read (`transaction=True`)."""
+    """Return the URL of the test database. Other processes see only committed rows (`transaction=True`)."""
     settings = connection.settings_dict
     if connection.vendor == "sqlite":
         return f"sqlite:///{settings['NAME']}"
@@ -21,7 +21,7 @@ def database_url() -> str:
 
 
 def start(module: str, *arguments: object, **environment: str) -> "subprocess.Popen[str]":
-    """Run `python -m module arguments` with the test settings, the database of this test, and pipes for its output."""
+    """Run `python -m module arguments` with the test settings, the test's database, and pipes for input and output."""
     return subprocess.Popen(
         [sys.executable, "-m", module, *map(str, arguments)],
         cwd=ROOT,

@@ -1,4 +1,4 @@
-"""Test that the settings, dependencies and links in the documents match the code."""
+"""Test that the documents match the code in their settings, dependencies and links."""
 
 import re
 from pathlib import Path

@@ -59,7 +59,9 @@ def test_the_code_keeps_its_contracts(code: Path) -> None:
         ("reservations/receivers.py", "import stripe"),
     ],
 )
-def test_only_payments_stripe_api_may_import_stripe(code: Path, module: str, line: str) -> None:
+def test_only_the_module_payments_stripe_api_may_import_stripe(
+    code: Path, module: str, line: str
+) -> None:
     with (code / module).open("a") as source:
         source.write(f"\n{line}\n")
 
@@ -96,17 +98,17 @@ UPPER_APPS = {
     "health": "payments|errors|reservations",
     "payments": "errors|reservations",
 }
-# These modules may name upper apps, because roles and counted tables are easier to review in one list for all apps.
+# Modules that may name upper apps: roles and counted tables are easier to review in one list for all apps.
 MAY_NAME_UPPER_APPS = (
     "core/accounts/services/roles.py",
-    # Stored references are hashes whose salt is the name of an upper app. A new salt would invalidate them.
+    # The name of an upper app is the salt of stored references, so a new name would invalidate them.
     "core/lib/customers.py",
     "health/backups/creation.py",
 )
 
 
 @pytest.mark.parametrize("folder", UPPER_APPS)
-def test_no_floor_names_hooks_or_addresses_of_an_upper_one(folder: str) -> None:
+def test_no_layer_names_hooks_or_urls_of_an_upper_layer(folder: str) -> None:
     name = re.compile(rf"(?:{UPPER_APPS[folder]})[.:_][a-z_-]+")
     found = []
     for path in sorted((ROOT / folder).rglob("*.py")):

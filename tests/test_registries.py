@@ -1,4 +1,4 @@
-"""Compare the registered hooks with a list, because the portal never imports a misspelled module.
+"""Compare the registered hooks with a list, because the portal silently ignores a misspelled module.
 
 Add new hooks to the list.
 """

@@ -1,4 +1,4 @@
-"""Test the fixtures and test servers that the other tests rely on."""
+"""Test the fixtures and servers that all other tests rely on."""
 
 import smtplib
 from collections.abc import Callable
@@ -24,7 +24,7 @@ from tests.servers.redis_server import RedisServer
 
 
 @pytest.mark.django_db
-def test_a_row_can_be_written() -> None:
+def test_a_row_can_be_written_to_the_test_database() -> None:
     ClientApp.objects.create(name="Gate", slug="gate")
 
     assert ClientApp.objects.get(slug="gate").is_active

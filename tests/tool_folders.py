@@ -1,4 +1,4 @@
-"""Install npm packages and Python programs in separate environments, once for each version of their lock file."""
+"""Install npm packages and Python programs in separate environments, once per version of their lock file."""
 
 import fcntl
 import hashlib
@@ -35,7 +35,7 @@ def python_folder(lock_name: str) -> Path:
 
 @contextmanager
 def _installing(cache: str, lock: Path) -> Iterator[tuple[Path, bool]]:
-    """Yield the folder for the lock file, and True if the caller must fill it. Meanwhile, other processes wait."""
+    """Yield the folder for the lock file, and True if the caller must fill it, while other processes wait."""
     parent = ROOT / ".cache" / cache
     parent.mkdir(parents=True, exist_ok=True)
     folder = parent / hashlib.sha256(lock.read_bytes()).hexdigest()[:16]

@@ -1,6 +1,6 @@
-"""Define marks for tests that run only once, although the suite runs on SQLite and then on PostgreSQL with Redis.
+"""Define marks for tests that need to run in only one of the suite's two runs (SQLite, PostgreSQL with Redis).
 
-Such tests start their own servers or use no database. Mark a whole file with `pytestmark = in_the_postgresql_run`.
+These tests start their own servers or use no database. Mark a whole file with `pytestmark = in_the_postgresql_run`.
 """
 
 import pytest

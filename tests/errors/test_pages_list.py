@@ -179,9 +179,8 @@ def test_an_invalid_filter_is_named(browse: Client, shop: ClientApp) -> None:
 
 
 def test_a_nul_character_in_a_query_is_refused(browse: Client) -> None:
-    assert (
-        browse.get("/admin/errors/?q=%00").status_code == 400
-    )  # PostgreSQL cannot search for NUL.
+    # PostgreSQL cannot search for NUL.
+    assert browse.get("/admin/errors/?q=%00").status_code == 400
 
 
 @pytest.mark.parametrize(

@@ -15,9 +15,8 @@ pytestmark = [in_the_postgresql_run, pytest.mark.servers]
 
 @pytest.fixture
 def own_postgres() -> Iterator[PostgresServer]:
-    server = (
-        PostgresServer()
-    )  # A separate server, because the test kills it, and other tests need the shared one.
+    # A separate server, because the test kills it, and other tests need the shared one.
+    server = PostgresServer()
     yield server
     server.stop()
 

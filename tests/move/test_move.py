@@ -97,9 +97,8 @@ def test_a_portal_is_moved_after_one_move_with_a_difference_and_one_killed_move(
     assert differences(before, after) == {}
     portal.restart()
     assert report(portal) == 200
-    assert (
-        reserve(portal) == 201
-    )  # New ids do not collide with moved ones, because the move has set the sequences.
+    # New ids do not collide with moved ones, because the move has set the sequences.
+    assert reserve(portal) == 201
     assert not database.execute(f"SELECT to_regclass('{RECORDS}')").fetchall()[0][0]
 
 

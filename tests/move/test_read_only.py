@@ -138,9 +138,8 @@ class TestSQLite:
         current = read_only.current()
         assert current
         assert "has been moved to PostgreSQL" in current.text
-        assert (
-            "db.internal" not in current.text
-        )  # The notice is public, so it must not contain the name of the host.
+        # The notice is public, so it must not contain the name of the host.
+        assert "db.internal" not in current.text
 
 
 @in_the_postgresql_run

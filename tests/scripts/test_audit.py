@@ -16,7 +16,7 @@ exit 0
 
 @pytest.fixture
 def auditor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Install a fake pip-audit that exits with 0 and prints the file <lock>.json. Return the folder for these files."""
+    """Install a fake pip-audit that prints `<lock>.json` and exits with 0, and return the folder for these files."""
     program = tmp_path / "bin" / "pip-audit"
     program.parent.mkdir()
     program.write_text(SCRIPT.format(folder=tmp_path))
@@ -31,11 +31,13 @@ def auditor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_it_succeeds_when_every_package_was_checked_and_none_is_vulnerable(auditor: Path) -> None:
+def test_the_audit_succeeds_when_every_package_was_checked_and_none_is_vulnerable(
+    auditor: Path,
+) -> None:
     assert audit.main() == 0
 
 
-def test_it_fails_without_a_report_although_pip_audit_exits_0(
+def test_the_audit_fails_without_a_report_although_pip_audit_exits_with_0(
     auditor: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (auditor / "run.txt.json").write_text("")
@@ -44,7 +46,7 @@ def test_it_fails_without_a_report_although_pip_audit_exits_0(
     assert "nothing is known" in capsys.readouterr().out
 
 
-def test_it_fails_when_a_package_was_skipped(auditor: Path) -> None:
+def test_the_audit_fails_when_a_package_was_skipped(auditor: Path) -> None:
     report = json.loads((auditor / "dev.txt.json").read_text())
     report["dependencies"][0] = {"name": report["dependencies"][0]["name"], "skip_reason": "?"}
     (auditor / "dev.txt.json").write_text(json.dumps(report))
@@ -52,7 +54,7 @@ def test_it_fails_when_a_package_was_skipped(auditor: Path) -> None:
     assert audit.main() == 1
 
 
-def test_it_fails_and_names_a_known_vulnerability(
+def test_the_audit_fails_and_names_a_known_vulnerability(
     auditor: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     report = json.loads((auditor / "run.txt.json").read_text())

@@ -1,4 +1,4 @@
-"""Test that benchmarks that run in one process collect garbage as the portal's processes do."""
+"""Test that benchmarks in one process collect garbage as the portal's processes do."""
 
 import subprocess
 import sys

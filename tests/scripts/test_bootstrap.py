@@ -1,4 +1,4 @@
-"""Test the parts of the installation that can be tested without an installation."""
+"""Test the parts of the installer that need no real installation."""
 
 import os
 import subprocess
@@ -40,11 +40,11 @@ def test_a_package_is_removed_from_a_lock_with_its_hashes(lock: Path) -> None:
     assert rest.count("--hash") == 3
 
 
-def test_packages_for_other_systems_do_not_count_as_locked_here(lock: Path) -> None:
+def test_packages_for_other_systems_are_not_part_of_the_lock_for_this_system(lock: Path) -> None:
     assert bootstrap.locked_here(lock) == ["django", "localstripe"]
 
 
-def test_uv_uses_the_mirror_that_pip_is_configured_with(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_uv_uses_the_mirror_configured_for_pip(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [name for name in os.environ if name.startswith(("PIP_", "UV_"))]:
         monkeypatch.delenv(name)
     monkeypatch.setattr(bootstrap, "PYTHON", Path(sys.executable))
@@ -58,11 +58,11 @@ def test_uv_uses_the_mirror_that_pip_is_configured_with(monkeypatch: pytest.Monk
 
     assert settings["UV_DEFAULT_INDEX"] == "https://mirror.example/simple"
     assert settings["UV_FIND_LINKS"] == "/one,/two"
-    assert "UV_INDEX" not in settings  # Variables that are already set are not overwritten.
+    assert "UV_INDEX" not in settings  # An existing UV_INDEX must not be overwritten.
 
 
 def test_a_python_too_old_for_the_portal_can_parse_it() -> None:
-    """Test that an old Python can parse the script, so that users see one clear line instead of a syntax error."""
+    """Test that an old Python can parse the script, to print one clear line instead of a syntax error."""
     source = (bootstrap.ROOT / "scripts" / "bootstrap.py").read_text()
 
     compile(source, "bootstrap.py", "exec", flags=0, dont_inherit=True)

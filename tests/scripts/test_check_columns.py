@@ -1,4 +1,4 @@
-"""Test that no file may gain lines over 120 columns, and that a file that improves is taken off the list."""
+"""Test that no file may gain lines over 120 columns, and that a file that improves must be removed from the list."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ def test_a_line_of_121_characters_is_too_long(tmp_path: Path) -> None:
     assert long_lines(file) == [2]
 
 
-def test_a_file_may_keep_the_long_lines_it_is_listed_with() -> None:
+def test_a_listed_file_may_keep_its_long_lines() -> None:
     assert problems({"a.py": [1, 9]}, {"a.py": 2}) == []
 
 
@@ -22,7 +22,7 @@ def test_a_file_that_gets_worse_is_a_problem() -> None:
     assert [sentence.split(":")[0] for sentence in worse] == ["a.py", "new.py"]
 
 
-def test_a_file_that_gets_better_must_be_taken_off_the_list() -> None:
+def test_a_file_that_gets_better_must_be_removed_from_the_list() -> None:
     assert "--update" in problems({}, {"a.py": 2})[0]
 
 

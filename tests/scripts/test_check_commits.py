@@ -40,7 +40,7 @@ def test_an_imperative_after_the_area_passes(subject: str) -> None:
         "errors: " + "fix the writer " * 5,
     ],
 )
-def test_anything_else_is_refused(subject: str) -> None:
+def test_a_subject_without_an_imperative_after_the_area_is_refused(subject: str) -> None:
     assert problem(subject) != ""
 
 

@@ -1,4 +1,4 @@
-"""Test that the check of indentation in templates finds new deviations, and that its list can only get shorter."""
+"""Test that the check of templates finds new wrong indentation, and that its list of exceptions can only shrink."""
 
 from pathlib import Path
 

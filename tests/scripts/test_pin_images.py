@@ -1,4 +1,4 @@
-"""Test that images are found in the files and pinned by digests, and that nothing but a digest is written."""
+"""Test that all images named in files are found and pinned, and that only valid digests are written."""
 
 import pytest
 
@@ -36,7 +36,7 @@ def test_images_are_listed_with_their_digests() -> None:
 
 
 @pytest.mark.parametrize("answer", ["", "latest", "sha256:abc", f"{DIGEST}\n", f"md5:{'a' * 64}"])
-def test_an_answer_that_is_no_digest_is_refused(answer: str) -> None:
+def test_an_answer_that_is_not_a_digest_is_refused(answer: str) -> None:
     with pytest.raises(Unpinned, match="is not a digest"):
         pin(TEXT, lambda name: answer)
 
@@ -50,7 +50,7 @@ def test_an_answer_that_is_no_digest_is_refused(answer: str) -> None:
         ("localhost/a:1", "localhost/a:1"),
     ],
 )
-def test_a_short_name_gets_its_registry(name: str, full: str) -> None:
+def test_a_short_image_name_gets_its_registry(name: str, full: str) -> None:
     assert full_name(name) == full
 
 

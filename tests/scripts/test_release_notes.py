@@ -1,4 +1,4 @@
-"""Test that release notes are signed with OpenSSH, and that changed notes, other keys and purposes are refused."""
+"""Test that release notes are signed with OpenSSH, and that changed notes, other keys and other purposes are refused."""
 
 import subprocess
 from pathlib import Path
@@ -41,7 +41,9 @@ def written(tmp_path: Path) -> Path:
     return path
 
 
-def test_the_notes_have_the_changes_of_the_version_the_commit_and_checksums(written: Path) -> None:
+def test_the_notes_contain_the_changes_of_the_version_the_commit_and_checksums(
+    written: Path,
+) -> None:
     text = written.read_text()
 
     assert "- A.\n" in text
@@ -80,7 +82,9 @@ def test_changed_notes_are_refused(written: Path, key: Path, allowed: Path) -> N
     assert not verify(written, signature, allowed, IDENTITY)
 
 
-def test_notes_of_another_key_are_refused(written: Path, tmp_path: Path, allowed: Path) -> None:
+def test_notes_signed_with_another_key_are_refused(
+    written: Path, tmp_path: Path, allowed: Path
+) -> None:
     assert not verify(written, sign(written, make_key(tmp_path / "other")), allowed, IDENTITY)
 
 

@@ -16,7 +16,7 @@ from tests.servers.fake_http import Answer, FakeHTTP, Received
 HERE = Path(__file__).resolve().parent
 PROGRAMS = HERE / "programs"
 CACHE = HERE.parent.parent / ".cache" / "sdks"
-# Each value has the programs that tests with the fixture need, a name for these tests, and installation instructions.
+# Maps a fixture to the programs that its tests need, a name for these tests, and installation instructions.
 OTHER_LANGUAGES = {
     "npm_folder": (("node", "npm"), "JavaScript SDK", "install Node.js 18 or newer with npm"),
     "php": (("php",), "PHP", "install php-cli"),
@@ -24,7 +24,7 @@ OTHER_LANGUAGES = {
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Deselect tests whose programming language is not installed, and report this at the end of the run."""
+    """Deselect tests whose programming language is not installed, and name them at the end of the run."""
     from tests.conftest import left_out
 
     for fixture, (programs, name, install_hint) in OTHER_LANGUAGES.items():
@@ -49,7 +49,7 @@ def npm_folder() -> Path:
 
 
 def run_program(command: list[str], **environment: str) -> dict[str, str]:
-    """Run a program that prints lines `name id`, and return a dict that maps the names to the ids."""
+    """Run a program that prints lines `name id`, and return the ids by name."""
     completed = subprocess.run(
         command,
         capture_output=True,
@@ -83,7 +83,7 @@ def run_node(npm_folder: Path) -> Callable[..., dict[str, str]]:
 
 @pytest.fixture(scope="session")
 def bundles(npm_folder: Path) -> Path:
-    """Return a folder with the programs for browsers, each of which is bundled with its SDK as in production."""
+    """Return a folder with the browser programs, each bundled with its SDK as in production."""
     folder = npm_folder / "bundles"
     with (CACHE / "lock").open("w") as guard:
         fcntl.flock(guard, fcntl.LOCK_EX)
@@ -108,7 +108,7 @@ def bundles(npm_folder: Path) -> Path:
 
 @pytest.fixture
 def shop_site(bundles: Path, fake_http: Callable[[], FakeHTTP]) -> FakeHTTP:
-    """Serve a shop's web site on another origin than the portal's. One of its pages is `/browser_sdk.html?dsn=…`."""
+    """Serve a shop's web site, with pages such as `/browser_sdk.html?dsn=…`, on another origin than the portal's."""
     site = fake_http()
 
     def serve(request: Received) -> Answer:

@@ -51,8 +51,8 @@ def stored(portal: Portal, title: str) -> dict[str, str]:
     return dict(zip(COLUMNS.split(", "), row[0], strict=True))
 
 
-def test_the_examples_are_those_that_the_tests_below_run() -> None:
-    """Test that there are no further examples. Each has a test, except the PHP SDK's, which requires Composer."""
+def test_every_example_is_known_to_these_tests() -> None:
+    """Test that there are no untested examples, except the PHP SDK's, which requires Composer."""
     assert sorted(name for name, _ in BLOCKS) == ["js", "js", "php", "php", "python", "sh"]
 
 

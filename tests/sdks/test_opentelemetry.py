@@ -1,4 +1,4 @@
-"""Test that apps with OpenTelemetry need only an endpoint and headers to report, and that Sentry SDKs send logs."""
+"""Test that apps with OpenTelemetry can report with only an endpoint and headers, and that Sentry SDKs send logs."""
 
 import os
 import shutil
@@ -57,7 +57,7 @@ def trace_of(portal: Portal, title: str) -> str:
 
 
 def entries(portal: Portal, trace_id: str) -> dict[str, str]:
-    """Return the kind of each log entry of the trace, by the text of the entry."""
+    """Map the text of each log entry of the trace to the kind of the entry."""
     query = "SELECT body, kind FROM logs_logentry WHERE trace_id = %s"
     return dict(portal.rows(query, (trace_id,)))
 

@@ -62,7 +62,7 @@ def test_the_python_sdk_reports_an_exception_and_a_message(
     portal: Portal, run_python: Run, brotli: str, tmp_path: Path
 ) -> None:
     environment = {}
-    if brotli == "without brotli":  # The SDK then compresses with gzip.
+    if brotli == "without brotli":  # Without brotli, the SDK compresses with gzip.
         (tmp_path / "brotli.py").write_text("raise ImportError('not installed')")
         environment["PYTHONPATH"] = str(tmp_path)
 
@@ -168,7 +168,7 @@ def test_the_react_sdk_reports_a_failing_component(
 def test_a_page_visit_counts_as_user_activity(
     portal: Portal, page: Page, shop_site: FakeHTTP
 ) -> None:
-    """Test that the session that the browser SDK sends with each visit counts as activity of its user."""
+    """Test that the session that the browser SDK sends with a visit counts as activity of the user."""
     portal.rows("DELETE FROM health_activeuser")
 
     visit(page, f"{shop_site.url}/browser_sdk.html?dsn={quote(portal.dsn)}")

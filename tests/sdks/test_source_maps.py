@@ -26,7 +26,7 @@ def portal(module_portal: Portal) -> Portal:
 
 @pytest.fixture
 def project(tmp_path: Path, npm_folder: Path) -> Path:
-    """Return a copy of the project of a page, with the bundlers and plugins installed."""
+    """Return a copy of a web page's project with the bundlers and plugins installed."""
     folder = tmp_path / "project"
     shutil.copytree(PROGRAMS / "source_maps", folder)
     (folder / "node_modules").symlink_to(npm_folder / "node_modules")
@@ -120,7 +120,7 @@ def test_a_bundler_plugin_uploads_and_the_error_shows_the_original_code(
     assert_shows_original_code(portal, wait_until_resolved(portal, event_id))
 
 
-def test_source_maps_that_come_after_the_event_resolve_it(
+def test_source_maps_that_arrive_after_the_event_resolve_it(
     portal: Portal, project: Path, npm_folder: Path, visit: Callable[[Portal], str]
 ) -> None:
     run(["node", "build.mjs", "esbuild", "out"], project, portal, token="")

@@ -1,4 +1,4 @@
-"""List every URL of the portal, with ids of objects that do not exist."""
+"""List every URL of the portal, with the ids of objects that do not exist."""
 
 from collections.abc import Iterator
 

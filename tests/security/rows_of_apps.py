@@ -1,4 +1,4 @@
-"""Create one row of every model whose rows belong to an app, with a mark in their texts that tests find in pages."""
+"""Create a row of every model whose rows belong to an app, with a mark in its texts that tests can find on pages."""
 
 import uuid
 from datetime import timedelta

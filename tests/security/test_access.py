@@ -1,4 +1,4 @@
-"""Test that every URL is refused without permission. New URLs are included automatically."""
+"""Test that every URL, including any new one, is refused without permission."""
 
 import os
 from collections.abc import Iterator
@@ -30,7 +30,7 @@ OPEN_PAGES = (
     "/admin/logout/",
     "/admin/jsi18n/",
 )
-# The API description is public, Stripe signs its requests, and ingestion and heartbeats have a key in the URL or body.
+# The API description is public. Stripe signs its requests. Ingestion and heartbeats have a key in the URL or body.
 OPEN_API = ("/api/v1/openapi.json", "/api/v1/webhooks/", "/api/v1/heartbeats/", "/api/987654/")
 
 
@@ -88,7 +88,7 @@ def test_staff_without_permissions_cannot_change_anything(client: Client) -> Non
 
 
 @pytest.mark.slow
-def test_each_role_reaches_the_addresses_in_the_table() -> None:
+def test_each_role_can_open_only_the_urls_in_the_table() -> None:
     """Compare the pages that each role may read and post to with access_by_role.txt, line by line.
 
     After adding a URL, run `UPDATE_ACCESS_TABLE=1 pytest …`, and read the new lines before you commit them.
@@ -100,7 +100,7 @@ def test_each_role_reaches_the_addresses_in_the_table() -> None:
 
 
 def _access_by_role() -> list[str]:
-    """Return a line for each page, with the roles that may read it, the roles that may post to it, and its path."""
+    """Return a line for each page: the roles that may read it, the roles that may post to it, and its path."""
     ensure_roles()
     clients = {}
     for role in Role:
@@ -124,7 +124,7 @@ def _access_by_role() -> list[str]:
 
 
 def _is_allowed(response: Any) -> bool:
-    """Return False if the role or the method is refused. An allowed request may still fail because no object exists."""
+    """Return False if the role or the method was refused. Allowed requests may still fail, because no object exists."""
     assert response.status_code != 500, response.request["PATH_INFO"]
     leads_to_sign_in = response.status_code == 302 and "/admin/login/" in response["Location"]
     return response.status_code not in (401, 403, 405) and not leads_to_sign_in
@@ -155,7 +155,7 @@ def test_staff_forms_without_a_csrf_token_are_refused(admin_user: User) -> None:
         response = client.post(path, {"action": "delete_selected", "_selected_action": "1"})
         if response.status_code != 403:
             accepted[path] = response.status_code
-    # The form on a SAML provider's page has no CSRF token. The portal checks the signed response instead.
+    # A SAML provider's page has no CSRF token. The portal checks the signature of the response instead.
     assert accepted == {"/admin/sso/nothing/acs/": 404}
 
 
@@ -209,7 +209,7 @@ def test_no_page_fails_on_arbitrary_parameters(client: Client, admin_user: User)
             if response.status_code >= 500:
                 failed[path] = value
                 break
-        # Also try small groups of parameters, because one refused parameter hides the effects of all others.
+        # Also try small groups of parameters, because a refused parameter hides the effects of all others.
         for few in batched(names, 8):
             response = client.get(path, dict.fromkeys(few, values[0]))
             if response.status_code >= 500:

@@ -1,7 +1,7 @@
 """Test that a user who is limited to the apps of a team sees and changes no data of other apps, on any page.
 
-Two apps have equal rows, but each app has its own mark in all texts. The test requests every page as the limited user,
-with ids of the other app's rows in the URL, and the page must not contain the mark of the other app.
+Two apps have equal rows, except for a mark in all texts. The tests request every page as the limited user, with the
+other app's ids in the URL, and no page may contain the other app's mark.
 """
 
 from collections.abc import Iterator
@@ -117,7 +117,7 @@ def text_of(response: Any) -> str:
     return str(content.decode(errors="replace"))
 
 
-# The rows of these models belong to no app. Every other model must lead to its app (core/lib/app_access.py).
+# Models whose rows belong to no app. core/lib/app_access.py must know how every other model leads to its app.
 SHARED = {
     "access": "AccessPolicy AuditEvent IdentityProvider Passkey RecoveryCode UserSession",
     "account": "EmailAddress EmailConfirmation",
@@ -151,7 +151,7 @@ def test_the_rows_of_each_model_belong_to_an_app_or_are_shared() -> None:
     assert sorted(shared) == sorted(listed)
 
 
-def test_a_limited_person_sees_nothing_of_other_apps(limited: User, rows: dict[str, Rows]) -> None:
+def test_a_limited_user_sees_no_data_of_other_apps(limited: User, rows: dict[str, Rows]) -> None:
     client = browser(limited)
     seen = {}
     for path in pages(rows[OTHER]):
@@ -162,8 +162,8 @@ def test_a_limited_person_sees_nothing_of_other_apps(limited: User, rows: dict[s
     assert sorted(seen) == []
 
 
-def test_the_same_pages_show_the_rows_to_others(rows: dict[str, Rows]) -> None:
-    """Test that the pages show the rows to an unlimited user. Otherwise, the previous test would prove nothing."""
+def test_the_same_pages_show_the_rows_to_an_unlimited_user(rows: dict[str, Rows]) -> None:
+    """Test that an unlimited user sees the rows on the pages, without which the previous test would prove nothing."""
     client = browser(User.objects.create_superuser("owner"))
 
     shown = [path for path in pages(rows[OTHER]) if OTHER in text_of(client.get(path))]
@@ -172,7 +172,7 @@ def test_the_same_pages_show_the_rows_to_others(rows: dict[str, Rows]) -> None:
 
 
 @pytest.mark.parametrize("action", ["resolve", "acknowledge", "delete_selected", ""])
-def test_a_limited_person_changes_nothing_of_other_apps(
+def test_a_limited_user_changes_no_data_of_other_apps(
     limited: User, rows: dict[str, Rows], action: str
 ) -> None:
     client = browser(limited)
@@ -188,7 +188,7 @@ def test_a_limited_person_changes_nothing_of_other_apps(
 
     seen = []
     for path in pages(others):
-        # This action runs the checks of the whole portal, which belong to no app.
+        # Runs the checks of the whole portal, which belong to no app.
         if path == reverse("alerts:check-run-now"):
             continue
         selected = next(

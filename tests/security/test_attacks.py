@@ -46,7 +46,7 @@ def owner(admin_user: User) -> Client:
 
 @pytest.fixture
 def internal() -> Iterator[Loopback]:
-    """Start a service in the internal network, which attackers must not reach through the portal."""
+    """Start a service in the internal network that attackers must not reach through the portal."""
     with serving(answer(200, b"internal secrets")) as server:
         yield server
 
@@ -205,7 +205,7 @@ def test_oversized_deeply_nested_and_invalid_bodies_are_refused() -> None:
         ("/api/v1/signals/", {"signals": [{"type": "activity", "user": "a\0b"}]}),
     ],
 )
-def test_nul_characters_which_postgresql_cannot_store_are_refused(
+def test_nul_characters_are_refused_because_postgresql_cannot_store_them(
     path: str, body: dict[str, object]
 ) -> None:
     _, key = ApiKey.issue(app=make_app("shop"), scopes=list(Scope.values))

@@ -52,7 +52,7 @@ def sign_in(browser: httpx.Client, next_url: str = "/admin/") -> httpx.Response:
 # --- sessions and forms ------------------------------------------------------------------------
 
 
-def test_a_session_that_an_attacker_chose_is_not_signed_in(
+def test_a_session_id_chosen_by_an_attacker_is_replaced_at_sign_in(
     portal: Portal, browser: httpx.Client
 ) -> None:
     chosen = "a" * 32
@@ -78,7 +78,9 @@ def test_signing_out_ends_the_session_on_the_server(portal: Portal, browser: htt
 
 
 @pytest.mark.parametrize("token", ["", "x" * 64, "another person's"])
-def test_a_form_without_the_sessions_token_changes_nothing(portal: Portal, token: str) -> None:
+def test_a_form_without_the_csrf_token_of_the_session_is_refused(
+    portal: Portal, token: str
+) -> None:
     if token == "another person's":
         token = token_in(httpx.get(f"{portal.base_url}/admin/login/").text)
 
@@ -92,7 +94,7 @@ def test_a_form_without_the_sessions_token_changes_nothing(portal: Portal, token
     assert portal.rows("SELECT count(*) FROM impact_erasure") == [(0,)]
 
 
-def test_a_form_of_another_site_is_refused(portal: Portal, browser: httpx.Client) -> None:
+def test_a_form_from_another_site_is_refused(portal: Portal, browser: httpx.Client) -> None:
     form = browser.get("/admin/login/").text
     response = browser.post(
         "/admin/login/",
@@ -112,7 +114,9 @@ def test_a_form_of_another_site_is_refused(portal: Portal, browser: httpx.Client
     "next_url",
     ["https://evil.example/", "//evil.example/", "/\\evil.example/", "javascript:alert(1)"],
 )
-def test_signing_in_leads_to_a_page_of_the_portal(browser: httpx.Client, next_url: str) -> None:
+def test_signing_in_redirects_only_to_a_page_of_the_portal(
+    browser: httpx.Client, next_url: str
+) -> None:
     location = sign_in(browser, next_url).headers["Location"]
 
     assert location.startswith("/admin/")
@@ -136,7 +140,9 @@ def test_a_public_key_only_reports_errors(portal: Portal, method: str, path: str
     assert portal.client.request(method, path, headers=headers, json={}).status_code in (401, 403)
 
 
-def test_an_api_key_is_no_session_and_a_session_is_no_api_key(portal: Portal) -> None:
+def test_an_api_key_does_not_count_as_a_session_and_a_session_does_not_count_as_an_api_key(
+    portal: Portal,
+) -> None:
     key, session = portal.api_key, portal.seeded.session
     page = portal.client.get("/admin/", headers={"Cookie": f"sessionid={key}"})
     with_key = portal.client.get("/admin/", headers=portal.api)
@@ -144,8 +150,8 @@ def test_an_api_key_is_no_session_and_a_session_is_no_api_key(portal: Portal) ->
     with_cookie = portal.client.get("/api/v1/error-groups/", headers=portal.staff)
 
     assert page.status_code == with_key.status_code == 302
-    assert api.status_code == 403  # The key does not exist.
-    assert with_cookie.status_code == 401  # The request has no key.
+    assert api.status_code == 403  # The session token is not an existing API key.
+    assert with_cookie.status_code == 401  # A cookie does not count as a key.
 
 
 @pytest.mark.parametrize(
@@ -193,21 +199,21 @@ def test_an_address_in_the_internal_network_is_refused(
 
 
 def memory_mb(portal: Portal) -> float:
-    """Return the resident memory of the web process in MB."""
+    """Return the resident memory of the web process in MiB."""
     assert portal.web
     status = Path(f"/proc/{portal.web.pid}/status").read_text()
     return int(re.search(r"VmRSS:\s+(\d+)", status)[1]) / 1024  # type: ignore[index]
 
 
 def bomb(encoding: str) -> bytes:
-    """Return 200 MB of zeros, compressed to about 200 kB."""
+    """Return 200 MiB of zeros, compressed to about 200 kB."""
     if encoding == "gzip":
         return gzip.compress(bytes(200 * 1024 * 1024), compresslevel=6)
     return zlib.compress(bytes(200 * 1024 * 1024), level=6)
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "deflate"])
-def test_a_decompression_bomb_is_refused_without_taking_memory(
+def test_a_decompression_bomb_is_refused_without_using_much_memory(
     portal: Portal, encoding: str
 ) -> None:
     body = bomb(encoding)
@@ -225,7 +231,7 @@ def test_a_decompression_bomb_is_refused_without_taking_memory(
     assert memory_mb(portal) - before < 100
 
 
-def test_clients_that_send_nothing_do_not_keep_others_out(portal: Portal) -> None:
+def test_clients_that_send_nothing_do_not_block_other_clients(portal: Portal) -> None:
     head = b"POST /api/v1/errors/ HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n"
     slow = [socket.create_connection(("127.0.0.1", portal.port)) for _ in range(300)]
     try:
@@ -234,7 +240,8 @@ def test_clients_that_send_nothing_do_not_keep_others_out(portal: Portal) -> Non
         answers = [portal.client.get("/livez", timeout=5).status_code for _ in range(20)]
         assert answers == [200] * 20
         still_open = [connection for connection in slow if is_open(connection)]
-        assert len(still_open) > 200  # The slow clients were still waiting at that time.
+        # The slow clients were still connected when the other requests were answered.
+        assert len(still_open) > 200
     finally:
         for connection in slow:
             connection.close()

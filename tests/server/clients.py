@@ -1,4 +1,4 @@
-"""Run many HTTP clients in one event loop, each on its own connection."""
+"""Run many HTTP clients in one event loop, each with its own connection."""
 
 import asyncio
 import json
@@ -49,7 +49,7 @@ def close(connections: Iterable[Connection]) -> None:
 
 
 async def probe_liveness(port: int, stop: asyncio.Event) -> list[float]:
-    """Request /livez on a new connection ten times a second. Return the duration of each request in seconds."""
+    """Request /livez on a new connection ten times a second until `stop` is set. Return each duration in seconds."""
     loop, times = asyncio.get_running_loop(), []
     while not stop.is_set():
         began = loop.time()

@@ -1,7 +1,7 @@
-"""Run manage.py with a supervisor that has short timeouts, and a web process that tests can make hang.
+"""Run manage.py with a supervisor that has short timeouts and a web process that tests can block.
 
 `/hang/loop` blocks the event loop, and `/hang/thread` blocks one request thread. `/slow/write` occupies a thread for
-5 s. It creates a file when it begins and another one when it is done.
+5 s, and creates one file at its beginning and another one at its end.
 """
 
 import os

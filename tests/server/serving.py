@@ -18,7 +18,7 @@ from tests.servers.portal import ROOT, Portal
 
 
 def parents() -> dict[int, int]:
-    """Return a dict that maps the id of each running process to the id of its parent. Zombies are left out."""
+    """Map the id of each running process, except zombies, to the id of its parent."""
     found = {}
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
@@ -43,7 +43,7 @@ def name(pid: int) -> str:
 
 
 def memory_mb(pid: int, kind: str) -> float:
-    """Return the memory of a process in MB. "Rss" counts shared pages in full, and "Pss" in part."""
+    """Return the memory of a process in MiB. `kind` is "Rss", which counts shared pages in full, or "Pss" (in part)."""
     [line] = re.findall(rf"\n{kind}: +([0-9]+) kB", Path(f"/proc/{pid}/smaps_rollup").read_text())
     return int(line) / 1024
 
@@ -75,7 +75,7 @@ class Serving:
         )
 
     def child(self, named: str) -> int:
-        """Return the process id of the supervisor's child process with this name, or 0 if it is not running."""
+        """Return the id of the supervisor's child process with this name, or 0 if it is not running."""
         return next((c for c in children(self.process.pid) if name(c) == named), 0)
 
     def cluster(self) -> Cluster | None:
@@ -100,7 +100,7 @@ class Serving:
         return found
 
     def enqueue(self, task: str, **arguments: object) -> None:
-        """Queue a task as `queue.enqueue` does in a web process. Tests can sign it with the portal's SECRET_KEY."""
+        """Queue a task as `queue.enqueue` does in a web process, signed with the portal's SECRET_KEY."""
         package = SignedPackage.dumps(
             {
                 "id": uuid.uuid4().hex,

@@ -27,7 +27,7 @@ pytestmark = pytest.mark.django_db
 CREATE = reverse("reservations:reservation-create")
 AVAILABILITY = reverse("reservations:availability")
 Application = Callable[[dict[str, Any], Callable[..., None]], Iterable[bytes]]
-Response = tuple[str, dict[str, str], bytes]  # A response has its status line, headers and body.
+Response = tuple[str, dict[str, str], bytes]  # Status line, headers and body.
 
 
 def call(
@@ -52,7 +52,7 @@ def call_django(method: str, path: str, body: bytes = b"", **meta: Any) -> Respo
 
 @pytest.fixture(autouse=True)
 def keep_connection() -> Iterator[None]:
-    """Clear the caches, and do not let Django close the database connection after requests, as in the test client."""
+    """Clear the caches, and keep Django from closing the database connection after requests, as in the test client."""
     auth.forget_keys()
     ratelimit.memory.clear()
     for signal in (request_started, request_finished):
@@ -73,7 +73,7 @@ def order_body(quantity: int = 1) -> bytes:
     return json.dumps({"items": [{"ticket_type": standing.pk, "quantity": quantity}]}).encode()
 
 
-def test_all_middleware_that_it_leaves_out_is_in_the_settings() -> None:
+def test_all_middleware_that_the_lane_leaves_out_is_in_the_settings() -> None:
     assert set(settings.MIDDLEWARE) > api_lane.ONLY_FOR_PAGES
 
 
@@ -132,7 +132,7 @@ def without_counters(headers: dict[str, str]) -> dict[str, str]:
         ("DELETE", AVAILABILITY, b"", {}, 405),
     ],
 )
-def test_every_other_response_is_the_same(
+def test_every_other_response_is_the_same_in_the_lane_and_in_django(
     meta: dict[str, str], method: str, path: str, body: bytes, more: dict[str, str], status: int
 ) -> None:
     given = {**meta, **more}
@@ -148,7 +148,9 @@ def test_every_other_response_is_the_same(
     assert lane[1].keys() == django[1].keys()
 
 
-def test_both_count_against_the_same_limit(meta: dict[str, str]) -> None:
+def test_requests_in_the_lane_and_in_django_count_against_the_same_limit(
+    meta: dict[str, str],
+) -> None:
     RateLimitTier.objects.update_or_create(
         tier=Tier.READ, app=None, defaults={"limit": 4, "window_seconds": 60}
     )

@@ -18,12 +18,12 @@ from tests.servers.portal import Portal, Template
 
 IDLE_CONNECTIONS = 10_000
 ACTIVE_CLIENTS = 2_000
-SLOW_CLIENTS = 100  # There are more slow clients than request threads.
+SLOW_CLIENTS = 100  # More than there are request threads.
 
 
 @pytest.fixture
 def file_limit() -> Iterator[None]:
-    """Raise the limit of open files to its maximum."""
+    """Raise this process's limit of open files to the maximum."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     yield
@@ -45,7 +45,7 @@ def served(portal: Portal) -> Iterator[Serving]:
 
 
 @pytest.mark.usefixtures("file_limit")
-def test_ten_thousand_idle_connections_leave_the_portal_answering(
+def test_the_portal_answers_despite_ten_thousand_idle_connections(
     make_portal: Callable[..., Portal],
 ) -> None:
     portal = make_portal()
@@ -114,7 +114,7 @@ def test_two_thousand_busy_clients_are_all_answered(make_portal: Callable[..., P
 
 
 def set_up_sale(portal: Portal) -> int:
-    """Put tickets on sale without rate limits. Return the id of the ticket type."""
+    """Disable all rate limits, put tickets on sale, and return the id of the ticket type."""
     portal.rows("UPDATE limits_ratelimittier SET is_enabled = false")
     portal.rows(
         "INSERT INTO reservations_event (name, slug, is_on_sale, hold_minutes, created_at)"

@@ -50,7 +50,7 @@ def test_a_process_with_a_heartbeat_is_up_and_does_not_hang(
     assert (was_up, detector.is_up, detector.hang()) == (False, True, "")
 
 
-def test_a_blocked_event_loop_is_a_hang(
+def test_a_blocked_event_loop_counts_as_a_hang(
     detector: HangDetector, beats: Heartbeat, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     beats.beat(threads=True)
@@ -60,7 +60,7 @@ def test_a_blocked_event_loop_is_a_hang(
     assert detector.hang() == "its event loop has not run for 16 s"
 
 
-def test_blocked_threads_are_a_hang_although_the_event_loop_runs(
+def test_blocked_threads_count_as_a_hang_although_the_event_loop_runs(
     detector: HangDetector, beats: Heartbeat, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     beats.beat(threads=True)

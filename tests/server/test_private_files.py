@@ -17,7 +17,7 @@ def mode(path: Path) -> int:
 
 
 @pytest.mark.django_db
-def test_an_open_data_folder_is_made_private_with_a_line_in_the_log(
+def test_a_public_data_folder_is_made_private_and_the_change_is_logged(
     tmp_path: Path, settings: Settings, caplog: pytest.LogCaptureFixture
 ) -> None:
     settings.DATA_DIR = tmp_path
@@ -40,7 +40,7 @@ def test_an_open_data_folder_is_made_private_with_a_line_in_the_log(
     assert not {tmp_path, database} & set(make_private())
 
 
-def test_what_the_portal_creates_is_private_whatever_the_umask(
+def test_files_that_the_portal_creates_are_private_whatever_the_umask_is(
     make_portal: Callable[..., Portal],
 ) -> None:
     portal = make_portal()

@@ -24,7 +24,7 @@ def raw(portal: Portal, request: bytes) -> bytes:
         return b"".join(iter(lambda: connection.recv(65536), b""))
 
 
-def test_liveness_is_answered_like_the_view(portal: Portal) -> None:
+def test_the_event_loop_answers_liveness_like_the_view(portal: Portal) -> None:
     given = {"X-Request-ID": "probe-12345"}
 
     from_loop = portal.client.get("/livez", headers=given)

@@ -38,7 +38,7 @@ def test_no_admin_is_created_if_one_exists() -> None:
 
 
 @pytest.mark.django_db
-def test_the_banner_has_a_dsn_and_a_curl_command_with_the_same_live_key() -> None:
+def test_the_banner_contains_a_dsn_and_a_curl_command_with_the_same_valid_key() -> None:
     key = serve._key_to_show()
     assert key is not None
 
@@ -50,7 +50,7 @@ def test_the_banner_has_a_dsn_and_a_curl_command_with_the_same_live_key() -> Non
     assert serve._key_to_show() == key
 
 
-def test_a_free_port_is_found_and_an_unusable_address_is_one_error_line() -> None:
+def test_a_free_port_is_found_and_an_unusable_address_causes_one_error_line() -> None:
     assert serve.free_port("127.0.0.1", 0) > 1023
     with pytest.raises(CommandError, match=r"^cannot listen on 192\.0\.2\.1:8000 \(.*\); choose"):
         serve.free_port("192.0.2.1", 8000)

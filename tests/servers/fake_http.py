@@ -1,4 +1,4 @@
-"""Run a small HTTP server that replaces an external service: it records requests and answers from a script.
+"""Run a small HTTP server that replaces an external service, records requests, and answers from a script.
 
 slack = FakeHTTP()
 slack.answer(500, times=2)                # answer the next two requests with 500
@@ -21,11 +21,11 @@ from urllib.parse import parse_qs, urlsplit
 @dataclass(frozen=True)
 class Received:
     method: str
-    path: str  # The path does not include the query.
+    path: str  # Without the query.
     query: str
-    headers: Mapping[str, str]  # The names are in lower case.
+    headers: Mapping[str, str]  # Names are in lower case.
     body: bytes
-    at: float  # This is the value of time.monotonic() at the arrival.
+    at: float  # Arrival, in seconds from time.monotonic().
 
     def json(self) -> Any:
         return json_module.loads(self.body)
@@ -39,12 +39,12 @@ class Answer:
     status: int = 200
     body: bytes = b""
     headers: dict[str, str] = field(default_factory=dict)
-    delay: float = 0.0  # The server waits this number of seconds before it answers.
-    # The server closes the connection "before" or "after" it reads the request, or it answers ("").
+    delay: float = 0.0  # Seconds before the answer.
+    # "before" or "after" closes the connection before or after the request is read. "" sends the answer.
     hang_up: str = ""
-    path: str = ""  # The answer applies to paths with this prefix.
+    path: str = ""  # Applies to paths with this prefix.
     method: str = ""
-    times: int | None = 1  # None means that there is no limit.
+    times: int | None = 1  # None for any number of times.
 
 
 Handler = Callable[[Received], Answer | None]
@@ -57,7 +57,7 @@ class FakeHTTP:
         self._host = host
         self.requests: list[Received] = []
         self.default = Answer(times=None)
-        # The handler is called first. If it returns None, the script answers.
+        # Called before the script, which answers only if the handler returns None.
         self.handler: Handler | None = None
         self._script: list[Answer] = []
         self._changed = threading.Condition()
@@ -95,13 +95,13 @@ class FakeHTTP:
             )
 
     def drop(self, *, times: int | None = 1, path: str = "", before_reading: bool = False) -> None:
-        """Close the connection of matching requests without an answer, up to `times` times."""
+        """Close the connections of up to `times` matching requests without an answer."""
         with self._changed:
             hang_up = "before" if before_reading else "after"
             self._script.append(Answer(hang_up=hang_up, path=path, times=times))
 
     def respond_with(self, handler: Handler | None) -> None:
-        """Let the function `handler` answer requests. If it returns None, the script is used."""
+        """Let `handler` answer requests, except those for which it returns None. The script answers these."""
         self.handler = handler
 
     def reset(self) -> None:
@@ -139,7 +139,7 @@ class FakeHTTP:
     close = refuse
 
     def choose(self, received: Received) -> Answer:
-        """Record a request and return its answer."""
+        """Record a request, and return the answer of the handler, the script or the default."""
         with self._changed:
             self.requests.append(received)
             self._changed.notify_all()

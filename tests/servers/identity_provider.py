@@ -1,4 +1,4 @@
-"""Run an OpenID Connect provider on loopback whose tokens can be forged, expired or meant for another client."""
+"""Run an OpenID Connect provider on loopback that can issue forged or expired tokens, and tokens for other clients."""
 
 import json
 import time
@@ -41,10 +41,11 @@ class IdentityProviderDouble:
 
     def __init__(self) -> None:
         self.key = _KEY
-        self.signing_key = self.key  # Tests replace this key by an unpublished one to forge tokens.
+        # Tests forge tokens by replacing this key with an unpublished one.
+        self.signing_key = self.key
         self.algorithm = "RS256"
         self.person = Person()
-        self.token_claims: dict[str, Any] = {}  # The entries replace claims of the ID token.
+        self.token_claims: dict[str, Any] = {}  # Overrides of claims in the ID token.
         self.userinfo_claims: dict[str, Any] = {}
         self.has_id_token = True
         self.http = FakeHTTP()

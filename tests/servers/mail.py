@@ -18,17 +18,17 @@ logging.getLogger("mail.log").setLevel(logging.WARNING)
 class MailServer:
     """A server that collects e-mails in `mails`.
 
-    After `refuse_with("451 later")`, the server refuses each message with that text, until the text is set to "".
+    After `refuse_with("451 later")`, the server refuses each message with this reply, until the reply is set to "".
     `refuse_sender_with` does the same for the sender of each message.
     """
 
     def __init__(self) -> None:
         self.mails: list[EmailMessage] = []
-        self.arrived_at: list[float] = []  # The values are from time.time(), one per e-mail.
+        self.arrived_at: list[float] = []  # Seconds since the epoch, one value per e-mail.
         self._refusal = ""
         self._sender_refusal = ""
         self._lock = threading.Lock()
-        self.port = free_port()  # aiosmtpd cannot choose a free port.
+        self.port = free_port()  # Chosen here, because aiosmtpd cannot choose a free port.
         self._controller = Controller(self, hostname="127.0.0.1", port=self.port)
         self._controller.start()
 

@@ -12,7 +12,7 @@ import dns.rrset
 
 
 class NameServer:
-    """A server that answers from `records`, which maps (name, type) to texts, or not at all if `is_silent` is set."""
+    """A server that answers from `records`, which maps (name, type) to texts, or never if `is_silent` is set."""
 
     def __init__(self) -> None:
         self.records: dict[tuple[str, str], list[str]] = {}
@@ -26,7 +26,7 @@ class NameServer:
 
     def close(self) -> None:
         self._is_closed = True
-        # This datagram wakes the thread up, so that it ends.
+        # Wake the thread with a datagram, so that it ends.
         self._socket.sendto(b"", self._socket.getsockname())
         self._thread.join(2)
         self._socket.close()

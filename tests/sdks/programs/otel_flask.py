@@ -1,4 +1,4 @@
-"""Run a Flask app that `opentelemetry-instrument` instruments, without code for OpenTelemetry. The app calls itself."""
+"""Run a Flask app that calls itself and has no code for OpenTelemetry, because `opentelemetry-instrument` adds it."""
 
 import logging
 import threading
