@@ -120,8 +120,8 @@ def describe_problem(url: str) -> str:
         return f"Enter an address with a host, such as {TYPES[kind].example}."
     if parts.username or parts.password:
         if kind is MonitorType.HTTP:
-            return "Put credentials into a header, not into the address."
-        return "Put the user name and the password into their own fields, not into the address."
+            return "Put credentials in a header, not in the address."
+        return "Put the user name and the password in their own fields, not in the address."
     if kind is MonitorType.TCP and not port:
         return "Add a port, such as tcp://db.example.com:5432."
     if kind in (MonitorType.DNS, MonitorType.PING) and port:

@@ -10,7 +10,7 @@ from impact.models import Erasure
 @admin.register(Erasure)
 class ErasureAdmin(LogAdmin):
     section = Section.PEOPLE
-    setting_title = "Erasures of persons"
+    setting_title = "Erasures of people"
     list_display = ("requested_at", "requested_by", "finished_at", "summary")
     list_select_related = ("requested_by",)
     fields = ("requested_at", "requested_by", "finished_at", "counts")

@@ -91,7 +91,7 @@ def _words(term: Term) -> list[str] | None:
         return [word_of_attribute(term.key, term.value)]
     words = search_index.split(term.value)
     if not words:
-        raise ValueError(f"{term.value!r} has no letter and no digit to search for")
+        raise ValueError(f"{term.value!r} contains no letters or digits to search for")
     return words
 
 

@@ -103,7 +103,7 @@ class TicketTypeInline(PortalInline):
         "one_ticket_type_per_name_and_event": ("name", "Another ticket type has this name."),
     }
     field_help = {
-        "name": "An example is “Day ticket”.",
+        "name": "For example “Day ticket”.",
         "sale_starts_at": "Leave empty to start the sale immediately.",
     }
 
@@ -146,8 +146,8 @@ class EventAdmin(PortalAdmin):
         ),
     }
     field_help = {
-        "name": "An example is “Harbour Lights Festival”.",
-        "slug": "The URLs of the event's pages contain this identifier, and apps refer to the event by it.",
+        "name": "For example “Harbour Lights Festival”.",
+        "slug": "This identifier is used in the URLs of the event's pages, and by apps to refer to the event.",
     }
     list_display = ("name", "starts_at", "is_on_sale", "hold_minutes", "stock")
     list_filter = ("is_on_sale",)

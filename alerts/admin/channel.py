@@ -25,7 +25,7 @@ from core.lib.admin import PortalAdmin, Section
 @admin.register(Channel)
 class ChannelAdmin(PortalAdmin):
     section = Section.ALERTING
-    setting_purpose = "Configure e-mail, Slack, SMS and other channels to which messages are sent."
+    setting_purpose = "E-mail, Slack, SMS and other ways to reach people."
     field_labels = {
         "gets_every_type": "Alerts of every type",
         "groups_alerts": "Related alerts in one message",
@@ -38,7 +38,7 @@ class ChannelAdmin(PortalAdmin):
     }
     field_help = {
         "time_zone": "The time zone of the quiet hours, for example Europe/Berlin.",
-        "quiet_from": "In quiet hours, only critical alerts are delivered.",
+        "quiet_from": "During quiet hours, only critical alerts are delivered.",
     }
     list_display = ("name", "kind_label", "state", "routes", "last_success_at", "test_button")
     form = ChannelForm

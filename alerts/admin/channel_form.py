@@ -32,7 +32,7 @@ class ChannelForm(forms.ModelForm[Channel]):
         label="Alert types",
         required=False,
         widget=Checkboxes,
-        help_text="The types whose alerts are sent here.",
+        help_text="Select the types of alerts that this channel gets.",
     )
 
     class Meta:

@@ -13,7 +13,9 @@ from core.lib.admin import PortalAdmin, PortalInline, Section, SettingLink
 @admin.register(Schedule)
 class ScheduleAdmin(PortalAdmin):
     section = Section.ALERTING
-    setting_purpose = "Roles that people take in turns, such as Primary. Escalation steps notify the person on call."
+    setting_purpose = (
+        "Plans of who is on call when, such as Primary. Escalation steps notify the person on call."
+    )
     more_links = (
         SettingLink(
             "On call", "The people who are on call now.", "alerts:on-call", "alerts.view_schedule"
@@ -54,7 +56,7 @@ class WeekdaysField(forms.TypedMultipleChoiceField):
 class RotationForm(forms.ModelForm[Rotation]):
     weekdays = WeekdaysField(
         label="On these weekdays",
-        help_text="The days on which the hours begin.",
+        help_text="If the hours run past midnight, choose the days on which they begin.",
         initial=all_weekdays,
     )
 

@@ -51,7 +51,7 @@ class PersonAdmin(NotificationTests, PortalAdmin):
             "Quiet hours",
             {
                 "fields": (("quiet_from", "quiet_until"), "time_zone"),
-                "description": "In these hours, only critical alerts are delivered.",
+                "description": "During these hours, only critical alerts are delivered.",
             },
         ),
     )

@@ -230,7 +230,7 @@ class AlertTypeAdmin(NotificationTests, PortalAdmin):
     prepopulated_fields = {"slug": ("name",)}
     field_help = {
         "name": "For example Payment provider down.",
-        "slug": "Routes and silences use this identifier.",
+        "slug": "Routes and silences refer to the type by this identifier.",
     }
     list_display = ("name", "slug", "severity", "response_time", "channel_names", "digest_only")
     search_fields = ("name", "slug")

@@ -122,8 +122,8 @@ class Slack(Transport):
             "Signing secret",
             is_secret=True,
             is_required=False,
-            help="The signing secret of your Slack app. With this secret, messages have buttons to acknowledge"
-            " and resolve.",
+            help="The signing secret of your Slack app. If you enter it, messages have buttons to acknowledge "
+            "and resolve alerts.",
         ),
     )
 

@@ -94,7 +94,7 @@ class Sms(Transport):
             "Replies acknowledge and resolve",
             is_required=False,
             is_flag=True,
-            help="Messages explain how to reply. At Twilio, enter the webhook for replies that this page shows.",
+            help="Messages then explain how to reply. At Twilio, enter the webhook for replies shown on this page.",
         ),
         twilio.ACCOUNT_FIELDS[-1],
     )

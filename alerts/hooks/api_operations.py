@@ -63,7 +63,7 @@ describe(
     "alerts:on-call-shifts",
     "GET",
     "Return the shifts and gaps of a schedule.",
-    notes="Shifts are in order and leave no time out: a gap has no person. Overrides are included. The"
+    notes="The shifts are in order and cover the whole period; a gap has no person. Overrides are included. The"
     " first and the last shift are cut at the ends of the period.",
     scope="on-call",
     query={
@@ -88,7 +88,7 @@ describe(
 describe(
     "alerts:on-call-overrides",
     "POST",
-    "Add an override, with which a person takes over for a time.",
+    "Add an override, so that a person takes over for a time.",
     notes="The person replaces everyone on call in this schedule, or only the person `instead_of`. If"
     " overrides overlap, the one that was added last applies. A repeated call adds a second"
     " override with the same effect.",

@@ -47,7 +47,7 @@ class Migration(migrations.Migration):
                 ('name', models.CharField(max_length=100, unique=True)),
                 ('summary', models.CharField(max_length=200)),
                 ('unit', models.CharField(blank=True, max_length=30)),
-                ('below', models.BooleanField(default=False, help_text='If this is on, the rule is breached when the value is at or below the threshold.')),
+                ('below', models.BooleanField(default=False, help_text='The rule is breached when the value is at or below the threshold.')),
                 ('threshold', models.FloatField()),
                 ('clear_threshold', models.FloatField(blank=True, help_text='The alert resolves at this value. Leave empty for 80 % of the threshold (125 % if low values are bad).', null=True)),
                 ('critical_threshold', models.FloatField(blank=True, help_text='The severity becomes critical at this value. Leave empty if it should not change.', null=True)),
@@ -265,7 +265,7 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('comment', models.CharField(max_length=300)),
-                ('is_maintenance', models.BooleanField(default=False, help_text='If this is on, the silence is planned maintenance and is also shown on the status page.')),
+                ('is_maintenance', models.BooleanField(default=False, help_text='The silence is planned maintenance, which is also shown on the status page.')),
                 ('matchers', models.JSONField(blank=True, default=dict, help_text='All matchers must match. * stands for any text: {"rule": "errors.*", "severity": "warning", "alert_type": "…", "source": "…", "key": "…"}. {} matches every alert.')),
                 ('starts_at', models.DateTimeField()),
                 ('ends_at', models.DateTimeField()),

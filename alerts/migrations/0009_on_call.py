@@ -37,7 +37,7 @@ class Migration(migrations.Migration):
                 ('time_zone', models.CharField(default='UTC', max_length=50, validators=[alerts.models.channel.validate_time_zone])),
                 ('on_from', models.TimeField(blank=True, null=True)),
                 ('on_until', models.TimeField(blank=True, help_text='If this is earlier than the start, the hours end on the next day.', null=True)),
-                ('weekdays', models.JSONField(default=alerts.models.on_call.all_weekdays, help_text='The days on which the hours begin.', validators=[alerts.models.on_call.validate_weekdays])),
+                ('weekdays', models.JSONField(default=alerts.models.on_call.all_weekdays, help_text='If the hours run past midnight, choose the days on which they begin.', validators=[alerts.models.on_call.validate_weekdays])),
             ],
             options={
                 'ordering': ['schedule', 'position', 'pk'],

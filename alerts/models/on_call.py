@@ -119,7 +119,7 @@ class Rotation(models.Model):
     weekdays = models.JSONField(
         default=all_weekdays,
         validators=[validate_weekdays],
-        help_text="The days on which the hours begin.",
+        help_text="If the hours run past midnight, choose the days on which they begin.",
     )
 
     class Meta:

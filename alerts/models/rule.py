@@ -84,7 +84,7 @@ class AlertRule(models.Model):
     unit = models.CharField(max_length=30, blank=True)
     below = models.BooleanField(
         default=False,
-        help_text="If this is on, the rule is breached when the value is at or below the threshold.",
+        help_text="The rule is breached when the value is at or below the threshold.",
     )
     threshold = models.FloatField()
     clear_threshold = models.FloatField(

@@ -37,7 +37,7 @@ class Silence(models.Model):
     reference = ReferenceField(source="comment")
     is_maintenance = models.BooleanField(
         default=False,
-        help_text="If this is on, the silence is planned maintenance and is also shown on the status page.",
+        help_text="The silence is planned maintenance, which is also shown on the status page.",
     )
     matchers = models.JSONField(
         default=dict,

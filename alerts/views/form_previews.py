@@ -88,7 +88,7 @@ def new_rule_preview(request: HttpRequest) -> HttpResponse:
             # The reader belongs to another app, and the form must work even if the reader fails.
             log.exception("preview failed", extra={"reader": rule.reader})
             context["problem"] = (
-                "The portal could not read this metric. Its log contains the error."
+                "The portal could not read this metric. The portal's log contains the error."
             )
         else:
             context |= {

@@ -59,6 +59,6 @@ def _change(request: HttpRequest, *, added: set[Route], removed: set[Route]) -> 
     for one in changed:
         log_change(request, one, "Changed routes.")
     if changed:
-        messages.success(request, "Saved the routes.")
+        messages.success(request, "The routes were saved.")
     else:
         messages.info(request, "No route was changed.")

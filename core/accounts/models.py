@@ -75,7 +75,7 @@ class IdentityProvider(models.Model):
         validators=[
             RegexValidator(r"^(?!github$|environment$)", "This name is reserved.", code="reserved")
         ],
-        help_text="The callback URL contains this text, for example google.",
+        help_text="This text is part of the callback URL, for example google.",
     )
     kind = models.CharField(max_length=20, choices=Kind.choices, default=Kind.OPENID_CONNECT)
     issuer = models.CharField(max_length=500, blank=True)
@@ -93,8 +93,7 @@ class IdentityProvider(models.Model):
     creates_users = models.BooleanField(
         "adds new people",
         default=True,
-        help_text="If this is on, people get an account when they first sign in. "
-        "If it is off, an owner must add them first.",
+        help_text="People get an account when they first sign in. If this is off, an owner must add them first.",
     )
     groups_claim = models.CharField(
         max_length=200,
@@ -118,7 +117,7 @@ class IdentityProvider(models.Model):
     replaces_second_factor = models.BooleanField(
         "replaces two-factor sign-in",
         default=True,
-        help_text="If this is on, the portal does not ask for a second factor, because the provider does.",
+        help_text="The portal does not ask for a second factor, because the provider does.",
     )
 
     class Meta:

@@ -36,9 +36,11 @@ class ClientAppForm(forms.ModelForm[ClientApp]):
         " Leave empty to allow all origins.",
     )
     scrub_keys = LinesField(
-        help_text="Enter additional field names to filter, one per line, for example iban."
+        help_text="Values of these fields are also removed. Enter one field name per line, for example iban."
     )
-    safe_keys = LinesField(help_text="Enter the field names that are never filtered, one per line.")
+    safe_keys = LinesField(
+        help_text="These fields are not removed because of their names. Enter one field name per line."
+    )
 
     class Meta:
         model = ClientApp
@@ -72,7 +74,7 @@ class ClientAppAdmin(PortalAdmin):
     }
     field_help = {
         "name": "Enter a name such as Ticket shop.",
-        "slug": "Searches use this text, as in app:shop.",
+        "slug": "Use this text in searches, as in app:shop.",
         "is_active": "If this is off, all keys of the app are rejected.",
         "events_per_hour": "Leave empty for no limit.",
         "events_per_day": "Leave empty for no limit.",

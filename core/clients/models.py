@@ -119,7 +119,7 @@ class ClientApp(models.Model):
         ordering = ["name"]
         permissions = [
             ("see_every_app", "Can see every app, whatever the team"),
-            ("see_team_apps_only", "Can see the apps of the own teams only"),
+            ("see_team_apps_only", "Can see only the apps of their own teams"),
         ]
         constraints = [
             models.CheckConstraint(

@@ -180,7 +180,7 @@ describe("errors:error-report", "OPTIONS", "CORS preflight request.", answers={2
 
 _PROJECT = {"project_id": "The app's id: the last part of its DSN."}
 _KEY = {
-    "X-Sentry-Auth": "Send `Sentry sentry_key=<key>, …`. Instead, the client may send `?sentry_key=`, or the "
+    "X-Sentry-Auth": "Send `Sentry sentry_key=<key>, …`. Alternatively, the client may send `?sentry_key=`, or the "
     "`dsn` in the envelope's header."
 }
 _REFUSALS = {

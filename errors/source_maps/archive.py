@@ -105,7 +105,7 @@ class Archive:
             with self._zip.open(path) as member:
                 content = member.read(limit + 1)
         except KeyError:
-            raise BrokenUpload(f"{path} is missing in the bundle") from None
+            raise BrokenUpload(f"{path} is missing from the bundle") from None
         except zlib.error as error:
             raise BrokenUpload(f"{path} is not readable: {error}") from None
         if len(content) > limit:

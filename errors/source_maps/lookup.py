@@ -189,7 +189,7 @@ def _open(file: ArtifactFile | None, source_map: ArtifactFile | None) -> tuple[i
     if source_map is not None:
         content = storage.load(source_map.content.name, sha256=source_map.content.digest)
         if content is None:
-            raise UnusableMap(f"The content of {name} is missing in the storage.")
+            raise UnusableMap(f"The content of {name} is missing from the storage.")
     else:
         assert file is not None
         content = _inline_map(file, script)

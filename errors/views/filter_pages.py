@@ -101,7 +101,8 @@ def _page(
     context = {
         **admin.site.each_context(request),
         "title": f"Inbound filters of {app.name}",
-        "lead": "The portal accepts errors that match a filter, but does not store them. This page shows their number.",
+        "lead": "The portal accepts errors that match a filter, but does not store them. This page shows how "
+        "many were dropped.",
         "app": app,
         "rows": rows,
         "may_change": request.user.has_perm("clients.change_clientapp"),

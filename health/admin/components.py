@@ -123,7 +123,7 @@ class CheckAdmin(ComponentBase):
 
     section = Section.MONITORING
     setting_title = "Checks"
-    setting_purpose = "The portal's own checks: publish or disable them."
+    setting_purpose = "The portal's own checks, which you can publish or disable."
     list_display = (
         "title",
         "shown_status",
@@ -240,7 +240,7 @@ class HeartbeatAdmin(ComponentBase):
     field_help = {
         "title": "For example Nightly invoices.",
         "crontab": "For example 0 3 * * * for every day at 03:00.",
-        "interval_minutes": "For a job without fixed times, instead of a crontab.",
+        "interval_minutes": "For a job without fixed times. Leave empty if you enter a crontab.",
         "time_zone": "The time zone of the crontab, for example Europe/Berlin.",
         "environment": "For example production. Leave empty if there is only one environment.",
     }
@@ -307,8 +307,8 @@ class HeartbeatAdmin(ComponentBase):
             return "Save the heartbeat to see this address."
         url = obj.ping_url
         return format_html(
-            "Run <code>curl -fsS {}</code> after the work. Append start/ to the address before the work, "
-            "or fail/ if the work failed.",
+            "Have the job run <code>curl -fsS {}</code> when it succeeds. Append start/ to the address when the "
+            "job starts, or fail/ when it fails.",
             url,
         )
 
@@ -323,8 +323,8 @@ class HeartbeatAdmin(ComponentBase):
         if not obj.config_problem:
             return "The app's monitor_config is valid, or the app sends none."
         return format_html(
-            "{} The app's last monitor_config has settings that cannot be used: {}. They were ignored. "
-            "Correct them in the app's code.",
+            "{} The portal ignored invalid settings in the app's last monitor_config: {}. Correct them in the "
+            "app's code.",
             state("warning", "Invalid"),
             obj.config_problem,
         )

@@ -185,7 +185,7 @@ class MaintenanceAdmin(ComponentChoices, PortalAdmin):
     field_labels = {"text": "Announcement", "is_public": "Show on the status page"}
     field_help = {
         "title": "For example Database upgrade.",
-        "text": "Describe what users can expect. The status page and its subscribers get this text.",
+        "text": "Describe what users can expect. The text is shown on the status page and sent to its subscribers.",
         "is_public": "Subscribers are notified when the maintenance is announced, is moved, begins and ends.",
     }
     constraint_messages = {

@@ -74,7 +74,8 @@ _HELP: dict[MonitorType, Mapping[str, str]] = {
         "requires_tls": "This has the same effect as an address that starts with rediss://.",
     },
     MonitorType.SMTP: {
-        "requires_tls": "Switch to TLS with STARTTLS, and verify the certificate. A smtps:// address always uses TLS.",
+        "requires_tls": "Switch to TLS with STARTTLS, and verify the certificate. An smtps:// address always "
+        "uses TLS.",
         "username": "Leave empty to check the greeting only.",
     },
 }
@@ -158,7 +159,7 @@ class MonitorAdmin(ComponentBase):
         "is_inverted": "Upside down",
     }
     field_help = {
-        "title": "A noun, for example Checkout. The status page shows it.",
+        "title": "Use a noun, such as Checkout. The status page shows this title.",
         "headers": 'As JSON, for example {"Accept": "application/json"}.',
         "timeout_seconds": "Enter 1 to 15 seconds. The limit applies to all requests of a check together.",
         "is_inverted": "The monitor is down while the address responds as described here, and up while it does not,"

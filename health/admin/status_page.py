@@ -44,7 +44,7 @@ class StatusPageForm(forms.ModelForm[StatusPage]):
         max_length=200,
         assume_scheme="https",
         widget=forms.URLInput(attrs={"class": "vTextField"}),
-        help_text="The logo and the heading lead to this address, such as https://shop.example.",
+        help_text="The logo and the heading link to this address, for example https://shop.example.",
     )
     logo_file = forms.FileField(
         label="Logo",
@@ -153,7 +153,7 @@ class StatusPageAdmin(PortalAdmin):
 @admin.register(IncidentTemplate)
 class IncidentTemplateAdmin(ComponentChoices, PortalAdmin):
     section = Section.STATUS_PAGE
-    setting_purpose = "Prepared texts from which staff start an incident or an update."
+    setting_purpose = "Prepared texts for new incidents and updates."
     field_labels = {
         "title": "Title of the incident",
         "component": "Affected component",

@@ -93,7 +93,7 @@ def plan_limits(now: datetime) -> Iterator[Forecast]:
             if trend.basis
             else "",
             f"{quantity(trend.level or 0, 'bytes')} of {quantity(sent, 'bytes')} used",
-            f"counted again from 1 {until:%b}",
+            f"the count restarts on 1 {until:%b}",
         ),
     )
 
@@ -105,7 +105,7 @@ def _calls_pace(trend: Trend) -> str:
     change = round(abs(trend.rate))
     since = f"in the last {span(trend.basis)}"
     if not change:
-        return f"no change in the number of calls each day {since}"
+        return f"the number of calls a day did not change {since}"
     noun = "call" if change == 1 else "calls"
     return f"{change:,} {'more' if trend.rate > 0 else 'fewer'} {noun} each day {since}"
 

@@ -32,7 +32,7 @@ class Migration(migrations.Migration):
                 ('crontab', models.CharField(blank=True, help_text='For example 0 3 * * * for every day at 03:00.', max_length=100, validators=[health.models.heartbeats.validate_crontab])),
                 ('time_zone', models.CharField(default='UTC', max_length=50, validators=[health.models.heartbeats.validate_zone])),
                 ('interval_minutes', models.PositiveIntegerField(blank=True, help_text='Enter an interval instead of a crontab.', null=True, validators=[django.core.validators.MinValueValidator(1)])),
-                ('margin_minutes', models.PositiveIntegerField(default=5, help_text='A check-in that is late by less than this time is not missed.')),
+                ('margin_minutes', models.PositiveIntegerField(default=5, help_text='A check-in that is late by no more than this time does not count as missed.')),
                 ('max_runtime_minutes', models.PositiveIntegerField(default=30, help_text='A run that takes longer than this counts as failed.')),
                 ('ping_key', models.UUIDField(default=uuid.uuid4, editable=False, unique=True)),
                 ('expected_at', models.DateTimeField(blank=True, db_index=True, editable=False, null=True)),

@@ -14,7 +14,7 @@ class Migration(migrations.Migration):
             name="app",
             field=models.ForeignKey(
                 blank=True,
-                help_text="The app that this job belongs to. Leave empty for a job of the company itself.",
+                help_text="The app that this job belongs to. Leave empty for a job of the whole company.",
                 null=True,
                 on_delete=django.db.models.deletion.CASCADE,
                 related_name="heartbeats",

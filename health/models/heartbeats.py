@@ -46,7 +46,7 @@ class Heartbeat(Component):
         null=True,
         blank=True,
         related_name="heartbeats",
-        help_text="The app that this job belongs to. Leave empty for a job of the company itself.",
+        help_text="The app that this job belongs to. Leave empty for a job of the whole company.",
     )
     slug = models.SlugField(
         max_length=50, blank=True, help_text="Leave empty to derive the slug from the title."
@@ -66,7 +66,8 @@ class Heartbeat(Component):
         help_text="Enter an interval instead of a crontab.",
     )
     margin_minutes = models.PositiveIntegerField(
-        default=5, help_text="A check-in that is late by less than this time is not missed."
+        default=5,
+        help_text="A check-in that is late by no more than this time does not count as missed.",
     )
     max_runtime_minutes = models.PositiveIntegerField(
         default=30, help_text="A run that takes longer than this counts as failed."

@@ -6,7 +6,7 @@ from opsportal.search import SearchResults
 describe(
     "search:api",
     "GET",
-    "Search apps, errors, alerts, payments, reservations and settings, as a user of the role Read-only.",
+    "Search apps, errors, alerts, payments, reservations and settings, with the permissions of the role Read-only.",
     scope="admin",
     query={
         "q": "The text to find: words, or a whole id such as an order number, of at most 200 characters."

@@ -45,7 +45,7 @@ def rate_limits() -> Iterator[Metric]:
     yield family
     yield GaugeMetricFamily(
         "opsportal_rate_limit_degraded",
-        "1 while Redis is unavailable, so that each process counts requests separately; otherwise 0.",
+        "1 while Redis is unavailable and each process counts requests separately; otherwise 0.",
         value=float(ratelimit.is_degraded()),
     )
 

@@ -81,7 +81,7 @@ def _differing_rows(source: Source, target: Target, table: Table, buckets: set[i
         if ours.get(key) == theirs.get(key):
             continue
         what = (
-            "is missing in PostgreSQL"
+            "is missing from PostgreSQL"
             if key not in theirs
             else "is not in SQLite"
             if key not in ours

@@ -126,7 +126,7 @@ class Application:
         if expected > MAX_UPLOAD_BYTES:
             return problem(413, "Content too large", _TOO_LARGE)
         if self._spooled_bytes + expected > MAX_SPOOLED_BYTES:
-            detail = "Too many uploads arrive at the same time. Try again in 30 seconds."
+            detail = "Too many uploads are running. Try again in 30 seconds."
             return problem(503, "Service Unavailable", detail, ("Retry-After", "30"))
         size = 0
         with tempfile.TemporaryFile() as file:

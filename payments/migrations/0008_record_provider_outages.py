@@ -14,7 +14,7 @@ class Migration(migrations.Migration):
             name='ProviderOutage',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('started_at', models.DateTimeField(db_index=True, help_text='This is two minutes before the portal saw the first failure.')),
+                ('started_at', models.DateTimeField(db_index=True, help_text='Set to two minutes before the portal saw the first failure.')),
                 ('last_seen_at', models.DateTimeField()),
                 ('ended_at', models.DateTimeField(blank=True, null=True)),
                 ('reason', models.CharField(max_length=300)),

@@ -10,7 +10,7 @@ class ProviderOutage(models.Model):
     """A period in which no buyer could pay, because Stripe did not respond."""
 
     started_at = models.DateTimeField(
-        db_index=True, help_text="This is two minutes before the portal saw the first failure."
+        db_index=True, help_text="Set to two minutes before the portal saw the first failure."
     )
     last_seen_at = models.DateTimeField()
     ended_at = models.DateTimeField(null=True, blank=True)

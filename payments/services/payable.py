@@ -56,7 +56,9 @@ def require_payable(
         raise _differs(left + split.fee, currency, amount, currency)
     if share <= 0:
         raise NotPayable(
-            422, "amount-differs", "after the fee, nothing of the amount pays for the reservation"
+            422,
+            "amount-differs",
+            "the fee uses up the amount, so nothing is left to pay for the reservation",
         )
     if share > left:
         _require_balance(payable, left)

@@ -127,7 +127,7 @@ describe(
 describe(
     "reservations:reservation-stats",
     "GET",
-    "Return the numbers of reservations and seats by status, and open problems.",
+    "Return the number of reservations and seats by status, and the open problems.",
     notes="The figures cover all apps and contain no customer data. Reservations whose payment is"
     " being processed are counted separately, because they hold their tickets for days.",
     scope="reservations",
@@ -137,7 +137,7 @@ describe(
     "reservations:reservation-read",
     "GET",
     "Return a reservation of the app, with its current status.",
-    notes="A hold whose time is over is `expired`, even if its tickets have not been released yet."
+    notes="A hold that has run out is `expired`, even if its tickets have not been released yet."
     " `payment_processing` is true while a payment such as a bank debit is being processed; the"
     " tickets are held until its outcome is known.",
     scope="reservations",
@@ -168,7 +168,7 @@ describe(
 describe(
     "reservations:reservation-complete",
     "POST",
-    "Complete a reservation, which sells its tickets.",
+    "Complete a reservation, so that its tickets are sold.",
     notes="A reservation that is paid through the portal is completed automatically, so this call is"
     " for free tickets (without a body) and for payments outside the portal (`paid_elsewhere`"
     " names the payment method). `payment` names a successful payment of the portal. An expired hold can be"
@@ -183,8 +183,8 @@ describe(
     "reservations:waiting-list",
     "POST",
     "Add a customer to the waiting list of a sold-out ticket type.",
-    notes="A customer who is on the list, or has an offer, keeps this place or offer, and the"
-    " response has status 200. When tickets come back, customers get offers in the order of their arrival. An"
+    notes="A customer who is already on the list, or has an offer, stays there, and the response has status "
+    "200. When tickets become available, customers get offers in the order of the list. An"
     " offer is a reservation with a time limit. The portal does not notify customers: poll the"
     " list of offers, and notify the customers yourself.",
     scope="reservations",

@@ -40,7 +40,7 @@ class Migration(migrations.Migration):
                 ('slug', models.SlugField(max_length=80, unique=True)),
                 ('starts_at', models.DateTimeField(blank=True, null=True)),
                 ('is_on_sale', models.BooleanField(default=True)),
-                ('hold_minutes', models.PositiveSmallIntegerField(default=15, help_text='Number of minutes for which a reservation holds its tickets.')),
+                ('hold_minutes', models.PositiveSmallIntegerField(default=15, help_text='If the buyer does not pay within this time, the tickets are on sale again.')),
                 ('created_at', models.DateTimeField(auto_now_add=True)),
             ],
             options={

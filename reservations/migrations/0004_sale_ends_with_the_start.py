@@ -11,7 +11,7 @@ class Migration(migrations.Migration):
         migrations.AlterField(
             model_name='event',
             name='is_on_sale',
-            field=models.BooleanField(default=True, help_text='If this is off, no tickets for this event can be bought, not even in the sale period.', verbose_name='sale is enabled'),
+            field=models.BooleanField(default=True, help_text='If this is off, no tickets for this event can be bought, even during the sale period.', verbose_name='sale is enabled'),
         ),
         migrations.AlterField(
             model_name='line',

@@ -24,7 +24,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='event',
             name='extends_holds_in_outages',
-            field=models.BooleanField(db_default=False, default=False, help_text='If this is on, holds do not expire while the payment provider is unavailable.', verbose_name='extend holds during payment outages'),
+            field=models.BooleanField(db_default=False, default=False, help_text='Holds do not expire while the payment provider is unavailable.', verbose_name='extend holds during payment outages'),
         ),
         migrations.AddField(
             model_name='event',

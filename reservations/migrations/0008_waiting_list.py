@@ -34,12 +34,12 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='tickettype',
             name='has_waiting_list',
-            field=models.BooleanField(db_default=False, default=False, help_text='If this is on, customers can wait for tickets when this ticket type is sold out.'),
+            field=models.BooleanField(db_default=False, default=False, help_text='When this ticket type is sold out, apps can put customers on a waiting list.'),
         ),
         migrations.AddField(
             model_name='tickettype',
             name='offer_minutes',
-            field=models.PositiveSmallIntegerField(db_default=60, default=60, help_text='Number of minutes in which a waiting customer can buy the offered tickets.'),
+            field=models.PositiveSmallIntegerField(db_default=60, default=60, help_text='If the customer does not pay within this time, the tickets are offered to the next customer.'),
         ),
         migrations.AddConstraint(
             model_name='tickettype',

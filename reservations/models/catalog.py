@@ -30,16 +30,17 @@ class Event(models.Model):
     is_on_sale = models.BooleanField(
         "sale is enabled",
         default=True,
-        help_text="If this is off, no tickets for this event can be bought, not even in the sale period.",
+        help_text="If this is off, no tickets for this event can be bought, even during the sale period.",
     )
     hold_minutes = models.PositiveSmallIntegerField(
-        default=15, help_text="Number of minutes for which a reservation holds its tickets."
+        default=15,
+        help_text="If the buyer does not pay within this time, the tickets are on sale again.",
     )
     extends_holds_in_outages = models.BooleanField(
         "extend holds during payment outages",
         default=False,
         db_default=False,
-        help_text="If this is on, holds do not expire while the payment provider is unavailable.",
+        help_text="Holds do not expire while the payment provider is unavailable.",
     )
     max_outage_minutes = models.PositiveSmallIntegerField(
         "longest extension",
@@ -172,12 +173,12 @@ class TicketType(models.Model):
     has_waiting_list = models.BooleanField(
         default=False,
         db_default=False,
-        help_text="If this is on, customers can wait for tickets when this ticket type is sold out.",
+        help_text="When this ticket type is sold out, apps can put customers on a waiting list.",
     )
     offer_minutes = models.PositiveSmallIntegerField(
         default=60,
         db_default=60,
-        help_text="Number of minutes in which a waiting customer can buy the offered tickets.",
+        help_text="If the customer does not pay within this time, the tickets are offered to the next customer.",
     )
     has_waiting_buyers = models.BooleanField(default=False, db_default=False, editable=False)
 

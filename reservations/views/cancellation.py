@@ -58,7 +58,7 @@ class CancelForm(forms.Form):
     def clean_confirmation(self) -> str:
         given = str(self.cleaned_data["confirmation"]).strip()
         if given != self.event.slug:
-            raise forms.ValidationError("This is not the identifier of the event.")
+            raise forms.ValidationError("This does not match the identifier of the event.")
         return given
 
 

@@ -70,5 +70,5 @@ def test_keys_of_an_app_are_copied_created_and_revoked(portal: Portal, staff_pag
 
     page.on("dialog", lambda dialog: dialog.accept())
     page.get_by_role("region", name="DSN keys").get_by_role("button", name="Revoke").click()
-    expect(page.get_by_text("No live DSN key")).to_be_visible()
+    expect(page.get_by_text("No active DSN key")).to_be_visible()
     assert serious_faults(page) == []

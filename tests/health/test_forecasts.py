@@ -189,7 +189,7 @@ def test_bandwidth_counts_until_the_end_of_the_month(per_hour: float, text: str)
     sent = found(plan_limits(NOON), "Plan limit of bandwidth reached")
 
     assert sent.text == text
-    assert "counted again from 1 Dec" in sent.basis
+    assert "the count restarts on 1 Dec" in sent.basis
 
 
 # --- backlogs --------------------------------------------------------------------------------------

@@ -255,7 +255,7 @@ def test_erasures_can_be_repeated_after_a_restore(
     assert kinds(reference) == {}
     assert not Subscriber.objects.exists()
     assert kinds("buyer-18") == ALL
-    assert "Persons that had been erased: 2. Persons with records again: 1." in out.getvalue()
+    assert "People who had been erased: 2. People with records again: 1." in out.getvalue()
     assert AuditEvent.objects.filter(action="person erased").count() == 3
 
 

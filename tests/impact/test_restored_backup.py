@@ -74,7 +74,7 @@ def test_a_repeated_erasure_leaves_no_trace_of_the_person_in_the_files(
     assert files_with(portal, PERSON) == ["opsportal.sqlite3"]
     output = run(portal, "repeat_erasures")
 
-    assert "Persons that had been erased: 1. Persons with records again: 1." in output
+    assert "People who had been erased: 1. People with records again: 1." in output
     assert files_with(portal, PERSON) == []
 
 
@@ -118,7 +118,7 @@ def test_on_postgresql_a_repeated_erasure_and_vacuum_full_leave_no_trace_of_the_
     )
     output = run(portal, "repeat_erasures")
 
-    assert "Persons that had been erased: 1. Persons with records again: 1." in output
+    assert "People who had been erased: 1. People with records again: 1." in output
     assert tables_with(portal, PERSON) == []
     assert postgresql_files_with(portal, PERSON) != []
     portal.rows("VACUUM FULL")

@@ -128,7 +128,7 @@ def test_the_filters_of_the_form_narrow_the_search(browse: Client, add: Add) -> 
         ("level:loud", "Unknown level &#x27;loud&#x27;; use one of trace"),
         ("is:event", "Unknown filter is:event; use log or request"),
         ("since:soon", "&#x27;soon&#x27; is not a time"),
-        ("???", "&#x27;???&#x27; has no letter and no digit to search for"),
+        ("???", "&#x27;???&#x27; contains no letters or digits to search for"),
     ],
 )
 def test_an_invalid_query_finds_no_entry_and_explains_the_reason(

@@ -111,7 +111,7 @@ def test_differing_rows_are_named(target: Target, tmp_path: Path) -> None:
     assert "SQLite has 50 rows" in differences[0]
     assert differences[1:] == [
         "  the row with id 21 differs",
-        "  the row with id 3 is missing in PostgreSQL",
+        "  the row with id 3 is missing from PostgreSQL",
         "  the row with id 99 is not in SQLite",
     ]
 

@@ -185,8 +185,8 @@ class IdentityProviderForm(forms.ModelForm[IdentityProvider]):
         if not str(cleaned.get("email_domains", "")).strip():
             self.add_error(
                 "email_domains",
-                "A SAML provider needs the domains of your company: SAML does not say whether an address is verified,"
-                " so that only addresses of these domains count.",
+                "Enter the e-mail domains of your company. SAML does not say whether an address is verified, so "
+                "the portal accepts only addresses in these domains.",
             )
 
 

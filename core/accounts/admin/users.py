@@ -75,7 +75,7 @@ class PortalUserAdmin(WithPermissions, UserAdmin):  # type: ignore[type-arg]
     field_help = {
         "username": "Use only letters, digits and @ . + - _, for example anna.",
         "email": "The user needs this address to reset a forgotten password.",
-        "is_active": "Turn this off instead of deleting a user, so that the audit log still names the user.",
+        "is_active": "Turn this off to keep a person from signing in without deleting the account.",
         "is_staff": "If this is off, the user cannot sign in to this portal.",
         "is_superuser": "",
         "groups": "",

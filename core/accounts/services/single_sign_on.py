@@ -136,7 +136,8 @@ def check_domain(provider: IdentityProvider, identity: Identity) -> None:
     domains = provider.domains
     if domains and not any(email.rpartition("@")[2] in domains for email in identity.emails):
         raise NotAllowed(
-            f"{provider.name} sent no verified e-mail address at {' or '.join(domains)}."
+            f"{provider.name} sent no verified e-mail address at {' or '.join(domains)}. Sign in with an "
+            "account that has one."
         )
 
 
@@ -153,7 +154,10 @@ def roles_for(provider: IdentityProvider, groups: frozenset[str]) -> list[Group]
     if not found and provider.default_role is not None:
         found = [provider.default_role]
     if not found:
-        raise NotAllowed(f"None of your groups at {provider.name} has a role in this portal.")
+        raise NotAllowed(
+            f"None of your groups at {provider.name} has a role in this portal. Ask an owner for "
+            "access."
+        )
     return found
 
 
@@ -173,7 +177,7 @@ def find_user(identity: Identity) -> User | None:
         )
     user = next(iter(found.values()), None)
     if user is not None and not user.is_active:
-        raise NotAllowed("Your account in this portal is disabled.")
+        raise NotAllowed("Your account in this portal is disabled. Ask an owner to enable it.")
     return user
 
 
@@ -280,12 +284,14 @@ class ProviderAdapter(DefaultSocialAccountAdapter):
                 "No user of this portal has your e-mail address. Ask an owner to add you."
             )
         elif not identity.emails:
-            raise NotAllowed(f"{provider.name} sent no verified e-mail address.")
+            raise NotAllowed(
+                f"{provider.name} sent no verified e-mail address. Verify it there, then sign in again."
+            )
 
     def _check_existing(self, login: SocialLogin) -> None:
         login.user.refresh_from_db()
         if not (login.user.is_active and login.user.is_staff):
-            raise NotAllowed("Your account in this portal is disabled.")
+            raise NotAllowed("Your account in this portal is disabled. Ask an owner to enable it.")
 
     def is_open_for_signup(self, request: HttpRequest, sociallogin: SocialLogin) -> bool:
         return True  # pre_social_login() has already refused people who may not sign up.

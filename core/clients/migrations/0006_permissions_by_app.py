@@ -12,6 +12,6 @@ class Migration(migrations.Migration):
     operations = [
         migrations.AlterModelOptions(
             name='clientapp',
-            options={'ordering': ['name'], 'permissions': [('see_every_app', 'Can see every app, whatever the team'), ('see_team_apps_only', 'Can see the apps of the own teams only')], 'verbose_name': 'app'},
+            options={'ordering': ['name'], 'permissions': [('see_every_app', 'Can see every app, whatever the team'), ('see_team_apps_only', 'Can see only the apps of their own teams')], 'verbose_name': 'app'},
         ),
     ]

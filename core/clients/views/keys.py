@@ -19,8 +19,8 @@ from core.lib.app_access import limit, sees_every_app
 
 MAX_LABEL_LENGTH = 100
 OF_EVERY_APP = (
-    "A key with these permissions reaches every app, and you see only the apps of your teams. "
-    "Ask an owner to create it."
+    "A key with these permissions has access to every app, but you see only the apps of your teams. Ask an "
+    "owner to create the key."
 )
 LIFETIMES = {"30": "in 30 days", "90": "in 90 days", "365": "in a year"}
 

@@ -9,7 +9,7 @@ from impact.services.restored_erasures import erasures_file, read_fingerprints, 
 
 
 class Command(BaseCommand):
-    help = "After a restore, erase again the persons who were erased after the backup was created."
+    help = "After a restore, erase again everyone who was erased after the backup was created."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument(
@@ -29,7 +29,7 @@ class Command(BaseCommand):
             raise CommandError(f"{path} is not a file of erasures") from None
         found = repeat_erasures(erased, now=timezone.now())
         self.stdout.write(
-            f"Persons that had been erased: {len(erased)}. Persons with records again: {len(found)}."
+            f"People who had been erased: {len(erased)}. People with records again: {len(found)}."
         )
         for erasure in found:
             self.stdout.write(f"  {erasure}: {erasure.summary}")

@@ -71,7 +71,7 @@ def test_a_provider_is_added_by_its_metadata_or_a_metadata_url(
         ({"metadata": "space in the address"}, "is not a web address"),
         ({"metadata": "too long"}, "The metadata is too long"),
         ({"metadata": "sign-in by POST"}, "lacks a SingleSignOnService with HTTP-Redirect"),
-        ({"email_domains": ""}, "A SAML provider needs the domains of your company"),
+        ({"email_domains": ""}, "Enter the e-mail domains of your company"),
     ],
     ids=lambda value: " ".join(value.values()) if isinstance(value, dict) else "",
 )

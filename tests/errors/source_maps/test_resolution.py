@@ -193,7 +193,7 @@ def test_a_map_missing_in_the_storage_is_named(cli: Cli, browser: Sender) -> Non
     resolve()
 
     assert ResolvedEvent.objects.get(pk=event.pk).problems == [
-        "The content of ~/static/app.js.map is missing in the storage."
+        "The content of ~/static/app.js.map is missing from the storage."
     ]
 
 
