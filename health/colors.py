@@ -1,8 +1,8 @@
 """Compute the contrast of the status page's colors, and write their style sheet. All functions are pure."""
 
-# The same values as --surface in portal.css.
+# portal.css uses the same values for --surface.
 LIGHT_SURFACE, DARK_SURFACE = "#ffffff", "#151920"
-# The same values as --accent in portal.css.
+# portal.css uses the same values for --accent.
 DEFAULT_ACCENT, DEFAULT_DARK_ACCENT = "#4450c8", "#a3adff"
 # WCAG requires this contrast ratio for text: https://www.w3.org/TR/WCAG22/#contrast-minimum.
 MIN_CONTRAST = 4.5

@@ -49,7 +49,7 @@ class Degraded(Exception):
 CheckFunction = Callable[[], str | None]
 
 
-# The component for the portal's own network, on which checks of outside services depend.
+# This component is the portal's own network, on which checks of outside services depend.
 OWN_NETWORK = "own-network"
 
 
@@ -61,9 +61,9 @@ class Check:
     # A failure of a critical check makes the whole portal unhealthy. Other failures make it degraded.
     critical: bool
     timeout: float  # Seconds.
-    # The number of consecutive failures until the component counts as down.
+    # The component counts as down after this number of consecutive failures.
     fail_after: int = 2
-    # The number of consecutive successes until the component counts as up.
+    # The component counts as up after this number of consecutive successes.
     recover_after: int = 2
     # Returns the orders that a failure affects.
     references: Callable[[], References] | None = None
@@ -221,7 +221,7 @@ class Reading:
     # Replaces the value and its unit, for example with an amount of money.
     text: str = ""
     note: str = ""
-    # The value of the same hour a week earlier. None if it is unknown.
+    # None if the value of the same hour a week earlier is unknown.
     week_ago: float | None = None
     week_ago_text: str = ""
     tone: Tone = Tone.NONE

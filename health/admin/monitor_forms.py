@@ -118,7 +118,7 @@ class StepForm(forms.ModelForm[MonitorStep]):
 
 class StepFormSet(forms.BaseInlineFormSet[MonitorStep, Monitor, StepForm]):
     def in_order(self) -> list[MonitorStep]:
-        """Return the valid steps in the order of the form, in which they will be saved."""
+        """Return the valid steps in the order in which they will be saved."""
         kept = [
             form.instance
             for form in self.forms

@@ -61,7 +61,7 @@ def cache() -> str:
 # The queue is degraded if the last tick is older than the first value, and down if it is older than the second.
 TICK_LATE_SECONDS, TICK_MISSING_SECONDS = 150, 300
 LONG_WAIT_SECONDS, MAX_WAIT_SECONDS = 60, 300
-# A due job is queued within 5 s. If it has not started by this time, no worker is free.
+# A due job is queued within 5 s. If it has not started within this time, no worker is free.
 JOB_LATE_SECONDS = 30
 MESSAGE_LATE_SECONDS = 60
 

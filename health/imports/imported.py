@@ -35,7 +35,7 @@ History = dict[tuple[Tier, datetime], Point]
 @dataclass
 class Imported:
     document: dict[str, list[Values]] = field(default_factory=dict)
-    # Describe what is not imported, or only in part.
+    # Each note describes something that is not imported, or only in part.
     notes: list[str] = field(default_factory=list)
     # The keys are names of components.
     history: dict[str, History] = field(default_factory=dict)

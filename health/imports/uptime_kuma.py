@@ -347,7 +347,7 @@ def _add_maintenance(
 
 
 def _single_window(row: Row) -> Iterator[datetime]:
-    """Yield the start and the end of a maintenance, or nothing if the maintenance recurs."""
+    """Yield the start and the end of a maintenance window, or nothing if the window recurs."""
     if row["strategy"] != "single" or not row["start_date"] or not row["end_date"]:
         return
     zone = row.get("timezone") or "UTC"

@@ -84,7 +84,7 @@ class IncidentUpdateQuerySet(models.QuerySet["IncidentUpdate"]):
         return self.filter(at__lte=now)
 
     def due(self, now: datetime) -> "IncidentUpdateQuerySet":
-        """Return the scheduled updates whose time has come."""
+        """Return the scheduled updates that are due."""
         return self.published(now).filter(is_scheduled=True)
 
 

@@ -63,7 +63,7 @@ class MaintenanceNotice(models.Model):
     A notice remains when its window is deleted, so that subscribers can still be notified of the end.
     """
 
-    # The id of the window, which may have been deleted.
+    # Stores the id of a window that may have been deleted.
     window_number = models.PositiveBigIntegerField()
     at = models.DateTimeField()
     phase = models.CharField(max_length=15, choices=MaintenancePhase)
@@ -74,7 +74,7 @@ class MaintenanceNotice(models.Model):
     )
     title = models.CharField(max_length=200)
     text = models.TextField(blank=True)
-    # Titles of the public components.
+    # Lists the titles of the public components.
     components = models.JSONField(default=list, blank=True)
     starts_at = models.DateTimeField()
     ends_at = models.DateTimeField()

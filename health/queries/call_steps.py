@@ -24,8 +24,8 @@ AFTERWARDS = timedelta(minutes=6)
 PARTS = ((15, 10), (10, 5), (5, -6))
 MIN_SLOWER = 2.0
 MIN_SLOWER_MS = 50.0
-MIN_FAILING = 0.2  # Minimum increase of the share of failing calls.
-MIN_REQUESTS = 10.0  # Minimum change of the number of requests per minute.
+MIN_FAILING = 0.2  # The share of failing calls must rise by at least this value.
+MIN_REQUESTS = 10.0  # The number of requests per minute must change by at least this value.
 # A step must be followed by at least this number of minutes, because a single slow minute is not a step.
 MIN_AFTERWARDS = 2
 MAX_SERIES = 12

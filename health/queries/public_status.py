@@ -152,7 +152,7 @@ class PublicStatus(msgspec.Struct):
     components: list[PublicComponent] = []
     incidents: list[PublicIncident] = []
     maintenance: list[PublicMaintenance] = []
-    # The time of the last public change of any incident, even if the incident is not listed.
+    # Contains the time of the last public change of any incident, even of one that is not listed.
     incidents_changed_at: datetime = NEVER
     page: PublicPage = msgspec.field(default_factory=PublicPage)
 

@@ -23,7 +23,7 @@ def sum_values(
 ) -> dict[str, float]:
     """Return the sum of each counter or delivery outcome over all apps, by name.
 
-    The sum is 0 if no app reported any.
+    The sum is 0 if nothing was reported.
     """
     names = list(names)
     series = Series.objects.filter(kind=kind, name__in=names)

@@ -87,8 +87,8 @@ def outage_path() -> Path:
 def _begin(outage: Outage) -> None:
     """Create the file about the outage and send the message.
 
-    If the file exists, another process on this host has sent the message. This process then only sends its own messages
-    again that channels have not accepted.
+    If the file exists, another process on this host has sent the message. In this case, only retry the channels that
+    have not accepted a message of this process.
     """
     try:
         handle = os.open(outage_path(), os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

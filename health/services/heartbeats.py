@@ -86,7 +86,7 @@ def check_in(
     """Record a check-in and return its run.
 
     The end of a run belongs to the start with the same id or, without an id, to the latest start. `output` is the text
-    that the job printed, which the caller has freed of personal data.
+    that the job printed, from which the caller has removed personal data.
     """
     run = _find_run(heartbeat, check_in_id)
     if run is None:

@@ -12,7 +12,7 @@ from health.verdict import Status
 
 @transaction.atomic
 def sync_with_updates(incident: Incident, *, now: datetime) -> None:
-    """Set the state of the incident to that of its newest published update, or to "investigating" without an update."""
+    """Set the state of the incident to that of its newest published update, or to "investigating" if there is none."""
     newest = incident.updates.published(now).order_by("-at", "-pk").first()
     state = IncidentState(newest.state) if newest else IncidentState.INVESTIGATING
     is_resolved = state is IncidentState.RESOLVED

@@ -51,7 +51,7 @@ def decrypt_address(subscriber: Subscriber) -> str:
 
 
 def hash_address(address: str) -> str:
-    """Return a keyed hash, by which the row with an encrypted address can be found."""
+    """Return a keyed hash that finds the row with the encrypted address."""
     return address_hashes(address)[0]
 
 

@@ -45,7 +45,7 @@ def _burn_rates(
         metadata: dict[str, object] = {"app": app} if app else {}
         labels = (("component", component.name),)
         if component.status == Status.UNHEALTHY:
-            # The outage has its own alert, so open no budget alert, and keep one that is open.
+            # The outage has its own alert. A reading without a value opens no budget alert, and keeps one that is open.
             readings.append(Reading(None, labels=labels, metadata=metadata))
             continue
         in_long, in_short = over_long.get(component.pk), over_short.get(component.pk)

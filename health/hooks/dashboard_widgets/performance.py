@@ -112,9 +112,9 @@ def _to_percent(share: float | None) -> float | None:
 
 
 def _state(summary: latencies.LatencySummary) -> str:
-    """Return the state by the limits of the alert rules: "failing", "degraded" or "healthy".
+    """Return the state of a function by the limits of the alert rules: "failing", "degraded" or "healthy".
 
-    More than 5 % of failed calls are "failing". A mean duration above SLOW_MS is "degraded".
+    A function is failing if more than 5 % of its calls failed, and degraded if its mean duration exceeds SLOW_MS.
     """
     if (summary.failure_share or 0) > MAX_FAILURE_SHARE:
         return "failing"
