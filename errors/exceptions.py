@@ -4,7 +4,7 @@ from core.lib import read_only
 
 
 class ErrorsException(Exception):
-    """The base class of all exceptions in this module."""
+    """The base class of this app's exceptions."""
 
 
 # --- the request is at fault -----------------------------------------------------------------------------------
@@ -92,7 +92,7 @@ class AuthUnavailable(Unavailable):
 
 
 class ReadOnly(Unavailable):
-    """The portal is read-only for now. The client gets a 503."""
+    """The portal is temporarily read-only. The client gets a 503."""
 
     retry_after = read_only.RETRY_AFTER_SECONDS
 

@@ -21,7 +21,7 @@ def prune() -> dict[str, int]:
 
 @hourly(minute=25, title="Delete old source maps")
 def prune_source_maps() -> dict[str, int]:
-    """Delete source maps that are old, unused or over their app's limit."""
+    """Delete source maps that are unused for a long time or exceed their app's storage limit."""
     now = timezone.now()
     removed = artifact_retention.prune(now=now)
     return {**removed, "resolved events": artifact_retention.prune_resolved(now=now)}

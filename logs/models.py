@@ -32,7 +32,7 @@ class LogEntryQuerySet(models.QuerySet["LogEntry"]):
         return self.filter(pk__gte=received_id(since), pk__lt=received_id(until))
 
     def of_trace(self, trace_id: str) -> "LogEntryQuerySet":
-        # The index excludes empty values, and SQLite uses such an index only if the query also excludes empty values.
+        # The index is partial and excludes empty values. SQLite uses it only if the query excludes empty values, too.
         return self.filter(~Q(trace_id=""), trace_id=trace_id)
 
     def of_request(self, request_id: str) -> "LogEntryQuerySet":

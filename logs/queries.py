@@ -53,7 +53,7 @@ class SearchResult:
 
 
 def search(parameters: Mapping[str, str], *, now: datetime) -> SearchResult:
-    """Search for the entries that match the page's URL parameters. If a term is invalid, find none and explain why."""
+    """Find the entries that match the page's URL parameters. An invalid term yields no entries, and a message."""
     chosen = (f'{key}:"{parameters[key]}"' for key in FILTERS[1:] if parameters.get(key))
     terms = search_terms.parse(" ".join([parameters.get("q", ""), *chosen]))
     result = SearchResult(limit(LogEntry.objects.all()))
@@ -117,7 +117,7 @@ def _condition(term: Term, now: datetime) -> Q:
                 raise ValueError(f"unknown filter is:{value}; use {' or '.join(Kind.values)}")
             return Q(kind=value)
     at = min(max(search_terms.parse_time(value, now), _FIRST_TIME), _LAST_TIME)
-    # The id of an entry is derived from its time, so a range of times is a range of ids.
+    # The id of an entry encodes its time, so a period corresponds to a range of ids.
     if term.key == "since":
         return Q(pk__gte=received_id(at))
     return Q(pk__lt=received_id(at))

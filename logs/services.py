@@ -56,9 +56,8 @@ def record_logs(records: Sequence[Record], *, project: Project, now: datetime) -
         return 0
     try:
         _insert(found)
-    except (
-        IntegrityError
-    ):  # Another process generated the same id in the same millisecond. Retry with new ids.
+    # Another process generated the same id in the same millisecond. Retry with new ids.
+    except IntegrityError:
         _insert(found)
     return len(found)
 

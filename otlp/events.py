@@ -13,7 +13,7 @@ _PREFIX = "exception."
 
 @dataclass(frozen=True, slots=True)
 class Caught:
-    """An exception, with the span or log record in which it was reported."""
+    """An exception, with the data of the span or log record that reported it."""
 
     # Contains exception.type, .message, .stacktrace and .escaped.
     exception: Mapping[str, Any]

@@ -37,10 +37,10 @@ def media_type_of(content_type: str) -> MediaType:
 
 
 def decode(body: bytes, encoding: str, media_type: MediaType, into: type[Request]) -> Request:
-    """Return the message in the body of a request.
+    """Decompress and parse the body of a request into a message of type `into`.
 
-    Raises Unreadable if the body is not a valid message of type `into`, TooLarge if it exceeds MAX_DECOMPRESSED_BYTES,
-    and UnsupportedEncoding if the portal cannot decode `encoding`.
+    Raises Unreadable if the body is not valid, TooLarge if it exceeds MAX_DECOMPRESSED_BYTES, and UnsupportedEncoding
+    if the portal cannot decode `encoding`.
     """
     content = decompress(body, encoding, MAX_DECOMPRESSED_BYTES)
     message: Request = into()

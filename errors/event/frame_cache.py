@@ -30,10 +30,8 @@ MAX_GENERATION_BYTES = 3 * 1024 * 1024
 # Each entry counts as at least this size, because a tiny frame takes more memory decoded than as JSON.
 MIN_CHARGED_BYTES = 400
 
-_ONLY_STORED = {
-    "pre_context",
-    "post_context",
-}  # These members make up most of a frame's JSON, but are not needed to build an event.
+# These members make up most of a frame's JSON, but are not needed to build an event.
+_ONLY_STORED = {"pre_context", "post_context"}
 # `contexts` is not cached, because it contains the trace, which differs in each event.
 _CACHED_MEMBERS = ("modules", "sdk")
 # The scrubber replaces values that are nested too deeply, so it needs the depth of these parts in the event.
@@ -131,9 +129,8 @@ def _exception(given: _Exception, scrubber: Scrubber) -> dict[str, Any]:
 
 def _stack(given: list[Raw], scrubber: Scrubber) -> list[Any]:
     if not 0 < len(given) <= MAX_FRAMES:
-        return [
-            _decode_any(raw) for raw in given
-        ]  # The normalizer shortens lists that are too long.
+        # The normalizer shortens lists that are too long.
+        return [_decode_any(raw) for raw in given]
     # Most frames are in the young generation. They are looked up inline to save a function call per frame.
     young, serial = _frames.young, scrubber.serial
     frames = [young.get((serial, raw)) or _frame(raw, scrubber) for raw in map(bytes, given)]
@@ -158,10 +155,10 @@ def _frame(raw: bytes, scrubber: Scrubber) -> _Frame:
 
 
 def _frame_with_locals(raw: bytes, scrubber: Scrubber) -> _Frame:
-    """Return a frame with locals. Only the locals are decoded and scrubbed each time; the other members are cached."""
+    """Return a frame with local variables. Only these are decoded and scrubbed each time; other members are cached."""
     members = _decode_members(raw)
     local = members.pop("vars", None)
-    # Neither names nor JSON contain NUL here, so no two frames have the same key.
+    # Neither names nor JSON contain NUL here, so they can be separated by it, and different frames have different keys.
     key = (scrubber.serial, b"\0".join(("\0".join(members).encode(), *members.values())))
     frame = _frames.get(key)
     if frame is None:

@@ -16,7 +16,7 @@ _MAX_DEPTH = 60
 
 
 def decode(raw: bytes) -> Any:
-    """Decode a client's JSON. Raises Unreadable if even the lenient decoder fails.
+    """Decode a client's JSON, and tolerate common mistakes. Raises Unreadable if it cannot be decoded at all.
 
     NaN and Infinity become None, NUL characters are removed, and a lone surrogate becomes U+FFFD.
     """

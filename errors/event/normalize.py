@@ -1,8 +1,8 @@
 """Convert the events of all SDKs to one shape. Invalid fields are removed and listed in `errors`; the event is kept.
 
-The result is a Sentry event whose members have known types: `exception`, `threads` and `breadcrumbs` hold `{"values":
-[dict, …]}`, `frames` is a list of dicts, `tags` is a dict of texts, `logentry` is a dict, and `request` has the dicts
-`headers` and `env`. Templates and the fingerprint rely on this shape.
+The result is a Sentry event whose members have known types. `exception`, `threads` and `breadcrumbs` are
+`{"values": [dict, …]}`. `frames` is a list of dicts, `tags` is a dict of texts, and `logentry` is a dict. In `request`,
+`headers` and `env` are dicts. Templates and the fingerprint rely on this shape.
 """
 
 import contextlib
@@ -306,9 +306,8 @@ class Normalizer:
                 request[name] = _as_text(value)[:MAX_MESSAGE_LENGTH]
         query = request.get("query_string")
         if type(query) is str and query:
-            with contextlib.suppress(
-                ValueError
-            ):  # The scrubber recognizes field names only in pairs.
+            # The scrubber recognizes field names only in pairs.
+            with contextlib.suppress(ValueError):
                 request["query_string"] = _pairs(query.removeprefix("?")) or query
         elif type(query) is dict:
             request["query_string"] = [[key, item] for key, item in query.items()]

@@ -99,8 +99,8 @@ def _script_frame(
 ) -> tuple[str, ...]:
     """Return the parts of a script's frame that identify the code.
 
-    Not all browsers report a frame for a function without a name, so such a frame is identified only by its source
-    line. A file is identified by its name without extension, which is also the last part of a module's name.
+    A frame without a function name counts only if it has a source line, because not all browsers report such frames. A
+    file is identified by its name without extension, which is also the last part of a module's name.
     """
     name = _function(function, platform, version)
     line = line.strip()

@@ -13,12 +13,12 @@ SEVERITY_TONES = {Severity.CRITICAL: "critical", Severity.HIGH: "high", Severity
 
 
 def rate_now(context: WidgetContext) -> float:
-    """Return the current number of errors per minute, which is read only once per page."""
+    """Return the current number of errors per minute. It is read only once per page."""
     return context.load_once(lambda: counts.rate_now(context.now), key=rate_now)
 
 
 def count_by_slot(context: WidgetContext) -> dict[Severity, dict[datetime, int]]:
-    """Return the errors by severity and slot of the page's time range, which are read only once per page."""
+    """Return the number of errors by severity and slot of the time range. They are counted only once per page."""
     return context.load_once(
         lambda: counts.slots(context.since, context.now, counts.step_for(context.range)),
         key=count_by_slot,

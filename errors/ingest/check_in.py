@@ -16,7 +16,7 @@ _MAX_BYTES = 100 * 1024
 
 def record_check_in(request: IngestRequest, project_id: int, parts: list[str]) -> Parsed:
     """Record a check-in and return its response. `parts` are the slug and, optionally, the key from the URL."""
-    slug = parts[0].replace("\0", "")  # PostgreSQL cannot store NUL.
+    slug = parts[0].replace("\0", "")  # PostgreSQL cannot store NUL characters.
     query = {
         name: values[-1].replace("\0", "")
         for name, values in credentials.pairs_in(request.environ.get("QUERY_STRING", "")).items()

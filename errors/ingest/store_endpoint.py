@@ -15,9 +15,8 @@ def parse_event(request: IngestRequest, project_id: int) -> Parsed:
     body = request.decompressed_body()
     if not body:
         raise Unreadable("the body is empty")
-    if (
-        body[:1] not in b"{ \n\r\t["
-    ):  # raven-node sends base64(zlib(JSON)) without a Content-Encoding.
+    # raven-node sends base64(zlib(JSON)) without a Content-Encoding.
+    if body[:1] not in b"{ \n\r\t[":
         try:
             body = decompress(base64.b64decode(body), "deflate")
         except (binascii.Error, ValueError):

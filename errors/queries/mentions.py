@@ -36,7 +36,7 @@ INDEXED = frozenset(
 def find_mentions(kind: str, values: Sequence[str]) -> Iterator[Mention]:
     """Yield a mention for each event that names one of the values."""
     column = COLUMNS[ReferenceKind(kind)]
-    # The index excludes empty values, and SQLite uses such an index only if the query also excludes empty values.
+    # The index is partial and excludes empty values. SQLite uses it only if the query excludes empty values, too.
     events = ErrorEvent.objects.filter(~Q(**{column: ""}), **{f"{column}__in": values})
     for id, occurred_at, group_id, value in events.values_list(
         "pk", "occurred_at", "group_id", column

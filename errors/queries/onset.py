@@ -50,7 +50,7 @@ def _burst_at(group: ErrorGroup, family: list[int]) -> datetime | None:
         counts[hour - first] += count
     if len(counts) < 2:
         return None
-    # The values after the peak are left out, so that the fall after a burst is not found as a step.
+    # The values after the peak are left out, so that the drop after a burst is not mistaken for a step.
     peak = counts.index(max(counts))
     step = find_step(counts[: peak + 1], min_factor=3, min_change=MIN_BURST)
     if step is None or step.after < step.before:

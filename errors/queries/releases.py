@@ -60,7 +60,7 @@ def new_groups(release: Release) -> ErrorGroupQuerySet:
 
 
 def regressed_groups(release: Release) -> ErrorGroupQuerySet:
-    """Return the groups that regressed in the release, with the latest regression first."""
+    """Return the groups that regressed in the release."""
     return ErrorGroup.objects.visible().filter(
         app=release.app_id, regressed_in_release=release.version
     )
@@ -101,7 +101,7 @@ def _share_without(crashed: int, total: int) -> float | None:
 
 @dataclass(frozen=True)
 class ReleaseRow:
-    """A release with its counts, for lists and for its page."""
+    """A release with the counts that the list of releases and the release's page show."""
 
     release: Release
     counts: EventCounts
@@ -183,7 +183,7 @@ def _health(ids: Sequence[int]) -> dict[int, Health]:
 
 
 def groups_in_release(release: Release, *, limit: int = 20) -> list[tuple[ErrorGroup, int]]:
-    """Return the groups with the most events in the release, each with its number of events in the release."""
+    """Return the `limit` groups with the most events in the release, each with the number of these events."""
     counted = (
         GroupTag.objects.filter(
             key="release", value=release.version, group__app=release.app_id, count__gt=0

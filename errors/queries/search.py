@@ -1,8 +1,7 @@
 """Convert a search of the errors list, which has words and `key:value` filters, into a queryset of groups.
 
-Words match the titles, culprits, types and functions of a group's events. Words with a digit also match the ids to
-which events refer. Each filter uses an index. A search that matches a merged group finds the group into which it was
-merged.
+Words match the titles, culprits, types and functions of a group's events. Words with a digit also match users, and ids
+such as those of orders. Each filter uses an index. A search that matches a merged group finds the group that was kept.
 """
 
 import uuid
@@ -173,13 +172,13 @@ def _event_id(text: str) -> uuid.UUID | None:
 
 
 def _groups_of(events: QuerySet[ErrorEvent]) -> QuerySet[ErrorEvent, int]:
-    """Return the groups of the events. A merged group is replaced by the group into which it was merged."""
+    """Return the ids of the events' groups. For a merged group, return the id of the group that was kept instead."""
     # Without distinct(), PostgreSQL compares each group with each event, which takes long for a user with many events.
     return events.values_list(Coalesce("group__merged_into_id", "group_id"), flat=True).distinct()
 
 
 def _by_event(column: str) -> Callable[[str], Q]:
-    # The indexes exclude empty values, and SQLite uses such an index only if the query also excludes empty values.
+    # The indexes are partial and exclude empty values. SQLite uses them only if the query excludes empty values, too.
     return lambda value: Q(
         pk__in=_groups_of(ErrorEvent.objects.filter(~Q(**{column: ""}), **{column: value}))
     )

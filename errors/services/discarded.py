@@ -14,9 +14,8 @@ from errors.models import Discarded
 
 MAX_KEYS = 5_000
 
-_Key = tuple[
-    int, str, str, str
-]  # Consists of the app's id, the source, the category and the reason.
+# Consists of the app's id, the source, the category and the reason.
+_Key = tuple[int, str, str, str]
 # Consists of the number of items, and the times of the first and the last item.
 _Sum = tuple[int, datetime, datetime]
 

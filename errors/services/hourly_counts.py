@@ -1,6 +1,6 @@
-"""Roll up counts per minute to counts per hour, so that the chart of a month reads far fewer rows.
+"""Roll up counts per minute into counts per hour, so that the chart of a month reads far fewer rows.
 
-Ingestion writes only counts per minute. For the time after the newest rolled-up hour, readers use these.
+Ingestion writes only counts per minute. Charts use them for the time after the newest rolled-up hour.
 """
 
 from datetime import datetime

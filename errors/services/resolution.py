@@ -50,7 +50,7 @@ MAX_EVENTS = 2_000
 # A second pass then queues the events that were stored before.
 SETTLE = timedelta(seconds=15)
 PLATFORMS = ("javascript", "node")
-_MAX_APPS = 4  # A worker keeps the source maps of this many apps open, those used last.
+_MAX_APPS = 4  # A worker closes the source maps of the apps that it used least recently.
 
 _maps: OrderedDict[int, tuple[Any, Maps]] = OrderedDict()
 

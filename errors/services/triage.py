@@ -159,7 +159,7 @@ def _change(
     text: str = "",
     batch: uuid.UUID | None = None,
 ) -> int:
-    # Lock the rows in the same order as the store does. On SQLite, the transaction itself holds the write lock.
+    # Lock rows in the order of their ids, like the store, to prevent deadlocks. SQLite has only one write lock anyway.
     columns = ["assigned_to_id" if name == "assigned_to" else name for name in values]
     before = list(groups.select_for_update().order_by("pk").values("pk", *columns))
     changed = ErrorGroup.objects.filter(pk__in=[row["pk"] for row in before]).update(**values)

@@ -27,7 +27,7 @@ _DEBUG_ID = re.compile(
 
 @dataclass(frozen=True)
 class ArchivedFile:
-    kind: str  # Has a value of ArtifactFile.Kind.
+    kind: str  # One of the values of ArtifactFile.Kind.
     url: str
     debug_id: str
     source_map_url: str

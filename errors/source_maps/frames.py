@@ -1,4 +1,4 @@
-"""Replace a minified frame by the original frame from an opened source map. This module does not use the database."""
+"""Replace a minified frame with the original frame from an opened source map. This module does not use the database."""
 
 import re
 from typing import Any, Protocol

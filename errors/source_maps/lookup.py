@@ -25,9 +25,8 @@ MAX_CACHED_MAPS = 8
 # open. An opened source map takes more memory than its file.
 MAX_CACHED_BYTES = 64 * 1024 * 1024
 _REFERENCE = re.compile(rb"//[#@]\s*sourceMappingURL=(\S+)\s*(?:\*/\s*)?$")
-_TAIL_BYTES = (
-    4 * 1024 * 1024
-)  # Only this last part of a script is searched for the reference to its source map.
+# Only this last part of a script is searched for the reference to its source map.
+_TAIL_BYTES = 4 * 1024 * 1024
 
 
 class UnusableMap(Exception):

@@ -46,7 +46,7 @@ def save(name: str, content: IO[bytes]) -> int:
             packed.seek(0)
             storage.save(name, File(packed, name))
             _flush_to_disk(storage, name)
-        except Exception as error:  # Each storage raises exceptions of its own library.
+        except Exception as error:  # Every kind of storage raises exceptions of its own library.
             raise StorageUnavailable(f"the storage of source maps failed: {error}") from error
     return size
 
@@ -62,7 +62,10 @@ def _flush_to_disk(storage: Storage, name: str) -> None:
 
 
 def load(name: str, *, sha256: str = "", sha1: str = "") -> bytes | None:
-    """Return the file `name`, or None if it is missing or has another digest. Raises StorageUnavailable."""
+    """Return the decompressed file, or None if it is missing, unreadable or has another digest.
+
+    Raises StorageUnavailable if the storage fails.
+    """
     try:
         with _storage().open(name) as file:
             packed = file.read()

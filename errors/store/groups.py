@@ -18,14 +18,12 @@ Key = tuple[int, str]  # Consists of the app's id and the fingerprint.
 
 MAX_ENTRIES = 20_000
 MAX_DICTIONARIES = 400
-MAX_MISSES = (
-    8  # Number of consecutive badly compressed payloads after which a dictionary is replaced.
-)
+MAX_MISSES = 8  # A dictionary is replaced after this many badly compressed payloads in a row.
 TRUSTED_SECONDS = 30.0  # An older cache entry is compared with the database again.
 
 
 class GroupCacheEntry:
-    """A group as this process last read it. If the group was merged since, the store corrects the entry."""
+    """A group as this process last read it. If the group has been merged since then, the store corrects the entry."""
 
     __slots__ = ("checked_at", "dictionary", "group_id", "misses", "used_on")
 

@@ -1,6 +1,6 @@
-"""Start the work that follows a committed batch in a background thread, so that clients do not wait for it.
+"""Start the follow-up work of a committed batch in a background thread, so that clients do not wait for it.
 
-The rule about critical errors is evaluated immediately, and a worker resolves events that may have a source map.
+The follow-up work evaluates the rule about critical errors, and queues the resolution of events with source maps.
 """
 
 import logging
@@ -31,14 +31,14 @@ _thread: threading.Thread | None = None
 
 
 def follow_up_soon(result: BatchResult) -> None:
-    """Start the work that follows the batch in a background thread. The batch must already be committed."""
+    """Start the follow-up work of a batch in a background thread. The batch must already be committed."""
     actions = _actions_for(result)
     if actions:
         _wake(actions)
 
 
 def follow_up_on_commit(result: BatchResult) -> None:
-    """Run the work that follows the batch in this thread when the caller's transaction has committed."""
+    """Do the follow-up work of a batch in this thread, as soon as the caller's transaction has committed."""
     for action in _actions_for(result):
         transaction.on_commit(action)
 

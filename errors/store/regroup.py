@@ -32,7 +32,7 @@ Kind = GroupHash.Kind
 
 @dataclass(frozen=True)
 class Resolved:
-    """An event with its fingerprints before and after the resolution, and with new texts for its group."""
+    """An event whose frames were resolved: its fingerprints before and after that, and new texts for its group."""
 
     event: ErrorEvent
     minified_hash: str
@@ -188,9 +188,8 @@ def _as_new(resolved: Resolved) -> NewEvent:
 def _move(resolved: Resolved, source: ErrorGroup, target: ErrorGroup) -> None:
     """Move an event and its counts to `target`. Also merge `source` if it is empty and staff have not changed it."""
     event, new = resolved.event, _as_new(resolved)
-    ids = sorted(
-        (source.pk, target.pk)
-    )  # Groups must be locked in the order in which the store locks them.
+    # The store also locks groups in the order of their ids, so the two cannot deadlock.
+    ids = sorted((source.pk, target.pk))
     locked = {
         g.pk: g for g in ErrorGroup.objects.select_for_update().filter(pk__in=ids).order_by("pk")
     }
@@ -263,9 +262,8 @@ def _remove_counts(
         user_count=Greatest(F("user_count") - lost_user, 0),
         last_event=last_event,
     )
-    if (
-        source.pk != old_group_id
-    ):  # The event's own group is merged into `source`, which also counted the event.
+    # If the event's own group is merged into `source`, both groups counted the event.
+    if source.pk != old_group_id:
         ErrorGroup.objects.filter(pk=source.pk).update(
             event_count=Greatest(F("event_count") - 1, 0)
         )

@@ -44,9 +44,8 @@ text_cache = TextCache()
 
 def add(events: Iterable[tuple[int, NewEvent]], *, new_groups: Iterable[int]) -> None:
     """Make the events' texts searchable. Call this in the store's transaction, with the groups' rows locked."""
-    text_cache.remove(
-        new_groups
-    )  # A transaction that was rolled back may have used the same ids for other groups.
+    # A transaction that was rolled back may have used the same ids for other groups.
+    text_cache.remove(new_groups)
     new: dict[int, list[NewEvent]] = {}
     for group_id, event in events:
         if text_cache.is_new(group_id, event):

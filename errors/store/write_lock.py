@@ -19,7 +19,7 @@ _lock_pid = 0
 
 @contextmanager
 def write_lock() -> Iterator[None]:
-    """Hold the write lock of all processes while the block runs. On PostgreSQL, do nothing."""
+    """Hold the lock that all writing processes share while the block runs. On PostgreSQL, do nothing."""
     global _lock_file, _lock_pid
     if connection.vendor != "sqlite":
         yield

@@ -28,7 +28,7 @@ Parse = Callable[[], Sequence[NewEvent]]
 
 
 class _Job:
-    """The events of one request that are waiting to be stored."""
+    """A request whose events are waiting to be parsed and stored."""
 
     __slots__ = ("done", "events", "parse", "size_bytes")
 
@@ -135,9 +135,8 @@ class Writer:
         except Exception as error:
             job.finish(error)
             return
-        except (
-            BaseException
-        ) as error:  # A panic in an extension written in Rust is not an Exception.
+        # A panic in an extension written in Rust is a BaseException, but not an Exception.
+        except BaseException as error:
             log.exception("a request could not be parsed")
             job.finish(Unavailable(str(error)))
             return

@@ -1,4 +1,4 @@
-"""Handle the actions of staff on single groups and on many groups."""
+"""Handle actions of staff on one or several groups."""
 
 import uuid
 from collections.abc import Callable
@@ -44,9 +44,8 @@ def _number(request: HttpRequest, name: str, maximum: int = 10**9) -> int | None
 
 
 def _text(request: HttpRequest, name: str, max_length: int) -> str:
-    return (
-        request.POST.get(name, "").replace("\0", "").strip()[:max_length]
-    )  # PostgreSQL cannot store NUL.
+    # PostgreSQL cannot store NUL characters.
+    return request.POST.get(name, "").replace("\0", "").strip()[:max_length]
 
 
 def _groups(count: int) -> str:
