@@ -33,9 +33,8 @@ os.environ["DATA_DIR"] = str(TEST_DIR)
 os.environ["SECRET_KEY"] = "tests-only-tests-only-tests-only-tests-only-tests-only"
 # live_server does not collect static files, so pages would request hashed names that do not exist.
 os.environ["STATICFILES_STORAGE"] = "django.contrib.staticfiles.storage.StaticFilesStorage"
-os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = (
-    "1"  # Playwright's synchronous API runs an event loop in the test's thread, where Django would refuse queries.
-)
+# Playwright's synchronous API runs an event loop in the test's thread, where Django would refuse queries.
+os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "1"
 if os.environ.get("REDIS_URL"):
     redis_server = urlsplit(os.environ["REDIS_URL"])
     os.environ["REDIS_URL"] = redis_server._replace(path=f"/{2 * WORKER_NUMBER}").geturl()

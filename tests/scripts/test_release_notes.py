@@ -1,4 +1,4 @@
-"""Test that release notes are signed with OpenSSH, and that changed notes, other keys and other purposes are refused."""
+"""Test that release notes are signed with OpenSSH, and that changed notes and other keys or purposes are refused."""
 
 import subprocess
 from pathlib import Path
