@@ -1,4 +1,4 @@
-"""Create rows for tests. Each model has a typed function, to which tests pass the values that matter to them."""
+"""Create rows for tests. Each model has a typed function, and tests pass only the values that matter to them."""
 
 import itertools
 from datetime import timedelta
@@ -119,7 +119,7 @@ def make_monitor(url: str, **fields: Any) -> Monitor:
 
 
 def make_webhook_event(**fields: Any) -> WebhookEvent:
-    """Create a webhook event. By default, it is received now and not yet processed."""
+    """Create a webhook event. Unless `fields` say otherwise, it was received now and is not processed yet."""
     at = fields.get("received_at") or timezone.now()
     given = {
         "event_id": f"evt_{next(_numbers)}",

@@ -21,7 +21,7 @@ PACKAGES: list[str] = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool
 
 @pytest.fixture
 def code(tmp_path: Path) -> Path:
-    """Copy the checked code and its import contracts to a temporary folder."""
+    """Copy the checked code and its import contracts to a temporary folder, and return the folder."""
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
     for package in PACKAGES:
         files = shutil.ignore_patterns("__pycache__", "static", "migrations")

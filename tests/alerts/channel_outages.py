@@ -28,7 +28,7 @@ class Provider:
 
     def __init__(self, mode: str = "") -> None:
         self.mode = mode
-        # Each entry has a message's key, kind and title, and its arrival time in seconds since the epoch.
+        # Key, kind and title of each message, and its arrival time in seconds since the epoch.
         self.accepted: list[tuple[str, str, str, float]] = []
         self._closing = threading.Event()
         self._lock = threading.Lock()

@@ -101,7 +101,7 @@ def default_channels(request: pytest.FixtureRequest) -> None:
 
 @pytest.fixture
 def slack(db: None, fake_http: Callable[[], FakeHTTP]) -> FakeHTTP:
-    """Start a fake Slack webhook, and set its URL in the default Slack channel."""
+    """Start a fake Slack webhook, set its URL in the default Slack channel, and return the server."""
     server = fake_http()
     server.default.body = b"ok"
     Channel.objects.filter(name="slack").update(config={"webhook_url": f"{server.url}/hook"})
@@ -110,7 +110,7 @@ def slack(db: None, fake_http: Callable[[], FakeHTTP]) -> FakeHTTP:
 
 @pytest.fixture
 def mail(db: None, mail_server: MailServer, settings: Settings) -> MailServer:
-    """Configure the e-mail channel to use a real SMTP server on loopback."""
+    """Configure the e-mail channel to use a real SMTP server on loopback, and return the server."""
     settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
     settings.EMAIL_HOST, settings.EMAIL_PORT = "127.0.0.1", mail_server.port
     settings.EMAIL_USE_TLS = False

@@ -1,4 +1,4 @@
-"""Define, for each registered rule, values at its threshold, values that cross it, and what ends the alert."""
+"""Define for each rule which data reach its threshold, which data cross it, and which change ends the alert."""
 
 import itertools
 from collections.abc import Callable, Sequence

@@ -1,4 +1,4 @@
-"""Test the admin pages and actions of alerts, as browsers request them."""
+"""Test the pages and actions of alerts in the admin."""
 
 import json
 

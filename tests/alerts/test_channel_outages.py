@@ -24,7 +24,7 @@ def test_no_message_is_lost_doubled_or_out_of_order_while_channels_fail_and_work
         everything = {alert.title for alert in outage.reported}
         outage.wait_for_healthy_channels()
 
-        # The healthy channels must receive all messages although the other channels are broken.
+        # The healthy channels must receive all messages while the other channels are broken.
         for channel in HEALTHY:
             assert critical <= outage.announced(channel), channel
             assert outage.announced(channel) | outage.grouped(channel) == everything, channel

@@ -1,4 +1,4 @@
-"""Test that a message is delivered after its worker process was killed during the request to the provider."""
+"""Test that a message is delivered even if its worker process is killed during the request to the provider."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""Test the delivery of the outbox to servers on loopback that are slow, failing or unavailable."""
+"""Test that the outbox is delivered even if a provider is slow, failing or unavailable."""
 
 import re
 from datetime import timedelta
@@ -113,7 +113,7 @@ def test_a_notification_is_delivered_after_a_500_and_a_429(gauge: Gauge, slack: 
 
     deliver(NOON)
     deliver(NOON + MINUTE)
-    # A retry after two minutes is too early, because the second response had a Retry-After of 90 s.
+    # The second response, at one minute, had a Retry-After of 90 s, so at two minutes it is too early to retry.
     deliver(NOON + 2 * MINUTE)
     assert len(slack.requests) == 2
     deliver(NOON + 3 * MINUTE)

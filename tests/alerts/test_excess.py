@@ -88,7 +88,7 @@ def test_each_of_27_breaching_series_is_announced_alone_or_counted(gauge: Gauge)
     alerts = gauge.alerts()
     assert len(alerts) == MAX_ALERTS_PER_RULE + 1
     (excess,) = [alert for alert in alerts if alert.key == excess_key(gauge.name)]
-    # The 20 worst series have alerts of their own. The other series share one alert, which has their worst value.
+    # The 20 worst series have separate alerts. The other series share one alert, which shows their worst value.
     assert (excess.title, excess.value) == ("Test gauge: 7 more", 16)
     assert excess.message == (
         "7 more, besides those with alerts of their own: f06 (16 errors), f05 (15 errors), f04 (14 errors), "
@@ -105,7 +105,7 @@ def test_the_shared_alert_ends_when_each_further_series_is_clear_or_has_its_own(
     gauge.evaluate(series(breaching), now=NOON)
     assert states()["Test gauge: 2 more"] == "open"
 
-    # The series f00 is cleared. In the next evaluation, the worse of the two remaining series gets an alert of its own.
+    # The series f00 is cleared. In the next evaluation, the worse of the two remaining series gets a separate alert.
     for minute in (1, 2):
         gauge.evaluate(series(breaching | {"f00": 1.0}), now=NOON + minute * MINUTE)
     assert states()["Test gauge: f00"] == "resolved"

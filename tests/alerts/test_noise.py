@@ -26,7 +26,7 @@ def owner(client: Client) -> Client:
 
 @pytest.fixture
 def noisy(gauge: Gauge) -> AlertRule:
-    """Let the gauge open five alerts, one of which has a much higher peak than the other four."""
+    """Let the gauge open five alerts, one of them with a much higher peak, and return the gauge's rule."""
     gauge.row(reopen_window=timedelta(0), severity="high")
     for number, peak in enumerate((6, 7, 30, 6, 8)):
         start = NOON - timedelta(days=2) + number * timedelta(hours=1)

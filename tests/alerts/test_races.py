@@ -18,7 +18,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 def at_once(count: int, work: Callable[[], object]) -> list[object]:
-    """Call `work` in `count` threads at the same time, and return the results."""
+    """Call `work` in `count` threads at the same time, and return all results."""
     barrier = threading.Barrier(count)
 
     def one(_: int) -> object:

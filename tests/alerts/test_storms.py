@@ -1,4 +1,4 @@
-"""Test that many alerts at once need few queries, and that the number of messages is limited."""
+"""Test that many simultaneous alerts need few queries and cause a limited number of messages."""
 
 import time
 from datetime import timedelta
@@ -29,7 +29,7 @@ def storm_titles(server: FakeHTTP) -> list[str]:
 
 @pytest.fixture
 def storm(slack: FakeHTTP) -> FakeHTTP:
-    """Open 20 alerts, each with a message to Slack, and three more, which the portal reports in one storm message."""
+    """Open 20 alerts with a message to Slack each, and three that share one storm message. Return the Slack server."""
     Channel.objects.update(max_per_minute=1000)
     for number in range(20):
         make_alert(title=f"Slow {number}", severity=Severity.HIGH, now=NOON)
@@ -239,7 +239,7 @@ def test_the_inbox_is_fast_with_two_thousand_open_alerts(
 def test_a_notification_is_sent_again_if_the_worker_dies_before_recording_it(
     gauge: Gauge, slack: FakeHTTP, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Test that delivery is at least once: the result of the first attempt is unknown, so the attempt is repeated."""
+    """Test that an attempt with an unknown result is repeated, so that each message is delivered at least once."""
 
     class Killed(BaseException):
         pass

@@ -62,7 +62,7 @@ def portal(make_portal: Callable[..., Portal], stripe_server: StripeDouble) -> P
 
 @pytest.fixture
 def document(client: Client, db: None, tmp_path: Path) -> Path:
-    """Return the OpenAPI document that the portal serves."""
+    """Save the OpenAPI document that the portal serves, and return its path."""
     path = tmp_path / "openapi.json"
     path.write_bytes(client.get("/api/v1/openapi.json").content)
     return path

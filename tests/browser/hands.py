@@ -1,8 +1,8 @@
 """Simulate two people who use a browser, one with a mouse and one with a keyboard only, and count their actions.
 
-The durations are those of the keystroke-level model (Card, Moran and Newell, 1980) for a practiced user, so they do not
-depend on the machine. A key takes 0.28 s, pointing 1.1 s, a click 0.2 s, moving a hand from one device to
-the other 0.4 s, and deciding on a step 1.35 s.
+The durations do not depend on the machine, because they come from the keystroke-level model (Card, Moran and Newell,
+1980) for a practiced user: 0.28 s for a key, 1.1 s for pointing, 0.2 s for a click, 0.4 s for moving a hand from one
+device to the other, and 1.35 s for deciding on a step.
 """
 
 from dataclasses import dataclass

@@ -81,7 +81,7 @@ def look(page: Page, name: str) -> Iterator[None]:
 
 
 def screenshots(page: Page, name: str, *, full_page: bool = True) -> list[Path]:
-    """If $SCREENSHOTS is set, save a screenshot of each look in that folder, for example as `name-light.png`."""
+    """If $SCREENSHOTS is set, save a screenshot of each look there, such as `name-light.png`. Return the paths."""
     folder = os.environ.get("SCREENSHOTS")
     if not folder:
         return []
@@ -118,7 +118,7 @@ def squeezed(page: Page) -> list[str]:
 
 
 def clipped(page: Page) -> list[str]:
-    """Return the buttons, headings and figures whose text is cut off because it does not fit into the element."""
+    """Return the buttons, headings and figures whose text is cut off because it does not fit."""
     return list(
         page.evaluate(
             """

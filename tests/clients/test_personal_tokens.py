@@ -55,7 +55,7 @@ def shop() -> ClientApp:
 GROUPS = "/api/v1/error-groups/"
 
 
-# Each case has a URL, a method, a body, the scope that the token needs, and the permission that its owner needs.
+# URL, method, body, the scope that the token needs, and the permission that the token's owner needs.
 CASES: list[tuple[str, str, Any, Scope, str]] = [
     (GROUPS, "get", None, Scope.ERRORS_READ, "view_errorgroup"),
     ("/api/v1/error-counts/", "get", None, Scope.ERRORS_READ, "view_errorgroup"),

@@ -81,7 +81,7 @@ def test_every_number_of_the_story_agrees_with_the_database(
     alert = running.value("SELECT id FROM alerts_systemalert WHERE title = 'Critical errors'")
     orders = [f"/admin/impact/{problem}/" for problem in (f"group/{group}", f"alert/{alert}")]
     for path in (f"/admin/errors/{group}/", f"/admin/alerts/{alert}/", HEALTH, *orders):
-        # The bank may not have reported the last payments of the shop yet.
+        # The bank may still have to report the shop's last payments.
         process.wait_until(
             partial(shows_the_cost, page, running.base_url + path, running),
             what=f"the cost on {path}",

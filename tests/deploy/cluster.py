@@ -139,7 +139,7 @@ class Cluster:
             )
 
     def run_on_host(self, name: str, script: Path) -> subprocess.Popen[bytes]:
-        """Run the program `script` on a node's host, in the node's environment."""
+        """Run the Python program `script` on a node's host in the node's environment, and return its process."""
         return process.spawn(
             [sys.executable, script],
             log=self.log(script.stem),

@@ -1,7 +1,7 @@
 """Run the services of database hosts from the files in deploy/ha, in which only names and paths are replaced.
 
-Each database host is a network namespace with etcd, Patroni, PostgreSQL, Redis and Sentinel, and its data is on a small
-file system of its own in memory.
+Each database host is a network namespace with etcd, Patroni, PostgreSQL, Redis and Sentinel. Its data is on a separate
+small file system in memory.
 """
 
 import os
@@ -157,10 +157,11 @@ class DatabaseHosts:
             "shared_buffers": "48MB",
             "max_wal_size": "96MB",
             "min_wal_size": "32MB",
-            # The disk is small, and for half an hour, Patroni keeps the replication slots of members that are down.
+            # Limit the WAL on the small disk, because Patroni keeps the replication slots of unavailable members for 30
+            # minutes.
             "max_slot_wal_keep_size": "96MB",
             "wal_keep_size": "64MB",
-            "fsync": "off",  # The tests do not cut the power, so waiting for the disk is useless.
+            "fsync": "off",  # Do not wait for the disk, because the tests do not cut the power.
         }
         path = disk / "patroni.yml"
         path.write_text(yaml.safe_dump(config))
@@ -202,7 +203,7 @@ class DatabaseHosts:
         return [int(pid) for pid in listed.stdout.split()]
 
     def kill(self, name: str) -> None:
-        """Kill all processes of a host at once, as a power failure does."""
+        """Kill all processes of a host simultaneously, as a power failure does."""
         while pids := self.pids(name):
             for pid in pids:
                 with suppress(ProcessLookupError):
@@ -231,7 +232,7 @@ class DatabaseHosts:
         httpx.post(url, json={"leader": name}, timeout=30)
 
     def fail_over_redis(self) -> None:
-        """Let the master of Redis answer no command for 15 s, and wait until Sentinel has promoted another Redis."""
+        """Block the Redis master for 15 s, and wait until Sentinel has promoted another Redis server."""
         import redis
 
         old = self.redis_master()
@@ -266,7 +267,7 @@ class DatabaseHosts:
         return []
 
     def leader(self) -> str | None:
-        """Return the name of the node whose Patroni reports that the node is the primary, or None if no node does."""
+        """Return the name of the node whose Patroni reports it as the primary, or None if there is none."""
         for name in DATABASES:
             with suppress(httpx.HTTPError):
                 if (

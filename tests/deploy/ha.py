@@ -18,7 +18,7 @@ from tests.servers.portal import ROOT, base_environment
 NAMES = [*DATABASES, "app"]
 DISK_MB = 640
 PORT = 8000
-PASSWORD = "change-me"  # This is the password in deploy/ha/patroni.yml.
+PASSWORD = "change-me"  # The password in deploy/ha/patroni.yml.
 
 
 class HighAvailability(DatabaseHosts):

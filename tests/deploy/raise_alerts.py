@@ -5,9 +5,7 @@ import time
 
 import django
 
-ALERT_COUNT = (
-    12  # Fewer than the 20 alerts in five minutes for which the portal sends a storm message.
-)
+ALERT_COUNT = 12  # From 20 alerts in five minutes on, the portal sends a storm message instead.
 INTERVAL_SECONDS = 4
 
 

@@ -1,4 +1,4 @@
-"""Test that a cluster under load loses no data while each of its parts is killed, and while it is upgraded."""
+"""Test that a cluster under load loses no data when any of its parts is killed or upgraded."""
 
 import json
 import shutil

@@ -47,7 +47,7 @@ class Sender:
         return self.post(envelope(event, header=header))
 
     def report(self, body: Any, **headers: str) -> Any:
-        """Send plain JSON to `/api/v1/errors/`."""
+        """Send plain JSON to `/api/v1/errors/`, and return the response."""
         return self.client.post(
             "/api/v1/errors/",
             data=body if isinstance(body, bytes) else json.dumps(body),

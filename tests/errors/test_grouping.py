@@ -26,7 +26,7 @@ def hash_of(event: Event) -> str:
 
 
 def script(*functions: str, value: str = "x") -> Event:
-    """Return an error in a browser, with a stack of `functions`, of which the last one is the innermost."""
+    """Return an error in a browser with a stack of `functions`, the innermost one last."""
     frames = [
         {"function": name, "filename": "https://shop.example/static/app.js", "in_app": True}
         for name in functions

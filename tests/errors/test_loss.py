@@ -31,7 +31,7 @@ pytestmark = pytest.mark.servers
 
 
 class Load:
-    """Eight threads, each of which sends the next event after every response until `stop()` is called."""
+    """Eight threads that each send one event after another, until `stop()` is called."""
 
     def __init__(self, portal: Portal) -> None:
         self.portal = portal
@@ -270,7 +270,7 @@ def test_a_postgresql_server_that_cannot_grow_causes_503_until_it_can_grow_again
 
 @pytest.fixture
 def small_disk(own_postgres: PostgresServer) -> Iterator[Path]:
-    """Move PostgreSQL's data to a disk with room for a few hundred events. Deleting the file `ballast` frees space."""
+    """Move PostgreSQL's data to a nearly full disk, and yield its folder. Deleting `ballast` there frees space."""
     usual = own_postgres.data
     disk = own_postgres.folder / "disk"
     disk.mkdir()

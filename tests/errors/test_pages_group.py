@@ -1,4 +1,4 @@
-"""Test the pages of a group, and what the pages of groups and events have in common."""
+"""Test the pages of a group, and rules that apply to the pages of groups and of events."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -127,7 +127,7 @@ def test_pages_need_a_limited_number_of_queries(
     for number in range(15):
         event = make_error(shop, group="g", user_key=f"u-{number}", order_ref=f"o-{number}")
 
-    # The first request applies the waiting changes to orders, so that the counted requests need no queries for them.
+    # The first request applies the waiting changes to orders, whose queries must not be counted.
     browse.get(group_url(event))
 
     with django_assert_max_num_queries(34):  # type: ignore[attr-defined]

@@ -67,7 +67,7 @@ async def connected(address: Path) -> AsyncIterator[StoreClient]:
 
 @pytest.fixture
 def committed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Record the sizes of the batches that this process commits, instead of committing them."""
+    """Replace commits in this process by a list, which is returned, of the sizes of the batches."""
     sizes: list[int] = []
 
     def commit(requests: Sequence[Events]) -> list[Outcome]:

@@ -196,7 +196,7 @@ def fill() -> ClientApp:
 def prometheus(
     live_server: LiveServer, tmp_path: Path, request: pytest.FixtureRequest
 ) -> Iterator[str]:
-    """Run a real Prometheus that scrapes the portal every second."""
+    """Run a real Prometheus that scrapes the portal every second, and yield its URL."""
     binary = tool("prometheus", request)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

@@ -35,7 +35,7 @@ SEED = int(os.environ.get("CAUSES_SEED", "1"))
 
 @dataclass
 class World:
-    """The apps, components and rules with which problems are generated."""
+    """The apps, components and rules for which problems are generated."""
 
     drawn: random.Random
     user: User

@@ -48,7 +48,7 @@ def browse() -> Client:
 
 @pytest.fixture
 def event() -> ErrorEvent:
-    """Create an error that named two orders, of which one is at risk and the other one is lost."""
+    """Create an error whose events named two orders: one at risk and one lost."""
     now = timezone.now()
     type_ = make_ticket_type(price=4500)
     make_error(shop(), group="g", order_ref="o-risk", received_at=now - timedelta(minutes=2))

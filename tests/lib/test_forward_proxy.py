@@ -28,7 +28,7 @@ def proxy() -> Iterator[ForwardProxy]:
 
 
 def connect(proxy: ForwardProxy, url: str) -> socket.socket:
-    """Connect to the proxy and send the headers of a request without its body."""
+    """Return a connection to the proxy on which the headers of a request, but not its body, have been sent."""
     parts = urlsplit(proxy.url)
     key = base64.b64encode(f"{parts.username}:{parts.password}".encode()).decode()
     client = socket.create_connection(("127.0.0.1", proxy.port), timeout=10)

@@ -40,7 +40,7 @@ def crawl(session: str) -> dict[str, str]:
 
     from health.views import system_health
 
-    # Render all widgets at once: on a busy machine, some would otherwise be left for the browser to load.
+    # Render all widgets: on a busy machine, the page would otherwise leave some for the browser to load.
     system_health.RENDER_BUDGET_SECONDS = float("inf")
     client = Client(SERVER_NAME="127.0.0.1", raise_request_exception=False)
     client.cookies[settings.SESSION_COOKIE_NAME] = session

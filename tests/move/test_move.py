@@ -199,7 +199,7 @@ def start_move(portal: Portal, url: str) -> subprocess.Popen[bytes]:
 def blocked_at(
     database: psycopg.Connection[Any], table: str, portal: Portal, url: str
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """Start a move that is blocked before it commits the first part of `table` until the end of the `with` block."""
+    """Yield a move that stays blocked before it commits the first part of `table` until the `with` block ends."""
     database.execute((BLOCK % table).encode())
     database.execute("SELECT pg_advisory_lock(1)")
     move = start_move(portal, url)
@@ -208,7 +208,7 @@ def blocked_at(
             lambda: database.execute(IS_BLOCKED.encode()).fetchall() == [(1,)],
             process=move,
             log=log(portal),
-            seconds=240,  # The migrations take 20 s of CPU time, and longer on a busy machine.
+            seconds=240,  # The migrations are slow, above all on a busy machine.
             what="the move",
         )
         yield move
@@ -221,7 +221,7 @@ def finish(move: subprocess.Popen[bytes], portal: Portal) -> tuple[str, int]:
     return log(portal).read_text(), code
 
 
-# --- what is refused -------------------------------------------------------------------------------------
+# --- refusals -------------------------------------------------------------------------------------
 
 
 def test_a_database_with_the_data_of_another_portal_is_not_overwritten(

@@ -21,7 +21,7 @@ def deliver(
     signature: str | None = None,
     **meta: Any,
 ) -> Any:
-    """Deliver an event to the webhook endpoint, with the given signature or one that is `age` seconds old."""
+    """Deliver an event to the webhook endpoint, and return the response. The default signature is `age` s old."""
     body = event if isinstance(event, str) else json.dumps(event)
     if signature is None:
         signature = stripe_api.sign(body, secret, int(time.time()) - age)

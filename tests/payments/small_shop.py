@@ -30,7 +30,7 @@ from tests.payments.stripe_account import StripeAccount
 
 NOON = datetime(2026, 6, 1, 12, 0, tzinfo=UTC)
 PRICE = 2500
-# Sequences of steps, one of which each payment takes before the random steps begin.
+# Each payment takes one of these sequences of steps before the random steps begin.
 FIRST_STEPS = [
     "",
     "pay",

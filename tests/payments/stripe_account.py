@@ -79,7 +79,7 @@ class StripeAccount(Reversals):
     def create(
         self, amount: int = 2500, currency: str = "eur", metadata: dict[str, str] | None = None
     ) -> Object:
-        """Create an intent, as another program that uses the account would."""
+        """Create an intent, as another program that uses the account would, and return it."""
         form = {f"metadata[{name}]": value for name, value in (metadata or {}).items()}
         return self._create_intent({"amount": str(amount), "currency": currency, **form})
 
@@ -91,7 +91,7 @@ class StripeAccount(Reversals):
         return self.latest("payment_intent.succeeded", intent_id)
 
     def authorize(self, intent_id: str) -> Object:
-        """Reserve the money on the card. `capture()` takes it later."""
+        """Reserve the money on the card for a later `capture()`, and return the event."""
         intent = self._get("payment_intents", intent_id)
         intent |= {"status": "requires_capture", "amount_capturable": intent["amount"]}
         return self._event("payment_intent.amount_capturable_updated", intent)
@@ -109,13 +109,13 @@ class StripeAccount(Reversals):
         return self.latest("payment_intent.succeeded", intent_id)
 
     def start_debit(self, intent_id: str) -> Object:
-        """Confirm a bank debit, whose outcome is known days later."""
+        """Confirm a bank debit, whose outcome is known days later, and return the event."""
         intent = self._get("payment_intents", intent_id)
         intent["status"] = "processing"
         return self._event("payment_intent.processing", intent)
 
     def decline(self, intent_id: str) -> Object:
-        """Decline the card, or let a bank debit fail. The buyer can pay again."""
+        """Decline the card, or let a bank debit fail, and return the event. The buyer can pay again."""
         intent = self._get("payment_intents", intent_id)
         intent |= {
             "status": "requires_payment_method",

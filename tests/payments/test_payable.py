@@ -51,7 +51,7 @@ def pay(shop: Client, reservation: Reservation | str, amount: int = 9000, **fiel
 
 
 def succeed(answer: Any, reservation: Reservation) -> Payment:
-    """Let the payment succeed, as the event from Stripe would."""
+    """Let the payment of the response succeed, as the event from Stripe would, and return the payment."""
     payment = Payment.objects.get(uuid=answer.json()["id"])
     payment.status, payment.amount_received = "succeeded", payment.amount
     payment.save()

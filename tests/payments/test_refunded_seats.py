@@ -1,4 +1,4 @@
-"""Test what happens to the seats of a payment that is refunded."""
+"""Test that a refund releases or keeps the seats of its payment."""
 
 import pytest
 

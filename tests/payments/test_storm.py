@@ -1,4 +1,4 @@
-"""Test that many duplicated, shuffled and unreadable events are processed by workers that are killed.
+"""Test that many duplicated and shuffled events each take effect once, even if workers are killed.
 
 The suite uses few events. `STORM_EVENTS=10000` sets the full number.
 """

@@ -165,7 +165,7 @@ def test_rejected_calls_are_counted_in_one_row() -> None:
         deliver(succeeded(), signature="")
 
     [counted] = RefusedDelivery.objects.all()
-    # The first call was written at once, and the next flush writes the other 19.
+    # The first call was written immediately, and the next flush writes the other 19.
     assert (counted.reason, counted.count) == (
         "no signature",
         1,

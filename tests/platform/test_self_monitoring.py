@@ -27,7 +27,7 @@ pytestmark = [pytest.mark.urls("tests.platform.urls"), pytest.mark.django_db]
 @pytest.fixture(autouse=True)
 def switched_on(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     settings.SELF_MONITORING = True
-    # Write collected data only when a test does so.
+    # Tests write the collected data themselves.
     monkeypatch.setattr(background, "start", lambda: None)
     monkeypatch.setattr(errors, "_limiter", MemoryLimiter())
     ensure_portal_app()

@@ -1,4 +1,4 @@
-"""Test that deploys are marked in every chart over time."""
+"""Test that every chart over time marks the deploys."""
 
 import json
 from datetime import timedelta

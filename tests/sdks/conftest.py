@@ -1,4 +1,4 @@
-"""Run unmodified official SDKs as users do. Only the DSN is that of a test portal."""
+"""Run unmodified official SDKs as users do, with only the DSN of a test portal in place of a real one."""
 
 import fcntl
 import os

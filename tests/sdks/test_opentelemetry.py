@@ -18,7 +18,7 @@ Run = Callable[..., dict[str, str]]
 
 @pytest.fixture
 def portal(module_portal: Portal) -> Portal:
-    """Share one portal between the tests, because each test looks only for its own data."""
+    """Share one portal between all tests, each of which looks only for its own data."""
     return module_portal
 
 

@@ -35,7 +35,7 @@ def project(tmp_path: Path, npm_folder: Path) -> Path:
 
 @pytest.fixture
 def visit(fake_http: Callable[[], FakeHTTP], project: Path, page: Page) -> Callable[[Portal], str]:
-    """Open the built page in the browser and return the id of its event."""
+    """Return a function that opens the built page in the browser and returns the id of the page's event."""
 
     def open_page(portal: Portal) -> str:
         site = fake_http()

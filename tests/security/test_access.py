@@ -22,7 +22,7 @@ def batched(names: tuple[str, ...], size: int) -> Iterator[tuple[str, ...]]:
 pytestmark = pytest.mark.django_db
 
 TABLE = Path(__file__).with_name("access_by_role.txt")
-# These pages are public, because users need them to sign in.
+# Public pages, which users need to sign in.
 OPEN_PAGES = (
     "/admin/login/",
     "/admin/password_reset/",

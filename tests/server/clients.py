@@ -35,7 +35,7 @@ class Connection:
 
 
 async def open_many(port: int, count: int) -> list[Connection]:
-    """Open `count` connections, 250 at a time."""
+    """Open `count` connections in batches of 250, and return them."""
     connections: list[Connection] = []
     while len(connections) < count:
         batch_size = min(250, count - len(connections))

@@ -101,7 +101,7 @@ class FakeHTTP:
             self._script.append(Answer(hang_up=hang_up, path=path, times=times))
 
     def respond_with(self, handler: Handler | None) -> None:
-        """Let `handler` answer requests, except those for which it returns None. The script answers these."""
+        """Let `handler` answer requests. The script answers only those for which `handler` returns None."""
         self.handler = handler
 
     def reset(self) -> None:

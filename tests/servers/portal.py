@@ -71,8 +71,7 @@ def make_template(folder: Path, postgres_url: str = "") -> Template:
         with psycopg.connect(postgres_url, autocommit=True) as connection:
             connection.execute(f'CREATE DATABASE "{name}"'.encode())
         template_url = postgres_url.rsplit("/", 1)[0] + f"/{name}"
-    # Seeding creates a channel for each of these settings. Each portal overrides the addresses with settings of its
-    # own.
+    # Seeding creates a channel for each of these settings. Each portal overrides the addresses with its own settings.
     environment = base_environment(folder, template_url) | {
         "DATABASE_POOL": "0",
         "SLACK_WEBHOOK_URL": "https://hooks.slack.example/seed",

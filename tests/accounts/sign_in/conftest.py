@@ -29,7 +29,7 @@ def owner() -> User:
 
 @pytest.fixture
 def loopback_providers(settings: Settings) -> None:
-    """Allow identity providers on loopback, and create the roles to which the tests map groups."""
+    """Allow identity providers on loopback, and create the roles that tests map groups to."""
     settings.ALLOW_PRIVATE_URLS = ["127.0.0.0/8"]
     settings.BASE_URL = "http://testserver"
     ensure_roles()

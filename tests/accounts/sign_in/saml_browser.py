@@ -27,7 +27,7 @@ def ask(client: Client, **data: str) -> str:
 
 
 def post(client: Client, response: str) -> Any:
-    """Post the SAML response as the form on the provider's page does, and follow the portal's redirect."""
+    """Post the SAML response as the provider's page does, follow the redirect, and return the last response."""
     sent = client.post(ACS, {"SAMLResponse": response}, headers={"Origin": "https://evil.example"})
     assert sent["Location"] == f"{ACS}finish/"
     return client.get(sent["Location"])

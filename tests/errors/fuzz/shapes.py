@@ -1,6 +1,6 @@
 """Generate arbitrary client input: JSON of any shape that often contains names of an event's members.
 
-Hypothesis chooses a seed and a size, and `Maker` generates the value from both. This is much faster than nested
+Hypothesis chooses a seed and a size, and `Maker` generates the value from both. This way is much faster than nested
 strategies, and a failing example still shrinks in size. `FUZZ_EXAMPLES` sets the number of examples per test, which is
 small in the normal suite.
 """

@@ -53,7 +53,7 @@ def envelopes(draw: st.DrawFn) -> bytes:
 
 @pytest.fixture(scope="module")
 def shop(django_db_setup: None, django_db_blocker: Any) -> Any:
-    """Create one app for all examples, and delete it with its rows at the end."""
+    """Create one app for all examples, yield it with its key, and delete it with its rows at the end."""
     with django_db_blocker.unblock():
         app = make_app(f"fuzzed-{uuid.uuid4().hex[:8]}")
         key = ClientKey.objects.create(app=app).public_key

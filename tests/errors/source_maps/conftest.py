@@ -18,7 +18,7 @@ DATABASE = "errors.source_maps.storage.DatabaseStorage"
 
 @pytest.fixture(params=["folder", "database", "s3"])
 def storage(request: pytest.FixtureRequest, settings: Settings, no_cached_apps: None) -> str:
-    """Run the test three times, with uploads stored in a folder, in the database, and in a bucket."""
+    """Run the test with uploads stored in a folder, in the database, and in a bucket. Return the kind of storage."""
     if request.param == "database":
         settings.STORAGES = {**settings.STORAGES, "source_maps": {"BACKEND": DATABASE}}
     if request.param == "s3":

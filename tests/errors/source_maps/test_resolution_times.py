@@ -1,4 +1,4 @@
-"""Test that an event is resolved whether its source maps arrive before or after the event."""
+"""Test that an event is resolved if its source maps arrive before the event, and also if they arrive later."""
 
 import contextlib
 from datetime import timedelta

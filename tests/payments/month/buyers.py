@@ -43,7 +43,7 @@ class Buyers:
         self.orders: list[Order] = []
 
     def find(self, intent_id: str) -> Order | None:
-        """Return the order to which the intent belongs, or None."""
+        """Return the order of the intent, or None if no order has it."""
         return next((one for one in self.orders if intent_id in one.intent_ids), None)
 
     def take_order(self, fault: str) -> None:

@@ -11,7 +11,7 @@ FAULTS: dict[str, str] = {
     "killed while creating": "",
     "events lost": "",
     "events shuffled and repeated": "",
-    # An unreadable event raises an alert of its own, and opens no case for the order.
+    # An unreadable event raises an alert about the event, and opens no case for the order.
     "unreadable event": "",
     "paid late": "",
     "paid late, sold out": Discrepancy.Kind.SOLD_OUT,

@@ -1,4 +1,4 @@
-"""Run a cron job with an unmodified sentry-sdk: `python_cron.py DSN`."""
+"""Check in like a cron job with an unmodified sentry-sdk: `python_cron.py DSN`."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""Run a program with an unmodified sentry-sdk: `python_sdk.py DSN`."""
+"""Report events with an unmodified sentry-sdk: `python_sdk.py DSN`."""
 
 import logging
 import sys

@@ -1,4 +1,4 @@
-"""Run a program with raven, the predecessor of sentry-sdk, which posts to /store/: `raven_sdk.py DSN`."""
+"""Report events with raven, the predecessor of sentry-sdk, which posts to /store/: `raven_sdk.py DSN`."""
 
 import sys
 import warnings
