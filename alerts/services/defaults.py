@@ -56,13 +56,17 @@ def sync_channels() -> None:
 def add_default_channel(channel: Channel) -> None:
     """Save a new channel, and route to it the types and escalation steps whose defaults name the channel."""
     channel.save()
+    types: list[AlertType] = []
+    steps: list[EscalationStep] = []
     for alert_type in AlertType.objects.prefetch_related("steps"):
         default = _find_defaults(alert_type.slug, Severity(alert_type.severity))
         if channel.name in default.channels:
-            alert_type.channels.add(channel)
+            types.append(alert_type)
         if channel.name in default.escalate_to:
-            for step in alert_type.steps.all():
-                step.channels.add(channel)
+            steps += alert_type.steps.all()
+    channel.alert_types.add(*types)
+    routes = EscalationStep.channels.through
+    routes.objects.bulk_create([routes(escalationstep=step, channel=channel) for step in steps])
 
 
 def sync_types() -> None:
