@@ -16,7 +16,7 @@ MAX_TYPES = 5
 
 @forecast_source("reservations.sold_out")
 def sold_out(now: datetime) -> Iterator[Forecast]:
-    """Yield forecasts for the ticket types that will sell out first, at most MAX_TYPES."""
+    """Yield a forecast for each of the first ticket types to sell out, at most MAX_TYPES."""
     stocks = list_stock(TicketType.objects.on_sale(now), now=now)
     found = [(soonest_key(one.sold_out), one) for one in stocks if one.sold_out]
     for _, stock in sorted(found, key=lambda pair: (pair[0], str(pair[1].type)))[:MAX_TYPES]:

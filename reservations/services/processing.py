@@ -42,7 +42,8 @@ def _hold_for(reservation: Reservation, payment: Payment, now: datetime) -> None
         reservation.status, reservation.ended_at = Status.ACTIVE, None
         reservation.expires_at = until
     else:
-        # The reservation is paid or cancelled, or its seats are gone. If the payment succeeds, complete_paid() decides.
+        # The reservation is paid or cancelled, or its seats are gone. If the payment succeeds, complete_paid() handles
+        # it.
         return
     reservation.processing_payment = payment
     reservation.save(update_fields=["status", "ended_at", "expires_at", "processing_payment"])

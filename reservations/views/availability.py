@@ -23,7 +23,7 @@ FRESH_SECONDS = 1
 def availability(request: HttpRequest, app: ClientApp, slug: str = "") -> HttpResponse:
     """Respond with the events that are or will be on sale and their tickets left.
 
-    With a slug, respond with this event only, or with 404 if it neither is nor will be on sale.
+    With a slug, respond with this event only, or with 404 if it is not on sale now or later.
     """
     body, etag = _current(slug)
     if not body:
