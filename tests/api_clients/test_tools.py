@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.servers.portal import Portal
+from tests.two_runs import in_the_sqlite_run
 
 # In the suite, the fuzzer calls only these operations, because a run of all operations takes minutes. `docs/api.md`
 # names the command for such a run.
@@ -51,6 +52,7 @@ def run(command: list[object], *, cwd: Path, seconds: float = 60) -> str:
     return output
 
 
+@in_the_sqlite_run
 def test_openapi_typescript_generates_types_that_compile(
     npm_folder: Path, document: Path, tmp_path: Path
 ) -> None:
@@ -65,6 +67,7 @@ def test_openapi_typescript_generates_types_that_compile(
     run([programs / "tsc", "--noEmit", "--strict", "usage.ts"], cwd=tmp_path)
 
 
+@in_the_sqlite_run
 def test_openapi_python_client_generates_a_package_that_calls_the_portal(
     python_tools: Path, document: Path, tmp_path: Path, portal: Portal
 ) -> None:

@@ -13,10 +13,12 @@ import httpx
 import pytest
 
 from tests.servers import process
+from tests.two_runs import in_the_sqlite_run
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 PRELUDE = 'set -euo pipefail\ncurl() { command curl --fail-with-body "$@"; }\n'
-pytestmark = [pytest.mark.servers, pytest.mark.slow]
+# The demo has its own SQLite file in every run.
+pytestmark = [in_the_sqlite_run, pytest.mark.servers, pytest.mark.slow]
 
 
 def blocks(document: str, section: str, language: str) -> list[str]:

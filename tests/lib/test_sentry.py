@@ -11,6 +11,9 @@ import pytest
 
 from core.lib import sentry
 from tests.lib.loopback import answer, serving
+from tests.two_runs import in_the_sqlite_run
+
+pytestmark = in_the_sqlite_run
 
 PROGRAM = """
 import django, os

@@ -12,6 +12,7 @@ from pytest_django.fixtures import Settings
 
 from core.accounts.services.roles import Role, ensure_roles
 from tests.security.paths import all_paths, api_paths, page_paths
+from tests.two_runs import in_the_sqlite_run
 
 
 def batched(names: tuple[str, ...], size: int) -> Iterator[tuple[str, ...]]:
@@ -87,6 +88,7 @@ def test_staff_without_permissions_cannot_change_anything(client: Client) -> Non
     assert seen == {}
 
 
+@in_the_sqlite_run
 @pytest.mark.slow
 def test_each_role_can_open_only_the_urls_in_the_table() -> None:
     """Compare the pages that each role may read and post to with access_by_role.txt, line by line.
