@@ -47,8 +47,8 @@ def parse_envelope(request: IngestRequest, project_id: int | None) -> Parsed:
 def _authenticate_by_dsn(request: IngestRequest, project_id: int | None, given: Any) -> Project:
     """Return the project of an envelope whose key is in the request, in the envelope's DSN, or in both.
 
-    `project_id` comes from the URL, or is None if only the DSN names the project. Raises Refused if the DSN names
-    another project or is missing, and the exceptions of IngestRequest.authenticate.
+    `project_id` comes from the URL, or is None if only the DSN names the project. Raises Refused if the DSN contradicts
+    the URL, or is missing although only it could name the project, and the exceptions of IngestRequest.authenticate.
     """
     dsn = credentials.of_dsn(given)
     if project_id is None:

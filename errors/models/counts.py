@@ -1,4 +1,4 @@
-"""Define the counts of events, which are updated in the transaction that stores the events.
+"""Define the counts of events. All but the counts per app and hour are updated in the transaction that stores events.
 
 Events are counted by their time of receipt. Minutes and hours are numbered from 1970-01-01 00:00 UTC.
 """
