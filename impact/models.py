@@ -185,7 +185,7 @@ class Erasure(models.Model):
     fingerprints = models.JSONField(
         default=list,
         db_default=[],
-        help_text="Keyed hashes of the references, by which the person is recognized in a restored backup.",
+        help_text="Keyed hashes of the references, which identify the person in a restored backup.",
     )
     requested_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+"

@@ -21,7 +21,7 @@ class NotificationRuleInline(PortalInline):
             "after",
             "There is already a rule with this channel and this delay.",
         ),
-        "personal_rules_come_later": ("after", "Enter 0 min or a longer time."),
+        "personal_rules_come_later": ("after", "Enter a time of 0 min or more."),
     }
     field_labels = {"after": "After"}
 
@@ -43,7 +43,7 @@ class PersonAdmin(NotificationTests, PortalAdmin):
     test_help = "The test uses the saved notification rules. Messages are sent immediately and state their delays."
     section = Section.ALERTING
     setting_title = "People to notify"
-    setting_purpose = "People whom channels notify by e-mail or SMS, with their quiet hours."
+    setting_purpose = "People who are notified by e-mail, SMS or phone, with their quiet hours."
     fieldsets = (
         (None, {"fields": ("name", "user", "is_active")}),
         ("Contact", {"fields": ("email", "phone", "slack_id")}),

@@ -201,7 +201,7 @@ class StepInline(PortalInline):
     model = EscalationStep
     form = StepForm
     constraint_messages = {
-        "steps_come_later": ("after", "Enter 0 min or a longer time, for example 15 min."),
+        "steps_come_later": ("after", "Enter a time of 0 min or more, for example 15 min."),
         "one_step_per_delay": ("after", "Another step has the same time. Enter a different one."),
     }
     formfield_overrides = SPANS

@@ -19,7 +19,7 @@ ACCOUNT_FIELDS = (
         "sender",
         "From",
         setting="TWILIO_FROM",
-        help="The number or sender name from which messages are sent.",
+        help="The number or name that recipients see as the sender.",
     ),
     Field(
         "recipients",

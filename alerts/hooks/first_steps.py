@@ -30,7 +30,7 @@ def has_working_channel() -> bool:
 @first_step(
     "alerts.recipients",
     title="Choose who is notified",
-    text="Select the channels that get each type of alert, and the people whom they notify.",
+    text="Select the channels that get each type of alert, and the people they notify.",
     action="Open the routing table",
     url_name="alerts:routing",
     permission="alerts.change_alerttype",

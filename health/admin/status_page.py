@@ -93,7 +93,7 @@ def _require_contrast(color: str, background: str, name: str) -> str:
     if color and (found := colors.contrast(color, background)) < colors.MIN_CONTRAST:
         raise ValidationError(
             f"Text in this color would be hard to read on {name}: the contrast is {found:.1f}, "
-            f"and {colors.MIN_CONTRAST} is needed."
+            f"but must be at least {colors.MIN_CONTRAST}."
         )
     return color
 

@@ -309,7 +309,7 @@ def _add_channels(imported: Imported, notifications: Iterable[tuple[Row, Any]]) 
         imported.add("channels", values)
     if count:
         imported.notes.append(
-            "Which monitor uses which notification is not imported: alerts are routed by their type."
+            "The notifications of single monitors are not imported, because alerts are routed by their type."
         )
 
 

@@ -13,6 +13,6 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='erasure',
             name='fingerprints',
-            field=models.JSONField(db_default=[], default=list, help_text='Keyed hashes of the references, by which the person is recognized in a restored backup.'),
+            field=models.JSONField(db_default=[], default=list, help_text='Keyed hashes of the references, which identify the person in a restored backup.'),
         ),
     ]

@@ -91,7 +91,9 @@ class Supervisor:
                 child.kill()
 
     def _end(self) -> int:
-        say("stopping after running requests and tasks have ended (repeat the signal to stop now)")
+        say(
+            "stopping when running requests and tasks have finished (send the signal again to stop now)"
+        )
         ended_gracefully = stop_all(self.children, grace_seconds=GRACE_SECONDS)
         say("stopped" if ended_gracefully else "stopped by force")
         return 0 if ended_gracefully else 1

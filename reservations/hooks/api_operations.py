@@ -111,9 +111,9 @@ describe(
     "reservations:reservation-create",
     "POST",
     "Hold tickets for a customer for a limited time.",
-    notes="Either all tickets are held or none. `expires_at` is the time until which the buyer can"
-    " pay. A repeated call with the same key returns the existing reservation with status 200"
-    " and holds no further tickets, so repeat the call after a timeout or a 503. After a refusal,"
+    notes="Either all tickets are held or none. The buyer can pay until `expires_at`. A repeated call with the "
+    "same key returns the existing reservation with status 200 and holds no more tickets, so repeat the call "
+    "after a timeout or a 503. After a refusal,"
     " the key can be used again. Ticket types with a limit per customer require `customer`.",
     scope="reservations",
     is_frequent=True,

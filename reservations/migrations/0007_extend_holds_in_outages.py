@@ -29,7 +29,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='event',
             name='max_outage_minutes',
-            field=models.PositiveSmallIntegerField(db_default=60, default=60, help_text='Maximum number of minutes by which outages can extend a hold beyond its original end.', verbose_name='longest extension'),
+            field=models.PositiveSmallIntegerField(db_default=60, default=60, help_text='Outages can extend a hold by at most this time, counted from its original end.', verbose_name='longest extension'),
         ),
         migrations.AddConstraint(
             model_name='event',

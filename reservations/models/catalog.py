@@ -46,7 +46,7 @@ class Event(models.Model):
         "longest extension",
         default=60,
         db_default=60,
-        help_text="Maximum number of minutes by which outages can extend a hold beyond its original end.",
+        help_text="Outages can extend a hold by at most this time, counted from its original end.",
     )
     cancelled_at = models.DateTimeField(null=True, blank=True, editable=False)
     created_at = models.DateTimeField(auto_now_add=True)

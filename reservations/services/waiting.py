@@ -79,7 +79,7 @@ def join(
     if not types.on_sale(now).exists():
         raise NotOnSale(f"{type_} is not on sale")
     if quantity <= types.available(now)[type_.pk]:
-        raise NotSoldOut(f"{type_.name}: enough tickets are left; reserve them")
+        raise NotSoldOut(f"{type_.name}: enough tickets are left, so reserve them instead")
     if 0 < type_.capacity < quantity:  # 0 stands for a capacity that is not decided yet.
         tickets = formats.quantity(type_.capacity, "tickets")
         raise MoreThanCapacity(f"{type_.name} has only {tickets} in total")

@@ -38,7 +38,7 @@ def read_metadata(text: str) -> dict[str, Any]:
     if not text.strip():
         raise InvalidMetadata("Paste the metadata of the provider, or enter its URL.")
     if len(text) > MAX_METADATA_BYTES:
-        raise InvalidMetadata("The metadata is too long.")
+        raise InvalidMetadata("The metadata is too long. Enter only the metadata of one provider.")
     if "<!DOCTYPE" in text:
         raise InvalidMetadata("The metadata has a document type, which is not allowed.")
     try:
