@@ -68,12 +68,12 @@ def pytest_sessionstart(session: pytest.Session) -> None:
                 pytest.exit(f"no Redis answers at {settings.REDIS_URL}", 3)
 
 
-# Run this hook before pytest's own, which applies `-m` to the markers that are added here.
+# Run this hook before pytest's own hook, which evaluates `-m` with the markers added here.
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_collection_modifyitems(
     config: pytest.Config, items: list[pytest.Item]
 ) -> Generator[None]:
-    """Mark each test by its requirements. If there is no browser, deselect browser tests and report this."""
+    """Mark each test by its requirements. Without a browser, deselect browser tests and name them at the end."""
     for item in items:
         fixtures = set(getattr(item, "fixturenames", ()))
         if "browser" in fixtures:
@@ -91,8 +91,8 @@ def pytest_collection_modifyitems(
             f"{len(needing)} browser tests did not run: {chromium.HOW_TO_GET_ONE}"
         )
     yield
-    # Run browser tests last: from the first one on, playwright's event loop runs in the thread of the tests, so that
-    # tests that use asyncio cannot start an event loop. Each xdist worker keeps this order.
+    # Run browser tests last: from the first one on, playwright's event loop runs in the thread of the tests, where
+    # asyncio tests could then start none. Each xdist worker keeps this order.
     items.sort(key=lambda item: item.get_closest_marker("browser") is not None)
 
 
@@ -168,7 +168,7 @@ def test_database_can_be_dropped(request: pytest.FixtureRequest) -> Iterator[Non
     """Close open connections before the test database is dropped, because PostgreSQL drops no database in use."""
     request.getfixturevalue("django_db_setup")
     yield
-    # If no test used the database, it was not created, and its connections cannot be queried.
+    # If no test has used the database, it does not exist and cannot be queried for its connections.
     was_made = str(connection.settings_dict["NAME"]).startswith("test_")
     if connection.vendor == "postgresql" and was_made:
         blocker = request.getfixturevalue("django_db_blocker")
@@ -198,7 +198,7 @@ def fake_http() -> Iterator[Callable[[], FakeHTTP]]:
 
 @pytest.fixture
 def fake(fake_http: Callable[[], FakeHTTP]) -> FakeHTTP:
-    """Start a scriptable HTTP server."""
+    """Start one scriptable HTTP server."""
     return fake_http()
 
 

@@ -80,7 +80,7 @@ def make_payment(reservation_id: str = "", **fields: Any) -> Payment:
 
 
 def make_alert(**fields: Any) -> SystemAlert:
-    """Report a problem and return its alert, which is open unless `state` is given. `state` is written to the row."""
+    """Report a problem, and return its open alert. If `state` is given, write that state to the alert's row."""
     number = next(_numbers)
     reported = {
         "key": f"problem-{number}",

@@ -75,7 +75,7 @@ class Scenario:
     reported: list[Reported] = field(default_factory=list)
 
     def prepare(self, *, max_per_minute: int) -> None:
-        """Add the channels, and wait until the process that delivers messages runs."""
+        """Add the channels, and wait until the delivery process runs."""
         urls = {name: f"{p.server.url}/hook" for name, p in self.providers.items()}
         self._act("add_channels", urls=urls, max_per_minute=max_per_minute)
         self.portal.wait_for(self._find_loops, what="the delivery process")
@@ -218,7 +218,7 @@ def scenario(
     max_per_minute: int,
     manage: Sequence[str] = ("manage.py",),
 ) -> Iterator[Scenario]:
-    """Prepare the scenario. The portal must have been created with the settings that `environment(mail)` returns."""
+    """Prepare and yield the scenario. The portal must have the settings that `environment(mail)` returns."""
     providers = {"healthy": Provider(), **{name: Provider(mode) for name, mode in BROKEN.items()}}
     actions = subprocess.Popen(
         [sys.executable, "-m", "tests.alerts.outage_actions"],

@@ -25,7 +25,7 @@ MINUTE = timedelta(minutes=1)
 
 @dataclass
 class Gauge:
-    """A registered rule whose measurement returns `value`, which tests set."""
+    """A registered rule whose measurement returns `value`. Tests set `value`."""
 
     name: str
     value: Measured = 0.0
@@ -138,7 +138,7 @@ Make = Callable[..., Channel]
 
 @pytest.fixture
 def channel() -> Make:
-    """Return a function that creates a channel, and makes it the only channel for the gauge's alerts."""
+    """Return a function that creates a channel and makes it the only channel for the gauge's alerts."""
 
     def make(kind: str, **config: str) -> Channel:
         made, _ = Channel.objects.update_or_create(

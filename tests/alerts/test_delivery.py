@@ -201,7 +201,7 @@ def test_a_permanent_smtp_failure_is_not_retried(gauge: Gauge, mail: MailServer)
 def test_another_worker_takes_over_when_the_lease_expires(gauge: Gauge, slack: FakeHTTP) -> None:
     gauge.evaluate(6, now=NOON)
     notification = Notification.objects.get(channel__kind="slack")
-    # A worker claims the notification and dies, so its lease must expire before another worker sends the message.
+    # The claiming worker dies, so its lease must expire before another worker sends the message.
     assert Notification.objects.claim(notification.pk, now=NOON)
 
     deliver(NOON + MINUTE)

@@ -138,7 +138,7 @@ def test_a_late_run_covers_the_missed_time_in_one_email(
 def test_daylight_saving_and_leap_days_neither_repeat_nor_skip_a_period(
     groups: list[DigestItem], mail: MailServer, night: datetime
 ) -> None:
-    # The digest is attempted three times per interval, but each interval must be covered only once.
+    # The task runs three times per interval of the digest, but each interval must be covered only once.
     for minute in range(0, 240, 5):
         digests.send_error_digest(now=night + minute * MINUTE)
 

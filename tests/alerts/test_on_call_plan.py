@@ -29,7 +29,7 @@ def rotation(**changes: object) -> Rotation:
     given = {
         "id": 7,
         "people": (ANN, BOB, CY),
-        "first_day": date(2026, 3, 2),  # The first day is a Monday.
+        "first_day": date(2026, 3, 2),  # A Monday.
         "handover_at": time(9),
         "zone": BERLIN,
         "unit": TurnUnit.WEEK,
@@ -195,7 +195,7 @@ def test_the_newest_override_counts_and_may_replace_a_single_person() -> None:
 
     found = [person(plan, since + hours * HOUR) for hours in range(6)]
     assert found == [ANN, CY, CY, CY, CY, ANN]
-    assert person(plan, since + 8 * DAY) == CY  # Cy replaces Bob on this day.
+    assert person(plan, since + 8 * DAY) == CY  # On this day, Cy replaces Bob.
     assert on_call_at(plan, since + 14 * DAY - MINUTE) == Duty(CY, override=3)
 
 

@@ -63,7 +63,7 @@ def recipients(**filters: Any) -> set[str]:
     [
         ("shop", {"ops", "ada", "bob", "cem"}),
         ("bank", {"ops", "ada", "cem"}),
-        ("", {"ops", "ada", "bob", "cem"}),  # An alert without an app is sent to everyone.
+        ("", {"ops", "ada", "bob", "cem"}),  # An alert without an app is sent to all recipients.
     ],
 )
 def test_an_alert_is_sent_to_the_people_who_see_its_app(

@@ -9,7 +9,7 @@ SERIOUS = ("serious", "critical")
 
 
 def serious_faults(page: Page, *rules: str) -> list[str]:
-    """Return the serious violations of `rules`, or of all rules if none are named, as `id: help, at <element>`."""
+    """Return the serious violations of `rules`, or of all rules by default, as `id: help, at <element>`."""
     page.evaluate(AXE.read_text())
     found = page.evaluate(
         "rules => axe.run(document, {resultTypes: ['violations'], ...(rules.length && {runOnly: rules})})",

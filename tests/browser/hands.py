@@ -11,7 +11,7 @@ from playwright.sync_api import Locator, Page, expect
 
 KEY, POINT, CLICK, HOMING, DECISION = 0.28, 1.1, 0.2, 0.4, 1.35
 MAX_TABS = 40
-# The selected text is compared, because `selectionStart` cannot be read from an input of type number.
+# Compare the selected text, because an input of type number does not provide `selectionStart`.
 IS_READY = """element => element === document.activeElement && getSelection().toString() === element.value"""
 
 

@@ -23,7 +23,7 @@ class Watch:
     def __init__(self, context: BrowserContext) -> None:
         self.faults: list[str] = []
         self._allowed: list[re.Pattern[str]] = []
-        # Do not use context.route(): it disables the browser's cache, so that every page loads all scripts again.
+        # Do not use context.route(), which disables the browser's cache and makes every page load all scripts again.
         context.on("request", self._request)
         context.on("page", self._page)
 
@@ -61,7 +61,7 @@ def settled(page: Page) -> None:
     """Wait until the page, its fonts and the first htmx responses are loaded."""
     page.wait_for_load_state("load")
     page.evaluate("document.fonts.ready.then(() => true)")
-    # Do not use wait_for_function(): it evaluates code in the page, which the content security policy forbids.
+    # Do not use wait_for_function(), which evaluates code in the page in violation of the content security policy.
     expect(page.locator(".htmx-request, .htmx-swapping")).to_have_count(0)
 
 

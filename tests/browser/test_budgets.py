@@ -70,7 +70,7 @@ def test_the_first_visit_transfers_at_most_100_kilobytes(page: Page, module_port
         url, is_packed = types[request]
         path = url.removeprefix(module_portal.base_url)
         if "/static/" in url and not is_packed:
-            # Test portals do not compress static files, but `serve` does, so the compressed size is counted.
+            # Count the compressed size, because `serve` compresses static files, although test portals do not.
             transferred[path] = len(gzip.compress(module_portal.client.get(path).content))
             continue
         if path.startswith(HEALTH):

@@ -87,7 +87,7 @@ def owner_page(module_portal: Portal, page: Page) -> Page:
     return page
 
 
-# The results of these axe rules depend on the look. All other rules are checked in one look only.
+# The results of these axe rules depend on the look. All other rules are checked in only one look.
 CHANGES_BY_LOOK = {"dark": ["color-contrast"], "phone": ["scrollable-region-focusable"]}
 
 

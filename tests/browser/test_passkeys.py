@@ -61,8 +61,8 @@ def test_a_passkey_can_be_added_and_used_to_sign_in(
     expect(page).to_have_url(f"{origin}/admin/two-factor/")
     expect(page.get_by_text("last used")).to_be_visible()
 
-    # If the device does not confirm the user, the page reports the failure, and the user signs in with the password and
-    # a second factor.
+    # If the device does not verify the user, the page reports this, and the user signs in with a password and a second
+    # factor.
     page.get_by_role("button", name="Sign out").click()
     devices.send(
         "WebAuthn.setUserVerified",

@@ -1,4 +1,4 @@
-"""Test that an owner can set up an event, watch its tickets sell, and resolve the case of a payment without a seat."""
+"""Test that an owner can set up an event, follow its sales, and resolve the case of a payment without a seat."""
 
 from collections.abc import Callable, Iterator
 

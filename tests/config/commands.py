@@ -17,7 +17,7 @@ def run(*arguments: str) -> str:
     try:
         call_command("config", *arguments, stdout=out, stderr=io.StringIO())
     finally:
-        print(out.getvalue())  # The output is shown if the test fails.
+        print(out.getvalue())  # pytest shows the output if the test fails.
     return out.getvalue()
 
 

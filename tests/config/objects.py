@@ -6,7 +6,7 @@ from typing import Any
 from tests.factories import make_app
 
 LOGO = "data:image/png;base64," + base64.b64encode(b"\x89PNG\r\n\x1a\n" + b"x" * 999).decode()
-# The portal has the objects of EXISTING kinds from the start. Objects of KEPT kinds cannot be deleted.
+# Objects of EXISTING kinds are part of every portal. Objects of KEPT kinds cannot be deleted.
 EXISTING = ("checks",)
 KEPT = ("checks", "status-pages")
 

@@ -169,7 +169,7 @@ def test_the_logo_of_the_status_page_is_a_data_url_and_the_domain_is_shown(
     changed = api.patch(url, {"logo": large}, "application/json")
 
     assert changed.status_code == 200, changed.content
-    # The declared type is PNG, but the content is a GIF.
+    # The portal must use the type of the content (GIF) instead of the declared type (PNG).
     assert changed.json()["logo"] == large.replace("image/png", "image/gif")
     assert StatusPage.objects.get().logo_type == "image/gif"
     kept = api.patch(url, {"name": "Other"}, "application/json").json()

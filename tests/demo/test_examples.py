@@ -22,7 +22,7 @@ pytestmark = [in_the_sqlite_run, pytest.mark.servers, pytest.mark.slow]
 
 
 def blocks(document: str, section: str, language: str) -> list[str]:
-    """Return the code blocks in `language` from the section with the second-level heading `section`."""
+    """Return the code blocks in `language` from the section with the heading `## section`."""
     text = (ROOT / "docs" / document).read_text()
     found = re.search(rf"^## {section}\n(.*?)(?=^## |\Z)", text, re.MULTILINE | re.DOTALL)
     assert found is not None, section

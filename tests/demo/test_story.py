@@ -73,7 +73,7 @@ def test_every_number_of_the_story_agrees_with_the_database(
     finally:
         control.close()
         story.close()
-        shop.close()  # The figures can be compared only after the shop has stopped.
+        shop.close()  # Stop the shop, because changing figures cannot be compared.
 
     group = running.value(
         "SELECT id FROM errors_errorgroup WHERE severity = 'critical' AND title LIKE 'TypeError%'"

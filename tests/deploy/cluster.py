@@ -110,7 +110,7 @@ class Cluster:
         self.expected_to_run.add(name)
 
     def _restart_always(self) -> None:
-        """Restart nodes that have ended, for example because the database was unavailable, as systemd does."""
+        """Keep restarting nodes that have ended, as systemd does, for example after an outage of the database."""
         while not self._closing.wait(1):
             for name in list(self.expected_to_run):
                 if self.nodes[name].poll() is not None and name in self.expected_to_run:

@@ -57,7 +57,7 @@ class DatabaseHosts:
     """The database hosts. Tests can kill them, disconnect them, start them again, and fill their disks."""
 
     def __init__(self, network: Network, folder: Path, *, disk_mb: int) -> None:
-        """Prepare the hosts without starting them. Each host gets a disk of `disk_mb` MiB in the memory."""
+        """Prepare the hosts without starting them. Each host gets a disk of `disk_mb` MiB in memory."""
         self.disk_mb = disk_mb
         self.network, self.folder = network, folder
         self.user = process.unprivileged_user()
@@ -241,7 +241,7 @@ class DatabaseHosts:
         self.wait_until(lambda: self.redis_master() not in (old, None), "another master of Redis")
 
     def copy_again(self) -> list[str]:
-        """Copy the primary to the nodes that cannot follow it, as `patronictl reinit` does. Return their names."""
+        """Copy the primary to the nodes that cannot follow it, as `patronictl reinit` does. Return the nodes' names."""
         leader = self.leader()
         broken = [
             member["name"]
@@ -257,7 +257,7 @@ class DatabaseHosts:
     # --- state -----------------------------------------------------------------------------------------
 
     def cluster(self) -> list[dict[str, Any]]:
-        """Return the primary's list of members, because the list of a node that was disconnected may be out of date."""
+        """Return the members as the primary lists them, because a disconnected node's list may be out of date."""
         leader = self.leader()
         for name in [leader] if leader else DATABASES:
             with suppress(httpx.HTTPError, ValueError, KeyError):

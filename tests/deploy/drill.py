@@ -25,7 +25,7 @@ STORED = {
     "/api/v1/signals/": "SELECT batch_id, count(*) FROM health_signalbatch GROUP BY 1",
     "/api/v1/payments/": "SELECT key, count(*) FROM payment_intents_log GROUP BY 1",
 }
-# Tasks continue within a minute on an idle machine; a busy machine needs longer.
+# Much longer than an idle machine needs, because a busy machine is slower.
 LATE_AFTER_SECONDS = 300
 # Make up to six jobs that have not run yet due 5 s later, because their own next time may be hours away. Jobs that run
 # daily at two o'clock are included, because shortly after a full hour, all hourly jobs have run.
@@ -109,7 +109,7 @@ class Drill:
         }[action]
 
     def _wait_for_acknowledgments(self) -> None:
-        """Wait until five requests of each kind that are sent or repeated from now on are acknowledged."""
+        """Wait until five requests of each kind that are sent or repeated from now on have been acknowledged."""
         # The old primary may still answer earlier requests, each of which takes less than 3 s.
         time.sleep(3)
         before = {path: len(ids) for path, ids in self.load.acknowledged.items()}

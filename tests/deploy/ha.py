@@ -33,7 +33,7 @@ class HighAvailability(DatabaseHosts):
         template_url: str = "",
         disk_mb: int = DISK_MB,
     ) -> None:
-        """Start all services. Each database host gets a disk of `disk_mb` MiB in the memory.
+        """Start all services. Each database host gets a disk of `disk_mb` MiB in memory.
 
         If `template_url` is set, copy the portal's database from the database at that URL.
         """

@@ -17,7 +17,7 @@ class Host:
 
 
 class Network:
-    """A network of hosts: `with Network(["db", "web1"]) as network`. `kind` names the kind of simulation."""
+    """A network of hosts: `with Network(["db", "web1"]) as network`. `kind` describes the simulation in words."""
 
     def __init__(self, names: list[str]) -> None:
         self._tag = f"ops{secrets.token_hex(2)}"

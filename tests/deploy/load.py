@@ -162,7 +162,7 @@ class Load:
     def _post(
         self, client: httpx.Client, key: str, path: str, body: object, headers: dict[str, str]
     ) -> "Answer":
-        """Post the item once. Return DONE, or, if the item must be posted again, BUSY or RETRY."""
+        """Post the item once. Return DONE, or BUSY or RETRY if the item must be posted again."""
         try:
             response = client.post(path, json=body, headers=headers)
         except httpx.HTTPError:

@@ -25,7 +25,7 @@ SETTINGS = set(
     re.findall(r"env\.\w+\(\s*\"(\w+)\"", (ROOT / "opsportal" / "settings.py").read_text())
 )
 KUBERNETES_VERSION = "1.31"
-# Variables that Python and Kubernetes use, and not the portal.
+# Variables of Python and Kubernetes, which are not settings of the portal.
 OTHER_VARIABLES = {"PYTHONUNBUFFERED", "POD_IP"}
 
 

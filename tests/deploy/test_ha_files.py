@@ -51,7 +51,7 @@ def test_the_settings_limit_an_outage_to_30_seconds() -> None:
 
 
 def test_patroni_accepts_the_configured_time_to_live() -> None:
-    assert patroni()["bootstrap"]["dcs"]["ttl"] >= 20  # Patroni replaces smaller values by 20.
+    assert patroni()["bootstrap"]["dcs"]["ttl"] >= 20  # Patroni replaces smaller values with 20.
 
 
 def test_the_locked_patroni_never_overwrites_the_key_of_another_primary() -> None:

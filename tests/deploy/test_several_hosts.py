@@ -113,7 +113,7 @@ def manage(cluster: Cluster, *arguments: str) -> str:
 
 
 def with_migration(cluster: Cluster) -> Path:
-    """Return a copy of the code with one more migration."""
+    """Return the folder of a copy of the code with one more migration."""
     code = cluster.folder / "next"
     ignored = shutil.ignore_patterns(".*", "__pycache__", "data", "node_modules", "tests", "bench")
     shutil.copytree(ROOT, code, ignore=ignored)
@@ -216,6 +216,6 @@ def assert_schedules_ran_once(cluster: Cluster, began_at: float) -> None:
 
 
 def errors_in_the_logs(cluster: Cluster) -> str:
-    """Return the lines in the logs of the web nodes that report errors."""
+    """Return the lines that report errors in the logs of the web nodes."""
     lines = [line for name in WEB for line in cluster.log(name).read_text().splitlines()]
     return "\n".join(line for line in lines if '"level":"error"' in line)

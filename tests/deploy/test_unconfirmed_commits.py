@@ -50,7 +50,7 @@ def own_portal(
     portal_template: Template,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Portal]:
-    """Start a portal whose PostgreSQL server has no other database, so that the test can change the replication."""
+    """Start a portal with its own PostgreSQL server, whose replication settings the test can change."""
     with psycopg.connect(server.url(), autocommit=True) as admin:
         admin.execute("CREATE DATABASE template")
     copy_database(
@@ -104,7 +104,7 @@ def test_only_writes_that_a_standby_has_are_acknowledged(
     after = [post(item) for item in [*items, paid]]
 
     assert first == [503] * 4
-    # The primary has the rows although no standby confirmed them, so each repeated request finds them.
+    # Repeated requests find the rows on the primary, although no standby has confirmed them.
     assert on_primary == dict.fromkeys(STORED, 1) | {"/api/v1/payments/": 2}
     assert repeated == [503] * 4
     assert [status // 100 for status in after] == [2] * 4

@@ -17,7 +17,7 @@ ID = "0123456789abcdef0123456789abcdef"
 CONTEXT = IngestContext(received_at=AT, event_id=ID)
 WITH_WRONG_CLOCK = IngestContext(received_at=AT, event_id=ID, sent_at=AT - timedelta(hours=2))
 PLAIN = Scrubber()
-# Secret names may also be names of an event's own members, of a frame's members, or of objects that contain frames.
+# Apps may declare names secret that occur as members of events or frames, or that contain the frames.
 SCRUBBERS = [
     PLAIN,
     Scrubber(["message", "vars", "order_id", "module", "django"], ["password"]),

@@ -187,7 +187,7 @@ def limit_files(parent: int, size: str, user: str = "") -> None:
     """Limit the file size of a process and its descendants, to simulate a full disk without root."""
     group = pwd.getpwnam(user).pw_gid if user else None
     waiting = [parent]
-    while waiting:  # The parent is limited first, so that new children inherit the limit.
+    while waiting:  # Limit the parent first, because new children inherit its limit.
         pid = waiting.pop()
         command = ["prlimit", "--pid", str(pid), f"--fsize={size}:"]
         subprocess.run(command, user=user or None, group=group, check=True, capture_output=True)

@@ -163,7 +163,9 @@ def test_all_tags_and_values_are_on_a_page_of_their_own(browse: Client, shop: Cl
         event = make_error(shop, group="same", tags=tags)
 
     page = browse.get(f"/admin/errors/{event.group_id}/").content.decode()
-    assert "Firefox 8" not in page or "Firefox 0" not in page  # The page shows only six values.
+    assert (
+        "Firefox 8" not in page or "Firefox 0" not in page
+    )  # The page lists only six values of a tag.
     everything = browse.get(f"/admin/errors/{event.group_id}/tags/").content.decode()
 
     assert f'href="/admin/errors/{event.group_id}/tags/"' in page

@@ -64,7 +64,7 @@ def test_the_server_and_the_view_give_the_same_responses(portal: Portal) -> None
 
 
 def test_concurrent_events_are_stored_grouped_and_counted_exactly(portal: Portal) -> None:
-    """Send each event twice from 40 threads, so that one commit creates groups, skips duplicates and updates counts."""
+    """Send each event twice from 40 threads, so that a commit creates groups, skips duplicates and updates counts."""
     events = [raised(event_id=uuid.uuid4().hex, function=f"f{n % 3}") for n in range(60)] * 2
 
     with ThreadPoolExecutor(40) as pool:

@@ -17,7 +17,7 @@ from tests.errors.stored import NOON
 
 
 class SlowStore:
-    """A store that records the size of each batch, and commits batches only while `may_commit` is set."""
+    """A store that records the size of each batch, and waits until `may_commit` is set before it commits."""
 
     def __init__(self) -> None:
         self.batches: list[int] = []

@@ -10,5 +10,5 @@ def run(*arguments: str) -> str:
     try:
         call_command("import", *arguments, stdout=out)
     finally:
-        print(out.getvalue())  # The output is shown if the test fails.
+        print(out.getvalue())  # pytest shows the output if the test fails.
     return out.getvalue()

@@ -113,7 +113,7 @@ def test_the_first_hour_has_no_false_alarm_and_reports_every_fault(
     serve(shop, ok=100, failed=100, now=now)
     record_measurements([Performance("pay", 20_000)], app=shop, now=now)
     broken = now
-    # The job no longer checks in. Its margin is five minutes.
+    # The job no longer checks in, and its margin of five minutes passes.
     now = pass_time(now, 20 * MINUTE)
 
     # The message about the shop's error rate includes the alert about the slow function `pay`.
@@ -127,7 +127,7 @@ def test_the_first_hour_has_no_false_alarm_and_reports_every_fault(
     )
     assert set(SystemAlert.objects.values_list("state", flat=True)) == {"open"}
 
-    # After all faults are repaired, each resolution must be sent once.
+    # Repair all faults, after which each resolution must be sent once.
     site.default.status = 200
     check_in(shop, now=now)
     slack.requests.clear()

@@ -148,7 +148,7 @@ def test_subscribers_get_each_notice_once_by_email() -> None:
         "[Maintenance scheduled] Database move",
         *begun_and_ended,
     ]
-    # This address subscribed after the announcement.
+    # Subscribed after the announcement.
     assert subjects["late@shop.example"] == begun_and_ended
     text = str(mail.outbox[0].body)
     assert (

@@ -163,7 +163,7 @@ def test_dashboards_match_the_output_of_their_builder() -> None:
 
 
 def fill() -> ClientApp:
-    """Write rows to every table from which a dashboard shows data."""
+    """Write rows to every table that a dashboard shows, and return the app that they belong to."""
     app, now = ClientApp.objects.filter(slug="shop").first() or make_app("shop"), timezone.now()
     record_measurements(
         [
@@ -243,7 +243,7 @@ def test_every_query_of_every_dashboard_returns_data(prometheus: str, settings: 
         for target in panel["targets"]
     }
     assert len(queries) > 60
-    # Metrics with these prefixes appear only once errors, breakers or notifications exist.
+    # Metrics with these prefixes are missing until there are errors, breakers or notifications.
     optional = ("opsportal_error", "opsportal_breaker", "opsportal_notifications")
     missing = {query for query in queries if not any(word in query[2] for word in optional)}
     deadline = time.monotonic() + 45

@@ -161,7 +161,7 @@ def test_marks_show_the_events_of_the_range_in_order_of_time() -> None:
         ("Rule", "changed by a former user"),
         ("Maintenance", "New disks"),
     ]
-    assert marks[0].until == NOW  # The alert is still open, so its mark ends now.
+    assert marks[0].until == NOW  # The mark of an open alert ends now.
     assert marks[3].url.endswith("/alerts/alertrule/7/change/")
 
 

@@ -148,7 +148,7 @@ class Month:
             yield at(OUTAGE[0] + timedelta(minutes=minute), "check provider", -1)
 
     def run(self, steps: int) -> Iterator[datetime]:
-        """Run the month, and yield the current time `steps` times, at equal numbers of actions."""
+        """Run the month. Yield the current time `steps` times, each time after the same number of actions."""
         size = max(1, len(self._actions) // steps)
         for place, (now, _, what, order) in enumerate(self._actions, 1):
             self._act(what, order, now)
@@ -280,7 +280,7 @@ class Month:
         self.double.faults = (
             [Fault("status", 503, path="/v1/", writes=False, times=10_000)] if is_down else []
         )
-        breaker.reset_all()  # The circuit breaker measures its pauses in real time, so close it.
+        breaker.reset_all()  # Close the circuit breaker, whose pauses elapse in real time.
         services.extend_during_outage(now=now)
         for booked in self.books.values():
             is_held = not (booked.paid_at or booked.ended_at or booked.is_released)

@@ -37,7 +37,7 @@ def reserve(type_: TicketType, quantity: int = 1, *, now: datetime, **fields: An
 
 
 def pay(reservation: Reservation, *, now: datetime, **fields: Any) -> Payment:
-    """Pay the full price of the reservation."""
+    """Create a successful payment of the reservation's full price."""
     amount = sum(line.amount for line in reservation.lines.all())
     payment = make_payment(
         str(reservation.uuid),
@@ -113,7 +113,7 @@ __all__ = ["MINUTE", "NOON", "State", "amounts", "catch_up", "pay", "refund", "r
 
 
 def buy_everything(customer: str, now: datetime) -> None:
-    """Let a customer buy, hold and wait for tickets, and lose an order to an error that staff have listed."""
+    """Let a customer buy, hold and wait for tickets, and lose an order that staff put on a win-back list."""
     type_ = make_ticket_type(1, price=4500, has_waiting_list=True)
     paid = reserve(type_, now=now, order_id="o-paid", customer=customer)
     pay(paid, now=now, customer=customer)

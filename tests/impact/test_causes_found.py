@@ -77,7 +77,7 @@ class World:
         for name in ("db.query", "seats.find", "pdf.render"):
             usual = self.drawn.uniform(30, 400)
             values = [usual * self.drawn.uniform(0.75, 1.3) for _ in range(78)]
-            if self.drawn.random() < 0.3:  # A short peak in some series is noise.
+            if self.drawn.random() < 0.3:  # Add a short peak to some series as noise.
                 values[self.drawn.randrange(78)] *= 3
             if name == slow:
                 factor = self.drawn.uniform(3, 12)

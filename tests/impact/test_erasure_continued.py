@@ -107,7 +107,7 @@ def test_affected_orders_are_computed_again_before_the_erasure_returns() -> None
 
 def test_only_finished_erasures_with_fingerprints_are_noted(backups: Path) -> None:
     interrupted(["buyer-17"], fingerprints=["f1"])
-    # Earlier versions stored no fingerprints.
+    # An erasure of an earlier version, which stored no fingerprints.
     Erasure.objects.create(requested_at=NOON, finished_at=NOON, fingerprints=[])
     assert keep_beside_backups() == 0
     assert not backups.exists()

@@ -55,7 +55,7 @@ def log(body: str, **attributes: str) -> None:
 
 
 def leave_traces(customer: str, now: datetime) -> None:
-    """Create one or more records of every kind about a customer."""
+    """Create at least one record of every kind about a customer."""
     buy_everything(customer, now)
     event = ErrorEvent.objects.latest("pk")
     UserReport.objects.create(

@@ -52,7 +52,7 @@ def files_with(portal: Portal, text: str) -> list[str]:
 
 
 def restore(portal: Portal, backup: Path) -> None:
-    """Replace the database by the backup, as docs/operations.md describes."""
+    """Replace the database with the backup, as docs/operations.md describes."""
     for path in portal.data_dir.glob("opsportal.sqlite3*"):
         path.unlink()
     (portal.data_dir / "opsportal.sqlite3").write_bytes(gzip.decompress(backup.read_bytes()))
@@ -86,7 +86,7 @@ def tables_with(portal: Portal, text: str) -> list[str]:
 
 
 def postgresql_files_with(portal: Portal, text: str) -> list[str]:
-    """Return the names of the files of the portal's PostgreSQL database that contain the text."""
+    """Return the names of the files in the portal's PostgreSQL database folder that contain the text."""
     portal.rows("CHECKPOINT")
     ((folder, number),) = portal.rows(
         "SELECT current_setting('data_directory'), oid FROM pg_database WHERE datname = current_database()"

@@ -318,7 +318,8 @@ def test_a_node_that_has_just_started_is_alive_before_its_first_tick() -> None:
 def test_a_cluster_is_hung_if_tasks_are_queued_and_none_is_started() -> None:
     start = NOON - timedelta(hours=1)
     services.report_node(NOON - timedelta(seconds=160), has_progressed=True)
-    assert not services.is_hung(NOON, since=start)  # No task is waiting.
+    # Without a waiting task, the cluster is not hung.
+    assert not services.is_hung(NOON, since=start)
 
     OrmQ.objects.create(key="opsportal", payload="", lock=NOON - timedelta(seconds=40))
 

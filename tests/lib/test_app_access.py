@@ -115,7 +115,7 @@ def test_rows_without_an_app_are_shared_and_rows_of_an_unknown_app_are_not() -> 
     shop, bank = make_app("shop"), make_app("bank")
     for title, app in (("shop's", shop), ("bank's", bank), ("shared", None)):
         make_alert(title=title, app=app)
-    make_webhook_event()  # The event is about a payment that was not created through the portal.
+    make_webhook_event()  # An event about a payment that was not created through the portal.
     user = make_user()
     put_in_team(user, "shop")
 

@@ -140,7 +140,7 @@ def test_each_constraint_that_staff_can_break_has_a_message_at_its_field() -> No
         if not isinstance(model_admin, PortalAdmin) or isinstance(model_admin, LogAdmin):
             continue
         if not model_admin.has_add_permission(request) or model._meta.label == "alerts.Channel":
-            continue  # A channel's form depends on its kind. Its table has no constraint that staff can break.
+            continue  # A channel's form depends on its kind, and no constraint of its table can be broken.
         forms = [(model, model_admin, model_admin.get_form(request))]
         forms += [
             (formset.model, inline, formset.form)

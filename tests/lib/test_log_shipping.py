@@ -107,7 +107,7 @@ def test_logging_does_not_block_during_an_outage_and_dropped_lines_are_counted(
             shop.info("sold", extra={"n": n})
         took = time.monotonic() - began
 
-        assert took < 5  # Waiting for the silent server would take longer.
+        assert took < 5  # A wait for the silent server would take longer.
         assert handler.dropped >= 1_000
         handler._stopping.set()
 

@@ -279,7 +279,7 @@ class TestRedisUnavailable:
             for _ in range(20):
                 ratelimit.acquire("k", 100, 60)
 
-            assert black_hole.connections == 4  # Only three calls and one probe connected.
+            assert black_hole.connections == 4  # Three calls and one probe.
 
 
 HAMMER = """

@@ -40,7 +40,7 @@ IS_BLOCKED = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT 
 
 @pytest.fixture
 def database(postgres: PostgresServer) -> Iterator[psycopg.Connection[Any]]:
-    """Create an empty PostgreSQL database and return a connection to it."""
+    """Create an empty PostgreSQL database, and yield a connection to it."""
     with psycopg.connect(postgres.url(), autocommit=True) as maintenance:
         maintenance.execute("DROP DATABASE IF EXISTS moved WITH (FORCE)")
         maintenance.execute("CREATE DATABASE moved")

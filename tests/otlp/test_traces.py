@@ -123,7 +123,7 @@ def test_the_same_exception_in_several_spans_of_a_trace_is_one_event(exporter: E
     message = spans(child, span(events=[exception()]))
 
     exporter.json("traces", message)
-    # Exporters repeat requests that were not answered in time, which must not store the error twice.
+    # Exporters repeat requests that were not answered in time, so a repetition must not store the error twice.
     exporter.json("traces", message)
     exporter.json("traces", spans(span(traceId="1" * 32, events=[exception()])))
 

@@ -41,7 +41,7 @@ def check_cases() -> None:
             reservation = Reservation.objects.filter(payment=payment).first()
             assert reservation is not None, f"money without seats: {payment.amount_net}"
             assert reservation.status == Status.COMPLETED, f"money for a {reservation.status}"
-            # The received amount is the price, unless part of it was refunded.
+            # The received amount must equal the price, unless a part was refunded.
             price = sum(line.amount for line in reservation.lines.all())
             assert payment.amount_received == price
     accepted = Refund.objects.exclude(stripe_id=None).exclude(asked_by=None)

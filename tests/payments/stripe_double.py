@@ -42,7 +42,7 @@ LISTED = ("/v1/payment_intents", "/v1/events", "/v1/refunds")
 
 @dataclass
 class Fault:
-    """A fault of the next `times` calls whose path begins with `path`. If `writes` is set, reads succeed."""
+    """A fault of the next `times` calls whose path begins with `path`. If `writes` is set, only writes fail."""
 
     kind: str  # "drop_before", "drop_after", "delay", "status" or "status_after".
     # Seconds of a delay, or the HTTP status of any other fault.

@@ -12,7 +12,7 @@ DAY = 86_400
 
 
 class Refused(Exception):
-    """The API rejects a call. The exception has the status and the body of the response."""
+    """A rejection of a call by the API, with the status and the body of the response."""
 
     def __init__(self, status: int, message: str, *, code: str = "", kind: str = "") -> None:
         super().__init__(message)
@@ -28,7 +28,7 @@ class StripeObjects:
     charges: dict[str, Object] = field(default_factory=dict)
     refunds: dict[str, Object] = field(default_factory=dict)
     disputes: dict[str, Object] = field(default_factory=dict)
-    events: list[Object] = field(default_factory=list)  # The oldest event is first.
+    events: list[Object] = field(default_factory=list)  # Oldest first.
     next_refund_status: str = "succeeded"
     _numbers: Any = field(default_factory=lambda: count(1))
 
@@ -73,7 +73,7 @@ class StripeObjects:
         limit = int(form.get("limit", 10))
         if not 1 <= limit <= 100:
             raise Refused(400, "Invalid limit")
-        objects = reversed(stores[kind])  # The newest object is listed first.
+        objects = reversed(stores[kind])  # Stripe lists the newest object first.
         after = form.get("starting_after", "")
         if after and not any(one["id"] == after for one in objects):
             raise Refused(400, f"No such {kind[:-1]}: {after!r}")

@@ -117,7 +117,7 @@ def test_a_lost_response_is_retried_and_creates_one_intent(
 ) -> None:
     stripe.faults.append(Fault(kind))
 
-    assert create(app).status == 201  # The second attempt of stripe-python succeeds.
+    assert create(app).status == 201  # stripe-python's second attempt succeeds.
     assert len(stripe.intents()) == 1
 
 
@@ -172,7 +172,7 @@ def test_after_a_lost_response_a_repeat_does_not_have_to_wait(
 def test_a_stored_500_without_an_intent_leads_to_a_new_idempotency_key(
     stripe: StripeDouble, app: ClientApp
 ) -> None:
-    # Stripe does not execute the call, but stores the response for the idempotency key.
+    # Stripe stores this response for the idempotency key without executing the call.
     stripe.faults.append(Fault("status", 500))
 
     with pytest.raises(services.StripeUnavailable):

@@ -41,7 +41,7 @@ def has_intent(*statuses: str) -> Callable[[Step], Step]:
 
 
 class Shop(RuleBasedStateMachine, SmallShop):
-    """The steps of a small shop's buyers, staff and bank. Events from Stripe arrive in any order, twice, or never."""
+    """The steps of a small shop's buyers, staff and bank. Events may arrive in any order, twice, or never."""
 
     @initialize(
         capacity=st.integers(1, 4),

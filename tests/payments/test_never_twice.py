@@ -70,7 +70,7 @@ def test_50_simultaneous_requests_with_one_key_create_one_intent(
 def test_50_repeats_after_the_lease_still_create_one_intent(
     stripe: StripeDouble, app: ClientApp
 ) -> None:
-    """Test that only one intent is created although each thread takes the payment over from the previous one."""
+    """Test that only one intent is created even if each thread takes over the payment from the previous one."""
     stripe.faults.append(Fault("delay", 0.2, times=3))
     late: Iterator[int] = iter(range(0, 50 * 31, 31))
     lock = threading.Lock()

@@ -137,7 +137,7 @@ def test_two_events_of_the_same_second_are_resolved_by_fetching_the_intent(
 
     take_in(news(payment, "requires_action", at=20))
 
-    # The portal fetched this status from Stripe.
+    # The status that the portal has fetched from Stripe.
     assert status_of(payment) == "requires_payment_method"
     assert stripe.calls[f"GET /v1/payment_intents/{intent['id']}"] == 1
 

@@ -35,7 +35,7 @@ def held(type_: TicketType) -> tuple[Reservation, Payment]:
 
 
 def report(payment: Payment, status: str, at: datetime) -> None:
-    """Process an event from Stripe that reports the status `status` at the time `at`."""
+    """Process an event in which Stripe reports `status` for the payment at the time `at`."""
     take_in(news(payment, status, at=int(at.timestamp())), now=at)
 
 
@@ -147,7 +147,7 @@ def test_the_hold_ends_at_the_limit_with_an_alert(settings: Settings) -> None:
     assert [alert.alert_type for alert in SystemAlert.objects.active()] == ["processing-too-long"]
 
     reserve_again(seat, late + DAY)
-    report(payment, "succeeded", late + DAY)  # This success opens a separate case.
+    report(payment, "succeeded", late + DAY)  # Opens a separate case.
     assert [case.kind for case in Discrepancy.objects.open()] == ["sold_out"]
     for minute in range(6):
         now = late + DAY + minute * MINUTE

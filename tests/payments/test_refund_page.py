@@ -49,7 +49,7 @@ def test_a_refund_takes_two_steps_and_is_requested_once(
 
 @pytest.fixture
 def booked(account: StripeAccount) -> Payment:
-    """Create a payment of 50.00 EUR for two tickets of one type."""
+    """Create a payment of 50.00 EUR that has booked two tickets of one type."""
     standing = make_ticket_type(name="Standing", event=make_event("night"))
     order = wanted((standing, 2))
     reservation = reserve(app=make_app(), wanted=order, now=timezone.now()).reservation

@@ -28,7 +28,7 @@ PIECES = max(2, EVENTS // 500)
 
 
 class Crowd:
-    """Concurrent workers. Tests kill one of them from time to time, and a new one replaces it."""
+    """Concurrent workers, which tests kill from time to time and replace by new ones."""
 
     def __init__(self) -> None:
         self.workers = [self._start() for _ in range(WORKERS)]

@@ -34,7 +34,7 @@ FIRST_PARTY = (
 ALLOWED = {"settings", "connection"}
 # Documented names that begin with an underscore.
 DOCUMENTED = {"_meta", "_default_manager", "_state", "_replace", "_asdict", "_fields", "_exit"}
-# environs has no other way to treat an empty variable as unset.
+# environs offers no public way to treat an empty variable as unset.
 ALLOWED_READS = {"core/lib/env.py: super()._get_value"}
 
 

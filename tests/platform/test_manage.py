@@ -43,7 +43,7 @@ def run(command: list[str], *, cwd: Path, **environment: str) -> subprocess.Comp
 
 
 def code_of(document: Path) -> str:
-    """Return the code in the code blocks of a document, and the code between backquotes in its text."""
+    """Return the code in a document's code blocks and between backquotes in its text."""
     text = document.read_text()
     blocks = re.findall(r"^```(?:sh|bash)?\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
     prose = re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL)

@@ -150,7 +150,7 @@ def test_tickets_are_not_sold_outside_their_sale_window(window: dict[str, Any]) 
         (timedelta(seconds=1), None, True),
         (timedelta(0), None, False),
         (timedelta(days=-2), None, False),
-        # The event has begun, but its tickets stay on sale, for example for the remaining days of a festival.
+        # Tickets may stay on sale after the event has begun, for example for the remaining days of a festival.
         (timedelta(days=-2), timedelta(seconds=1), True),
         (timedelta(days=-2), timedelta(0), False),
         (timedelta(days=2), timedelta(0), False),

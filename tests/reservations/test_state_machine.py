@@ -144,7 +144,7 @@ class Shop(RuleBasedStateMachine):
             )
             services.complete_paid(payment=payment, now=self.now)
         if crashes:
-            # The payment and its seats are rolled back. Stripe will send the event again.
+            # The crash has rolled back the payment and its seats, but Stripe will send the event again.
             return multiple()
         self.paid.append(payment)
         return payment

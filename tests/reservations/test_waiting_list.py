@@ -80,7 +80,7 @@ def test_other_buyers_get_no_ticket_while_someone_waits(app: ClientApp) -> None:
     with pytest.raises(services.SoldOut):
         reserve(type_)
     assert TicketType.objects.all().available(NOON) == {type_.pk: 0}
-    assert services.offer_tickets(now=NOON) == 0  # Ann waits for two tickets, and only one is free.
+    assert services.offer_tickets(now=NOON) == 0  # Ann waits for two tickets, but only one is free.
 
 
 def test_an_offer_that_is_paid_is_accepted_and_everyone_can_buy_again(app: ClientApp) -> None:

@@ -38,7 +38,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.fixture
 def php() -> str:
-    """Return the name of the PHP program. Tests that use this fixture are deselected if PHP is not installed."""
+    """Return "php". Tests that use this fixture are deselected if PHP is not installed."""
     return "php"
 
 

@@ -158,7 +158,7 @@ def test_the_browser_sdk_reports_through_a_tunnel(
 def test_the_react_sdk_reports_a_failing_component(
     portal: Portal, page: Page, shop_site: FakeHTTP, watch: Any
 ) -> None:
-    watch.allow("seat map has no rows")  # React logs errors that an error boundary catches.
+    watch.allow("seat map has no rows")  # React also logs errors that an error boundary catches.
 
     event_id = visit(page, f"{shop_site.url}/react_sdk.html?dsn={quote(portal.dsn)}")
 

@@ -14,7 +14,7 @@ ARGUMENTS = {
 
 
 def all_paths() -> list[str]:
-    """Return all paths in order, such as "/admin/errors/987654/", except those defined by regular expressions."""
+    """Return all paths, sorted, such as "/admin/errors/987654/", except those defined by regular expressions."""
     return sorted(set(_walk(get_resolver().url_patterns, "/")))
 
 

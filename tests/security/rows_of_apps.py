@@ -35,7 +35,7 @@ Rows = dict[str, Any]
 
 
 def make_rows(mark: str) -> Rows:
-    """Create an app with rows that contain `mark`, and return one row of each model, by the label of the model."""
+    """Create an app with rows that contain `mark`, and return one row of each model by the model's label."""
     now = timezone.now()
     soon = now + timedelta(hours=1)
     app = make_app(mark, name=f"{mark} app")

@@ -203,7 +203,7 @@ def test_no_page_fails_on_arbitrary_parameters(client: Client, admin_user: User)
     for path in page_paths():
         if path.endswith(("/login/", "/logout/", "/change/", "/delete/", "/history/")):
             continue
-        # The object does not exist, or the view does not accept GET.
+        # Skip pages without an object, and views that do not accept GET.
         if client.get(path).status_code in (404, 405):
             continue
         for value in values:

@@ -50,7 +50,7 @@ def browser(user: User) -> Client:
 
 
 def arguments_of(name: str, names: tuple[str, ...], rows: Rows) -> dict[str, object]:
-    """Return the arguments for a view, with ids from `rows`. The names of view and argument select the row."""
+    """Return the arguments of a view, with ids of those `rows` that the names of the view and its arguments select."""
     label = {
         "clients:api-key-rotate": "clients.ApiKey",
         "clients:api-key-revoke": "clients.ApiKey",
@@ -97,7 +97,7 @@ def pages(rows: Rows) -> Iterator[str]:
             continue
         try:
             yield reverse(name, kwargs=arguments_of(name, names, rows))
-        except NoReverseMatch:  # The view is about a row that belongs to no app.
+        except NoReverseMatch:  # Skip views about a row that belongs to no app.
             continue
     for query in ("", "?tab=business", "?tab=platform", "?all=1", "?wall=1"):
         yield f"/admin/system-health/{query}"

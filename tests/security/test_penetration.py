@@ -24,7 +24,7 @@ def portal(module_portal: Portal) -> Portal:
 
 @pytest.fixture
 def browser(portal: Portal) -> Iterator[httpx.Client]:
-    """Return an HTTP client that is not signed in."""
+    """Yield an HTTP client that is not signed in."""
     with httpx.Client(base_url=portal.base_url, timeout=30) as client:
         yield client
 

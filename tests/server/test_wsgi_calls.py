@@ -82,4 +82,4 @@ def test_an_export_is_refused_while_all_streams_are_in_use_and_streamed_afterwar
     no_free_stream.release()
     assert run_wsgi(exporting, environ("/"), open_stream, no_free_stream) is None
     assert sent == [b"first,", b"second"]
-    assert no_free_stream.acquire(blocking=False)  # The stream is free again.
+    assert no_free_stream.acquire(blocking=False)  # The stream must be free again.

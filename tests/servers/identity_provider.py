@@ -15,7 +15,7 @@ CLIENT_ID = "opsportal"
 
 @dataclass
 class Person:
-    """The claims that the provider makes about the person who signs in next."""
+    """The claims that the provider sends about the person who signs in next."""
 
     sub: str = "subject-1"
     email: str = "anna@shop.example"

@@ -139,7 +139,7 @@ class PostgresServer:
             "unix_socket_directories": "",
             "max_connections": "300",
             "shared_buffers": "64MB",
-            # The tests kill processes and do not cut the power, so no data has to reach the disk.
+            # Do not wait for the disk, because the tests kill processes but do not cut the power.
             "fsync": "off",
             "full_page_writes": "off",
             "max_prepared_transactions": "0",

@@ -29,7 +29,7 @@ class TLSServer:
         return f"https://{self.host}:{self.port}/"
 
     def renew(self, *, days: int) -> None:
-        """Present a new certificate, which expires in `days` days and one hour, from the next connection on."""
+        """From the next connection on, present a new certificate that expires in `days` days and one hour."""
         self._pem.write_bytes(_make_certificate(self.host, days))
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(self._pem)

@@ -17,7 +17,7 @@ from tests.servers.saml_provider import SAMLProviderDouble
 
 @pytest.fixture(autouse=True)
 def fixed_clock() -> Iterator[time_machine.Traveller]:
-    """Freeze the time, on which TOTP codes and rate limits depend."""
+    """Freeze the time, because TOTP codes and rate limits depend on it."""
     with time_machine.travel(1_780_000_000, tick=False) as clock:
         yield clock
 

@@ -73,7 +73,7 @@ def test_the_first_passkey_comes_with_recovery_codes(ada: User, key: Authenticat
     assert (passkey.user, passkey.name) == (ada, "laptop")
     assert "Your recovery codes" in page
     assert RecoveryCode.objects.filter(user=ada).count() == 10
-    assert is_signed_in(client)  # The session in which the user added the passkey stays signed in.
+    assert is_signed_in(client)  # The session that added the passkey stays signed in.
     assert AuditEvent.objects.filter(user=ada, action="passkey added").exists()
 
 

@@ -266,7 +266,7 @@ def test_a_button_in_slack_acts_on_all_alerts_that_the_message_names(
     (message,) = slack.requests
     buttons = message.json()["attachments"][0]["blocks"][-1]["elements"]
     assert [b["text"]["text"] for b in buttons[:2]] == ["Acknowledge all 3", "Resolve all 3"]
-    # The click must not reopen the resolved alert, nor acknowledge the alert that the message does not name.
+    # The click must neither reopen the resolved alert nor acknowledge the alert that the message does not name.
     services.resolve([second], user=None, now=NOON)
     make_alert(title="D", now=NOON)
     payload = {

@@ -119,7 +119,7 @@ texts = st.builds(lambda seed: Maker(seed, 1).text(), _seeds)
 
 
 def some_of(*names: str) -> st.SearchStrategy[dict[str, Any]]:
-    """Return a strategy for objects with a few members, whose names are from `names`."""
+    """Return a strategy for objects with a few of the members `names`."""
     return st.builds(
         lambda seed, size: Maker(seed, size).members(names, 1 + size % 6), _seeds, _sizes
     )

@@ -59,7 +59,7 @@ def test_groups_of_a_release_are_listed_with_the_code_that_raised_them(
 
     html = browse.get(reverse("errors:release-detail", args=[release.pk])).content.decode()
 
-    # The group is new, and also one of the most frequent groups.
+    # The group is listed twice: as a new group and as one of the most frequent groups.
     assert html.count("shop.pay in charge") == 2
 
 

@@ -169,7 +169,7 @@ def archive(files: dict[str, tuple[dict[str, Any], bytes]], **attributes: str) -
 
 
 def _write(zipped: zipfile.ZipFile, path: str, content: bytes) -> None:
-    """Add a file with a fixed modification time, so that equal files result in equal archives."""
+    """Add a file with a fixed modification time, which makes archives of equal files equal."""
     info = zipfile.ZipInfo(path, (2026, 1, 1, 0, 0, 0))
     zipped.writestr(info, content, zipfile.ZIP_DEFLATED)
 

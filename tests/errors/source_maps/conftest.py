@@ -28,7 +28,7 @@ def storage(request: pytest.FixtureRequest, settings: Settings, no_cached_apps: 
 
 @pytest.fixture(scope="session")
 def s3_server() -> Iterator[str]:
-    """Start an S3 server on loopback, and return its URL."""
+    """Start an S3 server on loopback, and yield its URL."""
     # Only tests with a bucket need this import, which is slow.
     from moto.server import (
         ThreadedMotoServer,

@@ -46,7 +46,7 @@ def run_shop(
     outage_after: timedelta | None = None,
     seed: int = 1,
 ) -> Report:
-    """Run the shop for `days` days, and then for a week without new orders, in which all cases must end."""
+    """Run the shop for `days` days, and for another week without new orders, in which all cases must end."""
     shop = Shop(double, start=start, tick=tick, seed=seed)
     plan = plan_faults(days * orders_per_day, fault_share, shop.random)
     for number, fault in enumerate(plan):

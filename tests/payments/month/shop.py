@@ -46,7 +46,7 @@ class Shop:
         self._seen_events = 0
 
     def run(self, until: datetime) -> None:
-        """Advance the time, and run the portal's jobs once in each tick."""
+        """Advance the time tick by tick until `until`, and run the portal's jobs in each tick."""
         while self.clock.now < until:
             for _ in self.clock.run_tick():
                 self._schedule_deliveries()
