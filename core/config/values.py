@@ -206,7 +206,7 @@ def _plain_type(field: Field) -> Any:
 
 # --- values --------------------------------------------------------------------------------------------
 def value_of(field: Field, row: Any) -> Any:
-    """Return a row's value of the field in a form that can be written as JSON."""
+    """Return the value of a row's field in a form that can be written as JSON."""
     if field.many_to_many:
         name = name_field(field.related_model)  # type: ignore[arg-type]
         return sorted(getattr(one, name) for one in getattr(row, field.name).all())

@@ -203,7 +203,7 @@ def copy_table(
 
 
 def files_folder() -> Path | None:
-    """Return the folder of the source maps if the move must copy them into the database. Otherwise, return None."""
+    """Return the folder of the source maps, or None if the move need not copy them into the database."""
     folder = Path(settings.DATA_DIR) / "source-maps"
     return folder if not settings.SOURCE_MAP_STORAGE and folder.is_dir() else None
 

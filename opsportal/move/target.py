@@ -202,7 +202,7 @@ class Target:
                 self.connection.execute(f"ALTER TABLE {table} {action} TRIGGER USER".encode())
 
     def create_partitions(self, days: Iterable[date]) -> None:
-        """Create the partitions of events that were received on these days."""
+        """Create the partitions for events that were received on the given days."""
         with self.connection.transaction(), self.connection.cursor() as cursor:
             for day in days:
                 partitions.create(cursor, day)

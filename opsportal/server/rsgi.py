@@ -40,7 +40,7 @@ log = logging.getLogger(__name__)
 
 # The maximum number of requests that have or await a thread. Further requests get a 503.
 MAX_WAITING = 4_000
-# The maximum total size of the bodies of these requests.
+# The maximum total size of the bodies of requests that have or await a thread.
 MAX_WAITING_BYTES = 256 * 1024 * 1024
 
 
