@@ -1,4 +1,4 @@
-"""Test people and teams as recipients of a channel, and their quiet hours."""
+"""Test that people and teams can be recipients of a channel, and that their quiet hours are respected."""
 
 from datetime import time, timedelta
 

@@ -255,7 +255,7 @@ class StripeDouble:
                 return items
 
     def _ask(self, method: str, target: str, body: bytes) -> Reply:
-        """Send a request to the account, or to localstripe through the connection of the current thread."""
+        """Send a request to the account, or to localstripe on the current thread's connection, and return the reply."""
         if self.account is not None:
             parts = urlsplit(target)
             with self._lock:

@@ -68,7 +68,7 @@ class Reversals(StripeObjects):
     # --- disputes -------------------------------------------------------------------------------------------
 
     def dispute(self, intent_id: str, *, is_inquiry: bool = False) -> list[Object]:
-        """Let the buyer dispute the payment at the bank, or open an inquiry about it, and return the events."""
+        """Let the buyer's bank open a dispute or, if `is_inquiry` is set, an inquiry. Return the events."""
         start = len(self.events)
         charge = self.charges[self._get("payment_intents", intent_id)["latest_charge"]]
         charge["disputed"] = True

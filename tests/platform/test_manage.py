@@ -1,4 +1,4 @@
-"""Test that `manage.py` and the commands in the documents work as printed, with any Python."""
+"""Test that the documented commands work as printed, and that `manage.py` can be started with any Python."""
 
 import argparse
 import importlib.util

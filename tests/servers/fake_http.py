@@ -119,7 +119,7 @@ class FakeHTTP:
             return list(self.requests)
 
     def start(self) -> None:
-        """Start to listen. After `refuse()`, the server listens on the same port again."""
+        """Start listening, on the same port as before if the server was stopped by `refuse()`."""
         self._server = _Server(self, self._host, self._port)
         self._port = self._server.server_address[1]
         threading.Thread(

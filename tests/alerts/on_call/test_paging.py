@@ -1,4 +1,4 @@
-"""Test the escalation to people on call, and their notification rules."""
+"""Test that alerts escalate to people on call, who are notified by their own notification rules."""
 
 import uuid
 from datetime import date, time

@@ -1,4 +1,4 @@
-"""Test acknowledging and resolving by a link, a text message, a call, or a button in Slack."""
+"""Test that people can acknowledge and resolve alerts by a link, a text message, a call, or a button in Slack."""
 
 import hashlib
 import hmac
