@@ -36,11 +36,9 @@ class Order(models.Model):
     created_at = models.DateTimeField()
     until = models.DateTimeField(
         null=True,
-        help_text="Time at which an unfinished order is lost. The field is empty if the order has no time limit.",
+        help_text="Time when an unfinished order is lost. The field is empty if the order has no time limit.",
     )
-    settled_at = models.DateTimeField(
-        null=True, help_text="Time at which the order was paid or ended."
-    )
+    settled_at = models.DateTimeField(null=True, help_text="Time when the order was paid or ended.")
     amount = models.PositiveBigIntegerField(help_text="Amount in the currency's smallest unit.")
     currency = models.CharField(max_length=3, blank=True)
     seats = models.PositiveIntegerField(default=0)

@@ -53,7 +53,7 @@ class Migration(migrations.Migration):
                 ('critical_threshold', models.FloatField(blank=True, help_text='The severity becomes critical at this value. Leave empty if it should not change.', null=True)),
                 ('window', models.DurationField(help_text='The period that one evaluation covers, such as 15 min or 1 h.')),
                 ('breaches_needed', models.PositiveSmallIntegerField(default=1, help_text='The number of breaches that opens an alert.', validators=[django.core.validators.MinValueValidator(1)])),
-                ('out_of', models.PositiveSmallIntegerField(default=1, help_text='The number of recent evaluations among which breaches are counted.', validators=[django.core.validators.MinValueValidator(1)])),
+                ('out_of', models.PositiveSmallIntegerField(default=1, help_text='Breaches are counted among this many recent evaluations.', validators=[django.core.validators.MinValueValidator(1)])),
                 ('clear_after', models.PositiveSmallIntegerField(default=1, help_text='The number of consecutive clear evaluations that resolves an alert.', validators=[django.core.validators.MinValueValidator(1)])),
                 ('min_samples', models.PositiveIntegerField(default=0, help_text='Fewer samples than this count as no data.')),
                 ('no_data', models.CharField(choices=[('ok', 'counts as fine'), ('keep', 'changes nothing'), ('alert', 'counts as a breach')], default='ok', max_length=5)),

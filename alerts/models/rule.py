@@ -109,7 +109,7 @@ class AlertRule(models.Model):
     out_of = models.PositiveSmallIntegerField(
         default=1,
         validators=[MinValueValidator(1)],
-        help_text="The number of recent evaluations among which breaches are counted.",
+        help_text="Breaches are counted among this many recent evaluations.",
     )
     clear_after = models.PositiveSmallIntegerField(
         default=1,

@@ -9,7 +9,7 @@ from health.models import Backup
 
 @admin.register(Backup)
 class BackupAdmin(LogAdmin):
-    setting_purpose = "Daily copies of the database, with their verification."
+    setting_purpose = "Daily copies of the database, and whether they could be restored."
     list_display = (
         "started_at",
         "state",

@@ -21,7 +21,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='incidentupdate',
             name='is_scheduled',
-            field=models.BooleanField(db_default=False, default=False, editable=False, help_text='The update has a future time, so the incident does not have the state of the update yet.'),
+            field=models.BooleanField(db_default=False, default=False, editable=False, help_text='The update is scheduled, so it does not set the state of the incident yet.'),
         ),
         migrations.AddField(
             model_name='subscriber',

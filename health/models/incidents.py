@@ -99,7 +99,7 @@ class IncidentUpdate(models.Model):
         default=False,
         db_default=False,
         editable=False,
-        help_text="The update has a future time, so the incident does not have the state of the update yet.",
+        help_text="The update is scheduled, so it does not set the state of the incident yet.",
     )
     user = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+"

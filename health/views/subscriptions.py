@@ -89,7 +89,7 @@ def confirm(request: HttpRequest, token: str) -> HttpResponse:
     if subscribers.confirm(token, now=timezone.now()):
         return _message(
             "Subscription confirmed",
-            "You will receive each update of an incident, and news about maintenance.",
+            "You will receive all updates about incidents and maintenance.",
         )
     return _message(
         "Unknown link",

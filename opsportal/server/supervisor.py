@@ -80,7 +80,7 @@ class Supervisor:
             return
         reason = detector.hang()
         if reason:
-            say(f"{child.name} hangs: {reason}; it is ended")
+            say(f"{child.name} hangs: {reason}; stopping it")
             child.terminate()
             self.kill_at[child.name] = time.monotonic() + HUNG_GRACE_SECONDS
 

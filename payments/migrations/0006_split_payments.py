@@ -11,7 +11,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='payment',
             name='debit_failed_at',
-            field=models.DateTimeField(help_text='Time at which a bank debit failed after it had been processing.', null=True),
+            field=models.DateTimeField(help_text='Time when a bank debit failed after it had been processing.', null=True),
         ),
         migrations.AddField(
             model_name='payment',
@@ -21,7 +21,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='payment',
             name='fee',
-            field=models.PositiveBigIntegerField(default=0, help_text='The share of the amount that is not for the reservation.'),
+            field=models.PositiveBigIntegerField(default=0, help_text='The share of the amount that does not pay for the reservation.'),
         ),
         migrations.AddField(
             model_name='payment',

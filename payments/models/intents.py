@@ -129,7 +129,7 @@ class Payment(models.Model):
     currency = models.CharField(max_length=3)
     purpose = models.CharField(max_length=10, choices=Purpose, default=Purpose.FULL)
     fee = models.PositiveBigIntegerField(
-        default=0, help_text="The share of the amount that is not for the reservation."
+        default=0, help_text="The share of the amount that does not pay for the reservation."
     )
     discount = models.PositiveBigIntegerField(
         default=0, help_text="Amount that the app subtracted from the reservation's price."
@@ -160,7 +160,7 @@ class Payment(models.Model):
         null=True, help_text="Time, according to Stripe, of the report that set the status."
     )
     debit_failed_at = models.DateTimeField(
-        null=True, help_text="Time at which a bank debit failed after it had been processing."
+        null=True, help_text="Time when a bank debit failed after it had been processing."
     )
     amount_received = models.PositiveBigIntegerField(default=0)
     amount_refunded = models.PositiveBigIntegerField(default=0)
@@ -178,7 +178,7 @@ class Payment(models.Model):
     response_body = models.TextField(blank=True)
     created_at = models.DateTimeField()
     finished_at = models.DateTimeField(null=True)
-    expires_at = models.DateTimeField(help_text="Time at which the idempotency key expires.")
+    expires_at = models.DateTimeField(help_text="Time when the idempotency key expires.")
 
     replay_count = models.PositiveIntegerField(
         default=0,

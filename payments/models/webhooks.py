@@ -63,7 +63,7 @@ class WebhookEvent(models.Model):
     type = models.CharField(max_length=100)
     livemode = models.BooleanField()
     object_id = models.CharField(max_length=100, blank=True)
-    created_at = models.DateTimeField(help_text="Time at which Stripe created the event.")
+    created_at = models.DateTimeField(help_text="Time when Stripe created the event.")
     received_at = models.DateTimeField()
     payload = models.JSONField(
         help_text="Client secrets and personal data are removed before the event is saved."

@@ -20,7 +20,7 @@ class Migration(migrations.Migration):
                 ('order_id', models.CharField(blank=True, max_length=100)),
                 ('state', models.CharField(choices=[('waiting', 'Waiting'), ('offered', 'Offered'), ('left', 'Left'), ('closed', 'Closed')], default='waiting', max_length=10)),
                 ('created_at', models.DateTimeField()),
-                ('ended_at', models.DateTimeField(blank=True, help_text='Time at which tickets were offered, the customer left, or the sale ended.', null=True)),
+                ('ended_at', models.DateTimeField(blank=True, help_text='Time when tickets were offered, the customer left, or the sale ended.', null=True)),
             ],
             options={
                 'verbose_name_plural': 'waiting entries',

@@ -49,7 +49,7 @@ class WaitingEntry(models.Model):
     ended_at = models.DateTimeField(
         null=True,
         blank=True,
-        help_text="Time at which tickets were offered, the customer left, or the sale ended.",
+        help_text="Time when tickets were offered, the customer left, or the sale ended.",
     )
 
     objects = WaitingEntryQuerySet.as_manager()

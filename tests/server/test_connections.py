@@ -39,7 +39,7 @@ def served(portal: Portal) -> Iterator[Serving]:
         web = serving.child("opsportal web")
         yield serving
         assert serving.child("opsportal web") == web, serving.log.read_text()
-        assert "it is ended" not in serving.log.read_text()
+        assert "; stopping it" not in serving.log.read_text()
     finally:
         serving.stop()
 

@@ -193,7 +193,7 @@ class IdentityProviderForm(forms.ModelForm[IdentityProvider]):
 @admin.register(IdentityProvider)
 class IdentityProviderAdmin(PortalAdmin):
     section = Section.PEOPLE
-    setting_purpose = "Sign in with Entra, Google, GitHub, GitLab, Keycloak or any provider of OpenID Connect or SAML."
+    setting_purpose = "Sign in with Entra, Google, GitHub, GitLab, Keycloak or another OpenID Connect or SAML provider."
     form = IdentityProviderForm
     list_display = ("name", "kind", "issuer", "is_enabled")
     prepopulated_fields: ClassVar[dict[str, Sequence[str]]] = {"slug": ("name",)}

@@ -20,7 +20,7 @@ class Migration(migrations.Migration):
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('version', models.CharField(max_length=200)),
                 ('created_at', models.DateTimeField(default=django.utils.timezone.now)),
-                ('released_at', models.DateTimeField(blank=True, help_text='Time at which the release was finalized', null=True)),
+                ('released_at', models.DateTimeField(blank=True, help_text='Time when the release was finalized', null=True)),
                 ('url', models.CharField(blank=True, max_length=500)),
                 ('ref', models.CharField(blank=True, help_text='Branch, tag or commit', max_length=200)),
                 ('app', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='releases', to='clients.clientapp')),

@@ -23,7 +23,7 @@ class Release(models.Model):
     version = models.CharField(max_length=MAX_VERSION_LENGTH)
     created_at = models.DateTimeField(default=timezone.now)
     released_at = models.DateTimeField(
-        null=True, blank=True, help_text="Time at which the release was finalized"
+        null=True, blank=True, help_text="Time when the release was finalized"
     )
     url = models.CharField(max_length=500, blank=True)
     ref = models.CharField(max_length=200, blank=True, help_text="Branch, tag or commit")
