@@ -186,7 +186,8 @@ class MaintenanceAdmin(ComponentChoices, PortalAdmin):
     field_help = {
         "title": "For example Database upgrade.",
         "text": "Describe what users can expect. The text is shown on the status page and sent to its subscribers.",
-        "is_public": "Subscribers are notified when the maintenance is announced, is moved, begins and ends.",
+        "is_public": "Subscribers are notified when the maintenance is announced or moved, and when it begins "
+        "and ends.",
     }
     constraint_messages = {
         "maintenance_ends_after_it_starts": ("ends_at", "The end must be later than the start.")

@@ -40,7 +40,9 @@ def read_metadata(text: str) -> dict[str, Any]:
     if len(text) > MAX_METADATA_BYTES:
         raise InvalidMetadata("The metadata is too long. Enter only the metadata of one provider.")
     if "<!DOCTYPE" in text:
-        raise InvalidMetadata("The metadata has a document type, which is not allowed.")
+        raise InvalidMetadata(
+            "The metadata has a document type declaration (DOCTYPE), which is not allowed."
+        )
     try:
         found = OneLogin_Saml2_IdPMetadataParser.parse(
             text, required_sso_binding=Constants.BINDING_HTTP_REDIRECT
