@@ -3,7 +3,7 @@
 from typing import Any
 
 from errors.event import json_codec, timestamps
-from errors.exceptions import Refused, TooLarge, Unreadable
+from errors.exceptions import Refused, TooLarge
 from errors.extension_points import ReceivedItem
 from errors.hooks.envelope_items import handle_check_in
 from errors.ingest import credentials
@@ -29,10 +29,7 @@ def record_check_in(request: IngestRequest, project_id: int, parts: list[str]) -
     if len(body) > _MAX_BYTES:
         raise TooLarge("the check-in is larger than 100 KiB")
     if body.lstrip().startswith(b"{"):  # Any other body, such as one from `curl -d`, is ignored.
-        given = json_codec.decode(body)
-        if not isinstance(given, dict):
-            raise Unreadable("the check-in is not a JSON object")
-        payload.update(given)
+        payload.update(json_codec.decode(body))
     try:
         handle_check_in(
             ReceivedItem(project, "check_in", payload, {}, "", request.received_at), slug, payload

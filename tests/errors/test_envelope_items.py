@@ -206,6 +206,17 @@ def test_a_crontab_checks_in_with_curl(sender: Sender, with_key: bool) -> None:
     assert Heartbeat.objects.get(app=sender.app).slug == "nightly"
 
 
+def test_a_check_in_with_curl_has_a_duration_in_seconds_if_it_is_a_number(sender: Sender) -> None:
+    base = f"/api/{sender.app.pk}/cron"
+
+    for number, value in enumerate(("1.5", "long", "inf")):
+        url = f"{base}/job-{number}/{sender.key}/?status=ok&duration={value}"
+        assert sender.client.get(url).status_code == 202
+
+    stored = CheckIn.objects.order_by("pk").values_list("duration_ms", flat=True)
+    assert list(stored) == [1500, 0, 0]  # A check-in without a duration is stored with 0.
+
+
 def test_a_user_report_is_stored_with_its_event_and_without_personal_data(sender: Sender) -> None:
     event_id = uuid.uuid4().hex
     sender.send(raised(event_id=event_id))

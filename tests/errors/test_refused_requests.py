@@ -75,6 +75,52 @@ def test_oversized_browser_reports_and_check_ins_are_refused(sender: Sender) -> 
     )
 
 
+def test_a_body_without_a_report_is_refused(sender: Sender) -> None:
+    url = f"/api/{sender.app.pk}/security/?sentry_key={sender.key}"
+
+    for body in (b"{}", b"[]", b'[{"type":"csp-violation"}]'):
+        answer = sender.post(body, url)
+
+        assert (answer.status_code, answer.json()["detail"]) == (
+            400,
+            "the body contains no report",
+        )
+
+
+def test_a_body_at_the_store_endpoint_that_is_neither_json_nor_base64_is_refused(
+    sender: Sender,
+) -> None:
+    answer = sender.post(b"nonsens", f"/api/{sender.app.pk}/store/")
+
+    assert (answer.status_code, answer.json()["detail"]) == (
+        400,
+        "the body is neither JSON nor base64",
+    )
+
+
+def test_a_batch_without_a_valid_error_is_refused_with_a_reason_for_each(sender: Sender) -> None:
+    answer = sender.report([{"level": "error"}, 7])
+
+    body = answer.json()
+    assert (answer.status_code, body["accepted"], body["rejected"]) == (422, 0, 2)
+    assert [one["status"] for one in body["results"]] == [422, 422]
+    assert all(one["detail"] for one in body["results"])
+
+
+def test_a_key_with_a_nul_character_is_unknown(sender: Sender) -> None:
+    answer = sender.post(b"{}", headers={"X-Sentry-Auth": "Sentry sentry_key=a\0b"})
+
+    assert answer.status_code == 403
+
+
+def test_a_key_in_a_query_with_too_many_names_is_not_read(sender: Sender) -> None:
+    names = "&".join(f"n{number}=1" for number in range(50))
+    url = f"{sender.envelope_url}?sentry_key={sender.key}"
+
+    assert sender.post(b"{}\n", url, headers={}).status_code == 200
+    assert sender.post(b"{}\n", f"{url}&{names}", headers={}).status_code == 401
+
+
 def test_a_tunneled_envelope_without_a_dsn_is_refused(sender: Sender) -> None:
     answer = sender.post(b"{}\n{}\n{}", "/tunnel/", headers={})
 
