@@ -195,8 +195,8 @@ def _load_types_on_sale(wanted: Wanted, now: datetime) -> list[TicketType]:
         known = wanted_types.in_bulk()
         for type_id in sorted(ids - known.keys()):
             raise UnknownTicketType(f"there is no ticket type with the id {type_id}")
-        for type_id in sorted(ids - {type_.pk for type_ in types}):
-            raise NotOnSale(f"{known[type_id]} is not on sale")
+        closed = min(ids - {type_.pk for type_ in types})
+        raise NotOnSale(f"{known[closed]} is not on sale")
     if len({type_.currency for type_ in types}) > 1:
         raise NotOnSale("these ticket types are sold in different currencies")
     return types

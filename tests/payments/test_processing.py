@@ -14,7 +14,7 @@ from reservations.models import Discrepancy, Reservation, Status, TicketType
 from reservations.queries.drift import find_drift
 from reservations.queries.stats import collect_stats
 from reservations.views.api import as_json
-from tests.factories import make_app, make_payment, make_ticket_type, wanted
+from tests.factories import make_app, make_event, make_payment, make_ticket_type, wanted
 from tests.payments.test_process import news, take_in
 
 NOON = datetime(2026, 6, 1, 12, 0, tzinfo=UTC)
@@ -133,6 +133,16 @@ def test_a_card_that_is_declined_within_seconds_raises_no_alert() -> None:
     reservation.refresh_from_db()
     assert payment.debit_failed_at is None
     assert reservation.expires_at == NOON + 15 * MINUTE + timedelta(seconds=20)
+
+
+def test_the_end_of_a_payment_that_was_never_processing_leaves_the_hold_unchanged() -> None:
+    reservation, payment = held(make_ticket_type(1, event=make_event(hold_minutes=60)))
+    until = reservation.expires_at
+
+    report(payment, "canceled", NOON + MINUTE)
+
+    reservation.refresh_from_db()
+    assert (reservation.status, reservation.expires_at) == (Status.ACTIVE, until)
 
 
 def test_the_hold_ends_at_the_limit_with_an_alert(settings: Settings) -> None:
