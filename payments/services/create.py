@@ -240,11 +240,11 @@ def finish(payment: Payment, *, now: datetime) -> StoredResponse:
     except stripe_api.CardDeclined as refusal:
         body = _refusal_body(payment, 402, "card-refused", str(refusal))
         body |= {"code": refusal.code, "decline_code": refusal.decline_code}
-        return _store(payment, 402, body, status=PaymentStatus.REFUSED, error=str(refusal), now=now)
+        return _store(payment, 402, body, PaymentStatus.REFUSED, error=str(refusal), now=now)
     except stripe_api.InvalidRequest as refusal:
         body = _refusal_body(payment, 400, "rejected", str(refusal))
         body |= {"code": refusal.code, "parameter": refusal.parameter}
-        return _store(payment, 400, body, status=PaymentStatus.REFUSED, error=str(refusal), now=now)
+        return _store(payment, 400, body, PaymentStatus.REFUSED, error=str(refusal), now=now)
     except stripe_api.StripeFailure as failure:
         attempt.release_lease(payment, failure, now=now)
         raise _retryable_error(failure) from None
@@ -278,7 +278,7 @@ def store_intent(payment: Payment, intent: Intent, *, now: datetime) -> StoredRe
         "reservation_id": payment.reservation_id,
         "livemode": payment.livemode,
     }
-    return _store(payment, 201, body, intent=intent, now=now)
+    return _store(payment, 201, body, intent, now=now)
 
 
 def abandon(payment: Payment, *, now: datetime) -> StoredResponse:
@@ -286,16 +286,15 @@ def abandon(payment: Payment, *, now: datetime) -> StoredResponse:
     body = _refusal_body(
         payment, 409, "abandoned", "this payment was never created; start again with a new key"
     )
-    return _store(payment, 409, body, status=PaymentStatus.ABANDONED, error="abandoned", now=now)
+    return _store(payment, 409, body, PaymentStatus.ABANDONED, error="abandoned", now=now)
 
 
 def _store(
     payment: Payment,
     response_status: int,
     body: dict[str, object],
+    outcome: Intent | PaymentStatus,
     *,
-    intent: Intent | None = None,
-    status: PaymentStatus | None = None,
     error: str = "",
     now: datetime,
 ) -> StoredResponse:
@@ -309,15 +308,15 @@ def _store(
             request_body="",
             finished_at=now,
             error=scrub_text(error[:300]),
-            **({"intent_id": intent.id} if intent else {}),
+            **({"intent_id": outcome.id} if isinstance(outcome, Intent) else {}),
         )
         if stored:
             # A webhook may have set a newer status before this response arrived, so set it only if it is still `asked`.
             without_status = Payment.objects.filter(pk=payment.pk, status=PaymentStatus.ASKED)
-            if intent:
-                without_status.update(status=intent.status, status_at=intent.created_at)
-            elif status:
-                without_status.update(status=status, status_at=now)
+            if isinstance(outcome, Intent):
+                without_status.update(status=outcome.status, status_at=outcome.created_at)
+            else:
+                without_status.update(status=outcome, status_at=now)
     payment.refresh_from_db()
     if payment.state != Payment.State.FINISHED:
         # The lease of this process expired, and another process took over but has not finished.

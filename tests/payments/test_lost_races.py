@@ -52,6 +52,19 @@ def test_a_sweep_that_takes_too_long_leaves_the_remaining_payments_to_the_next_o
     assert not stripe.calls
 
 
+def test_a_process_whose_lease_expired_leaves_the_result_to_the_process_that_took_over(
+    stripe: StripeDouble,
+) -> None:
+    late = unfinished(owner="first")
+    Payment.objects.filter(pk=late.pk).update(owner="second")
+
+    with pytest.raises(create.InProgress):
+        create.finish(late, now=NOW)
+
+    late.refresh_from_db()
+    assert (late.state, late.status, late.intent_id) == ("started", "asked", None)
+
+
 def test_an_old_payment_waits_while_stripe_does_not_respond(stripe: StripeDouble) -> None:
     payment = unfinished(timedelta(hours=24))
     stripe.faults.append(Fault("status", 503, path="/v1/", writes=False, times=99))

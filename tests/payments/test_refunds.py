@@ -138,7 +138,7 @@ def test_a_refund_of_an_intent_that_stripe_does_not_know_fails(
     unanswered = refund(paid, 1000, "a")
     assert unanswered.state == "asked"
     Payment.objects.filter(pk=paid.pk).update(intent_id="pi_gone")
-    double.faults.clear()
+    double.faults[:] = [Fault("status", 404, path="/v1/refunds", writes=False)]
 
     sweep_refunds(now=NOW + timedelta(hours=24))
 
