@@ -72,6 +72,7 @@ class Limits:
     def effective_clear_threshold(self) -> float:
         """Return the value that resolves the alert: by default 80 % of the threshold, or 125 % if `below` is set.
 
+        For a negative threshold, the default is 120 %, or 75 % if `below` is set.
         A configured value that would itself be a breach is ignored, and the threshold is used instead.
         """
         if self.below:
@@ -133,7 +134,7 @@ def judge(value: float | None, samples: int | None, limits: Limits) -> Verdict:
 def append_verdict(
     previous: PreviousState | None, verdict: Verdict, limits: Limits, now: datetime
 ) -> str:
-    """Return the recent verdicts with `verdict` appended, as many as the limits require.
+    """Return the recent verdicts with `verdict` appended, as many as the limits require, but at most 100.
 
     If the previous verdict is in the same slot, `verdict` replaces it.
     """

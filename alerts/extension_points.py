@@ -41,7 +41,7 @@ class Severity(models.TextChoices):
 
 # --- alert types -------------------------------------------------------------------------------
 
-# Alert types are initially routed to the channels with these names. Staff can route a type to other channels later.
+# Names of channels to which alert types can initially be routed. Staff can route a type to other channels later.
 ALL_CHANNELS = ("email", "slack", "sms", "pagerduty")
 TEAM_CHANNELS = ("email", "slack")
 
@@ -74,9 +74,9 @@ def alert_type(
     escalate_to: tuple[str, ...] = (),
     digest_only: bool = False,
 ) -> None:
-    """Register an alert type. Its row is created at the first start, so that staff can route it before its first alert.
+    """Register an alert type. The next migration creates its row, so that staff can route it before its first alert.
 
-    A type without response time and channels gets the defaults for its severity.
+    A type without response time, channels and `digest_only` gets the defaults for its severity.
     """
     defaults = TypeDefaults(
         slug, name, severity, respond_within, channels, escalate_to, digest_only
@@ -147,7 +147,7 @@ class Rule:
     alert_type: str
     # If True, the rule is breached when the value is at or below the threshold.
     below: bool = False
-    # None stands for 80 % of the threshold, or 125 % if `below` is set.
+    # None stands for the default of `Limits.effective_clear_threshold`, usually 80 % of the threshold.
     clear_threshold: float | None = None
     min_samples: int = 0
     no_data: NoData = NoData.OK
@@ -235,13 +235,13 @@ def metric_reader(
 # --- instant checks ----------------------------------------------------------------------------
 
 
-# Takes `now` and returns the result as a short text.
+# Takes `now` and returns the result in a few words.
 InstantCheck = Callable[[datetime], str]
 instant_checks: Registry[InstantCheck] = Registry("instant_checks")
 
 
 def instant_check(name: str) -> Callable[[InstantCheck], InstantCheck]:
-    """Register a check that users can start with a button. The check returns its result as a short text."""
+    """Register a check that users can start with a button. The check returns its result in a few words."""
     return instant_checks.decorator(name, lambda check: check)
 
 
@@ -267,7 +267,7 @@ class DigestItem:
     severity: Severity = Severity.HIGH
     sample: str = ""
     url: str = ""  # A path within the portal.
-    # If this time is set, the item may be listed a second time within a day.
+    # If this time is later than the item's last mention, the item may be listed again within a day.
     regressed_at: datetime | None = None
 
 

@@ -63,7 +63,7 @@ class AlertRuleForm(forms.ModelForm[AlertRule]):
             self.fields["unit"].help_text = "Leave empty for the unit of the metric."
 
     def clean_alert_type(self) -> str:
-        """Reject an alert type that does not exist, because its alerts would have no channels and no response time."""
+        """Reject an alert type that does not exist, because its first alert would create it with default channels."""
         slug = str(self.cleaned_data["alert_type"])
         if slug and not AlertType.objects.filter(slug=slug).exists():
             raise forms.ValidationError(f"There is no alert type with the identifier “{slug}”.")

@@ -1,6 +1,6 @@
 """Define the scheduled and queued tasks of alerts.
 
-Every task can run twice safely, because rows record what was done.
+Every task can run twice safely: rows record what was done, and a repeated answer in Slack does no harm.
 """
 
 from contextlib import suppress
@@ -60,13 +60,13 @@ def clean_up() -> dict[str, int]:
 
 @every(minutes=15, title="Send the error digest")
 def send_error_digest() -> str:
-    """Summarize new errors in one message for the channels that get digests."""
+    """Send new, worsening and regressed error groups to the channels that get digests."""
     return digests.send_error_digest(now=timezone.now())
 
 
 @daily(hour=8, title="Send the daily digest")
 def send_daily_digest() -> str:
-    """Summarize the alerts that need no immediate attention."""
+    """Send the daily digest of the alerts whose types are sent only in the digest."""
     return digests.send_daily_digest(now=timezone.now())
 
 
@@ -78,7 +78,7 @@ def find_noisy_rules() -> str:
 
 @weekly(weekday=1, hour=8, title="Send the weekly report")
 def send_weekly_report() -> str:
-    """Summarize the week: uptime, errors, alerts and sales."""
+    """Send the report of the last seven days to the channels that get digests."""
     return digests.send_weekly_report(now=timezone.now())
 
 

@@ -1,7 +1,7 @@
 """Suggest a threshold for a noisy rule from its readings. All functions are pure.
 
 The suggestion is the smallest change that leaves at most one alert a week or, if none does, the change that leaves the
-fewest alerts. It never hides an alert that a person acknowledged.
+fewest alerts. It never hides an alert that a person acknowledged or resolved.
 """
 
 import math
@@ -66,7 +66,10 @@ class Replay:
 
 @dataclass(frozen=True)
 class Known:
-    """An alert that a person acknowledged. Suggested limits must still open it."""
+    """An alert that a person acknowledged or resolved.
+
+    If the present limits open it, the suggested limits must open it as well.
+    """
 
     key: str
     opened_at: datetime
@@ -124,7 +127,10 @@ def suggest(
     present: Replay,
     acknowledged: Sequence[Known] = (),
 ) -> Suggestion | None:
-    """Return a better threshold, or None if no threshold is better. `present` is the replay with the current limits."""
+    """Return a better threshold, or None if none avoids at least MIN_GAIN of the alerts.
+
+    `present` is the replay with the current limits.
+    """
     best: Suggestion | None = None
     wanted = WANTED_PER_WEEK * present.weeks
     for threshold in _list_candidates(present, limits):
@@ -141,7 +147,10 @@ def suggest(
 
 
 def with_threshold(limits: Limits, threshold: float) -> Limits:
-    """Return the limits with another threshold. A configured clear threshold keeps its ratio to the threshold."""
+    """Return the limits with another threshold. A configured clear threshold keeps its ratio to the threshold.
+
+    If the threshold is 0, the clear threshold is reset to its default.
+    """
     clear = limits.clear_threshold
     if clear is not None:
         clear = threshold * clear / limits.threshold if limits.threshold else None

@@ -92,7 +92,7 @@ class ChannelAdmin(PortalAdmin):
     def add_view(
         self, request: HttpRequest, form_url: str = "", extra_context: Any = None
     ) -> HttpResponse:
-        """Show the page for choosing a kind of channel or, if `kind` is given, the form for a channel of this kind.
+        """Show the page for choosing a kind of channel or, if `kind` names one, the form for a channel of this kind.
 
         The form saves an enabled channel only with all settings that the kind requires.
         """

@@ -105,7 +105,7 @@ class ChannelForm(forms.ModelForm[Channel]):
         return cleaned
 
     def _check_address(self, name: str, value: str) -> None:
-        """Add an error to the form if deliveries to the URL in `value` would be refused.
+        """Add an error to the form if deliveries to the URL in `value` would be refused, or if it cannot be checked.
 
         URLs from the portal's settings are trusted.
         """

@@ -157,7 +157,7 @@ class AlertRuleAdmin(PortalAdmin):
         return (self.fieldsets[0], reads, *self.fieldsets[1:])
 
     def has_delete_permission(self, request: HttpRequest, obj: AlertRule | None = None) -> bool:
-        """Return True if the user may delete rules and staff created this rule.
+        """Return True if the user may delete rules and, if a rule is given, staff created it.
 
         The portal would create a deleted rule from code again, so staff disable such rules instead.
         """

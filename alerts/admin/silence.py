@@ -62,7 +62,7 @@ class SilenceAdmin(PortalAdmin):
     form = SilenceForm
 
     def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
-        """Return the initial values of the form: a silence that starts now and ends in two hours."""
+        """Return the initial values of the form: by default, a silence that starts now and ends in two hours."""
         now = timezone.now().replace(second=0, microsecond=0)
         initial: dict[str, Any] = {"starts_at": now, "ends_at": now + timedelta(hours=2)}
         given = super().get_changeform_initial_data(request)

@@ -49,7 +49,7 @@ _TYPES = {
 def check_apprise_url(url: str) -> None:
     """Raise ForbiddenAddress if apprise does not support the URL, or if the portal may not connect to its server.
 
-    Raises DeliveryFailed if apprise cannot be run.
+    Raises DeliveryFailed if apprise cannot be run or exceeds the timeout.
     """
     with ForwardProxy(TIMEOUT_SECONDS) as proxy:
         found = _run({"url": url, "only_check": True}, proxy)
@@ -146,7 +146,10 @@ def _failure(answer: Mapping[str, Any], url: str, proxy: ForwardProxy) -> Delive
 
 
 def _without_secrets(text: str, url: str) -> str:
-    """Return the text without the parts of the URL that may be secret, namely all except its host and port."""
+    """Replace the parts of the URL that may be secret with an ellipsis.
+
+    These are all parts of at least MIN_SECRET_CHARACTERS characters, except the scheme, the host and the port.
+    """
     parts = urlsplit(url)
     tail = re.split(r"[/?&=@:#]", url.partition("://")[2])
     secrets = {part for raw in tail for part in (raw, unquote(raw))}

@@ -20,7 +20,7 @@ FORBIDDEN_EVENTS = frozenset(
 
 
 def restrict_connections(port: int) -> None:
-    """Prevent this process from starting programs, and from connecting to anything but `port` on loopback.
+    """Prevent this process from starting programs, binding sockets, and connecting to all but `port` on loopback.
 
     An attempt raises PermissionError.
     """

@@ -91,7 +91,7 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def bare_title(self) -> str:
-        """Return the title without a prefix such as "Resolved: ", for places that also show `state_word`."""
+        """Return the title without the prefix "Resolved: ", for places that also show `state_word`."""
         prefix, separator, rest = self.title.partition(": ")
         is_repeated = self.is_resolved and separator and prefix.startswith("Resolved")
         return rest if is_repeated else self.title
@@ -130,7 +130,7 @@ class DeliveryFailed(Exception):
 
 @dataclass(frozen=True)
 class Field:
-    """An input in the form of a channel. `setting` names the portal's setting that applies if the input is empty."""
+    """An input in the form of a channel. `setting` names the portal's setting that can replace an empty input."""
 
     name: str
     label: str
@@ -138,7 +138,7 @@ class Field:
     is_required: bool = True
     setting: str = ""
     is_flag: bool = False  # If True, the input is a checkbox, whose value is "True" or empty.
-    is_url: bool = False  # If True, the value is a URL, and staff may not enter a private address.
+    is_url: bool = False  # If True, the value is a URL, which is checked when staff enter it.
     is_shown: bool = True  # If False, the value comes only from the portal's settings.
     default: str = ""
     help: str = ""

@@ -23,7 +23,7 @@ from alerts.channels.base import (
 WITHOUT_ALERT = (MessageKind.DIGEST, MessageKind.REPORT, MessageKind.TEST, MessageKind.NOTICE)
 CONSOLE = "django.core.mail.backends.console.EmailBackend"
 PRINTED = "No mail server is configured, so the message was printed to the portal's output."
-IDEMPOTENCY_HEADER = "X-Opsportal-Key"  # Resend recognizes repeated messages by this header.
+IDEMPOTENCY_HEADER = "X-Opsportal-Key"  # The Resend backend sends this key to Resend.
 
 
 class Email(Transport):

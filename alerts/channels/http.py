@@ -47,8 +47,8 @@ def post(
 ) -> tuple[httpx.Response, Receipt]:
     """Send one POST request without retrying; the outbox retries failed messages.
 
-    Raises DeliveryFailed unless the provider answers with a 2xx status. Only public addresses are allowed unless
-    `is_trusted` is set (see `is_from_settings`).
+    Raises DeliveryFailed unless the provider answers with a 2xx status and a body that is not too large. Only public
+    addresses and those in ALLOW_PRIVATE_URLS are allowed, unless `is_trusted` is set (see `is_from_settings`).
     """
     try:
         response = get_client(service).request(
@@ -98,7 +98,7 @@ def parse_json_object(response: httpx.Response) -> dict[str, object]:
 
 
 def _retry_after_in_body(response: httpx.Response) -> float | None:
-    """Return the delay in seconds from the body, which Telegram sends as {"parameters": {"retry_after": 5}}."""
+    """Return the delay in seconds from a body like Telegram's {"parameters": {"retry_after": 5}}, or None."""
     parameters = parse_json_object(response).get("parameters")
     seconds = parameters.get("retry_after") if isinstance(parameters, dict) else None
     return max(0.0, float(seconds)) if isinstance(seconds, (int, float)) else None

@@ -16,7 +16,10 @@ from alerts.channels.email import IDEMPOTENCY_HEADER
 
 class EmailBackend(AnymailBackend):  # type: ignore[misc]  # anymail has no type hints
     def send_messages(self, messages: Sequence[EmailMessage]) -> int:
-        """Send the messages. Raises DeliveryFailed if Resend rejects a message or the network fails."""
+        """Send the messages, and return their number.
+
+        Raises DeliveryFailed if Resend rejects a message or the network fails.
+        """
         try:
             return int(super().send_messages(messages) or 0)
         except AnymailAPIError as error:

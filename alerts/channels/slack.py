@@ -34,7 +34,7 @@ def format_headline(message: Message) -> str:
 
 
 def is_authentic(secret: str, timestamp: str, body: bytes, signature: str, *, now: float) -> bool:
-    """Return True if Slack signed the request within the last five minutes.
+    """Return True if Slack signed the request, and its timestamp differs from `now` by at most five minutes.
 
     https://api.slack.com/authentication/verifying-requests-from-slack
     """

@@ -52,7 +52,7 @@ def count_characters(text: str) -> int:
 
 
 def build_segment(message: Message, *, accepts_replies: bool = False) -> str:
-    """Build a message of one segment from the severity, title and text, with instructions for replies and a link.
+    """Build a message of one segment from the severity, title, impact and text, with reply instructions and a link.
 
     The text is truncated, and the link is left out if it does not fit completely. In a message to one person, however,
     the link for acknowledging the alert is always included, and the title is shortened if necessary.

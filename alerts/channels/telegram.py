@@ -8,7 +8,7 @@ from alerts.channels.slack import format_headline
 
 
 def build_html(message: Message) -> str:
-    """Build HTML of at most 4,096 characters, which is Telegram's limit.
+    """Build HTML whose text has at most 4,096 characters, which is Telegram's limit.
 
     The text is truncated before it is escaped, so that no entity is cut.
     """

@@ -12,9 +12,9 @@ MAX_SPOKEN_CHARS = 400
 
 
 def build_twiml(message: Message) -> str:
-    """Return the TwiML of a call, which speaks the alert's text twice.
+    """Return the TwiML of a call, which speaks the alert's title and text twice, cut to MAX_SPOKEN_CHARS.
 
-    In a call to one person, it also names the keys that acknowledge or resolve the alert.
+    A call to one person about an unresolved alert also names the keys that acknowledge or resolve the alert.
 
     https://www.twilio.com/docs/voice/twiml
     """

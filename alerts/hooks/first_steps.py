@@ -15,7 +15,7 @@ from core.lib.first_steps import first_step
     order=20,
 )
 def has_working_channel() -> bool:
-    """Return True if an alert or a test was delivered through an enabled channel.
+    """Return True if a message or a test was delivered through an enabled channel.
 
     Tests are matched to channels by name and kind, because the test of an unsaved channel has no link to it.
     """

@@ -60,5 +60,5 @@ def alerts_of_the_week(since: datetime, until: datetime) -> list[Fact]:
 
 @report_section("noise", title="Noisiest rules", order=310)
 def noisiest_rules(since: datetime, until: datetime) -> list[Fact]:
-    """Return the rules that opened the most alerts, with thresholds that would have caused fewer alerts."""
+    """Return up to five rules that opened the most alerts, with the suggested thresholds, if any."""
     return [Fact(one.rule.problem_name, one.sentence) for one in list_noisy_rules(since)[:5]]

@@ -68,7 +68,7 @@ class SystemAlertQuerySet(models.QuerySet["SystemAlert"]):
         return self.filter(state=AlertState.OPEN, is_unanswered=True)
 
     def worst_first(self) -> "SystemAlertQuerySet":
-        """Order the alerts: open alerts first, then the highest severity, then the newest."""
+        """Order the alerts by state (open, acknowledged, dismissed, others), then by severity, then newest first."""
         return self.order_by(STATE_RANK, SEVERITY_RANK.desc(), "-opened_at", "-pk")
 
 

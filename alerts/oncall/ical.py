@@ -9,7 +9,7 @@ MAX_LINE_BYTES = 75
 
 @dataclass(frozen=True)
 class CalendarEvent:
-    uid: str  # The uid of an entry never changes, so that calendar programs recognize the entry.
+    uid: str  # Calendar programs recognize an entry by its uid.
     starts_at: datetime
     ends_at: datetime
     summary: str

@@ -1,7 +1,7 @@
 """Determine who is on call from the rotations and overrides of a schedule, without a database.
 
 The first rotation whose hours include a given time determines the person. Overrides then replace this person; if
-several apply, the newest one counts. All wall-clock times are in the time zone of their rotation, so a handover at
+several apply, the newest one is used. All wall-clock times are in the time zone of their rotation, so a handover at
 09:00 stays at 09:00 when daylight saving time begins or ends.
 """
 

@@ -25,9 +25,9 @@ def component_subject(name: str) -> str:
 def onset_of_alert(alert: SystemAlert) -> Onset:
     """Return the time and place at which the problem of the alert began.
 
-    If the rule counted error groups and some of them first occurred within the rule's window, the result is the onset
-    of the most frequent of these groups. Otherwise, it is the opening of the alert, which is uncertain by the length of
-    the window (at most one hour).
+    If the rule counted error groups and some of the first MAX_PROBLEMS began within the rule's window (at most the last
+    hour) before the opening, the result is the onset of the most frequent of these groups. Otherwise, it is the opening
+    of the alert, which is uncertain by the same time.
     """
     rule = alert.rule
     window = min(rule.window, MAX_UNCERTAINTY) if rule else timedelta(0)

@@ -40,7 +40,7 @@ def describe_routes(channel: Channel) -> str:
 
 
 def list_unrouted_channels() -> list[Channel]:
-    """Return the configured channels that no alert type and no escalation step is routed to."""
+    """Return the enabled, configured channels that no alert type and no escalation step is routed to."""
     unrouted = Channel.objects.enabled().exclude(pk__in=Channel.objects.routed().values("pk"))
     return [channel for channel in unrouted.order_by("name") if not list_missing_fields(channel)]
 

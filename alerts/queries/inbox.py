@@ -108,7 +108,7 @@ class InboxWarning:
 def list_warnings(*, unanswered: int) -> list[InboxWarning]:
     """Return problems with alerting that may hide alerts, so that an empty inbox does not mislead staff.
 
-    `unanswered` is the number of alerts that were never acknowledged.
+    `unanswered` is the number of open alerts that no one acknowledged although all escalation steps were taken.
     """
     found = []
     if unanswered:

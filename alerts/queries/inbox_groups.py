@@ -33,7 +33,7 @@ class Family:
 
 
 def list_families(alerts: Alerts, group_by: str) -> list[Family]:
-    """Return the families of the alerts: first those with open alerts, then the most severe, then the newest."""
+    """Return the families of the alerts, ordered by their most urgent state, then by severity, then newest first."""
     is_open = Q(state=AlertState.OPEN)
     rows = (
         annotate_family(alerts, group_by)

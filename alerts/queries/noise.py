@@ -19,7 +19,7 @@ class NoisyRule:
 
     @property
     def suggestion(self) -> str:
-        """Return the suggested condition, such as "> 13 %", or "" if there is none."""
+        """Return the suggested condition, such as "> 13 %", or "" if no threshold is suggested."""
         value = self.advice.suggested_threshold
         return "" if value is None else _condition(self.rule, value)
 
@@ -42,13 +42,16 @@ class NoisyRule:
 
     @property
     def preview(self) -> str:
-        """Return a text about the alerts that the suggested threshold would have caused, or "" if there is none."""
+        """Return the number and duration of the alerts that the suggested threshold would have caused, in words.
+
+        Return "" if no threshold is suggested.
+        """
         count = self.advice.suggested_fired_count
         return "" if count is None else _in_words(count, self.advice.suggested_firing_minutes or 0)
 
     @property
     def sentence(self) -> str:
-        """Return the text about the rule for the weekly report."""
+        """Return the alerts of the week and the effect of the suggested threshold, if any, for the weekly report."""
         if not self.suggestion:
             return self.week
         change = f"With {self.suggestion} instead of {self.threshold}"
@@ -56,7 +59,7 @@ class NoisyRule:
 
     @property
     def history(self) -> str:
-        """Return the length of the period that the readings cover, such as "30 days", or "" without readings."""
+        """Return the length of the period of the readings, such as "30 days" or "day", or "" without readings."""
         since = self.advice.readings_since
         if since is None:
             return ""

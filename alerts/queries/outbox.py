@@ -59,7 +59,10 @@ def list_backlogs(*, now: datetime) -> list[Backlog]:
 
 
 def load_backlog_course(*, now: datetime, length: timedelta) -> Points:
-    """Return the number of overdue messages in each minute of the last `length`, or [] if no message is overdue now."""
+    """Return the number of overdue messages in each minute of the last `length`, or [] if no message is overdue now.
+
+    Only the newest MAX_COUNTED messages are counted.
+    """
     if not Notification.objects.overdue(now).exists():
         return []
     sent = Q(state=NotificationState.SENT, sent_at__gt=now - length)

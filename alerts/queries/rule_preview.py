@@ -38,7 +38,7 @@ class Trial:
     preview: Replay
     chart: Chart
     current: list[Reading]
-    state: str  # The verdict on the current value: "breached", "clear" or "no data".
+    state: str  # "breached", "clear" (not breached) or "no data" (no current reading).
 
 
 def try_rule(rule: AlertRule, *, now: datetime) -> Trial:

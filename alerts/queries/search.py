@@ -58,7 +58,7 @@ MAX_LABELED_ALERTS = 500
 
 @dataclass
 class FoundAlerts:
-    """The alerts that match a URL, with the valid parameters of the URL and the errors in its search line."""
+    """The alerts that match a URL, with its valid parameters and the errors in its filters and search line."""
 
     alerts: Alerts
     state: str
@@ -68,7 +68,7 @@ class FoundAlerts:
 
 
 def find_alerts(parameters: Mapping[str, str], *, user: Person, now: datetime) -> FoundAlerts:
-    """Return the alerts that match the parameters of the inbox's URL, or no alerts if the search line is invalid."""
+    """Return the alerts that match the parameters of the inbox's URL, or none if a filter or the search is invalid."""
     state = parameters.get("state", "")
     state = state if state in STATES else ""
     filters = {name: parameters.get(name, "").replace("\0", "").strip()[:500] for name in FILTERS}

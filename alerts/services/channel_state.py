@@ -28,7 +28,7 @@ SUSPICIOUS_ATTEMPT_COUNT = 6
 def backoff(failure_count: int, retry_after: float | None) -> timedelta:
     """Return a random delay, up to a limit that grows exponentially with the number of failures.
 
-    `retry_after` is the minimum in seconds, but counts as at most one hour.
+    `retry_after` is the minimum in seconds, capped at one hour.
     """
     longest = min(INITIAL_BACKOFF * 2 ** min(failure_count - 1, 10), MAX_BACKOFF)
     asked = timedelta(seconds=min(retry_after or 0, 3600))
@@ -56,8 +56,8 @@ def record_failure(
 ) -> None:
     """Mark the channel as failing and hold its messages back until the next probe is due.
 
-    If its address or credentials are no longer valid, disable the channel and report this on another channel. If the
-    provider refused only this message, no other messages are held back.
+    If its address or credentials are no longer valid, disable the channel and report this through another
+    configured channel, if there is one. If the provider refused only this message, no other messages are held back.
     """
     text = str(failure)[:2000]
     row = Channel.objects.filter(pk=channel.pk)
@@ -110,13 +110,13 @@ def retry_oldest_failed(channel: Channel, *, now: datetime) -> None:
 
 
 def enable_channel(channel: Channel, *, now: datetime) -> None:
-    """Enable a channel that staff have fixed, and requeue all messages that failed."""
+    """Enable a channel that staff have fixed, and requeue the failed messages that are still worth sending."""
     Channel.objects.filter(pk=channel.pk).update(is_enabled=True)
     repair_channel(channel, now=now)
 
 
 def repair_channel(channel: Channel, *, now: datetime) -> None:
-    """Clear the failures of a channel that staff have changed, and requeue all messages that failed.
+    """Clear the failures of a channel that staff have changed, and requeue the failed messages still worth sending.
 
     This includes messages that the provider refused permanently, because the settings may have been the reason.
     """

@@ -1,7 +1,7 @@
 """Send test messages to a channel, through the routes of an alert type, or to a person.
 
 A test of a channel uses its saved settings or the settings in a form. A test to a person uses the channels of the
-person's own notification rules.
+person's own notification rules, or the default channels.
 """
 
 import dataclasses
@@ -41,7 +41,10 @@ def send_test(channel: Channel, *, now: datetime, user_id: int | None = None) ->
 def send_tests_of_type(
     alert_type: AlertType, *, now: datetime, user_id: int | None = None
 ) -> list[ChannelTest]:
-    """Request a test message through each channel that gets alerts of this type, regardless of quiet hours."""
+    """Request a test message through each configured channel that gets alerts of this type, regardless of quiet hours.
+
+    A type that is only listed in the daily digest gets no tests.
+    """
     if alert_type.digest_only:
         return []
     return [
@@ -184,7 +187,10 @@ def build_claim(test: ChannelTest) -> Claimed:
 
 
 def send(claimed: list[Claimed]) -> Result:
-    """Send the test messages one after the other. Return the first failure, or the result of the last send."""
+    """Send the test messages one after the other until one fails, and return the result of the last send.
+
+    Without messages, the result is a failure.
+    """
     result = Result(failure=DeliveryFailed("it has no recipients"))
     for one in claimed:
         result = delivery.send(one)

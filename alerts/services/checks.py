@@ -20,7 +20,7 @@ CHANGE_KINDS = (
 
 @dataclass
 class CheckResult:
-    """The result of running all checks: changed alerts, and the number of alerts that are unread afterwards."""
+    """The results of all checks and rules, the changed alerts, and the number of alerts that are unread afterwards."""
 
     evaluation: EvaluationResult
     unread_count: int = 0

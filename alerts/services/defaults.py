@@ -38,7 +38,7 @@ def sync_defaults() -> None:
 
 
 def sync_channels() -> None:
-    """Create a channel of each kind that the portal's settings configure completely. Staff add all other channels."""
+    """Create missing channels of the kinds that the portal's settings configure completely. Staff add all others."""
     existing = set(Channel.objects.values_list("name", flat=True))
     for transport in TRANSPORTS.values():
         draft = Channel(

@@ -149,7 +149,7 @@ def record(claimed: Claimed, result: Result, *, now: datetime) -> DeliveryOutcom
 
 
 def resend(notification: Notification, *, now: datetime) -> bool:
-    """Send a finished notification again with three more attempts. Return False if the notification is not finished."""
+    """Requeue a finished notification for three more attempts. Return False if the notification is not finished."""
     return bool(
         Notification.objects.filter(pk=notification.pk)
         .exclude(state__in=UNFINISHED_STATES)

@@ -1,5 +1,6 @@
-"""Deliver the whole outbox. Each channel is independent, so that a slow or failing channel delays no other.
+"""Deliver the whole outbox.
 
+Each channel is independent: a slow or failing channel delays no other until MAX_SENDS is reached.
 One thread uses the database: it claims due messages and records the results. Other threads only wait for providers. A
 working channel has up to MAX_SENDS_PER_CHANNEL concurrent sends on each node. A failing channel has a single probe at a
 time across all nodes. Critical messages go first.
@@ -87,7 +88,7 @@ class Dispatcher:
                 Channel.objects.filter(pk__in=channel_ids, retry_at__gt=now).update(retry_at=now)
 
     def step(self, *, now: datetime) -> int:
-        """Record finished sends, start due sends, and return their total number."""
+        """Record finished sends, do housekeeping if it is due, start due sends, and return the number of all sends."""
         recorded = self.record_finished(now=now)
         if self._housekeeping_at is None or now - self._housekeeping_at >= HOUSEKEEPING_INTERVAL:
             self._housekeeping_at = now
@@ -206,7 +207,7 @@ class Dispatcher:
 
 
 def deliver_waiting(*, now: datetime) -> dict[str, int]:
-    """Send everything that is due at `now`, one message after the other, and count the outcomes.
+    """Send the due messages within the rate limits, one after the other in at most MAX_STEPS steps; count the outcomes.
 
     Management commands and tests use this function. The delivery process calls `run`.
     """

@@ -78,7 +78,7 @@ class EvaluationResult:
 
 
 def evaluate_rules(*, now: datetime, cadence: Cadence | None = None) -> EvaluationResult:
-    """Evaluate every enabled rule, or only the enabled rules of one cadence.
+    """Evaluate every enabled rule whose code exists, or only those of one cadence.
 
     Without `cadence`, also resolve the alerts of disabled rules.
     """
@@ -297,7 +297,7 @@ def _record_evaluation(
 ) -> None:
     """Store the state of the rule, and its readings for charts and previews.
 
-    The caller runs this function at most once a minute for each rule.
+    The caller runs this function at most once per EVALUATION_SLOT for each rule.
     """
     values = [value for reading in readings_by_key.values() if (value := reading.value) is not None]
     worst = (min if row.below else max)(values, default=None)

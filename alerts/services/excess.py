@@ -1,7 +1,7 @@
 """Combine the excess breaches of a rule in one alert, so that many slow functions, for example, cause one message.
 
-A series consists of the readings with the same labels. Series are combined only when alerts open. All readings are
-kept, and each existing alert is judged by its own series.
+A series consists of the readings with the same labels. Series are combined only when alerts open. Readings are stored
+per series, up to MAX_READINGS_PER_RULE, and each existing alert is judged by its own series.
 """
 
 from collections.abc import Mapping, Sequence
@@ -25,7 +25,7 @@ def judge_reading(reading: Reading | None, limits: Limits, *, is_excess: bool = 
     """Return the verdict on one series.
 
     The shared alert (`is_excess`) is clear without a reading. For any other series, the rule decides what a missing
-    reading means.
+    reading means. A reading without a value is unknown.
     """
     if reading is None:
         return Verdict.CLEAR if is_excess else judge(None, None, limits)
@@ -43,7 +43,7 @@ def combine_excess(
     """Return the readings with all breaching series that exceed MAX_ALERTS_PER_RULE combined into one reading.
 
     A series with an unresolved alert is never combined. Of the other series, the worst ones get separate alerts until
-    the rule has MAX_ALERTS_PER_RULE alerts.
+    the rule has MAX_ALERTS_PER_RULE active or pending alerts.
     """
     combined_key = excess_key(row.name)
     unresolved = {key for key, alert in alerts_by_key.items() if alert.state != AlertState.RESOLVED}

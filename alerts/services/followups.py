@@ -66,7 +66,7 @@ def _is_reminder_due(now: datetime) -> Q:
 
 
 def _list_types_without_channel(alerts: QuerySet[SystemAlert]) -> list[str]:
-    """Return the slugs of the alert types that are routed to no channel.
+    """Return the slugs of the alert types that are routed to no configured channel, except those of the daily digest.
 
     The caller skips the alerts of these types, because thousands of alerts may be waiting for a channel.
     """
@@ -77,7 +77,7 @@ def _list_types_without_channel(alerts: QuerySet[SystemAlert]) -> list[str]:
 def _apply(
     alerts: QuerySet[SystemAlert], step: Callable[[SystemAlert, datetime], bool], now: datetime
 ) -> int:
-    """Perform the step for all alerts, and return the number of alerts that it changed."""
+    """Perform the step for the alerts within MAX_SECONDS_PER_STEP, and return the number of alerts that it changed."""
     count, last = 0, 0
     started = time.monotonic()
     while batch := list(alerts.filter(pk__gt=last).order_by("pk")[:BATCH_SIZE]):
@@ -101,10 +101,10 @@ def _announce(alert: SystemAlert, now: datetime) -> bool:
 
 
 def _escalate(alert: SystemAlert, now: datetime) -> bool:
-    """Take the next escalation step. After the last step and its repetitions, mark the alert as unanswered.
+    """Take the next escalation step unless the alert is held back.
 
-    If no channel was available when the alert opened, the channels of the step get the first message about the alert.
-    If a step reaches no one, for example because its schedule has a gap, the next step follows immediately. If the last
+    After the last step and its repetitions, mark the alert as unanswered. If no channel was available when the
+    alert opened, the channels of the step get the first message about the alert. If a step reaches no one, for example because its schedule has a gap, the next step follows immediately. If the last
     step reaches no one, the next run tries this step again.
     """
     alert_type = get_or_create_type(alert.alert_type, alert.severity)

@@ -1,8 +1,8 @@
 """Combine the messages about one host, app or component that go to the same recipients into one message.
 
-When a message is sent for the first time, waiting messages about related alerts are merged into it. Messages that are
-not critical wait GROUP_WAIT for related messages. A critical message is sent at once, together with the related
-messages that wait at that time.
+When a message is sent for the first time, up to MAX_MEMBERS waiting messages about related alerts are merged into it.
+Messages that report an opening or a resolution and are not critical wait GROUP_WAIT for related messages. A critical
+message is sent at once, together with the related messages that wait at that time.
 """
 
 from collections.abc import Collection
@@ -139,7 +139,7 @@ def release(leaders: Collection[int], *, now: datetime) -> int:
 
 
 def release_forgotten(*, now: datetime) -> int:
-    """Release the messages whose leader ended without being sent, in case a process died before it released them."""
+    """Release the messages whose leader was superseded or refused, in case a process died before it released them."""
     ended = Q(state=NotificationState.SUPERSEDED) | Q(
         state=NotificationState.FAILED, is_permanent_failure=True
     )

@@ -149,7 +149,7 @@ def reopen(alert: SystemAlert, problem: Problem, *, now: datetime) -> bool:
 
 
 def add_occurrences(occurrences: Sequence[tuple[SystemAlert, Problem]], *, now: datetime) -> None:
-    """Count one more occurrence of each problem, with few SQL statements.
+    """Count one more occurrence of each problem, with one SQL statement and one more for each changed description.
 
     The state and the version of an alert stay the same, so the update does not conflict with a concurrent change.
     """

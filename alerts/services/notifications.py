@@ -33,7 +33,8 @@ NO_CHANNEL = (
 def announce(alert: SystemAlert, *, now: datetime) -> int:
     """Notify people of an open alert that is not announced yet, and return the number of messages.
 
-    If a silence, a dependency or the cooldown holds the alert back, or no channel is configured, the alert stays
+    An alert that is only listed in the daily digest is marked as announced without a message. If a silence, a
+    dependency or the cooldown holds the alert back, or no channel is configured, the alert stays
     unannounced, and the next run of `follow_up` tries again.
     """
     alert_type = get_or_create_type(alert.alert_type, alert.severity)
@@ -111,7 +112,7 @@ def find_hold_reason(alert: SystemAlert, kind: MessageKind, now: datetime) -> st
 def notify(
     alert: SystemAlert, kind: MessageKind, channels: Iterable[Channel], *, now: datetime
 ) -> int:
-    """Enqueue a message of this kind for each channel, and return the number of messages.
+    """Enqueue a message of this kind for each destination of the channels, and return the number that will be sent.
 
     During a storm, a message is stored but not sent, and the storm message of the channel counts it.
     """
@@ -170,7 +171,7 @@ def notify_acknowledged(alert: SystemAlert, *, now: datetime) -> int:
 
 
 def notify_resolved(alert: SystemAlert, *, now: datetime) -> int:
-    """Notify all recipients of the alert that it is resolved, and return the number of messages.
+    """Notify the recipients of messages about the alert that it is resolved, and return the number of messages.
 
     Messages about the alert that still wait are superseded. If no earlier message about the alert was sent, the
     delivery changes the text of the resolution or drops the resolution (see `delivery._load_message`).
@@ -237,7 +238,8 @@ def _build_stream(alert: SystemAlert, label: str) -> str:
 def _supersede_queued(stream: str, severity: str, due_at: datetime, now: datetime) -> None:
     """Supersede older messages that would delay this message in their stream.
 
-    These are messages held for quiet hours and, if this message is critical, all messages without a first attempt.
+    These are messages that are due later, for example after quiet hours, and, if this message is critical, all messages
+    without a first attempt.
     """
     queued = Notification.objects.filter(
         stream=stream,

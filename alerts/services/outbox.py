@@ -17,7 +17,8 @@ from alerts.models import (
     SystemAlert,
 )
 
-# A message that is not delivered within this time is marked as failed.
+# A message that is not delivered within this time after it became due is marked as failed, unless it is still needed
+# (see `NotificationQuerySet.outdated`).
 DELIVERY_DEADLINE = timedelta(hours=24)
 REMINDER_DEADLINE = timedelta(hours=1)
 

@@ -1,7 +1,7 @@
 """Notify a person about an alert through the channels and with the delays that the person's own rules define.
 
 All messages are written to the outbox at once, each with the time at which it becomes due. When the delivery claims a
-message, it drops the message if the alert is no longer open (`is_obsolete`).
+message, it drops the message if the alert is no longer open or is held back (`is_obsolete`).
 """
 
 from collections.abc import Mapping

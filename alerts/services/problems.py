@@ -74,7 +74,7 @@ def report_problem(
 def clear_problem(*, key: str, now: datetime, text: str = "") -> bool:
     """Resolve the alert with this key, as part of the caller's transaction.
 
-    Return False if there is no such alert, or if other workers keep changing it.
+    A pending alert is deleted. Return False if there is no such alert, or if other workers keep changing it.
     """
     for _ in range(MAX_TRIES):
         with transaction.atomic():

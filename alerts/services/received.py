@@ -1,6 +1,6 @@
 """Open and resolve alerts that other systems, such as Alertmanager and Grafana, report.
 
-The systems repeat alerts that are still firing, which counts further occurrences of the same alert.
+The systems repeat alerts that are still firing. Each repetition is counted as an occurrence of the same alert.
 """
 
 import hashlib

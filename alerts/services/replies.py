@@ -139,8 +139,8 @@ def _select(sent: Sequence[SentMessage], which: str, *, may_any: bool) -> list[S
     """Return the alerts that a reply refers to.
 
     If `which` is a number, these are the alerts of the message with this reference, or the alert with this id. With
-    `may_any`, this can be an alert that none of the messages names. "all" selects all active alerts. Without `which`,
-    the open alerts are selected, or all active alerts if none is open.
+    `may_any`, this can be an alert that none of the messages names. "all" selects the active alerts that the
+    messages name. Without `which`, those that are open are selected, or all active ones if none is open.
     """
     named = {alert.pk: alert for message in sent for alert in message.alerts}
     if which.isdecimal():

@@ -14,7 +14,7 @@ from core.lib import formats
 
 
 def problem_key(rule_name: str, labels: Iterable[tuple[str, str]] = ()) -> str:
-    """Return the key of a problem. It depends on the rule and the labels, but not on the value, time or severity."""
+    """Return the key of a problem, which depends on the rule and the labels, but not on the value, time or severity."""
     pairs = sorted(labels)
     if not pairs:
         return f"rule:{rule_name}"
@@ -53,6 +53,6 @@ def _describe_breach(row: AlertRule, reading: Reading | None) -> str:
 
 
 def _to_json(metadata: Mapping[str, object]) -> dict[str, object]:
-    """Convert metadata to JSON types. Values that have no JSON type become text."""
+    """Convert metadata to JSON types. Values that have no JSON type become strings."""
     converted: dict[str, object] = json.loads(json.dumps(metadata, default=str))
     return converted

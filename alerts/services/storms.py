@@ -98,7 +98,10 @@ def report_storms(*, now: datetime) -> int:
 
 
 def _find_storm(channel: Channel, label: str, now: datetime) -> Storm | None:
-    """Return the latest storm of a destination. A pause longer than STORM_WINDOW separates two storms."""
+    """Return the latest storm of a destination, or None if no message was grouped within the last day.
+
+    A pause longer than STORM_WINDOW separates two storms.
+    """
     times = list(
         _list_grouped(channel, label, now - timedelta(days=1))
         .order_by("-created_at")

@@ -1,6 +1,7 @@
 """Change alerts on behalf of staff.
 
-Each function skips alerts whose state does not allow the action, and returns the number of changed alerts.
+Each function except `comment` skips alerts whose state does not allow the action, and returns the number of changed
+alerts.
 """
 
 import uuid

@@ -18,7 +18,7 @@ client = outbound.Client("watchdog", timeout=10)
 
 
 def ping(*, now: datetime) -> str:
-    """Call settings.WATCHDOG_URL unless evaluation or delivery has stopped, and return the result as text."""
+    """Call settings.WATCHDOG_URL unless evaluation or delivery has stopped, and return the result in words."""
     if not settings.WATCHDOG_URL:
         return "off"
     stall = find_stall(now)
@@ -32,7 +32,7 @@ def ping(*, now: datetime) -> str:
 
 
 def find_stall(now: datetime) -> str:
-    """Return a text such as "notifications are overdue" if evaluation or delivery has stopped, and "" otherwise."""
+    """Return a reason such as "notifications are overdue" if evaluation or delivery has stopped, and "" otherwise."""
     last = AlertRule.objects.enabled().aggregate(last=Max("last_evaluated_at"))["last"]
     if AlertRule.objects.enabled().exists() and (last is None or now - last > MAX_EVALUATION_AGE):
         return "no rule was evaluated recently"

@@ -1,4 +1,4 @@
-"""Handle actions of staff on alerts. All of them require POST, and the services record the user and the time."""
+"""Handle actions of staff on alerts. All views require POST, and the services record who changed an alert and when."""
 
 import uuid
 from collections.abc import Callable
@@ -35,7 +35,7 @@ class InvalidAction(Exception):
 @require_POST
 @may_change
 def bulk(request: HttpRequest) -> HttpResponse:
-    """Act on the selected alerts and groups of alerts, or on all alerts that match the filters of the list."""
+    """Act on the selected alerts and groups of alerts, or on all that match the filters, up to MAX_ROWS."""
     return _perform(request, _select(request))
 
 

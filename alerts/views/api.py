@@ -1,4 +1,4 @@
-"""Handle POST /api/v1/checks/run/, which runs all scheduled checks immediately."""
+"""Handle POST /api/v1/checks/run/, which runs all instant checks and evaluates all rules immediately."""
 
 import msgspec
 from django.http import HttpRequest, HttpResponse

@@ -129,7 +129,7 @@ def _render_schedule(
 @require_safe
 @never_cache
 def feed(request: HttpRequest, token: str) -> HttpResponse:
-    """Return the shifts as a calendar, either of all people or of the person whose id is in the parameter `person`."""
+    """Return the past and coming shifts as a calendar, of all people or of the person with the id in `person`."""
     schedule = signed_links.read_feed_token(token)
     if schedule is None:
         raise Http404
@@ -242,7 +242,7 @@ def api_shifts(request: HttpRequest, app: ClientApp | None, pk: int) -> HttpResp
 
 @api(Scope.ON_CALL, "GET", "POST", permission="alerts.view_schedule", needs_app=False)
 def api_overrides(request: HttpRequest, app: ClientApp | None, pk: int) -> HttpResponse:
-    """List the overrides that have not ended, or add one."""
+    """List up to MAX_OVERRIDES_LISTED overrides that have not ended, or add one."""
     schedule = Schedule.objects.filter(pk=pk).first()
     if schedule is None:
         return problem(404, "there is no such schedule")

@@ -75,7 +75,10 @@ class Command(BaseCommand):
         return test.answer
 
     def is_shown(self, key: str) -> str:
-        """Load the inbox as the first superuser, and return its URL. Raises CommandError if the alert is missing."""
+        """Load the inbox as a superuser, and return the inbox's URL.
+
+        Raises CommandError if the inbox does not show the alert, or if there is no active superuser.
+        """
         user = get_user_model().objects.filter(is_superuser=True, is_active=True).first()
         if user is None:
             raise CommandError("no active superuser exists, so the page cannot be loaded")
