@@ -34,7 +34,7 @@ class PaidItem:
     id: str  # Serves as a key in `Refund.released_items`.
     label: str  # An example is "Standing, Summer Night".
     count: int  # Counts the items that the buyer still has.
-    price: int  # The price of one item is in the unit of Stripe's API.
+    price: int  # The price of one item is in minor units, as in Stripe's API.
 
     def __str__(self) -> str:
         return f"{self.count} x {self.label}"

@@ -1,4 +1,4 @@
-"""Check and format amounts of money, which are integers in the unit of Stripe's API.
+"""Check and format amounts of money, which are integers in minor units, as in Stripe's API.
 
 All functions are pure.
 """
@@ -18,7 +18,7 @@ def find_amount_problem(
         return f"payments in {currency[:10]} are not accepted"
     rules = currency_of(currency)
     if not 0 < amount <= MAX_CHARGE:
-        return f"the amount must be from 1 to {MAX_CHARGE} in the unit of Stripe's API"
+        return f"the amount must be from 1 to {MAX_CHARGE} in minor units"
     minimum = minimums.get(currency, rules.min_charge)
     if amount < minimum:
         return f"the minimum amount is {money(minimum, currency)}"

@@ -61,7 +61,7 @@ class TicketTypeForm(ModelForm[TicketType]):
         return currency
 
     def clean(self) -> None:
-        """Convert the decimal price into an amount in the unit of Stripe's API."""
+        """Convert the decimal price into an amount in minor units, as in Stripe's API."""
         price, code = self.cleaned_data.get("price"), self.cleaned_data.get("currency")
         if price is None or not code:
             return

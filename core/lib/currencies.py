@@ -1,8 +1,8 @@
 """Define the decimals, steps and limits of amounts in each currency at Stripe. No other module has such a table.
 
 Source: https://docs.stripe.com/currencies, sections zero-decimal, three-decimal, special cases, and minimum and maximum
-charge amounts. Amounts are integers in the unit of Stripe's API, which is not always the currency's smallest unit: 500
-is 5.00 EUR, 500 JPY, 0.500 KWD and 5 ISK.
+charge amounts. Amounts are integers in the minor units of Stripe's API, which are not always the currency's smallest
+units: 500 is 5.00 EUR, 500 JPY, 0.500 KWD and 5 ISK.
 """
 
 from dataclasses import dataclass

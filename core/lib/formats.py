@@ -10,7 +10,7 @@ NONE = "–"  # noqa: RUF001 (an en dash stands for "no value")
 
 
 def money(amount: int | None, currency: str) -> str:
-    """Format an amount that is given in the unit of Stripe's API: 123450, "eur" -> "1,234.50 EUR"."""
+    """Format an amount that is given in minor units: 123450, "eur" -> "1,234.50 EUR"."""
     if amount is None:
         return NONE
     shown = currency_of(currency)

@@ -46,7 +46,7 @@ class Migration(migrations.Migration):
         migrations.AlterField(
             model_name='payment',
             name='amount',
-            field=models.PositiveBigIntegerField(help_text="Amount in the unit of Stripe's API: 2500 is 25.00 EUR, 2500 JPY and 25 ISK."),
+            field=models.PositiveBigIntegerField(help_text="Amount in minor units, as in Stripe's API: 2500 is 25.00 EUR, 2500 JPY and 25 ISK."),
         ),
         migrations.AlterField(
             model_name='payment',

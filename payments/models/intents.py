@@ -124,7 +124,7 @@ class Payment(models.Model):
     )
 
     amount = models.PositiveBigIntegerField(
-        help_text="Amount in the unit of Stripe's API: 2500 is 25.00 EUR, 2500 JPY and 25 ISK."
+        help_text="Amount in minor units, as in Stripe's API: 2500 is 25.00 EUR, 2500 JPY and 25 ISK."
     )
     currency = models.CharField(max_length=3)
     purpose = models.CharField(max_length=10, choices=Purpose, default=Purpose.FULL)

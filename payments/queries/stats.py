@@ -26,7 +26,7 @@ class Totals:
 
 @dataclass(frozen=True)
 class Books:
-    """The money that was received and returned in one currency, in the unit of Stripe's API."""
+    """The money that was received and returned in one currency, in minor units, as in Stripe's API."""
 
     currency: str
     received: int = 0
@@ -169,7 +169,7 @@ def find_last_comparison(now: datetime) -> Comparison:
 def received_by_currency(since: datetime, until: datetime) -> dict[str, int]:
     """Return the money received, by currency, for payments created from `since` to before `until`.
 
-    The amounts are in the unit of Stripe's API.
+    The amounts are in minor units, as in Stripe's API.
     """
     rows = (
         limit(Payment.objects.filter(created_at__gte=since, created_at__lt=until))
@@ -186,7 +186,7 @@ def received_per_slot(
 ) -> dict[tuple[datetime, str], int]:
     """Return the money received, by slot and currency, for payments created from `since` to before `until`.
 
-    `floor` returns the start of the slot of a time. The amounts are in the unit of Stripe's API.
+    `floor` returns the start of the slot of a time. The amounts are in minor units, as in Stripe's API.
     """
     hours_or_minutes = TruncMinute if until - since <= timedelta(hours=24) else TruncHour
     rows = (

@@ -150,8 +150,7 @@ def create_payment(
     if existing is not None:
         return _answer_repeat(existing, new_payment, now)
     admit()
-    # Check after the look-up, because a repeated request gets the stored response even if the reservation is paid by
-    # now.
+    # Check after the lookup: a repeated request gets the stored response even if the reservation has been paid since.
     require_payable(
         reservation_id=new_payment.reservation_id,
         amount=new_payment.amount,
@@ -224,7 +223,7 @@ def _answer_repeat(payment: Payment, new_payment: NewPayment, now: datetime) -> 
         raise InProgress
     payment = Payment.objects.get(pk=payment.pk)  # Load the fields that _find_by_key() left out.
     add_timeline_entry(
-        payment, "taken over", f"attempt {payment.tries}, by a repeated request", now=now
+        payment, "taken over", f"attempt {payment.tries}, started by a repeated request", now=now
     )
     return finish(payment, now=now)
 

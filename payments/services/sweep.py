@@ -46,7 +46,9 @@ def _retry_delay(tries: int) -> timedelta:
 
 
 def _resume(payment: Payment, now: datetime) -> bool:
-    add_timeline_entry(payment, "taken over", f"attempt {payment.tries}, by the sweeper", now=now)
+    add_timeline_entry(
+        payment, "taken over", f"attempt {payment.tries}, started by the sweeper", now=now
+    )
     try:
         if now - payment.created_at < NEVER_RESEND_AFTER:
             create.finish(payment, now=now)

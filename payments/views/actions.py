@@ -73,7 +73,7 @@ class RefundForm(forms.Form):
             )
 
     def clean_amount(self) -> int:
-        """Validate the amount and convert it to the unit of Stripe's API."""
+        """Validate the amount and convert it to minor units, as in Stripe's API."""
         given: Decimal = self.cleaned_data["amount"]
         currency = currency_of(self.payment.currency)
         amount = currency.from_decimal(given)

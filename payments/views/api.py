@@ -64,7 +64,7 @@ class Split(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class CreatePayment(msgspec.Struct, forbid_unknown_fields=True):
-    """The body of a request to create a payment. `amount` is an integer in the unit of Stripe's API."""
+    """The body of a request to create a payment. `amount` is an integer in minor units, as in Stripe's API."""
 
     amount: Annotated[int, msgspec.Meta(ge=1, le=MAX_CHARGE)]
     currency: Annotated[str, msgspec.Meta(pattern="^[A-Za-z]{3}$")]

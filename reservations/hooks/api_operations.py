@@ -15,7 +15,7 @@ State = Literal["active", "completed", "cancelled", "expired", "refund_needed", 
 
 
 class Line(msgspec.Struct, forbid_unknown_fields=True):
-    """The tickets of one type. `price` is for one ticket, in the unit of Stripe's API."""
+    """The tickets of one type. `price` is for one ticket, in minor units, as in Stripe's API."""
 
     ticket_type: int
     quantity: int

@@ -16,12 +16,12 @@ class Migration(migrations.Migration):
         migrations.AlterField(
             model_name='line',
             name='price',
-            field=models.PositiveBigIntegerField(help_text="Price of one ticket in the unit of Stripe's API: 2500 is 25.00 EUR, 2500 JPY and 25 ISK."),
+            field=models.PositiveBigIntegerField(help_text="Price of one ticket in minor units, as in Stripe's API: 2500 is 25.00 EUR, 2500 JPY and 25 ISK."),
         ),
         migrations.AlterField(
             model_name='tickettype',
             name='price',
-            field=models.PositiveBigIntegerField(default=0, help_text="Price of one ticket in the unit of Stripe's API: 2500 is 25.00 EUR, 2500 JPY and 25 ISK."),
+            field=models.PositiveBigIntegerField(default=0, help_text="Price of one ticket in minor units, as in Stripe's API: 2500 is 25.00 EUR, 2500 JPY and 25 ISK."),
         ),
         migrations.AlterField(
             model_name='tickettype',

@@ -152,7 +152,7 @@ class TicketType(models.Model):
     sold = models.PositiveIntegerField(default=0, editable=False)
     price = models.PositiveBigIntegerField(
         default=0,
-        help_text="Price of one ticket in the unit of Stripe's API: 2500 is 25.00 EUR, 2500 JPY and 25 ISK.",
+        help_text="Price of one ticket in minor units, as in Stripe's API: 2500 is 25.00 EUR, 2500 JPY and 25 ISK.",
     )
     currency = models.CharField(max_length=3, default="EUR")
     sale_starts_at = models.DateTimeField(null=True, blank=True)

@@ -166,7 +166,7 @@ class Line(models.Model):
         help_text="Number of sold tickets that were released after a refund.",
     )
     price = models.PositiveBigIntegerField(
-        help_text="Price of one ticket in the unit of Stripe's API: 2500 is 25.00 EUR, 2500 JPY and 25 ISK."
+        help_text="Price of one ticket in minor units, as in Stripe's API: 2500 is 25.00 EUR, 2500 JPY and 25 ISK."
     )
     currency = models.CharField(max_length=3)
 

@@ -97,5 +97,7 @@ class WaitingEntry(models.Model):
             is_event_cancelled = hasattr(self.ticket_type.event, "cancellation")
             return "closed" if is_event_cancelled else "left"
         if self.reservation.status in (Status.ACTIVE, Status.EXPIRED):
-            return "missed"  # The customer can still pay for an expired offer until its tickets are released.
+            # Show "missed" as soon as the offer expires, although the customer can still pay until the tickets are
+            # released.
+            return "missed"
         return "accepted"

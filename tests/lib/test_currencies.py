@@ -70,7 +70,7 @@ def test_stripe_accepts_only_multiples_of_the_step(amount: int, code: str, probl
         (150_000_000, "UGX", ""),  # The amount is 1,500,000 UGX, about 350 EUR.
         (999_999_999_999, "EUR", ""),
         *(
-            (amount, "EUR", "the amount must be from 1 to 999999999999 in the unit of Stripe's API")
+            (amount, "EUR", "the amount must be from 1 to 999999999999 in minor units")
             for amount in (-1, 0, 10**12)
         ),
         (500, "XXX", "payments in XXX are not accepted"),

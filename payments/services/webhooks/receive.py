@@ -133,7 +133,10 @@ def _parse_event(
 
 
 def without_personal_data(value: Any, kept: frozenset[str] = _KEPT_FIELDS) -> Any:
-    """Return an object from Stripe with only the fields in `kept`, at any depth."""
+    """Return a copy of a Stripe object with only the fields that contain no personal data.
+
+    Nested objects keep _KEPT_FIELDS, and `metadata` keeps _KEPT_METADATA. NUL characters are removed.
+    """
     if isinstance(value, dict):
         return {
             key: without_personal_data(item, _KEPT_METADATA if key == "metadata" else _KEPT_FIELDS)
