@@ -98,7 +98,7 @@ def latencies(outage: Scenario) -> dict[str, list[float]]:
 
 
 def evaluations(portal: Portal) -> list[float]:
-    """Return how many seconds after the full minute each evaluation of the rules, except the first, started."""
+    """Return the second of the minute at which each rule evaluation started. The first evaluation is skipped."""
     starts = portal.rows(
         "SELECT r.started_at FROM jobs_jobrun r JOIN jobs_job j ON j.id = r.job_id WHERE j.name = %s"
         " ORDER BY r.started_at",

@@ -1,8 +1,8 @@
 """Measure the cost of the rate limit: an empty view behind all middleware, with and without RateLimitMiddleware.
 
 Limits are counted in memory. Both handlers run in one process in alternating batches of 200 calls. The comparison uses
-the CPU time of the fastest tenth of the batches, which a busy machine hardly affects. The last column is the median of
-the differences between the two batches of a pair. Access log lines are discarded.
+the 10th percentile of CPU time per batch, which a busy machine hardly affects. The last column is the median of the
+relative differences between the two batches of a pair. Access log lines are discarded.
 
     python -m bench.limits
 """
@@ -121,7 +121,7 @@ def compare(title: str, headers: Headers) -> None:
         if pair % 10 == 0:
             gc.collect()
     gc.enable()
-    base, limited_cost = fastest_tenth(without), fastest_tenth(with_it)
+    base, limited_cost = tenth_percentile(without), tenth_percentile(with_it)
     added = limited_cost - base
     median_added = statistics.median(a / b - 1 for a, b in zip(with_it, without, strict=True))
     print(
@@ -129,8 +129,8 @@ def compare(title: str, headers: Headers) -> None:
     )
 
 
-def fastest_tenth(batches: list[float]) -> float:
-    """Return µs per call in the fastest tenth of the batches, which other processes slowed down least."""
+def tenth_percentile(batches: list[float]) -> float:
+    """Return the 10th percentile of µs per call, because other processes slow down the fastest batches least."""
     return statistics.quantiles(batches, n=10)[0] / CALLS * 1e6
 
 

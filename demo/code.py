@@ -1,4 +1,7 @@
-"""Run the shop's code with its bugs. Its errors are real, and so are their stack traces, locals and breadcrumbs."""
+"""Run the demo shop's code, which has deliberate bugs.
+
+The reported errors therefore have real stack traces, locals and breadcrumbs.
+"""
 
 import random
 from collections.abc import Callable

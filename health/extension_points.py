@@ -136,7 +136,7 @@ class WidgetContext:
 
     @property
     def is_wall(self) -> bool:
-        """Return True for `?wall` and `?wall=1`, which widgets in wall mode also send when they reload."""
+        """Return True in wall mode: `?wall`, or `?wall=1`, which widgets send when they reload."""
         return self.request.GET.get("wall", "0") != "0"
 
     def load_once(self, load: Callable[[], T], *, key: object = None) -> T:

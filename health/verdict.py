@@ -91,7 +91,7 @@ def next_state(
 
 
 def is_undecided(state: State) -> bool:
-    """Return True if the newest result contradicts the status, so that the check should soon be repeated."""
+    """Return True if the newest result contradicts the status. The check should then be repeated soon."""
     return state.against != 0
 
 

@@ -47,7 +47,7 @@ class LogEntry(models.Model):
     """
 
     id = models.BigIntegerField(primary_key=True, editable=False)
-    # No foreign-key constraint is used, because it would cost a look-up
+    # No foreign-key constraint is used, because it would cost a lookup
     # per inserted row. Entries of a deleted app remain until they expire.
     app = models.ForeignKey(
         ClientApp, models.DO_NOTHING, related_name="+", db_constraint=False, db_index=False

@@ -83,7 +83,7 @@ def search(parameters: Mapping[str, str], *, now: datetime) -> SearchResult:
 def _words(term: Term) -> list[str] | None:
     """Return the words to look up in the search index, or None if the term filters by a column.
 
-    Raises ValueError for a text without letters and digits.
+    Raises ValueError for a term without letters and digits.
     """
     if term.key in KEYS or term.key == "environment":
         return None

@@ -175,7 +175,7 @@ def _without(lock: Path, name: str) -> Path:
 
 
 def _entries(lock: Path) -> dict[str, list[str]]:
-    """Return the lines of the lock by package name."""
+    """Return the lines of the lock file, grouped by package name."""
     found: dict[str, list[str]] = {}
     name = ""
     for line in lock.read_text().splitlines():

@@ -59,7 +59,7 @@ class NotificationAdmin(LogAdmin):
         ):
             self.message_user(
                 request,
-                "The limit of 20 messages per minute was reached. Try again shortly.",
+                "“Send again” can be used 20 times per minute. Try again shortly.",
                 messages.WARNING,
             )
             return

@@ -81,8 +81,8 @@ class PersonAdmin(NotificationTests, PortalAdmin):
         if not row.is_active:
             return f"{row} gets no messages. Check “Gets messages”, and save."
         return (
-            f"{row} cannot be reached: enter an e-mail address or a phone number whose channel is configured, or a "
-            "notification rule with a channel that works."
+            f"{row} cannot be reached. Add an e-mail address, a phone number or a notification rule. "
+            "Its channel must be configured and working."
         )
 
 

@@ -190,7 +190,7 @@ class Silences(Resource):
             if name not in MATCHABLE_FIELDS:
                 problems[f"matchers.{name}"] = [f"Use one of {', '.join(MATCHABLE_FIELDS)}."]
             elif not isinstance(value, str):
-                problems[f"matchers.{name}"] = ["Enter a text."]
+                problems[f"matchers.{name}"] = ["Enter a string."]
         if problems:
             raise InvalidConfig(problems)
         return given

@@ -6,7 +6,7 @@ from core.lib.first_steps import first_step
 
 @first_step(
     "alerts.channel",
-    title="Connect a channel and receive a test",
+    title="Connect a channel and receive a test message",
     text="Channels send messages by e-mail, Slack, SMS and more. “Send a test” in a form shows the provider's "
     "answer. Without EMAIL_HOST or RESEND_API_KEY, e-mails are only printed in the terminal of the portal.",
     action="Add a channel",

@@ -15,7 +15,9 @@ from core.lib.sealed_fields import SealedJSONField
 
 def validate_time_zone(value: str) -> None:
     if value not in available_timezones():
-        raise ValidationError(f"{value!r} is not a time zone such as Europe/Berlin")
+        raise ValidationError(
+            f"{value!r} is not a valid time zone; use a name such as Europe/Berlin"
+        )
 
 
 class QuietHours(models.Model):

@@ -1,4 +1,4 @@
-"""Define rules, with the limits that staff set, and alert types, with response times and channels."""
+"""Define alert rules, whose thresholds staff set, and alert types, which set the response time and the channels."""
 
 import re
 from datetime import datetime, timedelta

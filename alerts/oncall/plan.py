@@ -144,7 +144,7 @@ class Duty:
 
 @dataclass(frozen=True)
 class Shift:
-    """An uninterrupted period with one person on call for the same reason, or with no one on call."""
+    """A continuous period in which one person is on call through one rotation or override, or no one is on call."""
 
     starts_at: datetime
     ends_at: datetime

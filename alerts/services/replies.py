@@ -79,7 +79,7 @@ def _describe(
     if len(unchanged) == 1:
         alert = unchanged[0]
         alert.refresh_from_db()
-        parts.append(f"Nothing to do, it is already {alert.state}: {alert.title}")
+        parts.append(f"Already {alert.state}: {alert.title}")
     elif unchanged:
         parts.append(f"Nothing to do for {len(unchanged)} alerts: {_list_titles(unchanged)}")
     if refused_count:

@@ -82,7 +82,7 @@ def resend(request: HttpRequest, pk: int) -> HttpResponse:
     notification = get_object_or_404(limit(Notification.objects.all()), pk=pk)
     if is_ratelimited(request, group="alerts.resend", key="user", rate="20/m", increment=True):
         messages.warning(
-            request, "The limit of 20 messages per minute was reached. Try again shortly."
+            request, "“Send again” can be used 20 times per minute. Try again shortly."
         )
     elif services.resend(notification, now=timezone.now()):
         messages.success(request, f"The message will be sent to {notification.channel} again.")

@@ -202,7 +202,7 @@ class UserSessionQuerySet(models.QuerySet["UserSession"]):
 
 
 class UserSession(models.Model):
-    """A browser with a signed-in user. The row belongs to Django's session with the same key."""
+    """A signed-in session, for the list of a user's devices. `session_key` is the key of the Django session."""
 
     user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="+")
     session_key = models.CharField(max_length=40, unique=True)

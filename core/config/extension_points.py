@@ -107,7 +107,7 @@ class Resource:
     def is_secret(self, values: Values, path: tuple[str, ...]) -> bool:
         """Return True if the text at this path must never be shown. By default, these are texts in encrypted fields.
 
-        The path of a text in an inline contains the number of its entry: ("steps", "0", "body").
+        The path of a string in an inline contains the number of its entry: ("steps", "0", "body").
         """
         model: Any = self.model
         if path[0] in self.inlines:

@@ -161,7 +161,7 @@ def given_type(resource: Resource) -> Any:
     """Return the struct of an object in requests and files, in which each member may be left out."""
     if resource.kind not in _given:
         label = resource.model._meta.verbose_name
-        text = f"The members of a {label}. On creation, members that are left out get the defaults of the form."
+        text = f"The members of a {label}. On creation, omitted members get the default values of the admin form."
         name = f"{resource.model._meta.object_name}Members"
         _given[resource.kind] = _struct(name, members_of(resource).types, text)
     return _given[resource.kind]

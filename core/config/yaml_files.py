@@ -103,7 +103,7 @@ def _check_keys(kind: str, objects: list[dict[str, Any]]) -> None:
     for number, one in enumerate(objects, start=1):
         name = one.get(key)
         if not isinstance(name, str) or not name:
-            raise InvalidFile(f"{kind}, object {number}: `{key}` is missing or not a text")
+            raise InvalidFile(f"{kind}, object {number}: `{key}` must be a non-empty string")
         if name in seen:
             raise InvalidFile(f"{kind}: “{name}” appears twice")
         seen.add(name)

@@ -135,7 +135,10 @@ class Tool:
 
 
 class PortalAdmin(_Labeled, admin.ModelAdmin[Any]):
-    """The base class of all model admins, with readable labels, pills, relative times and a line in the settings."""
+    """The base class of all model admins.
+
+    It adds readable labels, status pills, relative times and an entry on the settings page.
+    """
 
     section: ClassVar[Section] = Section.PORTAL
     # The title on the settings page; "" stands for the model's plural name.

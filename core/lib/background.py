@@ -91,7 +91,8 @@ def _run_chore(name: str, function: Chore) -> None:
         with _working:
             function()
     except Exception:
-        # One failing chore must not stop the others. Chores that write data log the data that they drop.
+        # One failing chore must not stop the others. Chores that write data keep it for a retry or count it as
+        # dropped.
         log.warning("chore failed", extra={"chore": name}, exc_info=True)
 
 

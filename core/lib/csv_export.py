@@ -28,7 +28,7 @@ def csv_response(
 
 
 def not_a_formula(text: str) -> str:
-    """Put a quote before a text that spreadsheets would evaluate as a formula, such as an order id like "=1+1".
+    """Put a quote before a string that spreadsheets would evaluate as a formula, such as an order id like "=1+1".
 
     The function also finds formulas after white space and with full-width characters, which some spreadsheets accept.
     """

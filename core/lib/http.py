@@ -38,7 +38,7 @@ _NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 def refuse_nul(body: bytes) -> None:
     """Raise BadRequest (422) if a JSON body contains a NUL character, which PostgreSQL cannot store in text."""
     if b"\\u0000" in body and _NUL.search(body):
-        raise BadRequest("a text contains a NUL character (\\u0000)", 422)
+        raise BadRequest("a string contains a NUL character (\\u0000)", 422)
 
 
 def read_json(request: HttpRequest, shape: type[T]) -> T:

@@ -125,7 +125,7 @@ def _text(value: object) -> str:
 
 
 def _shortened(text: str, by: int) -> str:
-    """Cut the middle of a text, because the most important parts of a stack trace are its ends."""
+    """Cut the middle of a string, because the most important parts of a stack trace are its ends."""
     keep = max(100, min(len(text) - by, len(text) * 3 // 4))
     return text[: keep // 2] + _CUT + text[-keep // 2 :] if keep + len(_CUT) < len(text) else _CUT
 

@@ -8,7 +8,7 @@ _NUMBER = re.compile(r"([0-9]+)")
 def natural_key(text: str) -> tuple[tuple[str, int], ...]:
     """Return a sort key that compares numbers by value and letters without regard to case."""
     parts = _NUMBER.split(text.casefold())
-    # Texts and numbers alternate, beginning with a text, so a text is never compared with a number.
+    # Strings and numbers alternate, beginning with a string, so a string is never compared with a number.
     return tuple(
         ("", int(part[:30])) if index % 2 else (part, 0) for index, part in enumerate(parts)
     )

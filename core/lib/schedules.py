@@ -65,7 +65,10 @@ def cron(
 
 
 def every(*, minutes: int, title: str = "", is_urgent: bool = False) -> Callable[[F], F]:
-    """Run the task every `minutes`, counted from the full hour. Raises ValueError unless `minutes` divides 60."""
+    """Run the task every `minutes` minutes, starting on the hour.
+
+    Raises ValueError unless `minutes` is a divisor of 60 that is at most 30.
+    """
     if not 1 <= minutes <= 30 or 60 % minutes:
         raise ValueError(f"an hour is not a multiple of {minutes} minutes")
     expression = "* * * * *" if minutes == 1 else f"*/{minutes} * * * *"

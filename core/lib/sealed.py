@@ -12,12 +12,12 @@ class CannotOpen(Exception):
 
 
 def seal(text: str) -> str:
-    """Encrypt a text with a key derived from SECRET_KEY."""
+    """Encrypt a string with a key derived from SECRET_KEY."""
     return _cipher().encrypt(text.encode()).decode()
 
 
 def unseal(sealed: str) -> str:
-    """Decrypt a text that `seal` encrypted. Raises CannotOpen."""
+    """Decrypt a string that `seal` encrypted. Raises CannotOpen."""
     try:
         return _cipher().decrypt(sealed.encode()).decode()
     except InvalidToken as error:

@@ -74,8 +74,8 @@ def search_source(
 ) -> Callable[[SearchFunction], SearchFunction]:
     """Register a function that returns hits, best first. At most MAX_HITS of them are read.
 
-    Set `respects_apps` if the function reads all rows of apps through `app_access.limit`. Otherwise, the source is not
-    used for people who see only some apps.
+    Set `respects_apps` if the function filters every row that belongs to an app with `app_access.limit`. Without it,
+    the source is skipped for users who may see only some apps.
     """
     return search_sources.decorator(
         name, lambda find: SearchSource(name, title, find, permission, order, respects_apps)

@@ -62,7 +62,7 @@ def find(event: Mapping[str, Any]) -> dict[str, str]:
     found: dict[str, str] = {}
     for name in ("tags", "contexts", "extra"):
         holder = event.get(name)
-        # The member may be missing, or the scrubber may have replaced it with a text.
+        # The member may be missing, or the scrubber may have replaced it with a string.
         if not isinstance(holder, dict):
             continue
         _collect(found, holder)

@@ -129,7 +129,8 @@ def _exception(given: _Exception, scrubber: Scrubber) -> dict[str, Any]:
 
 def _stack(given: list[Raw], scrubber: Scrubber) -> list[Any]:
     if not 0 < len(given) <= MAX_FRAMES:
-        # The normalizer shortens lists that are too long.
+        # Do not cache the frames of a list that is too long, because the normalizer drops some of them. An empty list
+        # has nothing to cache.
         return [_decode_any(raw) for raw in given]
     # Most frames are in the young generation. They are looked up inline to save a function call per frame.
     young, serial = _frames.young, scrubber.serial

@@ -15,8 +15,8 @@ _NO_FUNCTIONS = frozenset((
     "anonymous function", "(anonymous function)",
 ))  # fmt: skip
 _BUILD_HASH = re.compile(r"[.-](?=[0-9a-f]*\d)[0-9a-f]{6,40}(?=[.-]|$)")
-# The file of an inline script is the URL of its page, which may end with the host. An IP
-# address is replaced, because it was filtered in older events, which must keep their group.
+# For an inline script, the file is the URL of its page, whose last part can be the host. Replace an IP address: it was
+# filtered out of older events, and new events must get the same fingerprint.
 _IP_HOST = re.compile(
     r"^\d{1,3}(?:\.\d{1,3}){3}(?=:\d{1,5}$|$)|(?<=^\[)[0-9A-Fa-f:.]{2,45}(?=\](?::\d{1,5})?$)"
 )

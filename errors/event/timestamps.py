@@ -12,7 +12,7 @@ MAX_AGE = timedelta(days=30)
 
 
 def parse(value: Any) -> datetime | None:
-    """Parse an RFC 3339 timestamp, or seconds since 1970 as a number or a text. Return None for anything else.
+    """Parse an RFC 3339 timestamp, or seconds since 1970 as a number or a string. Return None for anything else.
 
     A timestamp without a time zone counts as UTC.
     """

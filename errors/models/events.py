@@ -47,7 +47,7 @@ class ErrorEvent(models.Model):
     """An occurrence of an error, with its searchable columns. The payload contains all other data."""
 
     id = models.BigIntegerField(primary_key=True, editable=False)
-    # This is the busiest table. It has no foreign-key constraints, because each would cost a look-up per new row.
+    # This is the busiest table. It has no foreign-key constraints, because each would cost a lookup per new row.
     app = models.ForeignKey(
         ClientApp, models.DO_NOTHING, related_name="+", db_constraint=False, db_index=False
     )

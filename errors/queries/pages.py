@@ -96,7 +96,10 @@ def tag_breakdown(group: ErrorGroup) -> list[tuple[str, list[TagValue]]]:
 
 
 def every_tag(group: ErrorGroup) -> list[tuple[str, list[TagValue]]]:
-    """Return all tag keys, each with all counted values, most frequent first."""
+    """Return the tag keys with their values, most frequent first.
+
+    Only the MAX_TAG_ROWS most frequent values are read.
+    """
     return _count_tags(group, MAX_TAG_ROWS)
 
 

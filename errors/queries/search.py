@@ -246,7 +246,7 @@ def _uncounted_tag(key: str, value: str) -> Q:
 def _list_tag_keys(prefix: str, limit: int = 100) -> list[str]:
     """Return at most `limit` tag keys with this prefix in alphabetical order.
 
-    There may be millions of tags, so a separate look-up in the index finds each key.
+    There may be millions of tags, so a separate lookup in the index finds each key.
     """
     found: list[str] = []
     keys = GroupTag.objects.filter(key__startswith=prefix) if prefix else GroupTag.objects.all()

@@ -46,7 +46,8 @@ def save(name: str, content: IO[bytes]) -> int:
             packed.seek(0)
             storage.save(name, File(packed, name))
             _flush_to_disk(storage, name)
-        except Exception as error:  # Every kind of storage raises exceptions of its own library.
+        except Exception as error:
+            # Each storage backend raises its own library's exceptions, so there is no narrower type to catch.
             raise StorageUnavailable(f"the storage of source maps failed: {error}") from error
     return size
 

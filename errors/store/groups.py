@@ -242,6 +242,6 @@ def mark_used(dictionaries: Iterable[GroupCacheEntry], today: date) -> None:
 
 
 def worse_severity(one: str, other: str) -> str:
-    if one == other:  # The values are usually equal, and enum look-ups are slow.
+    if one == other:  # The values are usually equal, and enum lookups are slow.
         return one
     return max(one, other, key=lambda severity: SEVERITY_RANK[Severity(severity)])

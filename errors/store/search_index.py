@@ -1,6 +1,6 @@
 """Maintain the searchable text of groups.
 
-For a text that this process has already indexed, the cost is only a look-up in a set.
+For a string that this process has already indexed, the cost is only a lookup in a set.
 """
 
 from collections.abc import Iterable

@@ -1,6 +1,6 @@
 """Mark stored events whose frames a source map may resolve, in the store's transaction.
 
-For an event of an app without source maps, the cost is only a look-up in a set.
+For an event of an app without source maps, the cost is only a lookup in a set.
 """
 
 import time

@@ -107,7 +107,7 @@ def _assign(request: HttpRequest, groups: Groups, user: User, now: datetime, bat
         )
         apps = set(groups.values_list("app_id", flat=True))
         if not sees(to, apps, VIEW):
-            raise InvalidForm(f"{to} is not allowed to see the errors of this app")
+            raise InvalidForm(f"{to} is not allowed to see all of these errors")
     changed = triage.assign_groups(groups, user=user, now=now, to=to, batch=batch)
     return f"{_groups(changed)} assigned to {to}." if to else f"{_groups(changed)} unassigned."
 

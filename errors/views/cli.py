@@ -101,12 +101,15 @@ def read_object(request: HttpRequest) -> dict[str, Any]:
 
 
 def text_of(body: dict[str, Any], name: str, max_length: int) -> str:
-    """Return a text from the body, or "" if it is missing. Raises BadRequest if it is not a text, or too long."""
+    """Return a string from the body, or "" if it is missing.
+
+    Raises BadRequest unless it is a string without NUL characters of at most `max_length` characters.
+    """
     value = body.get(name)
     if value is None:
         return ""
     if not isinstance(value, str) or "\0" in value:
-        raise BadRequest(f"`{name}` is not a text")
+        raise BadRequest(f"`{name}` must be a string without NUL characters")
     if len(value) > max_length:
         raise BadRequest(f"`{name}` has more than {max_length} characters")
     return value

@@ -115,7 +115,7 @@ def _cumulative(buckets: list[int]) -> list[tuple[str, float]]:
 
 
 def _by_app() -> Iterator[Metric]:
-    """Yield rates per app over the last five full minutes.
+    """Yield rates per app over the last five complete minutes.
 
     The rates are gauges, because counters per app would require adding up all days of every series.
     """

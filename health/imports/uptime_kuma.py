@@ -276,7 +276,10 @@ class _Monitors:
 
 
 def _timeout(row: Row, note: Note) -> int:
-    """Return the time limit in seconds. If there is none, Uptime Kuma waits for 80 % of the interval."""
+    """Return the monitor's timeout in seconds, or 80 % of its interval if it has none, as Uptime Kuma does.
+
+    Round it, clamp it to 1…MAX_TIMEOUT_SECONDS, and add a note if this changes it.
+    """
     given = float(row.get("timeout") or 0) or int(row.get("interval") or 60) * 0.8
     seconds = max(1, min(round(given), MAX_TIMEOUT_SECONDS))
     if seconds != given:

@@ -51,7 +51,7 @@ class SeriesKind(models.TextChoices):
 
 class SeriesQuerySet(models.QuerySet["Series"]):
     def total(self, kind: str) -> "SeriesQuerySet":
-        """Return the series with the totals of this kind over all apps."""
+        """Return the series of this kind that hold the totals across all apps."""
         return self.filter(app=None, kind=kind, name="")
 
     def of_apps(self, kind: str) -> "SeriesQuerySet":

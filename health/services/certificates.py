@@ -22,10 +22,11 @@ MAX_THREADS = 64
 
 
 def check_certificates(*, now: datetime) -> int:
-    """Read the certificates that are due, record a result for all certificates, and return the number that were read.
+    """Read the certificates that are due, and return the number that were read.
 
-    A certificate that expires soon is read each time, so that its renewal is noticed immediately. If a host does not
-    respond, the last known expiry of its certificate counts, and the monitor of the host reports the failure.
+    Record a result for each certificate whose expiry is known. A certificate that expires soon is read each time, so
+    that its renewal is noticed immediately. If a host does not respond, use the last known expiry; the host's monitor
+    reports the failure.
     """
     certificates = sync_certificates()
     due = [

@@ -230,7 +230,9 @@ def parse_config(config: object) -> tuple[dict[str, object], dict[str, str]]:
         if isinstance(zone, str) and _is_valid(validate_zone, zone):
             fields["time_zone"] = zone
         elif zone is not None:
-            problems["timezone"] = f"{_shown(zone)} is not a time zone such as Europe/Berlin"
+            problems["timezone"] = (
+                f"{_shown(zone)} is not a valid time zone; use a name such as Europe/Berlin"
+            )
     else:
         problems["monitor_config"] = f"{_shown(config)} is not an object"
     text = "; ".join(f"{name}: {problem}" for name, problem in problems.items())

@@ -62,8 +62,8 @@ def subscribe_webhook(request: HttpRequest) -> HttpResponse:
     secret = subscribers.subscribe_webhook(url, now=timezone.now())
     return _message(
         "Confirm the webhook",
-        "We will call the address within a minute. To start the subscription, open the confirm_url in the body "
-        "of that call. Store the secret below, so that you can verify our calls. It is shown only once.",
+        "We will send a request to this URL within a minute. To start the subscription, open the confirm_url in its "
+        "body. Store the secret below to verify our requests. It is shown only once.",
         code=secret,
     )
 

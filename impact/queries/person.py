@@ -55,7 +55,7 @@ def _section(source: RecordSource, person: Person) -> Section:
 
 
 def all_records(person: Person) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Yield the name of the kind and the data of each record."""
+    """Yield (kind, data) for each record about the person."""
     for source in record_sources:
         for record in source.read(person):
             yield source.name, {"at": record.at.isoformat(timespec="seconds"), **record.data}

@@ -38,7 +38,7 @@ def link_mentions(mentions: Sequence[Mention], *, indexed: Collection[str]) -> N
 
 
 def link_orders(new: Iterable[tuple[str, str, int]], orders: Mapping[int, Order]) -> None:
-    """Link orders to the problems that named the orders' new references earlier.
+    """Link orders to earlier problems that mentioned one of the orders' new references.
 
     `new` contains (kind, value, order id) for each reference.
     """

@@ -42,7 +42,7 @@ class Source:
             connection.close()
 
     def fingerprint(self) -> str:
-        """Return a text that changes when the file is written to."""
+        """Return a string that changes when the file is written to."""
         paths = (self.path, self.path.with_name(f"{self.path.name}-wal"))
         states = [path.stat() for path in paths if path.exists()]
         return ", ".join(

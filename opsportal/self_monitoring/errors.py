@@ -65,7 +65,7 @@ class ErrorCollector(logging.Handler):
 
 def event_of(record: logging.LogRecord) -> dict[str, Any]:
     """Convert a log record to an event as a Sentry SDK would send it."""
-    event: Any = {}  # Untyped, because the SDK's type lacks some fields of the protocol.
+    event: Any = {}  # The dict is untyped because the SDK's type lacks some fields of the protocol.
     if record.exc_info and record.exc_info[0]:
         event, _ = event_from_exception(
             record.exc_info,

@@ -70,5 +70,5 @@ class HangDetector:
         if now - loop_at > LOOP_TIMEOUT_SECONDS:
             return f"its event loop has not run for {now - loop_at:.0f} s"
         if now - threads_at > THREADS_TIMEOUT_SECONDS:
-            return f"requests are waiting, and none was answered for {now - threads_at:.0f} s"
+            return f"requests are waiting, and none has been answered for {now - threads_at:.0f} s"
         return ""

@@ -40,7 +40,7 @@ class _Served(Application):
 def run(
     django: WSGIApplication, host: str, port: int, *, threads: int, heartbeat: Heartbeat
 ) -> None:
-    """Serve until SIGTERM or SIGINT. granian serves in a child of this process."""
+    """Serve requests until SIGTERM or SIGINT, in a child process that Granian forks."""
     global application
     # A forked child shares the memory of the modules that are loaded here.
     multiprocessing.set_start_method("fork", force=True)

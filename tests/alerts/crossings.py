@@ -185,7 +185,7 @@ class Crossing:
     threshold: float
     under: Act
     over: Act
-    # The problem has ended this long after NOON.
+    # The time after NOON by which the problem has ended.
     later: timedelta = timedelta(hours=2)
     end: Act = nothing
 

@@ -1,4 +1,4 @@
-"""Test the button in the admin that tests a channel, both before and after the channel is saved."""
+"""Test the buttons in the admin that send a test to a channel, before and after the channel is saved."""
 
 from datetime import timedelta
 

@@ -239,7 +239,7 @@ server_login_retry = 1
     def close(self) -> None:
         self._closing.set()
         self.expected_to_run.clear()
-        # Stop the nodes first, because a network namespace cannot be deleted while a process uses it.
+        # Stop the nodes before Network deletes their namespaces: a namespace persists while a process uses it.
         for node in self.nodes.values():
             process.stop(node, grace_seconds=0.2)
         process.stop(self.pooler, grace_seconds=1)

@@ -28,7 +28,7 @@ STORED = {
 # Much longer than an idle machine needs, because a busy machine is slower.
 LATE_AFTER_SECONDS = 300
 # Make up to six jobs that have not run yet due 5 s later, because their own next time may be hours away. Jobs that run
-# daily at two o'clock are included, because shortly after a full hour, all hourly jobs have run.
+# daily at two o'clock are included, because shortly after the start of an hour, all hourly jobs have run.
 MAKE_DUE = (
     "UPDATE jobs_job SET next_run_at = now() + interval '5 s' WHERE id IN (SELECT id FROM jobs_job "
     "WHERE (cron LIKE '%* * * *' OR cron LIKE '% 2 * * *') AND last_started_at IS NULL ORDER BY name LIMIT 6) "

@@ -22,7 +22,7 @@ PASSWORD = "change-me"  # The password in deploy/ha/patroni.yml.
 
 
 class HighAvailability(DatabaseHosts):
-    """A running setup of the database hosts and the portal."""
+    """A running highly available deployment: three database hosts, HAProxy and the portal."""
 
     def __init__(
         self,

@@ -112,7 +112,7 @@ def test_only_staff_who_may_see_the_app_can_be_assigned(
 
     for person in (other, blind):
         refused = act(browse, event, action="assign", user=person.pk)
-        assert f"{person} is not allowed to see the errors of this app" in refused
+        assert f"{person} is not allowed to see all of these errors" in refused
     assert group_of(event).assigned_to is None
 
 

@@ -146,7 +146,7 @@ def test_invalid_settings_in_a_config_are_ignored() -> None:
         ),
         (
             {**NIGHTLY, "timezone": "Mars/Olympus"},
-            "timezone: “Mars/Olympus” is not a time zone such as Europe/Berlin",
+            "timezone: “Mars/Olympus” is not a valid time zone; use a name such as Europe/Berlin",
         ),
         (
             {**NIGHTLY, "checkin_margin": -3, "max_runtime": "long"},
@@ -155,7 +155,7 @@ def test_invalid_settings_in_a_config_are_ignored() -> None:
         ),
         (
             {**NIGHTLY, "timezone": "jane@example.com"},
-            "timezone: “[Filtered]” is not a time zone such as Europe/Berlin",
+            "timezone: “[Filtered]” is not a valid time zone; use a name such as Europe/Berlin",
         ),
         (None, ""),
         (NIGHTLY, ""),

@@ -63,7 +63,10 @@ def open_by_sql(group: ErrorGroup, now: datetime) -> dict[str, int]:
 
 
 def _named() -> str:
-    """Return SQL that selects the ids of the reservations that a group's events named, by each kind of reference."""
+    """Return SQL that selects the ids of the reservations that a group's events referred to.
+
+    An event refers to a reservation directly or through any kind of reference.
+    """
     uuid = (
         "CAST(NULLIF(e.reservation_ref, '') AS uuid)"
         if connection.vendor == "postgresql"

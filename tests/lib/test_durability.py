@@ -19,7 +19,7 @@ def commit_setting() -> str:
 
 @pytest.fixture(autouse=True)
 def durable(transactional_db: None) -> None:
-    """Let SQLite wait for the disk as in production, which the settings for tests disable."""
+    """Make SQLite wait for the disk on commit, as it does in production. The test settings turn this off."""
     if connection.vendor == "sqlite":
         with connection.cursor() as cursor:
             cursor.execute("PRAGMA synchronous=FULL")

@@ -71,7 +71,7 @@ def test_blocked_threads_count_as_a_hang_although_the_event_loop_runs(
     wait(monkeypatch, 2)
     beats.beat(threads=False)
 
-    assert "none was answered" in detector.hang()
+    assert "none has been answered" in detector.hang()
 
 
 def test_a_process_without_a_heartbeat_hangs_after_its_start_timeout(

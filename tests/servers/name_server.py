@@ -26,7 +26,7 @@ class NameServer:
 
     def close(self) -> None:
         self._is_closed = True
-        # Wake the thread with a datagram, so that it ends.
+        # Send an empty datagram to wake the thread, so that it can exit.
         self._socket.sendto(b"", self._socket.getsockname())
         self._thread.join(2)
         self._socket.close()

@@ -125,7 +125,8 @@ def begin_sign_in(session: SessionBase, user: User | None, *, now: datetime) -> 
 def finish_sign_in(session: SessionBase, answer: str, *, now: datetime) -> User:
     """Return the person whose passkey signed `answer`. Raises Refused if the answer is not valid.
 
-    A passkey whose signature counter has not grown may be a copy, so it is refused.
+    A passkey whose signature counter has not increased may be a copy, so it is refused. Passkeys without a counter
+    always send 0 and are accepted.
     """
     state = _recall(session, now)
     expected = state.pop("user", None)

@@ -136,7 +136,7 @@ def _check_assertion(document: str, request_id: str, audience: str) -> None:
     assertion = found[0] if len(found) == 1 else etree.Element("none")
     confirmations = assertion.findall(_CONFIRMATIONS, Constants.NSMAP)
     if not request_id or {one.get("InResponseTo") for one in confirmations} != {request_id}:
-        raise InvalidResponse("the assertion does not answer a request of this portal")
+        raise InvalidResponse("the assertion is not a response to a request from this portal")
     if not all(one.get("NotOnOrAfter") for one in confirmations):
         raise InvalidResponse("the assertion has no expiry time")
     audiences = {one.text for one in assertion.findall(_AUDIENCES, Constants.NSMAP)}

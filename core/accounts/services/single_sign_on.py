@@ -343,7 +343,7 @@ class AccountAdapter(DefaultAccountAdapter):
     """The adapter that completes a provider's sign-in in the same way as the portal's own sign-in."""
 
     def add_message(self, *args: Any, **kwargs: Any) -> None:
-        """Add no message such as "Successfully signed in"."""
+        """Suppress allauth's messages, such as "Successfully signed in"."""
 
     def post_login(self, request: HttpRequest, user: Any, **kwargs: Any) -> HttpResponse:
         response: HttpResponse = super().post_login(request, user, **kwargs)

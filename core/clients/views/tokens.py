@@ -65,7 +65,8 @@ def _page(request: HttpRequest, *, secret: str = "") -> HttpResponse:
     context = {
         **admin.site.each_context(request),
         "title": "API tokens",
-        "lead": "Tokens are your own keys for the API. A token has at most your permissions, in the apps that you see.",
+        "lead": "Tokens are your personal keys for the API. A token can do no more than you can, and only in the apps "
+        "you can see.",
         "tokens": [(token, token.state(now)) for token in tokens],
         "scopes": [(scope.value, scope.label) for scope in PERSONAL_SCOPES],
         "lifetimes": LIFETIMES.items(),

@@ -31,7 +31,7 @@ def describe_resource(resource: Resource) -> None:
     describe(
         lists,
         "POST",
-        f"Create {article} {label}. Members that are left out get the defaults of the form.",
+        f"Create {article} {label}. Omitted members get the default values of the admin form.",
         scope=resource.write_scope.value,
         takes=given,
         answers={201: shown},

@@ -27,7 +27,7 @@ _NEVER = (
 
 
 def check_public_url(url: str) -> None:
-    """Raise ForbiddenAddress, with the reason, unless the URL is http(s) and its host is public or allowed.
+    """Raise ForbiddenAddress with the reason unless the URL is http(s) without credentials to an allowed host and port.
 
     Forms use this for validation. The host's addresses may change later, so a guarded request checks again when it
     connects.

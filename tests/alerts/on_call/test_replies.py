@@ -49,7 +49,7 @@ def test_a_link_shows_the_alert_and_acts_only_on_post(client: Client, ann: Perso
     assert alert.state == "acknowledged"
     assert alert.events.filter(kind="acknowledged", text="by Ann by a link").exists()
     again = client.post(url, {"action": "acknowledge"}).content.decode()
-    assert "it is already acknowledged" in again
+    assert f"Already acknowledged: {alert.title}" in again
     assert client.post(url, {"action": "delete"}).status_code == 400
     client.post(url, {"action": "resolve"})
     alert.refresh_from_db()
@@ -370,7 +370,7 @@ def test_the_outcome_names_alerts_that_were_changed_unchanged_and_not_permitted(
     again = replies.act(alerts[:1], replies.Action.RESOLVE, person=ann, way="by a link", now=NOON)
 
     assert several == "Resolved 2 alerts: A; B. Nothing to do for 2 alerts: C; D"
-    assert again == "Nothing to do, it is already resolved: A"
+    assert again == "Already resolved: A"
 
 
 def test_alerts_of_other_teams_are_skipped(ann: Person) -> None:
