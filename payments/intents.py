@@ -23,7 +23,7 @@ STATUSES = TERMINAL | {
 
 
 class NotAnIntent(Exception):
-    """The payload lacks a field that every payment intent has."""
+    """The payload lacks a field that every payment intent has, or the field is invalid."""
 
 
 @dataclass(frozen=True)
@@ -74,9 +74,10 @@ def is_newer(
 ) -> bool | None:
     """Return True if the reported status replaces the known one, or None if only Stripe can decide.
 
-    A terminal status is never replaced, and replaces any status that is not terminal. Otherwise, the later timestamp
-    wins. Stripe's timestamps have a resolution of one second. Statuses within the same second cannot be ordered,
-    because an intent can also move backwards, for example after a declined card.
+    A terminal status is never replaced, and replaces any status that is not terminal. A known status is also replaced
+    if it is not one of Stripe's or has no timestamp. Otherwise, the later timestamp wins. Stripe's timestamps have a
+    resolution of one second. Statuses within the same second cannot be ordered, because an intent can also move
+    backwards, for example after a declined card.
     """
     if reported == known:
         return False

@@ -11,7 +11,7 @@ REFUND_METADATA_KEY = "ops_refund"
 
 
 class NotAReversal(Exception):
-    """The payload lacks a field that every refund or dispute has."""
+    """The payload lacks a field that every refund or dispute has, or the field is invalid."""
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,6 @@ refund_made = Signal()  # Sends payment=Payment, refund=Refund, now=datetime.
 # account.
 refund_failed = Signal()
 dispute_closed = Signal()  # Sends payment=Payment, dispute=Dispute, now=datetime.
-# Sends payment=Payment, was=str, now=datetime for every change of Stripe's status except to `succeeded`. `was` is the
-# earlier status.
+# Sends payment=Payment, was=str, now=datetime when apply_intent() sets another status than `succeeded`. `was` is the
+# earlier status. The status in the response to the creation of the intent is stored without a signal.
 payment_status_changed = Signal()

@@ -73,7 +73,11 @@ class AuthenticationFailed(StripeFailure):
 
 
 class NoResponse(StripeFailure):
-    """The outcome is unknown because the connection failed, or because Stripe responded with a 429 or a 5xx."""
+    """The call failed without a usable response, so its outcome may be unknown.
+
+    The connection failed, Stripe responded with a 429 or an unexpected status such as a 5xx, or the circuit breaker is
+    open.
+    """
 
     def __init__(self, text: str, *, retry_after: float = 1.0, is_replayed: bool = False) -> None:
         super().__init__(text)
@@ -103,7 +107,7 @@ def require_ready() -> None:
 
 
 def require_response() -> None:
-    """Raise NoResponse if Stripe does not respond to a read request. A refusal by Stripe counts as a response."""
+    """Raise NoResponse if Stripe does not respond to a read request. A refusal by Stripe, except a 429, is a response."""
     try:
         with _call():
             _client().v1.payment_intents.list({"limit": 1}, {"max_network_retries": 0})
@@ -217,7 +221,10 @@ def retrieve_dispute(dispute_id: str) -> StripeDispute:
 
 
 def verify_signature(body: bytes, header: str, secret: str, *, tolerance: int) -> None:
-    """Raise ValueError if the signature was not made with this secret, is too old or is malformed."""
+    """Raise ValueError if the signature was not made with this secret, is too old or is malformed.
+
+    Raises TypeError if the signature contains a character that is not ASCII.
+    """
     try:
         stripe.WebhookSignature.verify_header(body, header, secret, tolerance)
     except stripe.SignatureVerificationError as error:

@@ -1,6 +1,6 @@
 """Export payment metrics to /metrics.
 
-Payments are counted at most twice a minute, even if the metrics are scraped more often.
+The totals are cached for 30 seconds. The other metrics are computed for each scrape.
 """
 
 from collections.abc import Iterator

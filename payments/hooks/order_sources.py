@@ -17,7 +17,7 @@ from payments.models import Payment, PaymentStatus, TimelineEntry
 # without a payment.
 RECOVERABLE_FOR = timedelta(hours=24)
 _NOT_PAID = (PaymentStatus.CANCELED, PaymentStatus.REFUSED, PaymentStatus.ABANDONED)
-# The outcome of a payment with one of these statuses depends on Stripe or the sweeper, and no longer on the buyer.
+# The outcome of a payment with one of these statuses no longer depends on the buyer.
 _IN_FLIGHT = (PaymentStatus.ASKED, PaymentStatus.PROCESSING, PaymentStatus.REQUIRES_CAPTURE)
 # These timeline entries mean that the payment's money may have left the account.
 REVERSALS = ("refunded", "disputed")

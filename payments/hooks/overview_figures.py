@@ -22,9 +22,9 @@ _HOUR, _WEEK = timedelta(hours=1), timedelta(weeks=1)
     respects_apps=True,
 )
 def sales(context: WidgetContext) -> Reading:
-    """Return the money received in the last hour in the currency of most payments.
+    """Return the money received for payments of the last hour, in the currency of most payments of the last 30 days.
 
-    The note lists the amounts in other currencies.
+    The note lists the amounts in other currencies. The value is None if there were no payments in 30 days.
     """
     now = context.now
     resolution = resolution_for(context.range)

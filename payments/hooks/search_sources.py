@@ -35,7 +35,7 @@ def find_payments(search: Search) -> Iterator[Hit]:
     respects_apps=True,
 )
 def find_refunds(search: Search) -> Iterator[Hit]:
-    """Find the refund form of a payment if the search text is "refund", followed by an id of the payment."""
+    """Find the refund forms of refundable payments if the text is "refund", followed by an id or a customer."""
     action, _, text = search.text.partition(" ")
     if action.casefold() != "refund" or not text.strip():
         return

@@ -46,7 +46,7 @@ class PaymentQuerySet(models.QuerySet["Payment"]):
         return self.filter(state=Payment.State.STARTED)
 
     def with_expired_lease(self, now: datetime) -> "PaymentQuerySet":
-        """Return the unfinished payments that no process is working on."""
+        """Return the unfinished payments whose lease has expired, so that a process can take them over."""
         return self.unfinished().filter(locked_until__lte=now)
 
     def release_dead_leases(self, now: datetime) -> int:
@@ -297,7 +297,8 @@ class Payment(models.Model):
     def refundable(self) -> int:
         """Return the amount that can still be refunded.
 
-        Money that Stripe has withdrawn for a dispute cannot also be refunded.
+        Money that Stripe has withdrawn for a dispute cannot also be refunded. Refunds to which Stripe has not responded
+        are not subtracted.
         """
         return max(0, self.amount_net)
 

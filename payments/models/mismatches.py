@@ -78,7 +78,8 @@ class ReconciliationRunQuerySet(models.QuerySet["ReconciliationRun"]):
 class ReconciliationRun(models.Model):
     """A comparison with Stripe that can be continued after an interruption.
 
-    The next run compares the objects that were created since the last finished run started.
+    A full run compares the objects of the last 30 days. Other runs compare the objects that were created since one hour
+    before the start of the last finished run, but at most those of 30 days.
     """
 
     class Stage(models.TextChoices):

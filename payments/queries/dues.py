@@ -10,7 +10,7 @@ ADDED_UP = [purpose for purpose in Purpose if purpose.adds_up]
 
 @dataclass(frozen=True)
 class Paid:
-    """The sums of a reservation's partial payments, without fees and refunds."""
+    """The sums of a reservation's partial payments, without fees, refunds and disputed amounts."""
 
     received: int = 0
     # The buyer's bank is debiting this amount, so it must not be paid a second time.
@@ -21,7 +21,7 @@ class Paid:
 def sum_partial_payments(reservation_id: str, *, currency: str, except_payment: int = 0) -> Paid:
     """Add up the deposits and partial payments that were received in full, and all payments in processing.
 
-    The payment with the id `except_payment` is left out.
+    Payments in another currency and the payment with the primary key `except_payment` are left out.
     """
     received = processing = discount = 0
     payments = Payment.objects.filter(

@@ -1,4 +1,7 @@
-"""Compute statistics of payments for the system-health page, metrics, reports and the overview."""
+"""Compute statistics of payments for the system-health page, metrics, reports and the overview.
+
+For a user with access to only some apps, the statistics cover the payments of these apps.
+"""
 
 from collections import Counter
 from collections.abc import Callable
@@ -184,7 +187,7 @@ def received_by_currency(since: datetime, until: datetime) -> dict[str, int]:
 def received_per_slot(
     since: datetime, until: datetime, *, floor: Callable[[datetime], datetime]
 ) -> dict[tuple[datetime, str], int]:
-    """Return the money received, by slot and currency, for payments created from `since` to before `until`.
+    """Return the money received, by slot and currency, for payments created from the slot of `since` to before `until`.
 
     `floor` returns the start of the slot of a time. The amounts are in minor units, as in Stripe's API.
     """

@@ -99,7 +99,7 @@ def describe_payment(payment: Payment, items: Sequence[PaidItem]) -> str:
 
 
 def shorten_reference(customer: str) -> str:
-    """Return a customer's id, or a text with the first 8 characters of the hash that replaces an e-mail address."""
+    """Return a customer's id, or a phrase with the first 8 characters of the hash that replaces an e-mail address."""
     if customer.startswith(PREFIX):
         return f"with e-mail hash {customer.removeprefix(PREFIX)[:8]}"
     return customer

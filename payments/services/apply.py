@@ -38,11 +38,11 @@ def apply_intent(
 ) -> bool:
     """Store the intent's status and return True if the payment changed.
 
-    `is_authoritative` means that the intent was just fetched from Stripe, so it is correct regardless of the
-    timestamps. If the status changes, the function sends `payment_succeeded` or `payment_status_changed` within this
-    transaction.
+    `is_authoritative` means that the intent was just fetched from Stripe, so that its status also replaces one with the
+    same timestamp. A terminal status is never replaced. If the status changes, the function sends `payment_succeeded`
+    or `payment_status_changed` within this transaction.
 
-    Raises AmbiguousOrder if only Stripe can say which of two statuses is later.
+    Raises AmbiguousOrder if only Stripe can say which of two statuses is later, and the intent is not authoritative.
     """
     payment = Payment.objects.select_for_update().get(pk=payment_id)
     is_newer_status = is_newer(

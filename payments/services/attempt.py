@@ -20,7 +20,7 @@ STRIPE_KEY_ALERT = "stripe-key"
 def request_intent(payment: Payment, *, now: datetime) -> Intent:
     """Create the payment's intent, or find the intent of an earlier attempt.
 
-    Raises a stripe_api.StripeFailure if the call to Stripe fails.
+    Raises a stripe_api.StripeFailure if no intent was created or found.
     """
     try:
         return _create_intent(payment)

@@ -1,8 +1,9 @@
-"""Create a payment intent exactly once per idempotency key, despite double clicks, lost responses and crashes.
+"""Create a payment intent at most once per idempotency key, despite double clicks, lost responses and crashes.
 
 The payment's row is inserted with a lease before Stripe is called, and is finished afterwards. If the lease expires
-first, a later request or the sweeper takes over the row. It sends the same request with the same idempotency key to
-Stripe, and Stripe returns the same intent. No transaction is open during a call to Stripe.
+first, a later request or the sweeper takes over the row and sends the same request with the same idempotency key to
+Stripe, which returns the same intent. After 23 hours, the sweeper does not send the request again, and only looks for
+the intent. No transaction is open during a call to Stripe.
 """
 
 import hashlib
@@ -74,7 +75,7 @@ _HASHED = ("amount", "currency", "order_id", "reservation_id", "customer", "desc
 
 @dataclass(frozen=True)
 class StoredResponse:
-    """The response to the app, which every request with the same key receives."""
+    """The response to the app, which repetitions of the request with the same key receive as well."""
 
     status: int
     body: str

@@ -22,8 +22,9 @@ def store_dispute(
 ) -> str:
     """Store Stripe's report about a dispute and describe the outcome.
 
-    Reports may arrive in any order. The newest report wins and, within the same second, the later status. If the
-    dispute has been closed, the function sends `dispute_closed` within this transaction.
+    Reports may arrive in any order. The newest report wins and, if the times are equal, the later status. A status that
+    the portal does not know is stored as `needs_response`. If the dispute has been closed, the function sends
+    `dispute_closed` within this transaction.
     """
     payment = Payment.objects.select_for_update().get(pk=payment_id)
     known = payment.disputes.filter(stripe_id=reported.id).first()

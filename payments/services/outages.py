@@ -33,7 +33,7 @@ def check_provider(*, now: datetime) -> ProviderOutage | None:
 
 
 def _find_failure(now: datetime) -> str:
-    """Return the reason why buyers cannot pay, or "" if they can."""
+    """Return the reason why buyers cannot pay, or "" if they can or if Stripe is not configured."""
     if not stripe_api.is_configured():
         return ""
     try:
@@ -44,7 +44,10 @@ def _find_failure(now: datetime) -> str:
 
 
 def _find_failing_payments(now: datetime) -> str:
-    """Return the error of the latest payment without a response, or "" if an intent has been created since.
+    """Return the error of the latest payment without a response.
+
+    Only payments of the last five minutes are considered. Return "" if there is none, or if an intent has been created
+    since.
 
     This check is needed because Stripe may respond to read requests while it fails to create payments.
     """

@@ -25,7 +25,8 @@ def require_payable(
 ) -> None:
     """Raise NotPayable unless the reservation exists, can be paid, and needs this amount.
 
-    Do nothing if `reservation_id` is empty.
+    A fee may have any amount, and a declared part may be less than the unpaid amount. Do nothing if `reservation_id` is
+    empty.
     """
     if not reservation_id:
         return

@@ -57,9 +57,9 @@ def refund(
 ) -> Refund:
     """Record the refund of this form, request it from Stripe unless Stripe has already responded, and return it.
 
-    `is_watched` means that a user sees the outcome immediately, so a refusal by Stripe opens no mismatch. If Stripe
-    does not respond, the refund stays `asked`, and the sweeper sends the request again. Raises CannotRefund if the
-    refund is not possible.
+    `is_watched` means that a user sees the outcome immediately, so a refusal by Stripe opens no mismatch. If the call
+    to Stripe fails for any reason other than a refusal, the refund stays `asked`, and the sweeper sends the request
+    again. Raises CannotRefund if the refund is not possible.
     """
     requested = _record_request(payment, new_refund, form, user, now)
     if requested.state == State.ASKED:
@@ -98,7 +98,7 @@ def _record_request(
 
 
 def _request_refund(refund_: Refund, now: datetime, *, is_watched: bool) -> None:
-    """Send the request to Stripe and store the outcome. A missing response leaves the refund `asked`."""
+    """Send the request to Stripe and store the outcome. A failure other than a refusal leaves the refund `asked`."""
     payment = refund_.payment
     try:
         made = stripe_api.refund(
@@ -170,7 +170,7 @@ def _store_refund(payment: Payment, reported: StripeRefund, now: datetime) -> bo
 
 
 def sweep_refunds(*, now: datetime) -> int:
-    """Finish the refunds to which Stripe has not responded. Return the number of refunds tried.
+    """Try to finish up to 50 refunds to which Stripe has not responded. Return the number of refunds tried.
 
     While Stripe still stores the idempotency keys, the refunds are requested again. After that time, they are only
     looked up: a refund that Stripe has is stored, and all others fail.

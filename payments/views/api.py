@@ -24,7 +24,7 @@ from payments.models import Payment
 from payments.money import find_amount_problem
 
 Text = Annotated[str, msgspec.Meta(max_length=100)]
-# Stripe accepts up to 50 entries, with keys of up to 40 and values of up to 500 characters. The portal adds four
+# Stripe accepts up to 50 entries, with keys of up to 40 and values of up to 500 characters. The portal adds up to three
 # entries of its own.
 Metadata = Annotated[
     dict[
@@ -176,7 +176,7 @@ def cancel(request: HttpRequest, app: ClientApp, reference: uuid.UUID) -> HttpRe
 def as_json(payment: Payment) -> dict[str, object]:
     """Return the payment as JSON values, without the client secret.
 
-    Only the response to the request that creates the payment contains the client secret.
+    Only the response to a request to create the payment contains the client secret.
     """
     return {
         "id": payment.uuid,

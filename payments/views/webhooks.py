@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 @csrf_exempt
 def receive(request: HttpRequest, endpoint: str = "") -> HttpResponse:
-    """Store the event and respond with 200. Reject and count any other call.
+    """Store the event and respond with 200. Reject and count calls whose body or signature is invalid.
 
     `endpoint` is the name in STRIPE_WEBHOOK_SECRETS, or "" for the endpoint without a name.
     """

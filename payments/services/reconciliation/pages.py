@@ -1,4 +1,4 @@
-"""Read pages of Stripe's lists, and define limits for all comparisons."""
+"""Read pages of Stripe's lists, and define constants that several comparisons share."""
 
 from datetime import timedelta
 from typing import Any
@@ -8,7 +8,7 @@ from payments.models import ReconciliationRun
 
 OVERLAP = timedelta(hours=1)
 LATE_AFTER = timedelta(minutes=15)
-SINGLE_BATCH_SIZE = 50  # Limits the number of objects that one step retrieves by their ids.
+SINGLE_BATCH_SIZE = 50  # Limits the number of intents that one step retrieves by their ids.
 
 
 def read_page(

@@ -31,9 +31,10 @@ MISSING_WEBHOOKS_ALERT = "webhooks-missing"
 
 
 def reconcile(*, now: datetime, is_full: bool = False) -> ReconciliationRun:
-    """Start a comparison, or continue an unfinished one, for up to 35 seconds. Return its row.
+    """Start a comparison, or continue an unfinished one, for about 35 seconds. Return its row.
 
-    Raises a stripe_api.StripeFailure if a call to Stripe fails. The next call then continues at the bookmark.
+    Do nothing while another worker has leased the unfinished comparison. Raises a stripe_api.StripeFailure if a call to
+    Stripe fails. A call within six hours then continues at the bookmark.
     """
     unfinished = ReconciliationRun.objects.unfinished(now - RESUME_WITHIN).filter(is_full=is_full)
     run = unfinished.first() or _start_run(now, is_full)
@@ -42,7 +43,7 @@ def reconcile(*, now: datetime, is_full: bool = False) -> ReconciliationRun:
 
 
 def continue_reconciliation(*, now: datetime) -> int:
-    """Continue every run that a time limit or an error interrupted, and return the number of finished runs."""
+    """Continue the interrupted runs of the last six hours, and return the number of finished runs."""
     finished = 0
     for run in ReconciliationRun.objects.unfinished(now - RESUME_WITHIN):
         _continue_run(run, now)
@@ -101,7 +102,7 @@ def _finish_run(run: ReconciliationRun, now: datetime) -> None:
 
 
 def _alert_missing_webhooks(run: ReconciliationRun, now: datetime) -> None:
-    """Alert staff if this run found events or changes older than 15 minutes that had not arrived.
+    """Alert staff if this run found events or changes older than 15 minutes that had not arrived, or resolve the alert.
 
     The reason may be that webhook calls do not reach the portal.
     """

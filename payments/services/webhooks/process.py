@@ -56,7 +56,8 @@ class LeaseLost(Exception):
 def process_event(*, event_pk: int, now: datetime) -> bool:
     """Process the event and return True on success.
 
-    Errors are stored with the event and not raised. Also returns False if another worker has claimed the event.
+    Errors are stored with the event and not raised. Also returns False if the event is not due or another worker has
+    claimed it.
     """
     owner = new_owner()
     if not WebhookEvent.objects.all().claim(event_pk, owner=owner, now=now, until=now + LEASE):
@@ -91,7 +92,10 @@ def process_event(*, event_pk: int, now: datetime) -> bool:
 
 
 def process_waiting(*, now: datetime) -> int:
-    """Process due events whose queued task was lost or failed, oldest first. Return the number of successes."""
+    """Process due events whose queued task was lost or failed, oldest first, for about 40 seconds.
+
+    Return the number of successes.
+    """
     started = time.monotonic()
     WebhookEvent.objects.all().release_dead_leases(now)
     waiting = WebhookEvent.objects.due(now).filter(received_at__lte=now - SWEEP_MIN_AGE)

@@ -11,7 +11,7 @@ from core.lib.durability import relaxed_durability
 from payments.models import RefusedDelivery, WebhookEvent
 
 CHUNK_SIZE = 1_000
-# Limits the work of one night. A table that was never pruned takes several nights.
+# Limits the work of one night. A table that was never pruned may take several nights.
 MAX_CHUNKS = 500
 
 

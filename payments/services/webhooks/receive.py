@@ -45,8 +45,9 @@ RECONCILED_TYPES = (
     "refund.updated",
 )
 
-# Only these fields of Stripe's objects are stored, at any depth, because money, status and order are read from them.
-# Other fields are or may contain personal data, such as names, addresses, descriptions and evidence.
+# Only these fields of Stripe's objects are stored, at any depth except in `metadata`, because money, status and order
+# are read from them. Other fields are or may contain personal data, such as names, addresses, descriptions and
+# evidence.
 _KEPT_FIELDS = frozenset(
     {"id", "object", "status", "created", "livemode", "currency", "metadata", "type", "code"}
     | {"amount", "amount_received", "amount_capturable", "amount_captured", "amount_refunded"}
@@ -61,7 +62,7 @@ _KEPT_METADATA = frozenset(
 
 
 class NotAnEvent(Exception):
-    """The body lacks a field that every Stripe event has."""
+    """The body lacks a field that every Stripe event has, or the field is invalid."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ def record_event(
 ) -> Received:
     """Store the event and queue it. If it is already stored, only count the delivery.
 
-    Raises NotAnEvent if the body lacks a field that every Stripe event has.
+    Raises NotAnEvent if a field that every Stripe event has is missing or invalid.
     """
     event = _parse_event(data, endpoint, livemode, now)
     try:
@@ -149,7 +150,7 @@ def without_personal_data(value: Any, kept: frozenset[str] = _KEPT_FIELDS) -> An
 
 
 def replay_event(event: WebhookEvent, *, now: datetime) -> bool:
-    """Queue a dead, ignored or pending event again. Return False if the event has been processed by now."""
+    """Queue a dead, ignored or pending event again. Return False if the event has already been processed."""
     unprocessed = WebhookEvent.objects.filter(pk=event.pk).exclude(
         state=WebhookEvent.State.PROCESSED
     )

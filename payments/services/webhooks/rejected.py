@@ -1,4 +1,4 @@
-"""Count rejected webhook calls, with at most one write per reason in 5 seconds."""
+"""Count rejected webhook calls in memory, and write the counts of a burst together."""
 
 import time
 from datetime import datetime
@@ -20,7 +20,7 @@ _flushed_at: dict[str, float] = {}
 
 
 def count_rejected_call(reason: str, *, sample: str, now: datetime) -> None:
-    """Count a rejected call in memory. The count is written immediately or, in a burst, within 5 seconds."""
+    """Count a rejected call in memory. The count is written immediately or, in a burst, after about 5 seconds."""
     hour = now.replace(minute=0, second=0, microsecond=0)
     rejected_calls.add((hour, reason), (1, now, sample[:200]))
     if time.monotonic() - _flushed_at.get(reason, -FLUSH_SECONDS) >= FLUSH_SECONDS:

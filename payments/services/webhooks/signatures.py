@@ -16,7 +16,7 @@ CLOCK_SKEW_SECONDS = 30
 
 
 class RejectedCall(Exception):
-    """The call is rejected and not stored. Calls are counted by `reason`, which is one of a few fixed texts."""
+    """The call is rejected and not stored. Calls are counted by `reason`, which is one of a few fixed strings."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
