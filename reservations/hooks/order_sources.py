@@ -76,9 +76,9 @@ def _references(reservation: Reservation) -> frozenset[Reference]:
     page=lambda reference: reverse("payments:payment-page", args=[reference]),
 )
 def refunds_due(wanted: Wanted) -> Iterator[Attempt]:
-    """Yield an attempt for each payment with a discrepancy.
+    """Yield an attempt for each open discrepancy of the wanted payments, and for each wanted record.
 
-    The stage is REFUND_DUE while only a refund resolves the discrepancy.
+    The stage is REFUND_DUE while the discrepancy is open and needs a refund, and the payment has money left to refund.
     """
     of_payment = Q()
     if wanted.order_ids:

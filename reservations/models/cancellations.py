@@ -11,7 +11,7 @@ from reservations.models.holds import Reservation
 
 
 class Cancellation(models.Model):
-    """The cancellation of an event, which releases every reservation and refunds every payment."""
+    """The cancellation of an event, which releases its tickets and refunds what was paid for them in the portal."""
 
     event = models.OneToOneField(Event, models.PROTECT, related_name="cancellation")
     reason = models.CharField(max_length=200)

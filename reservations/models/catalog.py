@@ -76,9 +76,9 @@ class Event(models.Model):
 
 class TicketTypeQuerySet(models.QuerySet["TicketType"]):
     def on_sale(self, now: datetime | Combinable) -> "TicketTypeQuerySet":
-        """Return the types that can be bought at `now`.
+        """Return the types that are on sale at `now`, even if they are sold out.
 
-        All code that needs to know if a type is on sale uses this method. `now` may be a database expression, so that
+        Use this method wherever code needs to know if a type is on sale. `now` may be a database expression, so that
         hand-written SQL can include the same condition.
         """
         return self.not_over(now).filter(Q(sale_starts_at=None) | Q(sale_starts_at__lte=now))

@@ -16,7 +16,7 @@ class DiscrepancyQuerySet(models.QuerySet["Discrepancy"]):
 class Discrepancy(models.Model):
     """A payment that does not match its seats.
 
-    The discrepancy stays in the staff's inbox until staff or a refund resolves it.
+    The discrepancy stays in the staff's inbox until staff resolve it or its cause disappears, for example by a refund.
     """
 
     class Kind(models.TextChoices):

@@ -12,7 +12,7 @@ from reservations.models.holds import Reservation, Status
 
 class WaitingEntryQuerySet(models.QuerySet["WaitingEntry"]):
     def waiting(self) -> "WaitingEntryQuerySet":
-        """Return the entries that have not been offered tickets, in order of arrival."""
+        """Return the entries that still wait for an offer, in order of arrival."""
         return self.filter(state=WaitingEntry.State.WAITING).order_by("pk")
 
     def offered(self, now: datetime) -> "WaitingEntryQuerySet":

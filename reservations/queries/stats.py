@@ -34,7 +34,7 @@ class ReservationStats(msgspec.Struct):
 def collect_stats(*, now: datetime, since: datetime | None = None) -> ReservationStats:
     """Count reservations and seats by status, and collect open problems.
 
-    If `since` is given, count only the reservations that were created since that time.
+    If `since` is given, the counts by status include only the reservations that were created since that time.
     """
     counted = limit(
         Reservation.objects.all() if since is None else Reservation.objects.created_since(since)

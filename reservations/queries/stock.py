@@ -30,8 +30,8 @@ def forecast_sold_out(
 ) -> dict[int, Trend]:
     """Forecast for each type's id when the type sells out at the pace of the last hours or days.
 
-    The deadline of a forecast is the end of the sale or, without one, the start of the event. All pages, metrics and
-    alerts use this function, so that they show the same forecast.
+    The deadline of a forecast is the end of the sale or, without one, the start of the event. Pages and alerts use this
+    function, so that they show the same forecast.
     """
     sold: dict[int, list[tuple[datetime, int]]] = {}
     recent = Line.objects.filter(

@@ -14,9 +14,9 @@ from reservations.services.paid import book_seats
 def accept_amount(*, discrepancy: Discrepancy, note: str, user: User, now: datetime) -> bool:
     """Book the seats for the received amount, and return True if the discrepancy was resolved.
 
-    If the seats are no longer available, the function opens a new discrepancy. It also resolves those of the
-    reservation's partial payments, because the seats are booked for all of them. Returns False if the discrepancy
-    cannot be accepted or was resolved before.
+    When the seats are booked, the discrepancies about the reservation's partial payments are resolved as well. If the
+    seats are no longer available, the function opens a new discrepancy. Returns False if the discrepancy cannot be
+    accepted or was resolved before.
     """
     if discrepancy.reservation_id is None:
         return False

@@ -1,4 +1,4 @@
-"""Cancel an event: stop the sale, release every reservation and refund every payment.
+"""Cancel an event: stop the sale, release the event's tickets and refund what was paid for them in the portal.
 
 A job does the work in steps, and continues after an interruption. A CancellationItem stores the outcome for each
 reservation. The id of a refund is derived from the item, so that a repeated step requests the same refund again.
@@ -45,7 +45,10 @@ def cancel_event(*, event: Event, reason: str, user: User, now: datetime) -> Can
 
 
 def continue_cancellations(*, now: datetime) -> int:
-    """Process reservations of cancelled events for up to 35 seconds, and return the number of finished reservations."""
+    """Process reservations of the events that were cancelled in the last 60 days, for about 35 seconds.
+
+    Return the number of finished reservations.
+    """
     deadline = time.monotonic() + MAX_SECONDS
     done = 0
     for cancellation in Cancellation.objects.filter(started_at__gt=now - WATCHED_FOR):
@@ -65,7 +68,10 @@ def retry_failed(cancellation: Cancellation) -> int:
 
 
 def _add_items(cancellation: Cancellation) -> None:
-    """Add an item for each reservation without one. Reopen items whose payment arrived after the release."""
+    """Add an item for each reservation without one that is active, completed or needs a refund.
+
+    Reopen items whose payment arrived after the release.
+    """
     touched = Reservation.objects.filter(
         lines__ticket_type__event=cancellation.event_id,
         status__in=[Status.ACTIVE, Status.COMPLETED, Status.REFUND_NEEDED],

@@ -22,7 +22,8 @@ def complete(
     """Complete the reservation and return it. Change nothing if it is already completed.
 
     Tickets with a price need a successful payment for this reservation, or `paid_elsewhere`. Raises CannotChange if
-    both are missing, if the payment does not match, or if the reservation has ended. The `reason` of the exception is
+    both are missing, or if the payment does not match or does not pay the whole price. Also raises CannotChange if the
+    reservation has ended, unless a payment can book the seats again. The `reason` of the exception is
     `payment-missing`, `payment-not-succeeded`, `expired`, `not-active`, `amount-differs` or `sold-out`.
     """
     if payment is not None:

@@ -18,7 +18,7 @@ ON_THE_WAY = (PaymentStatus.PROCESSING, PaymentStatus.REQUIRES_CAPTURE)
 
 
 class CannotChange(Exception):
-    """The reservation's status does not allow the change, so nothing was changed. `reason` is a problem type."""
+    """The reservation or its payment does not allow the change. `reason` is a problem type."""
 
     def __init__(self, reason: str, detail: str) -> None:
         super().__init__(detail)
@@ -53,8 +53,9 @@ def extend(*, reservation: Reservation, now: datetime) -> Reservation:
 def cancel(*, reservation: Reservation, now: datetime) -> Reservation:
     """Cancel the reservation and release its seats. Change nothing if it is already cancelled or expired.
 
-    Raises CannotChange if the reservation is completed or refunded. CannotChange is also raised while a payment such as
-    a bank debit is being processed, because the payment may succeed after the seats have been sold again.
+    Raises CannotChange if the reservation is completed, refunded or needs a refund. CannotChange is also raised while a
+    payment such as a bank debit is being processed, because the payment may succeed after the seats have been sold
+    again.
     """
     moved = Reservation.objects.filter(processing_payment=None).move(
         reservation.pk, from_=[Status.ACTIVE], to=Status.CANCELLED, ended_at=now

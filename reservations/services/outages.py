@@ -8,9 +8,10 @@ from payments.models import ProviderOutage
 from payments.services import check_provider
 from reservations.models import Event, HoldExtension, Reservation, Status
 
-# Holds that end within this time are extended. The job runs every minute, so a late run loses no hold.
+# Holds that end within this time are extended. The job runs every minute, so a run that is a few minutes late loses no
+# hold.
 EXTEND_BEFORE = timedelta(minutes=5)
-# As long as the outage lasts, each run moves the end of a hold to this long after the run.
+# Each run during the outage moves the end of these holds to this long after the run, up to the limit of their event.
 EXTENSION_LENGTH = timedelta(minutes=10)
 CHUNK_SIZE = 200
 

@@ -1,7 +1,7 @@
 """Change reservations after their payments succeed, are refunded or are disputed.
 
 The functions run inside the transaction that saves the payment, so that money and seats are saved together. Whatever
-the reservation's status, each payment ends with seats or with a discrepancy that staff must resolve.
+the reservation's status, a payment that should have booked seats but could not ends with a discrepancy.
 """
 
 import logging
@@ -36,6 +36,8 @@ Kind = Discrepancy.Kind
 
 def complete_paid(*, payment: Payment, now: datetime) -> None:
     """Book the seats that the payment paid for. If they cannot be booked, open a discrepancy with the reason.
+
+    A partial payment only extends the hold until the reservation is paid, and a fee books no seats.
 
     A second call for the same payment changes nothing.
     """

@@ -17,7 +17,7 @@ LOST = (Status.EXPIRED, Status.CANCELLED)
 def record_partial_payments(
     reservation: Reservation, *, except_payment: int = 0, now: datetime
 ) -> int:
-    """Open a discrepancy for each partial payment of a reservation that has ended without booked seats.
+    """Open a discrepancy for each unrecorded partial payment of a reservation that has ended without booked seats.
 
     Returns their number. The payment with the id `except_payment` is skipped, because the caller opens a discrepancy of
     another kind for it.
@@ -36,14 +36,17 @@ def record_partial_payments(
 
 
 def review_partial_payments(*, now: datetime) -> int:
-    """Open a discrepancy for each partial payment whose reservation expired or was cancelled. Return their number."""
+    """Open a discrepancy for each unrecorded partial payment whose reservation expired or was cancelled.
+
+    Return their number.
+    """
     ids = set(_unrecorded(now).values_list("reservation_id", flat=True))
     lost = Reservation.objects.filter(uuid__in=ids, status__in=LOST)
     return sum(record_partial_payments(reservation, now=now) for reservation in lost)
 
 
 def _unrecorded(now: datetime) -> PaymentQuerySet:
-    """Return recent partial payments that are not refunded in full and never had a PARTLY_PAID discrepancy."""
+    """Return recent partial payments that were received, not refunded in full and never recorded as PARTLY_PAID."""
     recorded = Discrepancy.objects.filter(kind=Discrepancy.Kind.PARTLY_PAID).values("payment")
     return (
         Payment.objects.succeeded()

@@ -41,7 +41,7 @@ def reclaim(*, ticket_type_ids: list[int], now: datetime) -> Released:
 
 
 def release_expired(*, now: datetime) -> Released:
-    """Release every expired hold in short transactions, and record the run in the history."""
+    """Release the expired holds that are not locked, in short transactions, and record the run in the history."""
     started = time.monotonic()
     total = Released()
     # Skip locked rows, because another transaction is completing, extending or releasing the reservation.
@@ -92,7 +92,7 @@ def release_sold(
 ) -> int:
     """Put sold tickets of a completed reservation on sale again, and return their number.
 
-    `items` maps the id of a line, as text, to the number of tickets. Without `items`, all tickets are released. The
+    `items` maps the id of a line, as a string, to the number of tickets. Without `items`, all tickets are released. The
     reservation becomes `refunded` when it has no tickets left. Tickets that were released before are not released
     again. Returns 0 for a reservation in any other status.
     """

@@ -57,7 +57,7 @@ class SoldOut(Exception):
 
 
 class Busy(Exception):
-    """The ticket type stayed locked by concurrent buyers for too long. The client can safely try again."""
+    """Concurrent buyers locked the type for too long or took the released tickets. The client can safely try again."""
 
 
 class NotOnSale(Exception):
@@ -91,8 +91,8 @@ def reserve(*, app: ClientApp, wanted: Wanted, now: datetime) -> Reserved:
 
     Raises SoldOut if too few tickets are left, and LimitReached or CustomerMissing if a limit per customer prevents the
     reservation. Raises NotOnSale or UnknownTicketType for types that cannot be bought, KeyReused if the key belongs to
-    a different request, and Busy if concurrent buyers lock the types for too long. The key of a refused request can be
-    used again.
+    a different request, and Busy if concurrent buyers lock the types for too long or take the released tickets. The key
+    of a refused request can be used again.
     """
     recognize_customer(customer=wanted.customer, earlier=wanted.earlier_customers)
     draft = Reservation(
@@ -222,8 +222,8 @@ def _hold(
 ) -> Reserved:
     """Store the reservation and hold its tickets, or return the existing reservation of a repeated request.
 
-    With `length`, the hold is an offer to a waiting customer and ignores the waiting list. Raises SoldOut, LimitReached
-    or CustomerMissing, and then stores nothing.
+    With `length`, the hold is an offer to a waiting customer and ignores the waiting list. Raises SoldOut,
+    LimitReached, CustomerMissing or KeyReused, and then stores nothing.
     """
     quantities = dict(wanted.items)
     take = TicketType.objects.all().hold_first if length else TicketType.objects.all().hold

@@ -49,8 +49,8 @@ class _Offer(NamedTuple):
 def reserve(drafts: Sequence[Draft]) -> list[list[Line] | None]:
     """Store the drafts and return the lines of each, or None for a draft that only reserve.py can handle.
 
-    A draft needs reserve.py if its key exists, or if a type is not on sale, has a limit per customer or waiting
-    customers, or seems to be sold out. The function runs in the caller's transaction.
+    A draft needs reserve.py if its key exists, if its types have different currencies, or if a type is not on sale, has
+    a limit per customer or waiting customers, or seems to be sold out. The function runs in the caller's transaction.
     """
     # Use the driver's own cursor, because Django's cursor rewrites the placeholders of every statement.
     with connection.wrap_database_errors, closing(connection.connection.cursor()) as cursor:
@@ -98,7 +98,8 @@ def _grant(drafts: Sequence[Draft], offers: dict[int, _Offer]) -> list[Draft]:
 _HOLD = "UPDATE reservations_tickettype SET held = held + ? WHERE id = ?"
 
 
-# The statements below take their rows as one JSON text, so that the same prepared statement serves any number of rows.
+# The statements below take their rows as one JSON string, so that the same prepared statement serves any number of
+# rows.
 
 
 @cache

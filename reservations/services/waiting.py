@@ -1,6 +1,7 @@
 """Maintain the waiting lists of sold-out ticket types.
 
-When tickets become available, they are held for the first customer on the list, who gets an offer to buy them.
+When tickets become available, they are held for the first customer on the list for whom they are enough. The customer
+gets an offer to buy them.
 """
 
 import uuid
@@ -99,7 +100,7 @@ def join(
 def leave(*, entry: WaitingEntry, now: datetime) -> WaitingEntry:
     """Remove the customer from the list, or release the offered tickets. A second call changes nothing.
 
-    Raises CannotChange if the offer has been accepted.
+    Raises CannotChange if the offer has been accepted, or if a payment for it is being processed.
     """
     with transaction.atomic():
         TicketType.objects.select_for_update().get(pk=entry.ticket_type_id)

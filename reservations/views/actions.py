@@ -1,6 +1,6 @@
 """Handle staff actions on reservations.
 
-Each action is a POST request, and is recorded with its time and user in the admin log.
+Each action is a POST request. If it succeeds, the admin log records it with its time and user.
 """
 
 import uuid

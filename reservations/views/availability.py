@@ -1,6 +1,6 @@
 """Serve the availability of tickets to clients that poll it.
 
-The response is computed at most once a second. A client that already has the current response gets a 304.
+The response is cached for one second. A client that already has the current response gets a 304.
 """
 
 import hashlib

@@ -86,7 +86,7 @@ def event_page(request: HttpRequest, slug: str) -> HttpResponse:
 
 @may_see
 def inbox(request: HttpRequest) -> HttpResponse:
-    """Show the open discrepancies, oldest first, and the most recently resolved ones."""
+    """Show up to 100 open discrepancies, oldest first, and the 20 that were resolved last."""
     context: dict[str, Any] = {
         **admin.site.each_context(request),
         "title": "Payments without matching seats",
