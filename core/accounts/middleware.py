@@ -38,7 +38,7 @@ def loaded_user(request: HttpRequest) -> AbstractBaseUser | AnonymousUser | None
 
 
 class SessionsMiddleware:
-    """Middleware that records each signed-in person's sessions and the time of the last request in each of them."""
+    """Middleware that records each signed-in person's sessions, and about when each of them was last used."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self.get_response = get_response
@@ -58,7 +58,7 @@ class SessionsMiddleware:
 
 
 class AppAccessMiddleware:
-    """Middleware that limits each response, streamed or not, to the apps that its reader may see."""
+    """Middleware that limits each response, unless it streams asynchronously, to the apps that its reader may see."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self.get_response = get_response
@@ -73,9 +73,10 @@ class AppAccessMiddleware:
 
 
 class AuditMiddleware:
-    """Middleware that records every write by a person with its view, object ids and status, but without form fields.
+    """Middleware that records writes by people with view, object ids, action and status, but without other form fields.
 
-    The person is signed in, or calls the API with a personal token.
+    The person is signed in on a page of the admin, or calls the API with a personal token. A write that the view has
+    recorded itself, or whose form is invalid, is not recorded again.
     """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:

@@ -72,7 +72,7 @@ def _hashable(value: Any) -> Any:
 
 
 def _without_empty(value: Any) -> Any:
-    """Return a mapping without its empty texts, because settings without a value are not stored."""
+    """Return a mapping without its empty strings, because settings without a value are not stored."""
     if isinstance(value, dict):
         return {name: one for name, one in value.items() if one != ""}
     return value

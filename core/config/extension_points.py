@@ -105,7 +105,7 @@ class Resource:
         return field_name
 
     def is_secret(self, values: Values, path: tuple[str, ...]) -> bool:
-        """Return True if the text at this path must never be shown. By default, these are texts in encrypted fields.
+        """Return True if the string at this path must never be shown, by default if its field is encrypted.
 
         The path of a string in an inline contains the number of its entry: ("steps", "0", "body").
         """

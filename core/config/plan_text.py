@@ -12,7 +12,7 @@ MAX_VALUE_LENGTH = 100
 
 
 def describe_plan(plan: Plan) -> str:
-    """Return a summary and, for each object that changes, a line with its former and new values."""
+    """Return the changes with former and new values, the problems, the unmanaged objects and a summary."""
     lines: list[str] = []
     for change in plan.changes:
         if change.action is not Action.KEEP:

@@ -1,7 +1,7 @@
 """Hide the secrets of objects in responses, and replace them by references in files.
 
 In a file, `${NAME}` stands for the environment variable NAME, `${file:/path}` for the content of a file, and `$${` for
-the characters `${`. A text may contain a reference at any place: `Bearer ${TOKEN}`.
+the characters `${`. A string may contain a reference at any place: `Bearer ${TOKEN}`.
 """
 
 import re
@@ -30,7 +30,7 @@ class Unresolved(str):
 
 
 def replace_texts(value: Any, replace: Callable[[str, Path_], Any], path: Path_ = ()) -> Any:
-    """Return a copy of nested dicts and lists with each text replaced by `replace(text, path)`."""
+    """Return a copy of nested dicts and lists with each string replaced by `replace(string, path)`."""
     match value:
         case str():
             return replace(value, path)
@@ -76,7 +76,7 @@ def restore(resource: Resource, given: Values, stored: Values) -> Values:
 
 
 def _stored_path(resource: Resource, given: Values, stored: Values, path: Path_) -> Path_:
-    """Return the path at which `stored` has the text at `path` of `given`, or () if it has none.
+    """Return the path at which `stored` has the string at `path` of `given`, or () if it has none.
 
     An entry of an inline is found by its key, because its position may differ.
     """
@@ -128,7 +128,7 @@ class References:
 
 
 def resolve(values: Values, environment: Mapping[str, str]) -> Values:
-    """Return the values with each reference resolved. A text becomes Unresolved if its reference cannot be resolved."""
+    """Return the values with each reference resolved. A string becomes Unresolved if its reference cannot be resolved."""
 
     def replace(text: str, path: Path_) -> str:
         problems: list[str] = []

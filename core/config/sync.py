@@ -23,7 +23,10 @@ Document = Mapping[str, list[Values]]
 
 @dataclass
 class Plan:
-    """The changes that a file requires, planned or made. A file with problems changes nothing."""
+    """The changes that a file requires, planned or made.
+
+    A file with problems changes nothing, unless `apply` skips invalid objects.
+    """
 
     changes: list[Change] = field(default_factory=list)
     problems: list[tuple[Resource, str, str]] = field(default_factory=list)

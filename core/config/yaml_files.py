@@ -59,7 +59,7 @@ class _Dumper(yaml.SafeDumper):
 
 def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
     style = None
-    # PyYAML itself quotes only texts that are numbers in YAML 1.1, not all that are numbers in YAML 1.2.
+    # PyYAML itself quotes only strings that are numbers in YAML 1.1, not all that are numbers in YAML 1.2.
     if re.fullmatch(_NUMBER, text):
         style = "'"
     elif "\n" in text and not re.search(r"[ \t]\n|^\s|[^\n]\Z", text):

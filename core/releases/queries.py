@@ -30,7 +30,7 @@ def deploy_marks(
 
 
 def mark_deploys(chart: Chart, *, app: ClientApp | None = None) -> Chart:
-    """Return the chart with the deploys of one app, or of all apps, in its time range as additional marks."""
+    """Return the chart with the newest deploys of one app, or of all apps, in its time range as marks."""
     if chart.is_empty:
         return chart
     since, until = chart.span or (chart.times[0], chart.end)

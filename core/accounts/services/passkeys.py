@@ -1,6 +1,6 @@
 """Sign in with passkeys (WebAuthn): keys on devices that check the person by fingerprint, face or PIN.
 
-A passkey counts as both factors. It is bound to the portal's address, BASE_URL, so that no other site can request it.
+A passkey replaces both factors. It is bound to the portal's address, BASE_URL, so that no other site can request it.
 The library fido2 verifies registrations and signatures; it is imported on first use, because most processes never need
 it.
 """
@@ -81,9 +81,10 @@ def begin_registration(session: SessionBase, user: User, *, now: datetime) -> di
 def finish_registration(
     session: SessionBase, user: User, answer: str, *, name: str, now: datetime
 ) -> list[str] | None:
-    """Store the new passkey. Return new recovery codes, to be shown once, or None if the person already has some.
+    """Store the new passkey. Return new recovery codes, to be shown once, or None if the person has unused ones.
 
-    Raises Refused if the device's answer is not valid or comes too late, or if the person has too many passkeys.
+    Raises Refused if the device's answer is not valid or comes too late, if the person has too many passkeys, or if the
+    passkey is already registered.
     """
     state = _recall(session, now)
     if state.pop("user", None) != user.pk:

@@ -1,9 +1,8 @@
 """Define the three built-in groups, whose permissions the portal resets at each start. Owners may add more groups.
 
-- Owner: has all permissions, including those for users, keys, thresholds and routes.
-- Staff: sees all operational data and works with it (acknowledge, dismiss, resolve, replay), but cannot change
-  settings, keys or users.
-- Read-only: sees all operational data and changes nothing.
+- Owner: has all permissions except those of internal apps, including those for users, keys, thresholds and routes. -
+Staff: sees all operational data and works with it (acknowledge, dismiss, resolve, replay), but cannot change settings,
+keys or users. - Read-only: sees all operational data and changes nothing.
 """
 
 from enum import StrEnum
@@ -72,7 +71,10 @@ def permissions_of(role: Role) -> list[Permission]:
 
 
 def may_role(role: Role, permission: str) -> bool:
-    """Return True if the role has this permission, which must exist and is written as "app.permission"."""
+    """Return True if the role has this permission, written as "app.permission".
+
+    The permission must exist, and must not belong to an internal app.
+    """
     if role is Role.OWNER:
         return True
     if _matches(permission, _OWNERS_ONLY):

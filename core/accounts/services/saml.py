@@ -96,7 +96,10 @@ def portal_metadata(slug: str, chosen_entity_id: str) -> bytes:
 
 
 def start_request(slug: str, chosen_entity_id: str, metadata: str) -> tuple[str, str]:
-    """Return the URL of the provider, to redirect the browser to, and the id of the request in the URL."""
+    """Return the URL of the provider, to redirect the browser to, and the id of the request in the URL.
+
+    Raises InvalidMetadata.
+    """
     auth = _auth(slug, chosen_entity_id, metadata, {})
     location = auth.login(return_to="")
     return str(location), str(auth.get_last_request_id())
@@ -105,7 +108,9 @@ def start_request(slug: str, chosen_entity_id: str, metadata: str) -> tuple[str,
 def check_response(
     slug: str, chosen_entity_id: str, metadata: str, response: str
 ) -> tuple[OneLogin_Saml2_Auth, str]:
-    """Return the checked response, and the id of the request that it answers. Raises InvalidResponse.
+    """Return the checked response, and the id of the request that it answers.
+
+    Raises InvalidResponse, or InvalidMetadata if the stored metadata is not valid.
 
     The caller must check that this browser sent the request.
     """

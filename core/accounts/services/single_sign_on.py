@@ -132,7 +132,10 @@ class NotAllowed(Exception):
 
 
 def check_domain(provider: IdentityProvider, identity: Identity) -> None:
-    """Raise NotAllowed unless one of the person's verified addresses belongs to an allowed domain."""
+    """Raise NotAllowed unless one of the person's verified addresses belongs to an allowed domain.
+
+    Do nothing if the provider allows all domains.
+    """
     domains = provider.domains
     if domains and not any(email.rpartition("@")[2] in domains for email in identity.emails):
         raise NotAllowed(
@@ -193,7 +196,7 @@ def set_roles(user: User, roles: list[Group] | None) -> None:
 
 
 def free_username(wanted: str) -> str:
-    """Return the name, or the name with a number if it is taken."""
+    """Return the name with only the allowed characters, and with a number if it is taken."""
     base = (
         re.sub(r"[^\w.@+-]", "-", wanted)[:140].strip("-") or f"user-{get_random_string(6).lower()}"
     )

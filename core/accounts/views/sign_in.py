@@ -1,4 +1,4 @@
-"""Sign users in with name and password, then with the second factor. A session starts only after both steps."""
+"""Sign users in with name and password, and then with the second factor if they have one."""
 
 from typing import Any
 
