@@ -66,7 +66,7 @@ def page(request: HttpRequest) -> HttpResponse:
 @csrf_exempt
 @never_cache
 def results(request: HttpRequest) -> HttpResponseBase:
-    """Respond with the hits that the user may see. An API key has the permissions of the role Read-only."""
+    """Respond with the hits that the user may see. An app's API key has the permissions of the role Read-only."""
     if key_of(request) or not admin.site.has_permission(request):
         return _for_key(request)
     if request.method != "GET":

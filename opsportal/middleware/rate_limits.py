@@ -31,7 +31,7 @@ class Caller(NamedTuple):
 class KnownCallers:
     """A cache of the owners of keys and sessions that views have verified. Entries expire within CACHE_SECONDS.
 
-    Requests with credentials that are not in the cache count by address, so clients cannot evade the limit with
+    Requests with credentials that are not in the cache are counted by address, so clients cannot evade the limit with
     invented credentials. Callers are not looked up in the database, because limits apply before any work is done.
     """
 

@@ -12,7 +12,7 @@ from opsportal.self_monitoring import record_request
 
 log = logging.getLogger("opsportal.access")
 
-# These paths are polled continuously, so they are logged at INFO only if they fail.
+# These paths are polled continuously, so they are logged at DEBUG unless they fail.
 _QUIET = ("/livez", "/readyz", "/health", "/metrics", f"/{settings.STATIC_URL.strip('/')}/")
 
 

@@ -1,8 +1,8 @@
 """Compare the rows of both databases by counts and checksums, and list rows that differ.
 
 A table's checksum is the sum of the hashes of its rows, so that it does not depend on the order of the rows. The rows
-are divided by their keys into BUCKETS parts, each with its own sum. Only parts with different sums are read again to
-find the rows that differ.
+are divided by their keys into BUCKETS parts, each with its own sum. If sums differ, the table is read again, and the
+rows of these parts are compared one by one.
 """
 
 import hashlib
@@ -58,7 +58,7 @@ def source_lines(source: Source, table: Table) -> Iterator[bytes]:
 def compare_table(
     source: Source, target: Target, table: Table, on_row: Callable[[], object] = lambda: None
 ) -> tuple[Summary, list[str]]:
-    """Return the summary of the table in SQLite, and a sentence about each difference from PostgreSQL."""
+    """Return the summary of the table in SQLite, and sentences about the differences from PostgreSQL."""
     format = table.format
     ours = summarize(source_lines(source, table), format, table.key_length, on_row)
     theirs = summarize(target.lines(table), format, table.key_length, on_row)

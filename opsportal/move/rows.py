@@ -1,7 +1,7 @@
 """Convert a row of SQLite to a line in the text format of PostgreSQL's COPY.
 
-COPY … TO writes the same line for the copied row, so that both databases can be compared line by line. If several texts
-represent the same value, as in JSON, `canonical` selects one of them. The format is described at
+COPY … TO writes the same line for the copied row, so that both databases can be compared line by line. If several
+strings represent the same value, as in JSON, `canonical` selects one of them. The format is described at
 https://www.postgresql.org/docs/current/sql-copy.html.
 """
 
@@ -69,7 +69,7 @@ def _json(value: str) -> str:
 
 
 def _storable(value: Any) -> Any:
-    """Return the value without the characters that PostgreSQL cannot store: NUL and unpaired surrogates."""
+    """Replace the characters that PostgreSQL cannot store, which are NUL and unpaired surrogates, with REPLACEMENT."""
     if isinstance(value, str):
         return _UNSTORABLE.sub(REPLACEMENT, value)
     if isinstance(value, list):

@@ -21,7 +21,7 @@ from opsportal.move.source import Source
 from opsportal.move.target import NOT_COPIED, Piece, Table, Target
 
 PIECE_ROWS = 50_000  # One transaction copies at most this many rows.
-PIECE_BYTES = 32 * 1024 * 1024  # One transaction copies at most this many bytes.
+PIECE_BYTES = 32 * 1024 * 1024  # A transaction ends after the row with which it reaches this size.
 FILES = "source maps"  # The name of the step that copies files.
 FILES_TABLE = "errors_storedcontent"
 

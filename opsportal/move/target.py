@@ -92,7 +92,11 @@ class Target:
     # --- before the copy ------------------------------------------------------------------------------
 
     def check(self) -> None:
-        """Raise CannotMove unless this database is empty or contains an unfinished move."""
+        """Raise CannotMove if this database cannot receive the data.
+
+        Its version or encoding may not fit, or it may contain a portal's data that does not come from an unfinished
+        move.
+        """
         version = self.connection.info.server_version // 10_000
         if version < MIN_VERSION:
             raise CannotMove(

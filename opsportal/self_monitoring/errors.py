@@ -39,7 +39,7 @@ _state = threading.local()
 
 
 class ErrorCollector(logging.Handler):
-    """A handler that collects the ERROR log lines of this process."""
+    """A handler that collects the ERROR log lines of this process, at most MAX_PER_MINUTE per minute."""
 
     def __init__(self) -> None:
         super().__init__(logging.ERROR)
@@ -129,7 +129,7 @@ own_errors = Buffer[int, dict[str, Any]](
 
 
 def install() -> None:
-    """Start collecting errors. PortalConfig.ready calls it after `logs.configure`."""
+    """Start collecting errors. PortalConfig.ready calls this function after `logs.configure`."""
     root = logging.getLogger()
     if not any(isinstance(handler, ErrorCollector) for handler in root.handlers):
         root.addHandler(ErrorCollector())

@@ -17,7 +17,7 @@ _IGNORED_PATHS = re.compile(
     rf"/(?:{settings.STATIC_URL.strip('/')}/|(?:livez|readyz|health|metrics|favicon\.ico)\b"
     r"|api/\d+/(?:envelope|store)|api/v1/(?:errors|signals)/)"
 )
-# Clients can send any text as the method, and each recorded text would create a permanent series.
+# Clients can send any string as the method, and each recorded method would create a permanent series.
 _METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
 MAX_KEYS = 2_000
 

@@ -11,7 +11,7 @@ from typing import ClassVar
 from core.lib.processes import Child
 
 LOOP_TIMEOUT_SECONDS = 15.0
-# Longer than all timeouts of threads, such as the 20 s for which SQLite waits for its lock.
+# Longer than the timeouts of ordinary requests, such as the 20 s for which SQLite waits for its lock.
 THREADS_TIMEOUT_SECONDS = 24.0
 START_TIMEOUT_SECONDS = 180.0
 
@@ -44,7 +44,7 @@ class Heartbeat:
 
 
 class HangDetector:
-    """A detector of children that have stopped making progress."""
+    """A detector that finds out if a child has stopped making progress."""
 
     def __init__(self, child: Child, heartbeat: Heartbeat) -> None:
         self.child = child
@@ -58,7 +58,7 @@ class HangDetector:
         return self._pid == self.child.pid and loop_at > 0
 
     def hang(self) -> str:
-        """Return the reason why the child counts as hung, or "" while it makes progress or is not running."""
+        """Return the reason why the child is considered hung, or "" while it makes progress or is not running."""
         if self.child.pid != self._pid:
             self._pid = self.child.pid
             self._heartbeat.clear()

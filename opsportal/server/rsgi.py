@@ -49,7 +49,7 @@ _FILE_UPLOAD = re.compile(r"/+api/0/projects/[^/]+/[^/]+/releases/[^/]+/files/?"
 # The other fields of the form need some space too.
 MAX_UPLOAD_BYTES = MAX_SINGLE_FILE_BYTES + 64 * 1024
 _TOO_LARGE = f"the file is larger than {MAX_SINGLE_FILE_BYTES // 2**20} MiB"
-# The maximum size of all uploads that arrive at the same time.
+# An upload is refused if its announced size and the received parts of all running uploads exceed this together.
 MAX_SPOOLED_BYTES = 512 * 1024 * 1024
 UPLOAD_TIMEOUT_SECONDS = 600
 SEND_TIMEOUT_SECONDS = 60  # Applies to each piece of a streamed response.
@@ -151,7 +151,10 @@ class Application:
     async def _run(
         self, environ: Environ, protocol: HTTPProtocol, body: bytes, file: IO[bytes] | None = None
     ) -> WSGIResponse | None:
-        """Call Django in this thread. Return its response, or None if it was sent as a stream."""
+        """Call Django in a thread of the pool. Return its response, or None if it was sent as a stream.
+
+        Return a 503 if too many requests have or await a thread.
+        """
         if (
             self._waiting_count >= MAX_WAITING
             or self._waiting_bytes + len(body) > MAX_WAITING_BYTES

@@ -1,6 +1,6 @@
 """Start the web, store and worker processes of a node, keep them running, and stop them.
 
-Before it forks its children, the supervisor imports all modules that they need, so that they share the memory of these
+The supervisor imports all modules that its children need before it forks them, so that they share the memory of these
 modules. The supervisor must never have a thread or a connection. Only its children query the database.
 """
 

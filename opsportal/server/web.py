@@ -66,7 +66,10 @@ def run(
 
 
 def raise_file_limit(wanted: int) -> int:
-    """Raise this process's limit of open files to `wanted`, or as far as allowed. Return the resulting limit."""
+    """Raise this process's limit of open files to `wanted`, or as far as allowed.
+
+    Return `wanted`, or the hard limit if that is lower.
+    """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard != resource.RLIM_INFINITY:
         wanted = min(wanted, hard)

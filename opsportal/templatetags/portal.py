@@ -169,7 +169,7 @@ def table(content: SafeString, label: str, columns: str, css: str = "") -> SafeS
 def empty(
     title: str, text: str = "", icon_name: str = "ok", url: str = "", action: str = ""
 ) -> Any:
-    """Show a message in place of an empty list, which says why the list is empty and, optionally, what to do next."""
+    """Show a message in place of an empty list. It says why the list is empty and, optionally, what to do next."""
     return {"title": title, "text": text, "icon": icon_name, "url": url, "action": action}
 
 
