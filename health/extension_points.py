@@ -194,8 +194,8 @@ def widget(
     """Register a function that takes a WidgetContext and returns the context for the widget's template.
 
     The widget reloads every `refresh` seconds. The template context contains values that are ready to display. Set
-    `respects_apps` if the function reads all rows of apps through `app_access.limit`, because users who may see only
-    some apps get no other widgets.
+    `respects_apps` if the function filters every row that belongs to an app with `app_access.limit`, because users who
+    may see only some apps get no other widgets.
     """
     return dashboard_widgets.decorator(
         name,
@@ -243,7 +243,7 @@ class OverviewFigure:
     # The figure links to this widget's page, with the details, instead of `url_name`.
     widget: str
     describe_warning: Callable[[WidgetContext], str] | None
-    respects_apps: bool  # True if `read` reads all rows of apps through `app_access.limit`.
+    respects_apps: bool  # True if `read` filters the rows of apps with `app_access.limit`.
 
     @property
     def is_visible(self) -> bool:
@@ -274,8 +274,8 @@ def overview_figure(
     """Register an overview figure: a function that takes a WidgetContext and returns a Reading.
 
     The figure links to the page `url_name` or to the page of a widget. `describe_warning` returns a sentence without a
-    full stop if the figure exceeds its limit, and "" otherwise. The overall verdict of the portal then contains this
-    sentence.
+    full stop if the figure exceeds its limit, and "" otherwise. While there are no problems, the overall verdict of
+    the portal then contains this sentence.
     """
     return overview_figures.decorator(
         name,
@@ -343,5 +343,8 @@ metrics: Registry[MetricSource] = Registry("metrics")
 
 
 def metric_source(name: str) -> Callable[[MetricSource], MetricSource]:
-    """Register a function that returns metrics. The function runs at each scrape."""
+    """Register a function that returns metrics.
+
+    The function runs at each scrape, unless cached metrics are sent or the database is down.
+    """
     return metrics.decorator(name, lambda source: source)

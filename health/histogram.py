@@ -6,7 +6,7 @@ All functions are pure.
 from bisect import bisect_left
 from collections.abc import Sequence
 
-# Each decade has about seven bounds. They include the usual alert thresholds of 3 s, 5 s and 10 s.
+# Each decade up to 10 s has five or six bounds. They include the usual alert thresholds of 3 s, 5 s and 10 s.
 BOUNDS_MS: tuple[float, ...] = (
     *(1, 2, 3, 5, 7.5, 10, 15, 20, 30, 50, 75),
     *(100, 150, 200, 300, 500, 750, 1_000, 1_500, 2_000, 3_000, 5_000, 7_500),

@@ -62,13 +62,13 @@ def call_status_webhooks() -> dict[str, int]:
 
 @every(minutes=10, title="Check certificates")
 def check_certificates() -> str:
-    """Read the certificates that are due, and record how long all certificates remain valid."""
+    """Read the certificates that are due, and record how long each known certificate remains valid."""
     return f"{services.check_certificates(now=timezone.now())} certificates read"
 
 
 @hourly(minute=40, title="Delete old measurements")
 def prune() -> str:
-    """Delete measurements and check results whose retention period is over."""
+    """Delete measurements, check results, notices and unconfirmed addresses whose retention period is over."""
     now = timezone.now()
     deleted = subscribers.delete_unconfirmed(now=now)
     maintenance.prune_notices(now=now)
@@ -77,7 +77,7 @@ def prune() -> str:
 
 @daily(hour=0, minute=30, title="Create the daily backup")
 def take_backup() -> str:
-    """Write a backup of the database to the backup folder."""
+    """Start a process that backs up the database, unless BACKUP_DAILY is off."""
     if not settings.BACKUP_DAILY:
         return "BACKUP_DAILY is off"
     return f"started as process {detached.run_command('backup')}"
@@ -85,5 +85,5 @@ def take_backup() -> str:
 
 @weekly(weekday=0, hour=1, title="Verify the newest backup")
 def verify_backup() -> str:
-    """Restore the newest backup into a scratch database, and alert if it is damaged."""
+    """Start a process that verifies the newest backup and opens an alert if the verification fails."""
     return f"started as process {detached.run_command('verify_backup')}"

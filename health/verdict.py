@@ -1,7 +1,7 @@
 """Turn single check results into a status that does not flap. All functions are pure.
 
-The status of a component changes only after `fail_after` consecutive worse results, or after `recover_after`
-consecutive better results.
+Usually, the status of a component changes only after `fail_after` consecutive worse results, or after `recover_after`
+consecutive better results. `next_state` describes the exceptions.
 """
 
 from collections.abc import Iterable
@@ -68,8 +68,8 @@ def next_state(
 ) -> State:
     """Return the state after `result`.
 
-    The first result sets the status immediately, and so does "not configured" after a worse status. A result that is
-    older than the newest one is ignored.
+    The first result sets the status immediately. So do a result that is neither better nor worse than the status, and
+    "not configured" after a worse status. A result that is older than the newest one is ignored.
     """
     if state is None or state.status is Status.UNKNOWN:
         return State(result.status, result.at, result)

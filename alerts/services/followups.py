@@ -104,8 +104,9 @@ def _escalate(alert: SystemAlert, now: datetime) -> bool:
     """Take the next escalation step unless the alert is held back.
 
     After the last step and its repetitions, mark the alert as unanswered. If no channel was available when the
-    alert opened, the channels of the step get the first message about the alert. If a step reaches no one, for example because its schedule has a gap, the next step follows immediately. If the last
-    step reaches no one, the next run tries this step again.
+    alert opened, the channels of the step get the first message about the alert. If a step reaches no one, for example
+    because its schedule has a gap, the next step follows immediately. If the last step reaches no one, the next run
+    tries this step again.
     """
     alert_type = get_or_create_type(alert.alert_type, alert.severity)
     steps = list(alert_type.steps.order_by("after", "pk"))

@@ -118,7 +118,7 @@ class ComponentBase(PortalAdmin):
 class CheckAdmin(ComponentBase):
     """The admin of the portal's own checks.
 
-    The code defines these checks, so staff can only publish or disable them.
+    The code defines these checks, so staff can only publish, group, tag or disable them.
     """
 
     section = Section.MONITORING
@@ -148,7 +148,7 @@ class CheckAdmin(ComponentBase):
 class CertificateAdmin(ComponentBase):
     """The admin of the certificates of https monitors.
 
-    The portal creates and deletes certificates, so staff can only publish or disable them.
+    The portal creates and deletes certificates, so staff can only publish, group, tag or disable them.
     """
 
     section = Section.MONITORING

@@ -138,7 +138,7 @@ class IncidentAdmin(ComponentChoices, PortalAdmin):
         form_url: str = "",
         extra_context: dict[str, Any] | None = None,
     ) -> HttpResponse:
-        """Show the form with the cost and the possible causes of the incident."""
+        """Show the form with the incident's possible causes and, if the user may see orders, its cost."""
         incident = self.get_object(request, object_id)
         if incident is not None:
             causes = find_causes(onset_of_incident(incident))

@@ -70,8 +70,8 @@ class MonitorForm(forms.ModelForm[Monitor]):
     def clean_password(self) -> str:
         """Return the entered password, or the stored password if the input is empty.
 
-        Raise ValidationError if the input is empty and the server has changed, because the portal would otherwise send
-        the stored password to the new server.
+        Raise ValidationError if a password is stored, the input is empty and the server has changed, because the portal
+        would otherwise send the stored password to the new server.
         """
         entered: str = self.cleaned_data["password"]
         stored: str = self.initial.get("password") or ""
@@ -128,7 +128,7 @@ class StepFormSet(forms.BaseInlineFormSet[MonitorStep, Monitor, StepForm]):
         return sorted(kept, key=lambda step: step.position)
 
     def clean(self) -> None:
-        """Reject a step or a main request that uses a variable which no earlier step sets."""
+        """Reject more than MAX_STEPS steps, and any request that uses a variable that no earlier step sets."""
         super().clean()
         known: set[str] = set()
         steps = self.in_order()

@@ -28,7 +28,7 @@ LOGO_TYPES = (
 
 
 def detect_logo_type(content: bytes) -> str:
-    """Return the media type of an image, or "" for any other content."""
+    """Return the media type of a PNG, JPEG, GIF, WebP or SVG image, or "" for any other content."""
     if content[:4] == b"RIFF" and content[8:12] == b"WEBP":
         return "image/webp"
     start = content.lstrip()[:16]

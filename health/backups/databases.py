@@ -1,6 +1,6 @@
 """Dump and restore the database.
 
-Only this module distinguishes SQLite from PostgreSQL.
+In this package, only this module distinguishes SQLite from PostgreSQL.
 """
 
 import gzip
@@ -20,7 +20,7 @@ from django.db import connection
 
 
 class BackupFailed(Exception):
-    """A dump or restore failed. The message contains the output of the database's tool."""
+    """A dump or restore failed. The message contains the reason, such as the output of the database's tool."""
 
 
 class Database(Protocol):
@@ -156,9 +156,10 @@ class PostgreSQL:
 
 
 def _find_tool(name: str) -> str:
-    """Return the path of a PostgreSQL tool in PG_BIN, on PATH, or in Debian's folders.
+    """Return the path of a PostgreSQL tool in PG_BIN (or on PATH if PG_BIN is empty), or in Debian's folders.
 
     In Debian's folders, the newest version is preferred, because a tool must not be older than the server.
+    Raises BackupFailed if the tool is not found.
     """
     folders = [Path(settings.PG_BIN)] if settings.PG_BIN else []
     on_path = shutil.which(name)

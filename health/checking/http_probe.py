@@ -101,7 +101,8 @@ def _send(
 ) -> httpx.Response:
     """Send a request, and follow up to MAX_REDIRECTS redirects if `follow_redirects` is set.
 
-    Raises ProbeFailed after more redirects.
+    A redirect whose status is expected is not followed. Raises ProbeFailed after more redirects, for an unknown
+    variable, or if a redirect would send the body to another server.
     """
     try:
         sent = _Request(

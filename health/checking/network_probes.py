@@ -55,7 +55,8 @@ def probe_tcp(monitor: Monitor) -> str:
 def probe_ping(monitor: Monitor) -> str:
     """Send up to PING_COUNT echo requests to each address until one is answered.
 
-    Raises OSError if there is no answer within the monitor's time limit.
+    Raises OSError if there is no answer within the monitor's time limit, ForbiddenAddress if the portal may not
+    connect to an address, and CannotPing if the kernel forbids pings.
     """
     ends_at = time.monotonic() + float(monitor.timeout_seconds)
     addresses = guard.resolve(monitor.host, 0, float(monitor.timeout_seconds))
@@ -99,7 +100,7 @@ def _open_icmp_socket(family: int) -> socket.socket:
 def _echo_request(family: int, number: int, payload: bytes) -> bytes:
     """Return an ICMP echo request (https://www.rfc-editor.org/rfc/rfc792).
 
-    The checksum of ICMPv6 is left to the kernel.
+    For ICMPv6, the kernel replaces the checksum.
     """
     identifier = os.getpid() & 0xFFFF
 
@@ -142,7 +143,8 @@ def _is_answered(connection: socket.socket, family: int, payload: bytes, seconds
 def probe_dns(monitor: Monitor) -> str:
     """Query the monitor's DNS records and compare them with the expected records.
 
-    Raises ProbeFailed if they differ or cannot be queried, and TimeoutError if the name server does not answer.
+    Raises ProbeFailed if an expected record is missing, if there is another record although the monitor requires an
+    exact match, or if the query fails. Raises TimeoutError if the name server does not answer.
     """
     seconds = float(monitor.timeout_seconds)
     try:

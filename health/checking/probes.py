@@ -55,7 +55,7 @@ def probe(monitor: Monitor, steps: Sequence[MonitorStep] = ()) -> str:
     """Probe the address of a monitor and return a short message.
 
     Raises ProbeFailed, Degraded, outbound.OutboundError or OSError if the probe fails. A monitor that is upside down
-    succeeds if its address does not respond as expected.
+    succeeds if its address was probed and does not respond as expected.
     """
     if not monitor.is_inverted:
         return _probe(monitor, steps)

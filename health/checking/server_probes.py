@@ -1,6 +1,7 @@
 """Probe PostgreSQL, Redis and mail servers by signing in and sending a harmless request.
 
-Each probe connects to an address that the portal has checked, and verifies the certificate against the host name.
+Each probe connects to an address that the portal has checked. If TLS is required, the probe verifies the certificate
+against the host name.
 """
 
 import contextlib

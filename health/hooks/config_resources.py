@@ -93,7 +93,7 @@ class Heartbeats(ComponentResource):
 
 @config_resource
 class Checks(ComponentResource):
-    """The portal's own checks. The code defines them; configuration can change their place on the status page."""
+    """The portal's own checks. The code defines them; configuration can publish, group, tag or disable them."""
 
     kind = "checks"
     model = Component

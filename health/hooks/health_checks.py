@@ -91,7 +91,10 @@ def queue() -> str:
 
 @health_check("notifications", summary="Notifications", timeout=2.0)
 def notifications() -> str:
-    """Fail if a channel does not work, or if messages wait although their channel works."""
+    """Raise Degraded if a channel fails or messages are late.
+
+    Raises RuntimeError if messages of a working channel wait longer than MAX_WAIT_SECONDS.
+    """
     backlogs = list_backlogs(now=timezone.now())
     working = [backlog for backlog in backlogs if backlog.is_working]
     late = [backlog for backlog in working if backlog.oldest_seconds > MESSAGE_LATE_SECONDS]

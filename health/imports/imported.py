@@ -57,7 +57,7 @@ def name_of(prefix: str, number: object, title: str) -> str:
 
 
 def literal(value: Any) -> Any:
-    """Escape `${` in all texts of a value, because it begins a reference in configuration files."""
+    """Escape `${` in all strings of a value, because `${` begins a reference in configuration files."""
     if isinstance(value, str):
         return value.replace("${", "$${")
     if isinstance(value, Mapping):

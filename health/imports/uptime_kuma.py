@@ -107,7 +107,7 @@ def _read_history(
 ) -> History:
     """Return the history in hours and days.
 
-    It is read from the statistics of version 2 or, if there are none, from single results.
+    The history is read from the statistics of version 2 or, if there are none, from single results.
     """
     found: History = {}
     for tier, table in ((Tier.HOUR, "stat_hourly"), (Tier.DAY, "stat_daily")):
@@ -350,7 +350,7 @@ def _add_maintenance(
 
 
 def _single_window(row: Row) -> Iterator[datetime]:
-    """Yield the start and the end of a maintenance window, or nothing if the window recurs."""
+    """Yield the start and the end of a single maintenance window, or nothing for windows of other kinds."""
     if row["strategy"] != "single" or not row["start_date"] or not row["end_date"]:
         return
     zone = row.get("timezone") or "UTC"

@@ -32,7 +32,7 @@ _TAG = re.compile(r"[\w.:/-]{1,40}")
 
 
 def split_tags(text: str) -> list[str]:
-    """Split a text such as "eu, Shop" into tags in lower case, sorted and without duplicates."""
+    """Split a string such as "eu, Shop" into tags in lower case, sorted and without duplicates."""
     return sorted({part.strip().lower() for part in text.split(",") if part.strip()})
 
 
@@ -45,7 +45,7 @@ def validate_tags(value: str) -> None:
 
 
 class TagsField(models.CharField):  # type: ignore[type-arg]  # not generic at runtime
-    """A field that stores tags as one text, such as "eu, shop", in lower case, sorted and without duplicates."""
+    """A field that stores tags as one string, such as "eu, shop", in lower case, sorted and without duplicates."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **{"max_length": 300, "validators": [validate_tags], **kwargs})

@@ -59,7 +59,7 @@ class SeriesQuerySet(models.QuerySet["Series"]):
 
 
 class Series(models.Model):
-    """A measured quantity: a function, a gauge or a delivery outcome.
+    """A measured quantity, such as a function, a gauge or a delivery outcome.
 
     A series without an app contains the total of all apps. Calls have a separate series for each environment that an
     app reports, such as "production".

@@ -223,12 +223,12 @@ def headline(title: str, status: Status) -> str:
 
 
 def describe_failure(component: Component) -> str:
-    """Return a short text about the failure of a component, such as "Nightly import missed a check-in"."""
+    """Describe the failure of a component in a few words, such as "Nightly import missed a check-in"."""
     return describe_failures([component])[component.pk]
 
 
 def describe_failures(components: Sequence[Component]) -> dict[int, str]:
-    """Return a short text about the failure of each component, by the component's id."""
+    """Describe the failure of each component in a few words, by the component's id."""
     jobs = [
         one.pk
         for one in components

@@ -97,7 +97,7 @@ class PublicGroup(msgspec.Struct):
 
     @property
     def summary(self) -> str:
-        """Return the number of components or, if some have a problem, a text such as "2 of 12 down"."""
+        """Return the number of components or, if some have a problem, the share, such as "2 of 12 down"."""
         count = len(self.components)
         down = sum(one.status == Status.UNHEALTHY for one in self.components)
         affected = sum(not one.is_operational for one in self.components)

@@ -280,11 +280,11 @@ def _sum_of(days: Sequence[Day]) -> Availability:
 def load_recent_availability(
     window: timedelta, *, now: datetime, since_status_change: bool = False
 ) -> dict[int, Availability]:
-    """Return the availability of every component in the window, by the component's id.
+    """Return the availability of each component with results in the window, by the component's id.
 
     Windows up to MAX_RAW_WINDOW are exact, and longer ones have a precision of an hour. With `since_status_change`,
     only results since a component's last change of status count, so that past outages, which had their own alerts, are
-    excluded. It has no effect on windows longer than MAX_RAW_WINDOW.
+    excluded. `since_status_change` has no effect on windows longer than MAX_RAW_WINDOW.
     """
     if window > MAX_RAW_WINDOW:
         hours = (

@@ -96,7 +96,7 @@ def call_count_by_app(since: datetime, until: datetime) -> list[tuple[str, int]]
     """Return the number of requests, function calls and page loads of each app, highest number first."""
     series = Series.objects.filter(app__isnull=False)
     app_of = dict(series.values_list("pk", "app__name"))
-    # Add up by series first, because joining the app's name to every row would take longer.
+    # Sum the calls by series first, because joining the app's name to every row would take longer.
     rows = (
         latency_rows(series, since, until, tier_for(until - since))
         .values_list("series_id")

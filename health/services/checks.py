@@ -22,8 +22,8 @@ MAX_RETRY_SECONDS = 25.0
 def run_checks(*, now: datetime, pause: float = RETRY_PAUSE_SECONDS) -> dict[str, Status]:
     """Run all due checks, record the results, and return the new status of each component by name.
 
-    A check whose result contradicts its status is repeated after `pause` seconds. A real failure therefore changes the
-    status within the minute, while a single slow response does not.
+    A check whose result contradicts its status is repeated after `pause` seconds. A real failure therefore usually
+    changes the status within the minute, while a single slow response does not.
     """
     components: dict[str, Component] = dict(sync_components())
     monitors = list(Monitor.objects.due(now).prefetch_related("steps"))
@@ -62,7 +62,7 @@ def run_checks(*, now: datetime, pause: float = RETRY_PAUSE_SECONDS) -> dict[str
 def run_until_decided(
     due: Sequence[Check], known: Mapping[str, State | None], now: datetime, pause: float
 ) -> dict[str, list[Result]]:
-    """Run checks, and repeat each check whose last result contradicts its status.
+    """Run checks, and repeat each check whose last result contradicts its status, in up to MAX_ROUNDS rounds.
 
     Return the results of each check by its name.
     """

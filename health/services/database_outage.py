@@ -118,7 +118,8 @@ def _begin(outage: Outage) -> None:
 def send_directly(message: Message) -> None:
     """Send the message to all channels that the settings configure, at the same time.
 
-    Channels that do not accept the message get it again after each further check, until the database is available.
+    Channels that do not accept the message, but do not refuse it permanently either, get it again after each further
+    check, until the database is available.
     """
     _unsent[:] = _address(message)
     send_unsent()
@@ -201,7 +202,10 @@ def _end(now: datetime) -> None:
 
 @transaction.atomic
 def record_outage(outage: Outage, *, now: datetime) -> None:
-    """Record a failed result per minute, a resolved incident, and a resolved alert that announces the recovery."""
+    """Record a resolved incident, a resolved alert that announces the recovery, and a failed result per minute.
+
+    At most MAX_RECORDED_MINUTES results are recorded.
+    """
     component = sync_components()[DATABASE_CHECK]
     minutes = min(int((now - outage.since) / timedelta(minutes=1)) + 1, MAX_RECORDED_MINUTES)
     missed = [

@@ -216,8 +216,8 @@ def _new_heartbeat(
 def parse_config(config: object) -> tuple[dict[str, object], dict[str, str]]:
     """Convert Sentry's monitor_config to field values, and describe the problem of each invalid setting by its name.
 
-    Invalid settings are left out of the values. The value of `config_problem` describes all problems in one text, and
-    is "" if there are none.
+    Invalid settings are left out of the values. The value of `config_problem` describes the problems in one string
+    of at most 300 characters, and is "" if there are none.
     """
     fields: dict[str, object] = {}
     problems: dict[str, str] = {}

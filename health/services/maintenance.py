@@ -13,7 +13,10 @@ NOTICE_RETENTION = timedelta(days=30)
 
 @transaction.atomic
 def record_notices(*, now: datetime) -> int:
-    """Record a notice for each public window whose phase or time has changed. Return the number of notices."""
+    """Record a notice for each public window that changed its phase or time, or was deleted or hidden.
+
+    Return the number of notices.
+    """
     newest = _newest_notices()
     count = 0
     windows = MaintenanceWindow.objects.select_for_update().filter(is_public=True)

@@ -23,7 +23,7 @@ def record_results(
 ) -> None:
     """Record the results of each component, with the oldest first, in one transaction.
 
-    A result that is "not configured" or "unknown" changes only the state of the component.
+    A result that is "not configured" or "unknown" is not stored, but changes the state of the component.
     """
     rows: list[CheckResult] = []
     points: dict[PointKey, dict[str, float]] = {}

@@ -58,7 +58,8 @@ def send_pending(*, now: datetime) -> dict[str, int]:
 def call_webhooks(*, now: datetime) -> dict[str, int]:
     """Call the webhooks that are due, and return the numbers of successful and failed calls.
 
-    A failed call is repeated until its news is older than MAX_UPDATE_AGE.
+    A failed call is repeated until its news is older than MAX_UPDATE_AGE, but a confirmation call at most MAX_ATTEMPTS
+    times. The response 410 Gone deletes the subscription.
     """
     return _send_due(SubscriberKind.WEBHOOK, _call_webhook, now=now)
 

@@ -104,9 +104,9 @@ def unsubscribe(token: str) -> None:
 
 @transaction.atomic
 def queue_updates(*, now: datetime) -> int:
-    """Queue a message about each recent update and notice to each subscriber, and return the number of new messages.
+    """Queue a message about each recent public update and notice to each subscriber who had confirmed by then.
 
-    A message that is already queued is not queued again.
+    Return the number of new messages. A message that is already queued is not queued again.
     """
     is_recent = {"at__gt": now - MAX_UPDATE_AGE, "at__lte": now}
     count = 0

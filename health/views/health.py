@@ -60,7 +60,8 @@ def readyz(request: HttpRequest) -> HttpResponse:
 def health(request: HttpRequest) -> HttpResponse:
     """Return the overall status and every check, with 503 if unhealthy and 200 otherwise.
 
-    Only staff and keys with the admin scope get messages and monitors.
+    Only staff and keys with the admin scope get messages, monitors and other components, and only while the database
+    is up.
     """
     snapshot = health_cache.read(now=timezone.now(), timeout=HEALTH_TIMEOUT_SECONDS)
     is_detailed = snapshot.is_database_up and _may_see_details(request)

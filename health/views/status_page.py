@@ -1,4 +1,7 @@
-"""Serve the public status page, which needs no sign-in, scripts, session or database."""
+"""Serve the public status page, which needs no sign-in, scripts or session.
+
+Only the history and the logo need the database.
+"""
 
 import gzip
 import hashlib

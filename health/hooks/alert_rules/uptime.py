@@ -19,7 +19,7 @@ from health.verdict import Status
 HOUR = timedelta(hours=1)
 
 
-# A component has one result per minute, so a single failure would already exceed the burn rate.
+# A component usually has one result per minute, so a single failure would already exceed the burn rate.
 MIN_FAILURES = 3
 
 
@@ -28,8 +28,8 @@ def _burn_rates(
 ) -> list[Reading]:
     """Return the burn rate of each component, which is the lower of its rates in the two windows.
 
-    A burn rate of 2 means that the error budget is used up twice as fast as allowed. A component that is down has a
-    reading without a value.
+    A burn rate of 2 means that the error budget is used up twice as fast as allowed. With fewer than MIN_FAILURES
+    failures in the long window, the rate is 0. A component that is down has a reading without a value.
     """
     over_long = uptime.load_recent_availability(
         long, now=until, since_status_change=exclude_outages

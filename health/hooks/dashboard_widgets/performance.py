@@ -112,7 +112,7 @@ def _to_percent(share: float | None) -> float | None:
 
 
 def _state(summary: latencies.LatencySummary) -> str:
-    """Return the state of a function by the limits of the alert rules: "failing", "degraded" or "healthy".
+    """Return the state of a function: "failing", "degraded" or "healthy".
 
     A function is failing if more than 5 % of its calls failed, and degraded if its mean duration exceeds SLOW_MS.
     """
