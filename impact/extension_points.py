@@ -66,7 +66,7 @@ order_sources: Registry[Source] = Registry("order_sources")
 def order_source(
     name: str, *, kind: str, watches: tuple[Watch, ...], page: Callable[[str], str]
 ) -> Callable[[OrderSource], OrderSource]:
-    """Register a function that returns the attempts for given records, orders and reservations."""
+    """Register a function that returns the attempts for given records, orders, reservations and payments."""
     return order_sources.decorator(name, lambda load: Source(name, kind, load, watches, page))
 
 

@@ -1,6 +1,6 @@
-"""Define orders, and the problems that affected them.
+"""Define orders, the problems that affected them, win-back lists and erasures.
 
-All rows are derived: `impact.services.catch_up` computes them from payments, reservations, events and alerts.
+`impact.services.catch_up` computes the orders and their links from payments, reservations, events and alerts.
 """
 
 from typing import ClassVar

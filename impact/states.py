@@ -83,7 +83,8 @@ def order_key(attempt: Attempt, order_ids: dict[str, str]) -> str:
 def group_by_order(attempts: Iterable[Attempt]) -> dict[str, list[Attempt]]:
     """Return the attempts by the key of their order.
 
-    The key is the order id. An order id of a payment also applies to its reservation, and vice versa.
+    The key contains the order id or, without one, the reservation or the payment. An order id of a payment also
+    applies to its reservation, and vice versa.
     """
     attempts = list(attempts)
     order_ids: dict[str, str] = {}

@@ -16,7 +16,10 @@ LAST_ID = 2**63 - 1
 
 
 def create_triggers(sender: AppConfig, *, using: str, **signal: object) -> None:
-    """Create the triggers for all sources whose tables exist. Record all rows of a table that had no trigger before."""
+    """Create the triggers for all sources whose tables exist.
+
+    Record all rows of a watched table that had no trigger before, unless the watch does not see inserts.
+    """
     connection = connections[using]
     tables = set(connection.introspection.table_names())
     if "impact_change" not in tables:

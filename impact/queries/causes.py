@@ -20,7 +20,7 @@ MAX_SHOWN = 5
 
 
 def find_causes(onset: Onset | None, *, limit: int = MAX_SHOWN) -> list[Cause]:
-    """Return the possible causes of the problem with this onset, most likely cause first.
+    """Return up to `limit` possible causes of the problem with this onset, most likely cause first.
 
     If a source fails, the error is logged, and the other sources are used. Without an onset, no cause is known.
     """

@@ -45,7 +45,7 @@ class Figures:
         ]
 
     def sentence(self) -> str:
-        """Return the figures as text, such as "11 orders, 640.00 EUR at risk, 3 recovered", or "" without orders."""
+        """Return the figures in words, such as "11 orders, 640.00 EUR at risk, 3 recovered", or "" without orders."""
         if not self.orders:
             return ""
         parts = [f"{self.order_count:,} order{'' if self.order_count == 1 else 's'}"]
@@ -67,14 +67,14 @@ SHOWN_STATES = (State.AT_RISK, State.LOST, State.REFUND_DUE, State.RECOVERED, St
 
 
 def format_amounts(amounts: Amounts) -> str:
-    """Return the amounts above zero as text, such as "640.00 EUR and 20.00 USD"."""
+    """Return the amounts above zero in words, such as "640.00 EUR and 20.00 USD"."""
     return " and ".join(
         formats.money(amount, currency) for currency, amount in sorted(amounts.items()) if amount
     )
 
 
 def describe_state(figures: Figures, state: State) -> str:
-    """Return the orders in one state as text, such as "11 orders, 640.00 EUR"."""
+    """Return the orders in one state in words, such as "11 orders, 640.00 EUR"."""
     count = figures.orders.get(state, 0)
     amounts = format_amounts(figures.amounts.get(state, {}))
     orders = f"{count:,} order{'' if count == 1 else 's'}"
@@ -97,7 +97,7 @@ def touched_sql(
 ) -> tuple[str, list[Any]]:
     """Return the SQL and the parameters that select (order_id, first_at) once for each order that a problem touched.
 
-    If `problems` is None, all problems count.
+    If `problems` is None, all problems are included.
     """
     conditions, values = ["1 = 1"], []
     if problems is not None:
@@ -132,7 +132,7 @@ def figures_of(
 ) -> Figures:
     """Return the figures of the orders that at least one of the problems touched between `since` and `until`.
 
-    If `problems` is None, all problems count.
+    If `problems` is None, all problems are included.
     """
     if problems is not None and not problems:
         return Figures()

@@ -56,7 +56,10 @@ def list_orders(
     size: int,
     with_records: bool = False,
 ) -> OrderPage:
-    """Return up to `size` orders that the problem touched and whose ids are greater than `after`, sorted by id."""
+    """Return up to `size` orders that the problem touched and whose ids are greater than `after`, sorted by id.
+
+    If `states` are given, only orders in these states are returned.
+    """
     touched, values = touched_sql(description.problems, description.since, description.until)
     sql = (
         f"SELECT id, state, first_at FROM (SELECT o.id, {STATE_SQL} AS state, t.first_at"  # noqa: S608

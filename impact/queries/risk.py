@@ -23,6 +23,8 @@ def amounts_at_risk(
 ) -> dict[int, Amounts]:
     """Return the amounts at risk by problem, for the given problems of the kind or for all of them.
 
+    Problems without an amount at risk are left out.
+
     `families` maps a problem to the problem that it is shown with, for example after a merge. An order that both
     problems affected counts only once.
     """

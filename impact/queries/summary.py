@@ -40,9 +40,9 @@ def summarize(
     is_estimated: bool = False,
     is_caught_up: bool = False,
 ) -> Summary:
-    """Return the figures of the described problem, which include all committed changes if `is_complete` is set.
+    """Return the figures of the described problem. If their `is_complete` is True, they include all committed changes.
 
-    `is_caught_up` means that the caller has just called `catch_up` for several problems.
+    `is_caught_up` means that a call of `catch_up` by the caller has just succeeded.
     """
     is_complete = is_caught_up or catch_up()
     since, until = description.since, description.until

@@ -32,10 +32,10 @@ MAX_PAUSE_SECONDS = 1.0
 
 
 def catch_up(*, seconds: float | None = None, is_paused: bool = False) -> bool:
-    """Apply committed changes for at most `seconds`, and return True if no change is left.
+    """Apply committed changes, and return True if no change is left. No batch starts after `seconds`.
 
-    A reader passes no `seconds`. The call then takes at most READ_SECONDS, and applies nothing if more than
-    MAX_READ_CHANGES changes are waiting. With `is_paused`, the function pauses after each batch for as long as the
+    A reader passes no `seconds`. READ_SECONDS then applies, and nothing is changed if more than MAX_READ_CHANGES
+    changes are waiting. With `is_paused`, the function pauses after each batch for as long as the
     batch took, but at most MAX_PAUSE_SECONDS, so that other writers can work.
 
     Outside a transaction, a database error is only logged, and the figures do not include the newest changes until a

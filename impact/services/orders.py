@@ -32,7 +32,10 @@ def refresh(source: Source, record_ids: Collection[int]) -> None:
 
 
 def _close(attempts: Iterable[Attempt]) -> list[Attempt]:
-    """Return the attempts, and all others that are connected with them by an order id, a reservation or a payment."""
+    """Return the attempts, and others that an order id, a reservation or a payment connects with them.
+
+    Connections through more than MAX_ROUNDS steps are not followed.
+    """
     known = {(one.kind, one.reference): one for one in attempts}
     asked: set[tuple[str, str]] = set()
     for _ in range(MAX_ROUNDS):

@@ -192,7 +192,7 @@ def win_back_list(request: HttpRequest, pk: int) -> HttpResponse:
 def _problem_of(found: WinBackList) -> Description | None:
     """Return the problem of a list, or None if the problem was deleted.
 
-    Raises Http404 if the user may not see the problem's app.
+    Raises Http404 if there is no problem to show and the user may see only some apps.
     """
     source = problem_sources.get(found.kind) if found.kind in problem_sources else None
     problem = source.describe(found.problem) if source else None
