@@ -25,7 +25,7 @@ class Refused(RequestRejected):
 
 
 class Unreadable(RequestRejected):
-    """The content is incomplete, or differs from what its headers announce. The client gets a 400."""
+    """The content is invalid or incomplete, or differs from what its headers announce. The client gets a 400."""
 
 
 class Filtered(ErrorsException):
@@ -50,7 +50,7 @@ class UnsupportedEncoding(RequestRejected):
 
 
 class InvalidError(RequestRejected):
-    """An item of a plain JSON request is not a valid error. The client gets a 422 that explains what is wrong."""
+    """An item of a plain JSON request is not a valid error. Its result is a 422 that explains what is wrong."""
 
 
 class InvalidForm(RequestRejected):
@@ -58,7 +58,7 @@ class InvalidForm(RequestRejected):
 
 
 class CannotMerge(RequestRejected):
-    """The groups belong to different apps, or there is only one group."""
+    """The groups belong to different apps, or fewer than two of them are unmerged."""
 
 
 class OverQuota(RequestRejected):

@@ -29,7 +29,7 @@ def prune_source_maps() -> dict[str, int]:
 
 @hourly(minute=1, title="Count errors by hour")
 def add_up_hours() -> int:
-    """Add up the errors of the last hour for charts of a week or longer."""
+    """Add up the errors of recent hours for charts of more than 36 hours."""
     return hourly_counts.roll_up(now=timezone.now())
 
 

@@ -153,8 +153,8 @@ SUPPORTED_ENCODINGS = tuple(_DECOMPRESSORS)
 def decompress(body: bytes, encoding: str, limit: int = MAX_DECOMPRESSED_BYTES) -> bytes:
     """Decompress a body. `encoding` is its Content-Encoding: encodings in the order in which they were applied.
 
-    Raises UnsupportedEncoding for an unknown encoding, TooLarge for a result over `limit` bytes, and Unreadable for
-    invalid data.
+    Raises UnsupportedEncoding for an unknown encoding or more than MAX_ENCODINGS of them, TooLarge for a result over
+    `limit` bytes, and Unreadable for invalid data.
     """
     names = [name.strip().lower() for name in encoding.split(",")]
     applied = [name for name in names if name not in ("", "identity")]

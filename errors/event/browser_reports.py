@@ -32,7 +32,7 @@ _MAX_REPORTS = 50
 
 
 def _origin(uri: str) -> str:
-    """Return the origin of a blocked URL, or the keyword that CSP reports instead of a URL, such as `inline`."""
+    """Return the origin of a blocked URL, its scheme if it has no host, or the keyword that replaces it (`inline`)."""
     try:
         parts = urlsplit(uri)
     except ValueError:
@@ -77,7 +77,7 @@ def _other(kind: str, body: dict[str, Any], url: str) -> dict[str, Any]:
 
 
 def events_of(body: Any) -> list[dict[str, Any]]:
-    """Return one event per report, or [] if the body contains no report."""
+    """Return one event for each of the first _MAX_REPORTS reports, or [] if the body contains no report."""
     if isinstance(body, list):  # The Reporting API sends lists (application/reports+json).
         found = []
         for report in body[:_MAX_REPORTS]:

@@ -54,9 +54,9 @@ def event_id_of(value: Any) -> str:
 
 
 def user_key_of(user: Any, client_address: str) -> str:
-    """Return the key under which to count the user: the id that the app assigned, or a pseudonym of personal data.
+    """Return the key under which to count the user: the id or user name, or a pseudonym if that is personal data.
 
-    Return "" if the event names no user.
+    Without them, it is a pseudonym of the e-mail or IP address. Return "" if the event names no user.
     """
     if type(user) is not dict:
         return ""
@@ -75,7 +75,7 @@ def user_key_of(user: Any, client_address: str) -> str:
 
 
 def _hide_phone_number(event: dict[str, Any], user_key: str) -> None:
-    """Replace a phone number in the user's id or username with `user_key`, which is its pseudonym."""
+    """Replace a phone number in the user's id or username with `user_key`, which is never a phone number."""
     user = event.get("user")
     if type(user) is not dict:
         return
@@ -118,7 +118,7 @@ def _trim_extra(event: dict[str, Any]) -> dict[str, Any] | None:
 def build_event_from_json(
     payload: bytes, *, app_id: int, scrubber: Scrubber, context: IngestContext
 ) -> NewEvent:
-    """Build an event from its JSON. Raises Unreadable if this is not an object, and Filtered as build_event does."""
+    """Build an event from its JSON. Raises Unreadable unless it is a JSON object, and Filtered as build_event does."""
     raw = frame_cache.decode(payload, scrubber)
     if not isinstance(raw, dict):
         raise Unreadable("the event is not a JSON object")
@@ -238,7 +238,7 @@ def _restore_debug_ids(meta: Any, debug_ids: list[str | None]) -> None:
 def _occurred_at(
     raw: dict[str, Any], normalizer: Normalizer, drift: timedelta, received_at: datetime
 ) -> datetime:
-    """Return the client's timestamp, corrected for clock drift, or `received_at` if it is missing or implausible."""
+    """Return the client's timestamp, corrected for clock drift. If it is missing or unusable, return `received_at`."""
     timestamp = timestamps.parse(raw.get("timestamp"))
     if timestamp is None:
         if raw.get("timestamp") is not None:

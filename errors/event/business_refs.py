@@ -57,7 +57,7 @@ def _collect(found: dict[str, str], values: Mapping[str, Any]) -> None:
 def find(event: Mapping[str, Any]) -> dict[str, str]:
     """Return the first reference for each column, from tags, contexts, extra data and request headers, in this order.
 
-    Request headers are searched only if no request id was found before.
+    Contexts with 50 or more members are skipped. Request headers are searched only if no request id was found before.
     """
     found: dict[str, str] = {}
     for name in ("tags", "contexts", "extra"):

@@ -56,7 +56,10 @@ def _payload_end(body: bytes, at: int, length: Any) -> int:
 
 
 def parse(body: bytes) -> Envelope:
-    """Parse an envelope up to the first faulty item. Raises Unreadable if the envelope's header cannot be read."""
+    """Parse an envelope up to the first faulty item, and at most _MAX_ITEMS items.
+
+    Raises Unreadable if the envelope's header cannot be read.
+    """
     if not body:
         raise Unreadable("the body is empty")
     end = _line_end(body, 0)

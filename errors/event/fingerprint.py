@@ -2,9 +2,9 @@
 
 The version of the algorithm is stored with every hash, so that a new version does not split existing groups.
 
-A fingerprint that the client sets takes precedence. Otherwise, exceptions are grouped by their types and frames or, if
-none of them has usable frames, by their types and values. Other events are grouped by their message or, without one, by
-their stack trace. Line numbers are never used.
+A fingerprint that the client sets takes precedence. Otherwise, CSP reports are grouped by their directive and the
+blocked origin. Exceptions are grouped by their types and frames or, if none of them has usable frames, by their types
+and values. Other events are grouped by their message or, without one, by their stack trace. Line numbers are not used.
 """
 
 import re
@@ -47,7 +47,7 @@ _MAX_MESSAGE_LENGTH = 2_000
 
 
 def without_variables(message: str) -> str:
-    """Replace the variable parts of a message, such as numbers and ids, with placeholders."""
+    """Replace the variable parts of a message, such as numbers and ids, with placeholders. Cut off a long message."""
     return _VARIABLE.sub(lambda match: f"<{match.lastgroup}>", message[:_MAX_MESSAGE_LENGTH])
 
 

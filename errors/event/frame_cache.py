@@ -1,9 +1,9 @@
 """Decode events with a cache of the parts that many events have in common.
 
 Stack frames, the list of installed modules and the SDK's description are identical in thousands of events. Each of
-these parts is decoded, normalized and scrubbed once, by the functions that process the other parts of an event, and the
-result is cached under its JSON. Its type `Scrubbed` makes the normalizer and the scrubber skip it when they process the
-whole event.
+these parts is decoded, normalized and scrubbed by the functions that process the other parts of an event. Unless it is
+too large, the result is cached under its JSON. Its type `Scrubbed` makes the normalizer and the scrubber skip it when
+they process the whole event. Only the frames of exceptions are cached.
 
 The cache changes the result in only one case. Without the cache, a number beyond the range of a float makes the lenient
 decoder decode the whole event. With it, such a number goes unnoticed in a member that is never decoded: an unknown

@@ -1,4 +1,4 @@
-"""Decode the JSON of clients with a strict, fast decoder, or with a lenient one if the JSON is not valid."""
+"""Decode the JSON of clients with a strict, fast decoder, or with a lenient one for invalid JSON or JSON with NUL."""
 
 import json
 import re
@@ -18,7 +18,8 @@ _MAX_DEPTH = 60
 def decode(raw: bytes) -> Any:
     """Decode a client's JSON, and tolerate common mistakes. Raises Unreadable if it cannot be decoded at all.
 
-    NaN and Infinity become None, NUL characters are removed, and a lone surrogate becomes U+FFFD.
+    The lenient decoder replaces NaN, Infinity and values nested deeper than _MAX_DEPTH with None, removes NUL
+    characters, and replaces a lone surrogate with U+FFFD.
     """
     if not has_nul(raw):
         try:

@@ -1,8 +1,9 @@
-"""Convert the events of all SDKs to one shape. Invalid fields are removed and listed in `errors`; the event is kept.
+"""Convert the events of all SDKs to one shape. Invalid fields are converted or removed; the event is kept.
 
 The result is a Sentry event whose members have known types. `exception`, `threads` and `breadcrumbs` are
-`{"values": [dict, …]}`. `frames` is a list of dicts, `tags` is a dict of texts, and `logentry` is a dict. In `request`,
-`headers` and `env` are dicts. Templates and the fingerprint rely on this shape.
+`{"values": [dict, …]}`. `frames` is a list of dicts, `tags` is a dict of strings, and `logentry` is a dict. In
+`request`, `headers` and `env` are dicts. Templates and the fingerprint rely on this shape. `errors` lists most
+problems.
 """
 
 import contextlib

@@ -65,7 +65,7 @@ SEVERITIES = frozenset(("info", "warning", "error", "high", "critical", "fatal",
 
 
 def parse(given: Any) -> dict[str, Any]:
-    """Return the Sentry event for one plain error. Raises InvalidError if a member is missing or invalid."""
+    """Return the Sentry event for one plain error. Raises InvalidError unless it is an object with valid members."""
     if not isinstance(given, dict):
         raise InvalidError("an error must be a JSON object")
     members: dict[str, Any] = {}

@@ -99,8 +99,9 @@ def _script_frame(
 ) -> tuple[str, ...]:
     """Return the parts of a script's frame that identify the code.
 
-    A frame without a function name counts only if it has a source line, because not all browsers report such frames. A
-    file is identified by its name without extension, which is also the last part of a module's name.
+    A frame without a function name is used only if it has a short source line, because not all browsers report such
+    frames. Frames of evaluated code are not used. A file is identified by its name without extension, which is also the
+    last part of a module's name.
     """
     name = _function(function, platform, version)
     line = line.strip()
@@ -169,7 +170,7 @@ def parts_of_native_stack(event: Mapping[str, Any], stacktrace: Any) -> list[str
     """Return the parts of a native stack trace that identify the code.
 
     Prefer the symbols of the app's own code, then the symbols of any code, then addresses within packages (which differ
-    between builds), and finally the names of packages.
+    between builds), and finally the names of packages. Only the innermost _MAX_NATIVE_FRAMES frames are used.
     """
     frames = frames_of(stacktrace)[-_MAX_NATIVE_FRAMES:]
     own = [frame for frame in frames if frame.get("in_app")]
@@ -215,7 +216,7 @@ def _package(frame: Mapping[str, Any]) -> str:
 
 
 def _images(event: Mapping[str, Any]) -> list[tuple[int, int, str]]:
-    """Return the start address, end address and name of each image that the event's process had loaded."""
+    """Return the start address, end address and name of each loaded image, unless its address or name is missing."""
     meta = event.get("debug_meta")
     images = meta.get("images") if isinstance(meta, dict) else None
     found = []

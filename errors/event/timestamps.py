@@ -41,7 +41,7 @@ def parse(value: Any) -> datetime | None:
 
 
 def clock_drift(sent_at: datetime | None, received_at: datetime) -> timedelta:
-    """Return the lag of the client's clock behind the portal's, or zero if network delay may explain the difference."""
+    """Return the lag of the client's clock behind the portal's, or zero if it is unknown or may be network delay."""
     if sent_at is None:
         return timedelta(0)
     difference = received_at - sent_at

@@ -14,7 +14,7 @@ def _first_line(text: str) -> str:
 
 
 def title_of(event: dict[str, Any]) -> tuple[str, str]:
-    """Return the title and the type of the event, from its last exception or from its message."""
+    """Return the title and the type (or "") of the event, from its last exception or from its message."""
     exceptions = exceptions_of(event)
     if exceptions:
         last = exceptions[-1]

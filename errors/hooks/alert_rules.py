@@ -1,4 +1,4 @@
-"""Define the alert rules about errors. They read only roll-ups, so their cost does not grow with the error count."""
+"""Define the alert rules about errors. They read roll-ups and groups, so they do not slow down as events add up."""
 
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
@@ -21,7 +21,7 @@ MAX_GROUPS = 500
 
 
 def _groups_of(*severities: Severity) -> FindProblems:
-    """Return a function that finds the groups of these severities that were active during an alert."""
+    """Return a function that finds the MAX_GROUPS largest groups of these severities that were active in an alert."""
 
     def find(labels: Mapping[str, str], since: datetime, until: datetime) -> list[Problem]:
         seen = limit(
@@ -35,7 +35,7 @@ def _groups_of(*severities: Severity) -> FindProblems:
 
 
 def _groups_of_app(labels: Mapping[str, str], since: datetime, until: datetime) -> list[Problem]:
-    """Return the groups of the app in `labels` that have at least severity high and were active during the alert."""
+    """Return the app's MAX_GROUPS largest groups of at least severity high that were active during the alert."""
     seen = limit(
         ErrorGroup.objects.filter(
             app__name=labels.get("app", ""), last_seen_at__gte=since, first_seen_at__lte=until
@@ -101,9 +101,9 @@ def high_errors(since: datetime, until: datetime) -> Measured:
 def error_rate(since: datetime, until: datetime) -> Iterator[Reading]:
     """Yield the percentage of failed requests for each app that reports its requests.
 
-    Each environment of an app is measured separately. An app has only one reading, from its worst environment with
-    enough requests, so it has at most one alert. If an app measures only a sample of its requests, the minimum applies
-    to the measured requests.
+    Each environment of an app is measured separately. An app has only one reading, so it has at most one alert. The
+    reading is from its worst environment, but environments with too few requests are used only if all have too few. If
+    an app measures only a sample of its requests, the minimum applies to the measured requests.
     """
     min_samples = limits_of("errors.rate").min_samples
     by_app: dict[str, list[RequestCount]] = {}

@@ -15,7 +15,10 @@ MAX_GROUPS = 200
 
 @cause_source("errors.groups")
 def groups(onset: Onset) -> Iterator[Change]:
-    """Yield a change for each severe group that was first seen or regressed from `onset.since` to `onset.at`."""
+    """Yield a change for each severe group that was first seen or regressed from `onset.since` to `onset.at`.
+
+    Only the MAX_GROUPS groups that were seen last are read.
+    """
     span = (onset.since, onset.at)
     found = (
         ErrorGroup.objects.visible()

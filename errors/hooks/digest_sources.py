@@ -1,4 +1,4 @@
-"""List new, regressed and worsened groups for the digest, which is sent every 15 minutes."""
+"""List new, regressed and worsened groups for the digest, which is sent every 15 minutes, up to MAX_GROUPS groups."""
 
 from collections.abc import Iterator
 from datetime import datetime
@@ -13,8 +13,8 @@ from errors.models import ErrorGroup, Severity
 from errors.queries import pages
 
 MAX_GROUPS = 500
-# A group has worsened if it had at least MIN_WORSE_COUNT events in the last hour, and WORSE_FACTOR times as many as in
-# an average hour of the previous day.
+# A group has worsened if it had at least MIN_WORSE_COUNT events in this hour, and more than WORSE_FACTOR times as many
+# as in an average hour of the previous 23.
 WORSE_FACTOR = 3
 MIN_WORSE_COUNT = 10
 # Maps the severity of a group to the severity of an alert.

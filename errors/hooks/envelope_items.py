@@ -26,7 +26,10 @@ _MAX_DURATION_MS = 86_400_000.0
 
 @item_type("transaction")
 def transaction(item: ReceivedItem) -> None:
-    """Record a transaction's name, duration and status, without its spans. Raises ValueError if it has no times."""
+    """Record a transaction's name, duration and status, without its spans.
+
+    Raises TypeError if the payload is not an object, and ValueError if it lacks a start or end time.
+    """
     payload = _object(item.payload)
     start = timestamps.parse(payload.get("start_timestamp"))
     end = timestamps.parse(payload.get("timestamp"))
@@ -98,7 +101,7 @@ def _code(given: Any) -> str:
 
 @item_type("span", limit=4 * 1024 * 1024, is_container=True)
 def spans(item: ReceivedItem) -> None:
-    """Record segment spans, and count all other spans as discarded.
+    """Record the segment spans among the first 1,000 spans, and count the other spans among them as discarded.
 
     Version 11 of the JavaScript SDKs sends spans instead of transactions.
     """
@@ -114,7 +117,7 @@ def spans(item: ReceivedItem) -> None:
 
 
 def _segment(span: Any) -> Performance | None:
-    """Return the measurement of a segment span (a request, a page, a task), or None for other spans."""
+    """Return the measurement of a segment span (a request, a page, a task), or None for any other span."""
     if not isinstance(span, dict) or span.get("is_segment") is not True:
         return None
     start, end = timestamps.parse(span.get("start_timestamp")), timestamps.parse(span.get("end_timestamp"))  # fmt: skip
@@ -198,7 +201,7 @@ def _sample_rate(header: Any, trace: dict[str, Any]) -> Any:
 
 
 def _weight(sample_rate: Any) -> int:
-    """Return the number of transactions that a sampled one represents: 10 at a sample rate of 0.1."""
+    """Return the number of transactions that a sampled one represents: 10 at a sample rate of 0.1, 1 if unknown."""
     try:
         rate = float(1.0 if sample_rate is None else sample_rate)
     except (TypeError, ValueError):
@@ -245,7 +248,7 @@ def _release_of(payload: dict[str, Any]) -> tuple[str, str]:
 
 @item_type("sessions", limit=100 * 1024)
 def sessions(item: ReceivedItem) -> None:
-    """Record the aggregated sessions that server SDKs send: users as activity, and outcomes as counters."""
+    """Record the first 1,000 aggregates of sessions from a server SDK: users as activity, outcomes as counters."""
     payload = _object(item.payload)
     sums = payload.get("aggregates")
     found: list[Activity | Counter] = []
@@ -344,7 +347,7 @@ def _store_report(item: ReceivedItem, event_id: Any, message: Any, url: Any = ""
 
 @item_type("client_report", limit=100 * 1024)
 def client_report(item: ReceivedItem) -> None:
-    """Count the items that the SDK itself dropped, by category and reason."""
+    """Count the items that the SDK itself dropped, by category and reason. Only the first 200 entries are read."""
     payload = _object(item.payload)
     for kind in ("discarded_events", "rate_limited_events", "filtered_events"):
         listed = payload.get(kind)

@@ -1,4 +1,4 @@
-"""Export error metrics to Prometheus. Each scrape of `/metrics` reads them from roll-ups."""
+"""Export error metrics to Prometheus. Each scrape of `/metrics` reads them from roll-ups and groups."""
 
 from collections.abc import Iterable
 from datetime import timedelta

@@ -20,7 +20,8 @@ from errors.event.filters import Filters
 from errors.exceptions import AuthUnavailable, NotCached, OverQuota
 from errors.queries.filters import filters_of
 
-TRUSTED_SECONDS = 5.0  # Each node rejects a revoked key after this time at the latest.
+# Each node rejects a revoked key after this time, if it can query the database.
+TRUSTED_SECONDS = 5.0
 KEPT_SECONDS = 3600.0
 _MAX_CACHED_KEYS = 10_000
 
@@ -95,7 +96,7 @@ class KeyCache:
         """Return the key's project, or None if the key is invalid or belongs to another project than `project_id`.
 
         `project_id` is None if the URL names no project. Raises NotCached if a query is necessary but `may_query` is
-        False, and AuthUnavailable if the database is unavailable and the key is not cached.
+        False, and AuthUnavailable if the database is unavailable and the key was not cached in the last KEPT_SECONDS.
         """
         now = time.monotonic()
         cached = self._entries.get((project_id, key))
@@ -144,7 +145,7 @@ key_cache = KeyCache()
 
 
 def check_quotas(project: Project, count: int = 1) -> None:
-    """Count `count` events against each of the project's quotas. Raises OverQuota for the first one that is used up."""
+    """Count `count` events against the project's quotas. Raises OverQuota at the first one that is used up."""
     for quota in project.quotas:
         verdict = ratelimit.acquire(
             f"errors.{quota.name}:{project.app_id}", quota.limit, quota.seconds, cost=count

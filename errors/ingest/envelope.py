@@ -74,7 +74,7 @@ def _first_event(project: Project, parsed: envelope_format.Envelope) -> envelope
 def _other_items(
     request: IngestRequest, project: Project, parsed: envelope_format.Envelope, event_id: str
 ) -> list[ReceivedItem]:
-    """Return the items that have a handler and are not events. Invalid items are counted as discarded."""
+    """Return the items that have a handler and are not events. Count unsupported and too large items as discarded."""
     found = []
     for item in parsed.items:
         if item.type in _EVENT_TYPES:

@@ -1,6 +1,7 @@
 """Answer ingestion requests, either in the event loop or synchronously in a Django view.
 
-A response of 200 means that the events are stored, grouped, counted and visible.
+A response of 200 means that the accepted events are stored, grouped, counted and visible. Events that an inbound filter
+drops, and all events of an envelope except the first, are only counted as discarded.
 """
 
 import asyncio
@@ -121,9 +122,10 @@ class _Route:
             raise ReadOnly(notice.text)
 
     def authenticate(self, request: IngestRequest) -> None:
-        """Authenticate a request before its body is read, unless the key may be in the body.
+        """Authenticate a request before its body is read, unless the key may be in the body, or it is a check-in.
 
-        Raises the exceptions of IngestRequest.authenticate, and Refused (415) for unsupported endpoints.
+        A check-in is authenticated when it is parsed. Raises the exceptions of IngestRequest.authenticate, and Refused
+        (415) for unsupported endpoints.
         """
         if self.is_plain:
             request.authenticate(None, [key_of(request)])
@@ -148,7 +150,8 @@ async def handle(
 ) -> Response:
     """Answer a request in the event loop.
 
-    `read_body` returns at most the given number of bytes, or raises TooLarge, BodyTimeout or ClientDisconnected.
+    `read_body` returns at most the given number of bytes, or raises TooLarge, BodyTimeout or ClientDisconnected. Only
+    ClientDisconnected is raised to the caller.
     """
     route, request = _Route(address), IngestRequest(environ, may_query=False)
     with request_id.use(request.id):

@@ -61,7 +61,7 @@ class IngestRequest:
         return decompress(self.body, self.environ.get("HTTP_CONTENT_ENCODING", ""))
 
     def authenticate(self, project_id: int | None, keys: Sequence[str]) -> Project:
-        """Return the project to which all of the keys belong.
+        """Return the project to which the keys (the first _MAX_KEYS of them) belong.
 
         Raises NotCached, AuthUnavailable, and Refused: 401 without a key, 403 if a key or the origin is not accepted.
         """
@@ -125,14 +125,14 @@ class EventBuilder:
         """Add an event from JSON, and return its id.
 
         An event that one of the app's filters drops is counted as discarded and not added. Raises TooLarge for JSON
-        over 1 MiB, and Unreadable for invalid JSON.
+        over 1 MiB, and Unreadable unless the JSON is an object.
         """
         if len(payload) > MAX_EVENT_BYTES:
             raise TooLarge("the event is larger than 1 MiB")
         return self._add(build_event_from_json, payload, self.request.context(event_id, sent_at))
 
     def add(self, event: dict[str, Any]) -> str:
-        """Add an event that is already decoded, and return its id."""
+        """Add an event that is already decoded, unless a filter drops it, and return its id."""
         return self._add(build_event, event, self.request.context())
 
     def _add(self, make: Callable[..., NewEvent], given: Any, context: IngestContext) -> str:
@@ -150,7 +150,7 @@ class EventBuilder:
 
 
 def count_against_quotas(project: Project, count: int = 1) -> None:
-    """Count events against the project's quotas. Raises Refused (429) if a quota is used up."""
+    """Count events against the quotas. If one is used up, count the events as discarded and raise Refused (429)."""
     try:
         check_quotas(project, count)
     except OverQuota as over:

@@ -1,6 +1,6 @@
 """Define the events that apps report, their groups, and their counts.
 
-Events, payloads and seen event ids are deleted after the app's retention; groups, counts and history are kept.
+Events, payloads and seen event ids are deleted after the app's retention. Groups, their counts and history are kept.
 errors.store writes events, groups and counts in batches, not with `save()`.
 """
 

@@ -96,7 +96,10 @@ class GroupUser(models.Model):
 
 
 class GroupTag(models.Model):
-    """The number of events per group, tag and value. Environment, release, function and category are tags as well."""
+    """The number of events per group, tag and value. Environment, release, function and category are tags as well.
+
+    Only a limited number of values per tag is counted separately; further values are counted as OTHERS.
+    """
 
     pk = models.CompositePrimaryKey("group_id", "key", "value")
     group = models.ForeignKey(

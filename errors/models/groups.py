@@ -74,7 +74,7 @@ class ErrorGroup(models.Model):
     resolved_in_release = models.CharField(max_length=200, blank=True)
     regressed_at = models.DateTimeField(null=True, blank=True)
     regressed_in_release = models.CharField(max_length=200, blank=True)
-    # A mute ends as soon as one of these conditions is met. Without a condition, it ends when staff reopen the group.
+    # The first event for which one of these conditions is met ends the mute. Staff can end it at any time.
     muted_until = models.DateTimeField(null=True, blank=True)
     muted_until_events = models.PositiveBigIntegerField(null=True, blank=True)
     muted_until_users = models.PositiveIntegerField(null=True, blank=True)

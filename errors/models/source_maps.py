@@ -23,7 +23,7 @@ class ArtifactBundle(models.Model):
     file_count = models.PositiveIntegerField(default=0)
     uploaded_at = models.DateTimeField()
     last_used_at = models.DateTimeField()
-    # Events that are stored around the time of an upload may not be marked
+    # Events that were stored around the time of an upload might not be marked
     # for resolution. A second pass marks them and sets `is_settled`.
     is_settled = models.BooleanField(default=False)
 
@@ -149,7 +149,7 @@ class ResolvedStack(models.Model):
 
 
 class ResolvedEvent(models.Model):
-    """An event whose frames were resolved. `is_complete` is False if a source map was missing."""
+    """An event after the attempt to resolve its frames. If `is_complete` is False, uploads queue the event again."""
 
     event = models.OneToOneField(
         ErrorEvent, models.DO_NOTHING, primary_key=True, related_name="+", db_constraint=False

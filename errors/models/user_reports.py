@@ -4,7 +4,7 @@ from core.clients.models import ClientApp
 
 
 class UserReport(models.Model):
-    """A text that a user wrote about an error, sent as a user report or feedback item."""
+    """A message that a user wrote about an error, sent as a user report or feedback item."""
 
     app = models.ForeignKey(ClientApp, models.CASCADE, related_name="+")
     event_id = models.UUIDField(null=True, blank=True, db_index=True)

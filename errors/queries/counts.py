@@ -39,7 +39,10 @@ _RATE_PERIOD = timedelta(minutes=5)
 
 
 def rate_now(now: datetime) -> float:
-    """Return the mean number of errors per minute over _RATE_PERIOD, counting severity warning and above."""
+    """Return the mean number of errors per minute over _RATE_PERIOD, counting severity warning and above.
+
+    As in `count`, the period is extended to whole minutes, so the result may be slightly too high.
+    """
     severities = [one for one in Severity if one is not Severity.INFO]
     return count(now - _RATE_PERIOD, now, *severities) / (_RATE_PERIOD / timedelta(minutes=1))
 

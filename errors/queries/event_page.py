@@ -37,7 +37,10 @@ class Frame:
 
 @dataclass(frozen=True)
 class Run:
-    """A sequence of consecutive frames, either all of the app or all of libraries."""
+    """A sequence of consecutive frames, either all of the app or all of libraries.
+
+    If no frame is of the app, the newest frame is treated as one of the app.
+    """
 
     frames: list[Frame]
     in_app: bool
@@ -139,7 +142,7 @@ def text(value: object) -> str:
 def pairs(value: object) -> Pairs:
     """Return a mapping, or a list of two-element lists, as (name, text) pairs without empty values.
 
-    Any other value becomes a single pair without a name.
+    Any other value becomes a single pair without a name, or [] if it is empty.
     """
     items: Iterable[tuple[object, object]]
     if isinstance(value, Mapping):

@@ -68,7 +68,10 @@ class Preview:
 
 
 def preview(app: ClientApp, kind: Filter, patterns: Sequence[str], *, now: datetime) -> Preview:
-    """Apply a filter to at most MAX_PREVIEWED of the app's newest events from the last PREVIEW_DAYS days."""
+    """Apply a filter to at most MAX_PREVIEWED of the app's newest events from the last PREVIEW_DAYS days.
+
+    Only the newest MAX_SCANNED events of all apps are searched for them.
+    """
     one = compile_filters([(kind.value, patterns)])
     recent = ErrorEvent.objects.received_between(now - timedelta(days=PREVIEW_DAYS), now)
     first = (

@@ -41,7 +41,10 @@ def group_identity(pk: int) -> str:
 
 
 def _burst_at(group: ErrorGroup, family: list[int]) -> datetime | None:
-    """Return the time of the first event of a burst in which the group became much more frequent, or None."""
+    """Return the time of the first event of a burst in which the group became much more frequent, or None.
+
+    If the events of the burst's first hour have been deleted, return the start of this hour.
+    """
     last = hour_of(group.last_seen_at)
     first = max(last - BURST_HOURS + 1, hour_of(group.first_seen_at))
     counts = [0] * (last - first + 1)

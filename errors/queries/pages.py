@@ -35,7 +35,7 @@ RANGES = tuple(HOURS_PER_BAR)
 
 
 def sparklines(groups: Sequence[ErrorGroup], now: datetime) -> dict[int, list[int]]:
-    """Return the number of events in each of the last 24 hours, by group id. Merged groups count for their group."""
+    """Return the number of events in each of the last 24 hours, by group id, including groups merged into the group."""
     first = hour_of(now) - SPARK_HOURS + 1
     counts = {group.pk: [0] * SPARK_HOURS for group in groups}
     shown_at = {pk: pk for pk in counts}

@@ -73,7 +73,7 @@ def new_group_count(release: Release) -> int:
 # --- pages --------------------------------------------------------------------------------------------
 @dataclass(frozen=True)
 class Health:
-    """The health of a release by sessions and users. A share is None if the app sends no sessions."""
+    """The health of a release by sessions and users. A percentage is None without sessions or users, respectively."""
 
     session_count: int = 0
     crashed_count: int = 0
@@ -183,7 +183,7 @@ def _health(ids: Sequence[int]) -> dict[int, Health]:
 
 
 def groups_in_release(release: Release, *, limit: int = 20) -> list[tuple[ErrorGroup, int]]:
-    """Return the `limit` groups with the most events in the release, each with the number of these events."""
+    """Return at most `limit` groups with the most events in the release, each with the number of these events."""
     counted = (
         GroupTag.objects.filter(
             key="release", value=release.version, group__app=release.app_id, count__gt=0
@@ -243,7 +243,7 @@ def suspect_commits(group: ErrorGroup, payload: Mapping[str, Any]) -> list[Suspe
 
 
 def _frames_nearest_first(payload: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return the frames of the app's own code, or of any code if it has none, that name a file, innermost first."""
+    """Return up to _MAX_FRAMES frames that name a file, innermost first: the app's own or, without these, any."""
     exceptions = exceptions_of(payload)
     holder = exceptions[-1] if exceptions else payload
     frames = [

@@ -1,7 +1,8 @@
 """Convert a search of the errors list, which has words and `key:value` filters, into a queryset of groups.
 
 Words match the titles, culprits, types and functions of a group's events. Words with a digit also match users, and ids
-such as those of orders. Each filter uses an index. A search that matches a merged group finds the group that was kept.
+such as those of orders. Filters by users, tags and ids use an index. A match in the texts, users, tags or
+events of a merged group finds the group that was kept.
 """
 
 import uuid
@@ -114,7 +115,10 @@ def find_groups(
 def search(
     query: str, *, groups: Groups, user: User | AnonymousUser, now: datetime, state: str = ""
 ) -> SearchResult:
-    """Filter the groups by a query. `state` (unresolved, all, a status) applies if the query has no filter `is:`."""
+    """Filter the groups by a query.
+
+    `state` (unresolved, all, a status) applies if the query has no filter `is:` other than `is:at-risk`.
+    """
     result = SearchResult(groups)
     terms = search_terms.parse(query)
     if state and not any(term.key == "is" and term.value != "at-risk" for term in terms):
@@ -225,12 +229,18 @@ def _is_tag(key: str) -> bool:
 
 
 def _other_spellings(key: str) -> list[str]:
-    """Return the tag keys that differ from the key only in case. The parser converts a query's keys to lower case."""
+    """Return those of the first 100 tag keys that differ from the key only in case.
+
+    The parser converts a query's keys to lower case.
+    """
     return [one for one in _list_tag_keys("") if one.lower() == key and one != key]
 
 
 def _uncounted_tag(key: str, value: str) -> Q:
-    """Match groups whose newest events have the tag. Only groups with too many values of this tag are searched."""
+    """Match groups with an event that has the tag, among groups that have too many values of this tag.
+
+    Only the newest MAX_SCANNED_EVENTS events of these groups are read.
+    """
     full = GroupTag.objects.filter(key=key, value=OTHERS).values("group")
     newest = ErrorEvent.objects.filter(group__in=full).newest_first()
     group_of = dict(newest.values_list("pk", "group_id")[:MAX_SCANNED_EVENTS])

@@ -1,4 +1,4 @@
-"""Limit the storage of source maps: delete uploads by age, by last use, and by size per app."""
+"""Limit the storage of source maps: delete uploads by last use and by size per app, and chunks by age."""
 
 from datetime import datetime, timedelta
 
@@ -67,7 +67,7 @@ def stored_bytes(app_id: int) -> int:
 
 
 def _delete_contents(now: datetime) -> int:
-    """Delete contents to which no ArtifactFile refers, and return the number of contents found."""
+    """Delete up to 20 * CHUNK_SIZE old contents to which no ArtifactFile refers, and return the number found."""
     unused = ArtifactContent.objects.filter(
         ~Exists(ArtifactFile.objects.filter(content=OuterRef("pk"))),
         saved_at__lt=now - UPLOAD_MARGIN,
@@ -82,7 +82,7 @@ def _delete_contents(now: datetime) -> int:
 
 
 def prune_resolved(*, now: datetime, limit: int = 20_000) -> int:
-    """Delete the resolved stacks of events that are past every app's retention. Return the number of events."""
+    """Delete the resolved stacks of about `limit` events past every app's retention. Return the number of events."""
     longest = max(ClientApp.objects.values_list("retention_days", flat=True), default=30)
     cutoff = received_id(now - timedelta(days=longest))
     EventToResolve.objects.filter(pk__lt=cutoff).delete()

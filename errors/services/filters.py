@@ -11,9 +11,9 @@ from errors.models import InboundFilter
 
 
 def clean_patterns(kind: Filter, given: str) -> list[str]:
-    """Return the patterns from a text with one pattern per line, without duplicates, or [] if `kind` takes none.
+    """Return the patterns from a string with one pattern per line, without duplicates, or [] if `kind` takes none.
 
-    Raises InvalidForm if patterns are missing, too many or too long, or if one would drop every error.
+    Raises InvalidForm if patterns are missing, too many or too long, or if one has only asterisks.
     """
     if kind not in TAKES_PATTERNS:
         return []

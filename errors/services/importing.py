@@ -30,8 +30,8 @@ def files_in(paths: list[Path]) -> list[Path]:
 class EventFile:
     """An iterable over the events of a file. `position` is the number of bytes that have been read.
 
-    A file with one event per line may have any size. A file with a single JSON document must not exceed
-    MAX_DECOMPRESSED_BYTES.
+    A file with one event per line may have any size. An envelope, or a file with a single JSON document, must not
+    exceed MAX_DECOMPRESSED_BYTES.
     """
 
     def __init__(self, path: Path) -> None:
@@ -40,7 +40,7 @@ class EventFile:
         self.position = 0
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
-        """Yield the events. Raises Unreadable if the file contains none."""
+        """Yield the events. Raises Unreadable if the file contains none, or if a part of it cannot be decoded."""
         found = False
         with self.path.open("rb") as raw:
             is_gzip = raw.peek(2)[:2] == b"\x1f\x8b"
@@ -158,7 +158,8 @@ def _as_sdk_spells(value: Any) -> Any:
 def new_event(raw: dict[str, Any], *, app: ClientApp, now: datetime) -> NewEvent:
     """Build an event whose time of receipt is the time at which it occurred, or `now` if that is unknown or later.
 
-    An event without an id gets one that is derived from its content, so that a repeated import stores it once.
+    The time of receipt is never before the year 2000. An event without an id gets one that is derived from its content,
+    so that a repeated import stores it once.
     """
     given = event_id_of(raw.get("event_id"))
     content = blake2b(json_codec.encode(raw), digest_size=16).digest()

@@ -26,7 +26,10 @@ def merge_groups(
     now: datetime,
     batch: uuid.UUID | None = None,
 ) -> ErrorGroup:
-    """Merge the groups into the oldest one and return it. Raises CannotMerge for a single group or several apps."""
+    """Merge the groups into the oldest one and return it. Groups that are already merged are ignored.
+
+    Raises CannotMerge for fewer than two groups or for several apps.
+    """
     ids = sorted({group.pk for group in groups})
     locked = list(
         ErrorGroup.objects.visible().filter(pk__in=ids).select_for_update().order_by("pk")

@@ -56,7 +56,7 @@ _maps: OrderedDict[int, tuple[Any, Maps]] = OrderedDict()
 
 
 def resolve_pending(*, now: datetime, seconds: float = 30.0) -> int:
-    """Resolve waiting events until none is left or `seconds` have passed. Return their number.
+    """Process waiting events until none is left or `seconds` have passed. Return the number of attempts.
 
     If the time is over, queue a task that resolves the rest.
     """
@@ -179,7 +179,10 @@ def _stack_row(result: Resolution) -> ResolvedStack:
 
 # --- after an upload --------------------------------------------------------------------------------
 def queue_waiting(app_id: int, *, now: datetime) -> int:
-    """Queue the app's recent events that are not completely resolved, at most MAX_EVENTS. Return their number."""
+    """Queue the app's recent events that are not completely resolved, at most MAX_EVENTS. Return their number.
+
+    Only the newest events of the groups that were seen last are considered.
+    """
     since = now - LOOK_BACK
     groups = ErrorGroup.objects.filter(
         app=app_id, platform__in=PLATFORMS, last_seen_at__gte=since

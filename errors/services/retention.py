@@ -61,7 +61,8 @@ class Budget:
 def prune(*, now: datetime, seconds: float = 40.0) -> dict[str, int]:
     """Delete rows past their retention, and stop deleting events after `seconds`.
 
-    Return the number of deleted events, partitioned days and dictionaries.
+    On PostgreSQL, also create the partitions of the next days. Return the number of deleted events, days and
+    dictionaries.
     """
     budget = Budget(seconds)
     removed = {"events": 0, "days": 0, "dictionaries": 0}

@@ -65,7 +65,7 @@ def count(app: ClientApp, sessions: Sessions, *, now: datetime) -> None:
 
 @chore("errors.services.sessions", seconds=2)
 def flush() -> int:
-    """Add the buffered sums to the database, or keep them if this fails. Return the number of rows."""
+    """Add the buffered sums to the database and return the number of rows. If this fails, keep the sums and raise."""
     with _lock:
         counts, users = dict(_counts), dict(_users)
         _counts.clear()

@@ -73,7 +73,10 @@ class Archive:
         return self._text("dist")
 
     def files(self) -> Iterator[ArchivedFile]:
-        """Yield the scripts, source maps and sources one at a time, because they may not fit into memory together."""
+        """Yield the scripts, source maps and sources one at a time, because they may not fit into memory together.
+
+        Entries without a valid, new URL are skipped.
+        """
         total = 0
         urls: set[str] = set()
         for path, described in self._files.items():

@@ -25,7 +25,7 @@ MAX_CACHED_MAPS = 8
 # open. An opened source map takes more memory than its file.
 MAX_CACHED_BYTES = 64 * 1024 * 1024
 _REFERENCE = re.compile(rb"//[#@]\s*sourceMappingURL=(\S+)\s*(?:\*/\s*)?$")
-# Only this last part of a script is searched for the reference to its source map.
+# Only this last part of a script is searched for the reference to a separate source map.
 _TAIL_BYTES = 4 * 1024 * 1024
 
 
@@ -80,7 +80,7 @@ class Maps:
     def open(self, script: Script, *, release: str, dist: str) -> OpenedMap | None:
         """Return the source map of a script, or None if neither the script nor a source map was uploaded.
 
-        Raises UnusableMap if the source map is missing, broken or too large.
+        Raises UnusableMap if the source map is missing, broken or too large, and StorageUnavailable.
         """
         key = (release, dist, script)
         if key not in self._found:

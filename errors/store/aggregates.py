@@ -40,7 +40,7 @@ class GroupAggregate:
 class TagValues:
     """The values of each tag that this process has counted in each group.
 
-    The number of values per tag is limited, so that a tag such as an order number does not fill the database.
+    Each process limits the number of values per tag, so that a tag such as an order number does not fill the database.
     """
 
     def __init__(self) -> None:

@@ -20,7 +20,10 @@ Outcome = BatchResult | Unavailable | NotStorable
 
 
 def commit(requests: Sequence[Events]) -> list[Outcome]:
-    """Commit the events, and return an outcome for each request, in the order of the requests. Never raises."""
+    """Commit the events, and return an outcome for each request, in the order of the requests.
+
+    A BatchResult is the result of the whole transaction. Errors become outcomes and are not raised.
+    """
     if not requests:
         return []
     try:

@@ -1,4 +1,4 @@
-"""Execute the store's statements on PostgreSQL: two per batch, because each statement is a round trip to the server."""
+"""Execute the store's statements on PostgreSQL: usually two per batch, because each is a round trip to the server."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager

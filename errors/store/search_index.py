@@ -43,7 +43,10 @@ text_cache = TextCache()
 
 
 def add(events: Iterable[tuple[int, NewEvent]], *, new_groups: Iterable[int]) -> None:
-    """Make the events' texts searchable. Call this in the store's transaction, with the groups' rows locked."""
+    """Make the events' texts searchable, unless a group's text would be longer than GroupText.MAX_LENGTH.
+
+    Call this in the store's transaction, with the groups' rows locked.
+    """
     # A transaction that was rolled back may have used the same ids for other groups.
     text_cache.remove(new_groups)
     new: dict[int, list[NewEvent]] = {}

@@ -18,7 +18,10 @@ Rows = Sequence[Row]
 
 @dataclass(slots=True, frozen=True)
 class Batch:
-    """The rows that a batch adds to each table, sorted by key, so that concurrent writers cannot deadlock."""
+    """The rows that a batch adds to each table.
+
+    Counts, users and groups are sorted by key, so that concurrent writers cannot deadlock.
+    """
 
     events: Rows  # Each row has a value for each of EVENT_COLUMNS.
     payloads: Rows  # Each row has a value for each of PAYLOAD_COLUMNS.

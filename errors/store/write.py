@@ -70,7 +70,7 @@ class _AfterCommit:
 def write(events: Sequence[NewEvent]) -> BatchResult:
     """Store the batch in the caller's transaction or, if there is none, in a new one. Raises database errors.
 
-    Conflicts with concurrent writers are retried.
+    After a conflict with concurrent writers, the batch is tried again, at most _MAX_ATTEMPTS times in all.
     """
     for attempt in range(_MAX_ATTEMPTS):
         after = _AfterCommit()

@@ -1,7 +1,7 @@
 """Collect the events of concurrent requests into batches, in the event loop of the web process.
 
-While one batch is being committed, the requests that arrive are parsed and form the next batch. No request is answered
-before its batch is committed.
+While one batch is being committed, the requests that arrive are parsed and form the next batch. No request gets a
+200 before its batch is committed.
 """
 
 import asyncio
@@ -61,8 +61,8 @@ class Writer:
         """Parse a request, store its events, and return after the commit.
 
         `parse` is called in the order of the requests. `size_bytes` is roughly the memory that the request takes until
-        the commit. Raises the exceptions of `parse`, NotStorable, or Unavailable if too much data is waiting or the
-        store does not answer within TIMEOUT_SECONDS.
+        the commit. Raises the exceptions of `parse`, NotStorable, or Unavailable if too much data is waiting, the
+        database is unavailable, or the store does not answer within TIMEOUT_SECONDS.
         """
         loop = asyncio.get_running_loop()
         if self._loop is not loop:

@@ -61,7 +61,7 @@ def _resolve(request: HttpRequest, groups: Groups, user: User, now: datetime, ba
 def _resolve_and_list(
     request: HttpRequest, groups: Groups, user: User, now: datetime, batch: UUID
 ) -> str:
-    """Resolve the groups, and create a win-back list for each of them: the buyers whose orders it caused to be lost."""
+    """Resolve the groups, and create a win-back list for each group: the buyers of the orders lost because of it."""
     text = _resolve(request, groups, user, now, batch)
     count = 0
     for group in groups:
@@ -95,7 +95,8 @@ def _reopen(request: HttpRequest, groups: Groups, user: User, now: datetime, bat
 def _assign(request: HttpRequest, groups: Groups, user: User, now: datetime, batch: UUID) -> str:
     """Assign the groups to the `user` in the form or, without this field, to the current user.
 
-    If `user` is "", the groups become unassigned. Raises InvalidForm if the user may not see the groups.
+    If `user` is "", the groups become unassigned. Raises InvalidForm if `user` is not a number or the user may not see
+    the groups, and Http404 unless the user is active staff.
     """
     given = request.POST.get("user", str(user.pk))
     to: User | None = None
@@ -191,7 +192,7 @@ def group_act(request: HttpRequest, group_id: int) -> HttpResponse:
 @require_POST
 @may_change
 def group_bulk(request: HttpRequest) -> HttpResponse:
-    """Apply an action to the checked groups, or to all groups that match the filters of the list."""
+    """Apply an action to the checked groups, or to up to MAX_ROWS groups that match the filters of the list."""
     ids = staff_actions.chosen_ids(request, "group")
     if staff_actions.wants_all_matching(request):
         parameters = QueryDict(request.POST.get("query", "")[:5_000])

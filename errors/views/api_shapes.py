@@ -56,7 +56,7 @@ class Group(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class Note(msgspec.Struct, forbid_unknown_fields=True):
-    """An entry in the history of an error. `by` is None for changes made by events or API keys."""
+    """An entry in the history of an error. `by` is None for changes by events, API keys or deleted users."""
 
     kind: str
     at: datetime
@@ -173,7 +173,7 @@ class Changed(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class Deleted(msgspec.Struct, forbid_unknown_fields=True):
-    """The response to a deletion, which names its target. If there are many events, it may take some minutes."""
+    """The response to a deletion, which names its target. Deleting many events may take some minutes."""
 
     deleted: str
 
@@ -186,8 +186,8 @@ Id = Annotated[int, msgspec.Meta(ge=1, le=2**63 - 1)]
 class GroupAction(msgspec.Struct, forbid_unknown_fields=True):
     """An action on errors. `release` is for resolve; `hours`, `events` and `users` for mute; `to` for assign.
 
-    Without `to`, errors are unassigned. A mute ends when the first of its conditions is met. Without a condition, it
-    ends when the error is reopened.
+    `text` is for comment. Without `to`, errors are unassigned. The first event for which a condition of a mute is met
+    ends the mute. Without a condition, the mute ends when the error is reopened.
     """
 
     action: Literal["resolve", "reopen", "mute", "assign", "merge", "unmerge", "comment", "delete"]

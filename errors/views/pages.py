@@ -220,7 +220,7 @@ def _user_row(key: str) -> dict[str, str]:
 @require_GET
 @may_view
 def tag_list(request: HttpRequest, group_id: int) -> HttpResponse:
-    """Show all counted tags of the group with all their values."""
+    """Show the counted tags of the group with their values, at most MAX_TAG_ROWS."""
     group = get_object_or_404(limit(ErrorGroup.objects.all()), pk=group_id)
     context = {
         **admin.site.each_context(request),

@@ -58,9 +58,9 @@ class Command(BaseCommand):
             raise CommandError("no file could be read")
 
     def _show(self, files: list[importing.EventFile], events: int, shown: int) -> int:
-        """Print the percentage of bytes read if it has risen above `shown`, and return it.
+        """Print the percentage of bytes read, and return it. `shown` is the percentage at the previous call.
 
-        On a terminal, one line is updated. Otherwise, a new line is printed every 5 %.
+        On a terminal, one line is updated. Otherwise, a new line is printed when a multiple of 5 % is passed.
         """
         total = sum(file.size for file in files) or 1
         percent = 100 * sum(file.position for file in files) // total
