@@ -52,7 +52,10 @@ class Filters:
 
 
 def compile_filters(chosen: Iterable[tuple[str, Sequence[str]]]) -> Filters:
-    """Compile filters from their names and patterns. Unknown names, stored by a newer version, are ignored."""
+    """Compile filters from their names and patterns.
+
+    Unknown names, which a newer version stored, and filters that lack their patterns are ignored.
+    """
     checks: list[tuple[Filter, Check]] = []
     for name, patterns in chosen:
         if name not in NAMES:
@@ -193,7 +196,8 @@ _EXPLORER = re.compile(r"\bMSIE \d|\bTrident/\d|\bIEMobile/")
 def browser_of(user_agent: str) -> tuple[str, int] | None:
     """Return the name and the major version of the browser, or None for other programs.
 
-    All browsers on iOS except Opera Mini count as Safari with the version of the operating system.
+    All browsers on iOS except Opera Mini count as Safari with the version of the operating system. The version of
+    Internet Explorer is 0.
     """
     if _EXPLORER.search(user_agent):
         return "Internet Explorer", 0
@@ -240,7 +244,7 @@ def _browser_in_contexts(event: Event) -> tuple[str, int] | None:
 # --- web crawlers ----------------------------------------------------------------------------------------
 # The pattern excludes CUBOT, a brand of phones.
 _CRAWLER = re.compile(
-    r"(?<!\bcu)bots?\b|bot[/;_-]|crawl(?:er|ing)|\bspider|spider\b|\bslurp\b|facebookexternalhit|facebookcatalog"
+    r"(?<!\bcu)(?:bots?\b|bot[/;_-])|crawl(?:er|ing)|\bspider|spider\b|\bslurp\b|facebookexternalhit|facebookcatalog"
     r"|meta-externalagent|mediapartners-google|adsbot|feedfetcher|google-(?:read-aloud|inspectiontool|safety)"
     r"|googleother|bingpreview|ia_archiver|pingdom|whatsapp/|embedly|quora link preview|\bapis-google"
     r"|amazon-route53-health|elb-healthchecker|yandex(?:images|video|media|metrika)|lighthouse|sogou web",

@@ -142,6 +142,10 @@ def test_a_browser_may_be_in_the_contexts_only(name: str, version: str, is_legac
             f"Mozilla/5.0 (Linux; Android 9; CUBOT X19) {KIT} Chrome/120.0.0.0 Mobile Safari/537.36",
             False,
         ),
+        (
+            f"Mozilla/5.0 (Linux; Android 5.1; CUBOT_NOTE_S) {KIT} Chrome/120.0.0.0 Mobile Safari/537.36",
+            False,
+        ),
         ("curl/8.5.0", False),
         ("", False),
     ],
