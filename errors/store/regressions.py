@@ -62,6 +62,6 @@ def _numbers(release: str) -> tuple[int, ...]:
         if not (part.isascii() and part.isdigit()):
             break
         numbers.append(int(part))
-    while numbers and numbers[-1] == 0:
+    while len(numbers) > 1 and numbers[-1] == 0:
         numbers.pop()  # Trailing zeros are ignored, because 1.2 and 1.2.0 are equal.
     return tuple(numbers)

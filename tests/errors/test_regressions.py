@@ -164,6 +164,8 @@ def test_late_events_of_one_group_do_not_prevent_a_regression_of_another(
         ("1.2.3-4", "1.2.3-5", True),
         ("1.2.rc1", "1.3", True),
         ("@scope/shop@2.0.1", "@scope/shop@2.1.0", True),
+        ("shop@0.0.0", "shop@0.0.1", True),
+        ("shop@0.0.0", "shop@0", False),
         ("3f786850", "shop@1.2.3", False),
         ("shop@1.2.3", "main", False),
         ("1.²", "1.3", True),
