@@ -93,7 +93,9 @@ def json_of(event: ErrorEvent) -> bytes:
     row = EventPayload.objects.get(pk=event.pk)
     if row.dictionary_id is None:
         return unpack(bytes(row.data))
-    dictionary = PayloadDictionary.objects.get(pk=row.dictionary_id)
+    dictionary = PayloadDictionary.objects.filter(pk=row.dictionary_id).first()
+    if dictionary is None:  # The group has just been deleted, and its events are being deleted.
+        raise EventPayload.DoesNotExist
     return unpack(bytes(row.data), unpack(bytes(dictionary.content)))
 
 

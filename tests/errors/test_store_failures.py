@@ -8,7 +8,7 @@ import pytest
 from django.db import DataError, IntegrityError, OperationalError
 
 from errors.exceptions import NotStorable, Unavailable
-from errors.models import ErrorEvent, ErrorGroup, PayloadDictionary
+from errors.models import ErrorEvent, ErrorGroup, EventPayload, PayloadDictionary
 from errors.store import commit, groups, payloads, post_commit, regroup, search_index, write
 from errors.store.write import BatchResult
 from tests.errors.stored import NOON, make_error, new_error
@@ -140,6 +140,16 @@ def test_payloads_of_a_deleted_dictionary_are_left_out() -> None:
 
     assert before == 4
     assert len(list(payloads.all_payloads(ids))) < 4
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_payload_of_a_deleted_dictionary_counts_as_deleted() -> None:
+    app = make_app()
+    events = [make_error(app, group="g", title="x") for _ in range(4)]
+    PayloadDictionary.objects.all().delete()
+
+    with pytest.raises(EventPayload.DoesNotExist):
+        payloads.payload_of(events[-1])
 
 
 @pytest.mark.django_db(transaction=True)
