@@ -21,7 +21,7 @@ pytestmark = pytest.mark.django_db
         ("monitor: []", "“monitor” is not a kind of object"),
         ("incidents: []", "“incidents” is not a kind of object"),
         ("monitors: {}", "must be a list"),
-        ("monitors:\n  - title: A", "object 1: `name` is missing"),
+        ("monitors:\n  - title: A", "object 1: `name` must be a non-empty string"),
         ("teams:\n  - name: A\n  - name: A", "“A” appears twice"),
         ("teams:\n  - name: A\n    name: B", "line 3: name appears twice"),
         ("teams: [", "not valid YAML"),
