@@ -2,8 +2,8 @@
 
 The payment's row is inserted with a lease before Stripe is called, and is finished afterwards. If the lease expires
 first, a later request or the sweeper takes over the row and sends the same request with the same idempotency key to
-Stripe, which returns the same intent. After 23 hours, the sweeper does not send the request again, and only looks for
-the intent. No transaction is open during a call to Stripe.
+Stripe, which returns the same intent. After 23 hours, the request is not sent again, and the portal only looks for the
+intent. No transaction is open during a call to Stripe.
 """
 
 import hashlib
@@ -27,6 +27,7 @@ from core.lib.scrub import scrub_text
 from payments import stripe_api
 from payments.intents import Intent
 from payments.models import Payment, PaymentStatus
+from payments.models.intents import NEVER_RESEND_AFTER
 from payments.services import attempt
 from payments.services.apply import add_timeline_entry
 from payments.services.payable import require_payable
@@ -226,6 +227,8 @@ def _answer_repeat(payment: Payment, new_payment: NewPayment, now: datetime) -> 
     add_timeline_entry(
         payment, "taken over", f"attempt {payment.tries}, started by a repeated request", now=now
     )
+    if now - payment.created_at >= NEVER_RESEND_AFTER:
+        return close_unsendable(payment, now=now)
     return finish(payment, now=now)
 
 
@@ -281,8 +284,24 @@ def store_intent(payment: Payment, intent: Intent, *, now: datetime) -> StoredRe
     return _store(payment, 201, body, intent, now=now)
 
 
-def abandon(payment: Payment, *, now: datetime) -> StoredResponse:
-    """Finish a payment that has no intent at Stripe and is too old to be sent again."""
+def close_unsendable(payment: Payment, *, now: datetime) -> StoredResponse:
+    """Finish a payment that is too old to be sent again. It is abandoned if Stripe has no intent for it.
+
+    The caller holds the payment's lease. Raises InProgress, StripeUnavailable or PortalFault if the call to Stripe fails.
+    """
+    try:
+        found = attempt.find_intent(payment)
+    except stripe_api.StripeFailure as failure:
+        attempt.release_lease(payment, failure, now=now)
+        raise _retryable_error(failure) from None
+    if found is not None:
+        add_timeline_entry(payment, "adopted", found.id, now=now)
+        return store_intent(payment, found, now=now)
+    add_timeline_entry(payment, "abandoned", now=now)
+    return _abandon(payment, now=now)
+
+
+def _abandon(payment: Payment, *, now: datetime) -> StoredResponse:
     body = _refusal_body(
         payment, 409, "abandoned", "this payment was never created; start again with a new key"
     )

@@ -4,10 +4,9 @@ import time
 from datetime import datetime, timedelta
 
 from core.lib.lease_owner import new_owner
-from payments import stripe_api
 from payments.models import Payment
 from payments.models.intents import NEVER_RESEND_AFTER
-from payments.services import attempt, create
+from payments.services import create
 from payments.services.apply import add_timeline_entry
 
 BATCH_SIZE = 500
@@ -53,24 +52,10 @@ def _resume(payment: Payment, now: datetime) -> bool:
         if now - payment.created_at < NEVER_RESEND_AFTER:
             create.finish(payment, now=now)
         else:
-            _close_unsendable(payment, now)
-    except stripe_api.StripeFailure as failure:
-        attempt.release_lease(payment, failure, now=now)
-        return False
+            create.close_unsendable(payment, now=now)
     except (create.InProgress, create.StripeUnavailable, create.PortalFault):
         return False
     return True
-
-
-def _close_unsendable(payment: Payment, now: datetime) -> None:
-    """Finish a payment that is too old to be sent again. It is abandoned if Stripe has no intent for it."""
-    found = attempt.find_intent(payment)
-    if found is not None:
-        add_timeline_entry(payment, "adopted", found.id, now=now)
-        create.store_intent(payment, found, now=now)
-    else:
-        add_timeline_entry(payment, "abandoned", now=now)
-        create.abandon(payment, now=now)
 
 
 def reap_keys(*, now: datetime) -> int:

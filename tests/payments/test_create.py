@@ -266,6 +266,22 @@ def test_a_payment_older_than_23_hours_is_never_sent_again(
     assert create(app).status == 409
 
 
+def test_a_repeated_request_after_23_hours_is_not_sent_to_stripe(
+    stripe: StripeDouble, app: ClientApp
+) -> None:
+    _unfinished(app)
+    late = NOW + timedelta(hours=23)
+    stripe.faults.append(Fault("drop_before", writes=False, times=2))
+
+    with pytest.raises(services.StripeUnavailable):
+        create(app, now=late)
+    response = create(app, now=late + seconds(1))
+
+    assert response.status == 409
+    assert Payment.objects.get().status == PaymentStatus.ABANDONED
+    assert stripe.intents() == []
+
+
 def test_an_old_payment_with_an_intent_at_stripe_is_linked_to_it(
     stripe: StripeDouble, app: ClientApp
 ) -> None:
