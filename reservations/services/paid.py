@@ -32,14 +32,14 @@ from reservations.services.release import mark_expired, release_held, release_so
 
 log = logging.getLogger(__name__)
 Kind = Discrepancy.Kind
+# The timeline of a partial payment has this entry after the payment has extended the hold.
+PARTIAL_PAYMENT = "partial payment"
 
 
 def complete_paid(*, payment: Payment, now: datetime) -> None:
     """Book the seats that the payment paid for. If they cannot be booked, open a discrepancy with the reason.
 
-    A partial payment only extends the hold until the reservation is paid, and a fee books no seats.
-
-    A second call for the same payment changes nothing.
+    A partial payment only extends the hold until the reservation is paid, and a fee books no seats. A second call for the same payment changes nothing.
     """
     try:
         with transaction.atomic():
@@ -131,10 +131,12 @@ def _keep_for_the_rest(
     If the hold has ended, open a discrepancy.
     """
     if reservation.status == Status.ACTIVE:
+        if payment.timeline.filter(what=PARTIAL_PAYMENT).exists():
+            return  # The payment has extended the hold before, so an app that repeats its call must not extend it.
         reservation.expires_at = max(reservation.expires_at, now + EXTENSION)
         reservation.save(update_fields=["expires_at"])
         add_timeline_entry(
-            payment, "partial payment", f"{money(left, payment.currency)} left", now=now
+            payment, PARTIAL_PAYMENT, f"{money(left, payment.currency)} left", now=now
         )
     else:
         record_partial_payments(reservation, now=now)

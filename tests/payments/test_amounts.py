@@ -226,6 +226,23 @@ def test_a_part_extends_the_hold_and_the_last_one_completes_it(reservation: Rese
     assert not Discrepancy.objects.exists()
 
 
+def test_a_part_extends_the_hold_once_even_if_the_app_reports_it_repeatedly(
+    reservation: Reservation,
+) -> None:
+    first = part(reservation)
+    succeed(first)
+
+    for minutes in (5, 10):
+        now = NOW + timedelta(minutes=minutes)
+        with pytest.raises(services.CannotChange) as refusal:
+            services.complete(reservation=reservation, payment=first, now=now)
+        assert refusal.value.reason == "payment-missing"
+
+    reservation.refresh_from_db()
+    assert reservation.expires_at == NOW + timedelta(minutes=15)
+    assert first.timeline.filter(what="partial payment").count() == 1
+
+
 @pytest.mark.parametrize("end", ["expired", "cancelled"])
 def test_a_part_whose_remainder_never_arrives_becomes_one_case(
     reservation: Reservation, end: str
