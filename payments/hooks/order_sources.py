@@ -11,7 +11,7 @@ from core.lib.uuids import parse_uuids
 from impact.extension_points import Wanted, Watch, order_source
 from impact.references import Reference, ReferenceKind
 from impact.states import Attempt, Stage
-from payments.models import Payment, PaymentStatus, TimelineEntry
+from payments.models import Dispute, Payment, PaymentStatus, TimelineEntry
 
 # Buyers rarely return after a day, although their intent can still be paid. After this time, the attempt has ended
 # without a payment.
@@ -19,8 +19,6 @@ RECOVERABLE_FOR = timedelta(hours=24)
 _NOT_PAID = (PaymentStatus.CANCELED, PaymentStatus.REFUSED, PaymentStatus.ABANDONED)
 # The outcome of a payment with one of these statuses no longer depends on the buyer.
 _IN_FLIGHT = (PaymentStatus.ASKED, PaymentStatus.PROCESSING, PaymentStatus.REQUIRES_CAPTURE)
-# These timeline entries mean that the payment's money may have left the account.
-REVERSALS = ("refunded", "disputed")
 
 
 @order_source(
@@ -44,14 +42,24 @@ def payment_attempts(wanted: Wanted) -> Iterator[Attempt]:
     if wanted.payment_ids:
         match |= Q(uuid__in=parse_uuids(wanted.payment_ids))
     payments = list(Payment.objects.filter(match).defer("response_body", "request_body"))
-    reversed_ = [p.pk for p in payments if p.status == PaymentStatus.SUCCEEDED and not p.refundable]
-    reversed_at = dict(
-        TimelineEntry.objects.filter(payment__in=reversed_, what__in=REVERSALS)
-        .values_list("payment")
-        .annotate(at=Max("at"))
+    reversed_at = _find_reversals(
+        [one.pk for one in payments if one.status == PaymentStatus.SUCCEEDED and not one.refundable]
     )
     for payment in payments:
         yield _attempt(payment, reversed_at.get(payment.pk))
+
+
+def _find_reversals(payment_ids: list[int]) -> dict[int, datetime]:
+    """Return, by payment id, the time of the last refund or of the last dispute that withdrew money."""
+    refunds = TimelineEntry.objects.filter(payment__in=payment_ids, what="refunded")
+    disputes = Dispute.objects.with_funds_withdrawn().filter(payment__in=payment_ids)
+    found: dict[int, datetime] = {}
+    for pk, at in [
+        *refunds.values_list("payment").annotate(last_at=Max("at")).order_by(),
+        *disputes.values_list("payment").annotate(last_at=Max("opened_at")).order_by(),
+    ]:
+        found[pk] = max(at, found.get(pk, at))
+    return found
 
 
 def _attempt(payment: Payment, reversed_at: datetime | None) -> Attempt:

@@ -7,7 +7,10 @@ import pytest
 from django.contrib.auth.models import User
 
 from alerts.models import SystemAlert
+from impact.extension_points import Wanted
+from impact.states import Stage
 from payments import services
+from payments.hooks.order_sources import payment_attempts
 from payments.models import Dispute, Payment
 from payments.reversals import StripeDispute
 from payments.services.disputes import store_dispute, watch_deadlines
@@ -58,6 +61,18 @@ def test_a_dispute_is_counted_and_its_alert_names_the_deadline(
     alert = SystemAlert.objects.get()
     assert (alert.alert_type, alert.severity, alert.state) == ("payment-dispute", "high", "open")
     assert f"by {dispute.evidence_due_at:%-d %b %Y}" in alert.message
+
+
+def test_a_disputed_payment_ended_when_the_dispute_was_opened(
+    account: StripeAccount, booked: Payment
+) -> None:
+    process(*account.dispute(booked.intent_id or ""))
+    opened_at = NOW + timedelta(days=9)
+    Dispute.objects.update(opened_at=opened_at)
+
+    [attempt] = payment_attempts(Wanted(record_ids=frozenset({booked.pk})))
+
+    assert (attempt.stage, attempt.settled_at) == (Stage.ENDED, opened_at)
 
 
 def test_an_inquiry_takes_no_money(account: StripeAccount, booked: Payment) -> None:
