@@ -45,7 +45,10 @@ def _update_proxies(*, setting: str, **_: object) -> None:
 
 @lru_cache(maxsize=4096)
 def network_of(address: str) -> str:
-    """Return the network that counts as one client: an IPv4 address, or the IPv6 /64 that each subscriber gets."""
+    """Return the network that counts as one client: an IPv4 address, or the IPv6 /64 that each subscriber gets.
+
+    Return the first 64 characters of any other text.
+    """
     # Fast path: most clients have an IPv4 address, and parsing it would be slower.
     if _IPV4.fullmatch(address):
         return address

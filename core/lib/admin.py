@@ -297,7 +297,7 @@ def _separate_places(formset: Any, field: str) -> None:
 
 
 class LogAdmin(PortalAdmin):
-    """A read-only admin for rows that only the portal writes. It shows no exact count, which is slow on big tables."""
+    """An admin for rows that only the portal adds and changes. It shows no full count, which is slow on big tables."""
 
     show_full_result_count = False
 

@@ -21,8 +21,8 @@ from core.lib.markup import severity, state
 class DayAndTime(forms.SplitDateTimeWidget):
     """A widget for a date and a time, with the browser's own pickers and the time zone.
 
-    The widget accepts an initial timestamp as text, as in an add form's URL: `?starts_at=2026-11-22T14:00`. For such a
-    text, Django's own widget raises an exception, which clients see as a 500.
+    The widget accepts an initial timestamp as a string, as in an add form's URL: `?starts_at=2026-11-22T14:00`. For a
+    string, Django's own widget raises an exception, which clients see as a 500.
     """
 
     def __init__(self, attrs: Any = None) -> None:
@@ -101,7 +101,9 @@ _UNITS = {"ms", "bytes", "seconds", "minutes", "hours", "days", "percent"}
 
 
 def readable(name: str) -> str:
-    """Turn a field's verbose name into its label: "json path" becomes "JSON path", and units are written out.
+    """Turn a field's verbose name into its label: "json path" becomes "JSON path", "timeout ms" becomes "timeout (ms)".
+
+    The words "is" and "has" at the start, and "at" at the end, are dropped.
 
     The first letter keeps its case, because list columns start with a small letter and form labels with a capital one.
     """

@@ -45,7 +45,10 @@ def team_app_source(name: str) -> Callable[[TeamApps], TeamApps]:
 
 
 def visible_apps(user: Any) -> Apps | None:
-    """Return the ids of the apps that a user may see, or None for all apps, including future ones."""
+    """Return the ids of the apps that a user may see, or None for all apps, including future ones.
+
+    For a visitor who is not signed in, return None.
+    """
     if not user.is_authenticated or user.has_perm(SEE_EVERY_APP):
         return None
     granted = frozenset(app for source in team_apps for app in source(user))

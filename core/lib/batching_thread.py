@@ -23,11 +23,11 @@ class TimedOut(Exception):
 
 
 class Failed(Exception):
-    """The batch ended without an outcome for this request, because of a bug in `perform`, which is logged."""
+    """The batch ended without an outcome for this request, because of a bug in `perform`. Its exception is logged."""
 
 
 class PendingRequest(Generic[Request, Result]):
-    """A request whose sender waits for the outcome. The first outcome counts; later ones are ignored."""
+    """A request whose sender waits for the outcome. The first outcome is used; later ones are ignored."""
 
     __slots__ = ("_unanswered", "outcome", "request")
 

@@ -125,7 +125,7 @@ class ContinuousProcess:
             self.start()
 
     def stop(self) -> None:
-        """Make the tasks finish the work that they have started, and then return."""
+        """Make the tasks return after they have finished the work that they have started. Do not wait for them."""
         if self.process is not None and self.process.is_alive():
             self.process.terminate()
 

@@ -8,7 +8,7 @@
         return Monitor.objects.exists()
 
 The function queries the data, so a step counts as done no matter on which page, or by which API, the user took it. The
-system-health page shows the list until all steps are done.
+system-health page shows the list until all steps are done or the user hides it.
 """
 
 from collections.abc import Callable

@@ -87,7 +87,8 @@ def forecast(
 
     `bases` are the lengths of past periods to extrapolate, the shortest first. The first basis whose forecast is within
     NEAR times its length is used, because the near future depends most on the recent pace. If there is none, the
-    longest basis that the points cover is used. A limit reached after `deadline` is ignored.
+    longest basis that the points cover is used, or the longest one that yields a date. A limit reached after `deadline`
+    is ignored.
     """
     sign = -1 if is_falling else 1
     signed = [(at, sign * value) for at, value in points if at <= now]
@@ -145,7 +146,10 @@ def _extrapolate(
 
 
 def _levels(points: Points, now: datetime, basis: timedelta) -> list[tuple[datetime, float]]:
-    """Return the mean time and the median level of each part of the basis. A median ignores single outliers."""
+    """Return the mean time and the median level of each part of the points. A median ignores single outliers.
+
+    Return [] if the points are too few, too old, or cover less than half of the basis.
+    """
     if len(points) < MIN_PARTS or points[-1][0] < now - basis / PARTS:
         return []
     first, length = points[0][0], (points[-1][0] - points[0][0]) / PARTS
@@ -269,7 +273,7 @@ class Forecast:
 
     @property
     def tone(self) -> str:
-        """Return "critical" if the limit is reached, and "warning" if it is expected to be reached within a week."""
+        """Return "critical" if the limit is reached, "warning" if it may be within a week, or ""."""
         if self.trend.outlook is Outlook.REACHED:
             return "critical"
         soon = self.trend.earliest is not None and self.trend.earliest - self.trend.now < timedelta(

@@ -19,7 +19,8 @@ class GroupCommit(Generic[Request, Result]):
         """Create the writer, which calls `work` with the collected requests.
 
         `work` runs in a transaction of another thread and returns one outcome per request. If it returns an exception
-        for a request, it must have undone the writes for this request.
+        for a request, it must have undone the writes for this request. If the transaction of several requests fails,
+        `work` is called again for each of them.
         """
         self._work = work
         self.thread: BatchingThread[Request, Result] = BatchingThread(

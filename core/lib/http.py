@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 
 class BadRequest(Exception):
-    """An invalid request body. The middleware answers it with a problem document."""
+    """A request that is invalid or cannot be fulfilled. The client gets a problem document with this status."""
 
     def __init__(self, detail: str, status: int = 400) -> None:
         super().__init__(detail)

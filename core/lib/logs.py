@@ -44,7 +44,7 @@ def fresh_context() -> Iterator[dict[str, object]]:
 
 
 def add_context(**facts: object) -> None:
-    """Add facts to all further lines of this request or task: `add_context(app=app.slug)`."""
+    """Add facts to further lines of this request or task (see `fresh_context`): `add_context(app=app.slug)`."""
     context = _context.get()
     if context is not None:
         context.update(facts)
@@ -136,7 +136,7 @@ class JsonFormatter(logging.Formatter):
 
 
 class TextFormatter(logging.Formatter):
-    """A formatter for terminals: time, level, logger and message, then the other fields."""
+    """A formatter for terminals: time, level, logger and message, then other fields except instance and region."""
 
     _IN_HEAD = frozenset(
         ("time", "level", "logger", "message", "instance", "region", "exception", "stack")
@@ -167,7 +167,7 @@ _CLIENT_ERRORS = (
 
 
 class ExceptionsOnly(logging.Filter):
-    """A filter that drops Django's line for each 4xx and 5xx response, which the access line repeats."""
+    """A filter that drops Django's line for a 4xx or 5xx response without a traceback; the access line shows it."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         return bool(record.exc_info) and record.levelno >= logging.ERROR

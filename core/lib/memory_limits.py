@@ -10,7 +10,7 @@ from bisect import bisect_right
 from typing import NamedTuple
 
 MAX_KEYS = 100_000
-# Up to this limit, every hit has its own entry. Above it, hits within a thousandth of the window share an entry, which
+# Up to this limit, each call has its own entry. Above it, hits within a thousandth of the window share an entry, which
 # expires with its newest hit. Therefore, the limit is never exceeded, and a limit of a million per day needs little
 # memory.
 MAX_ENTRIES = 1_000
@@ -81,7 +81,7 @@ class _Hits:
 
 
 class MemoryLimiter:
-    """A limiter for one process. It is exact with concurrent threads, and its memory is bounded."""
+    """A limiter for one process. It is exact with concurrent threads until it has to evict keys to bound its memory."""
 
     def __init__(self, max_keys: int = MAX_KEYS) -> None:
         self._max_keys = max_keys

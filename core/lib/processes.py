@@ -128,7 +128,7 @@ class Child:
             self.process.join()
 
     def next_backoff_seconds(self) -> float:
-        """Return the wait before the next start: 0, or up to 30 s if the process repeatedly runs less than 15 s."""
+        """Return the wait before the next start: 0 after a run of at least 15 s, else 1 s, growing up to 30 s."""
         lived = time.monotonic() - self.started_at
         self.failure_count = self.failure_count + 1 if lived < 15 else 0
         return min(2.0**self.failure_count - 1, 30.0)

@@ -1,4 +1,4 @@
-"""Queue tasks. Only this module and `core/jobs/cluster.py` use django-q2.
+"""Queue tasks. Outside `core/jobs`, only this module calls django-q2.
 
 A queued task only signals that database rows need work. Scheduled sweeps find the rows of tasks that were lost.
 """

@@ -45,8 +45,8 @@ def limiter() -> Limiter:
 def acquire(key: str, limit: int, window_seconds: float, *, cost: int = 1) -> Decision:
     """Count `cost` uses of `key` unless that exceeds `limit` within the window.
 
-    Different limits need different keys. The call never raises, and waits at most `redis_link.TIMEOUT_SECONDS` for
-    Redis.
+    Different limits need different keys. The call never raises. Each of its waits for Redis (to connect, and for a
+    response) takes at most `redis_link.TIMEOUT_SECONDS`.
     """
     return Decision.from_raw(limit, limiter().acquire_raw(key, limit, window_seconds, cost))
 

@@ -136,7 +136,7 @@ def client(url: str) -> redis.Redis:
 def probe(url: str) -> None:
     """Call Redis if the gate counts it as degraded, so that a success opens the gate again.
 
-    The call takes up to TIMEOUT_SECONDS, so requests must not make it.
+    The call may wait for Redis, so requests must not make it.
     """
     if not gate.is_degraded:
         return

@@ -79,7 +79,7 @@ class Registry(Generic[T]):
 
 
 def autodiscover() -> None:
-    """Import the extension points of all apps, then all contributions. This is called once, at startup."""
+    """Import the extension points of all apps, then the contributions to registries that are not lazy, at startup."""
     autodiscover_modules("extension_points")
     for registry in list(Registry.all.values()):
         if not registry.is_lazy:

@@ -8,7 +8,7 @@ from django.conf import settings
 
 
 class CannotOpen(Exception):
-    """The text was encrypted with a key that is neither SECRET_KEY nor in SECRET_KEY_FALLBACKS."""
+    """The text is damaged, or was encrypted with a key that is neither SECRET_KEY nor in SECRET_KEY_FALLBACKS."""
 
 
 def seal(text: str) -> str:

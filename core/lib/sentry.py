@@ -1,4 +1,4 @@
-"""Report the portal's own errors to Sentry, unless SENTRY_DSN is empty."""
+"""Report the portal's own errors to Sentry, unless SENTRY_DSN is empty or points to this portal."""
 
 import logging
 from typing import Any

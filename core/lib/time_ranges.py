@@ -37,7 +37,7 @@ def choose(asked: str, default: str, keys: Iterable[str] = KEYS) -> TimeRange:
 
 
 def shortest_with(newest_at: datetime | None, *, now: datetime, keys: Iterable[str] = KEYS) -> str:
-    """Return the key of the shortest range that contains the newest data, or the first key if there is no data."""
+    """Return the key of the shortest range that contains the newest data, or the first key if no range contains any."""
     keys = tuple(keys)
     if newest_at is None:
         return keys[0]

@@ -1,4 +1,4 @@
-"""Insert or update aggregate rows in one statement that works on both SQLite and PostgreSQL."""
+"""Insert or update aggregate rows with statements that work on both SQLite and PostgreSQL."""
 
 from collections.abc import Iterable, Mapping, Sequence
 

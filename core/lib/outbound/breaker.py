@@ -1,4 +1,4 @@
-"""Stop calls to a dependency that keeps failing, and then probe it with exactly one call (a circuit breaker).
+"""Stop calls to a dependency that keeps failing, and then probe it with one call (a circuit breaker).
 
 After 5 failures within 30 s, the breaker opens for 30 s. Then one probe decides whether the breaker closes or stays
 open for another 30 s. A missing response and a 5xx count as failures; a 4xx, including 429, does not. Each process
@@ -27,7 +27,8 @@ FAILURE_WINDOW_SECONDS = 30.0
 OPEN_SECONDS = 30.0
 PROBE_TIMEOUT_SECONDS = 15.0  # A probe without a result is abandoned after this time.
 CACHE_SECONDS = 1.0
-MAX_BREAKERS = 1_000  # The maximum number of breakers. Guarded calls have one breaker per host.
+# From this number on, idle breakers are removed. Guarded calls have one breaker per host.
+MAX_BREAKERS = 1_000
 _INDEX = "breakers"
 
 

@@ -78,7 +78,7 @@ class Client:
         for any call with an Idempotency-Key header. Use `guard=True` for URLs that users enter: it allows public
         addresses only and uses one breaker per host.
 
-        Raises Unavailable (no response, or the breaker is open), TooLarge or ForbiddenAddress.
+        Raises Unavailable (no readable response, or the breaker is open), TooLarge or ForbiddenAddress.
         """
         http = _http_client(guarded=guard)
         try:
@@ -176,7 +176,7 @@ class Client:
 
 
 def retry_after(response: httpx.Response) -> float | None:
-    """Return the wait in seconds from the Retry-After header, a number or a date. Return None if there is none."""
+    """Return the wait in seconds from the Retry-After header (a number or date), or None without a valid one."""
     text = response.headers.get("Retry-After", "").strip()
     if text.isdecimal():
         return float(text)
@@ -188,7 +188,10 @@ def retry_after(response: httpx.Response) -> float | None:
 
 
 def _read(response: httpx.Response, max_bytes: int, name: str, *, truncate: bool) -> bytes:
-    """Return the decompressed body. To limit the memory used, cut off a body over `max_bytes` or raise TooLarge."""
+    """Return the decompressed body. To limit the memory used, cut off a body over `max_bytes` or raise TooLarge.
+
+    Raises Unavailable if the body cannot be decompressed.
+    """
     encoding = response.headers.get("Content-Encoding", "").lower()
     unpack = None
     if encoding in ("gzip", "x-gzip", "deflate"):

@@ -10,7 +10,7 @@ class ForbiddenAddress(OutboundError):
 
 
 class Unavailable(OutboundError):
-    """The call had no response because of a network error, a timeout, or an open breaker.
+    """The call had no readable response, for example because of a network error, a timeout or an open breaker.
 
     `retry_after` is the time in seconds after which a retry may succeed, or None if unknown.
     """

@@ -29,7 +29,7 @@ class ForwardProxy:
     """A context manager that runs the proxy, and that ends all connections `seconds` after its creation."""
 
     def __init__(self, seconds: float) -> None:
-        # The reasons why addresses could not be reached, oldest first.
+        # The reasons why requests failed, such as addresses that could not be reached, oldest first.
         self.problems: list[str] = []
         self.is_forbidden = False  # Set to True when an address is refused.
         self._ends_at = time.monotonic() + seconds
@@ -143,7 +143,7 @@ class ForwardProxy:
 
 
 def _read_head(client: socket.socket) -> tuple[bytes, bytes]:
-    """Return the head of the request and the bytes after it. Raises OSError if there is no head."""
+    """Return the head of the request and the bytes after it. Raises OSError if it is incomplete or too large."""
     received = b""
     while b"\r\n\r\n" not in received:
         data = client.recv(65536)

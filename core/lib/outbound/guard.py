@@ -48,7 +48,7 @@ def check_public_url(url: str) -> None:
 
 
 def check_host(host: str) -> None:
-    """Raise ForbiddenAddress, with the reason, unless all addresses of a host are public or allowed.
+    """Raise ForbiddenAddress, with the reason, unless a host can be resolved and is public or allowed.
 
     Forms use this for validation.
     """
@@ -68,7 +68,7 @@ def check_port(port: int) -> None:
 
 
 def check_addresses(host: str, addresses: Iterable[str]) -> None:
-    """Raise ForbiddenAddress if any of a host's addresses is neither public nor listed in ALLOW_PRIVATE_URLS."""
+    """Raise ForbiddenAddress if an address is not public, and neither it nor the host is in ALLOW_PRIVATE_URLS."""
     allowed = [entry.strip().lower() for entry in settings.ALLOW_PRIVATE_URLS]
     if host.lower() in allowed:
         return

@@ -68,7 +68,7 @@ class _Stream(httpcore.NetworkStream):
 
 
 class _Backend(httpcore.NetworkBackend):
-    """A backend that resolves a host once, checks the addresses, and connects to exactly those addresses.
+    """A backend that resolves a host once, checks the addresses if it is guarded, and connects to those addresses.
 
     Because there is no second lookup, DNS rebinding cannot replace the checked addresses.
     """

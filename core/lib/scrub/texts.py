@@ -1,6 +1,7 @@
 """Find and filter the parts of texts that look like personal data or secrets.
 
-Every repetition in the patterns is bounded or possessive, so that each pattern takes linear time.
+Except in _PEM, which always matches up to its end mark or the end of the text, every repetition in the patterns is
+bounded or possessive, so that each pattern takes linear time.
 """
 
 import base64
