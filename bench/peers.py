@@ -3,9 +3,9 @@
     python -m bench.peers systems.toml --connections 8 --append runs.jsonl      measure one round; repeat as needed
     python -m bench.peers systems.toml --table runs.jsonl                       print the medians of all rounds
 
-An event counts as digested when it is a row in the system's own database. The time is measured from the first request
-to the last row. Before you run the benchmark, start each system as its documentation describes for production, and
-describe the systems in a file like this:
+An event is digested when it is a row in the system's own database. The time is measured from the first request to the
+last row. Before you run the benchmark, start each system as its documentation describes for production, and describe
+the systems in a file like this:
 
     ["Portal on SQLite"]
     dsn = "http://KEY@127.0.0.1:8000/1"
@@ -103,7 +103,7 @@ def measure(name: str, system: System, connections: int) -> Run:
 
 
 def table(runs: list[Run]) -> str:
-    """Return a table with the medians of all rounds."""
+    """Return a table with the medians of all rounds, and the largest memory."""
     lines = [
         "| system | connections | digested/s | answered/s | p50 ms | p99 ms | CPU ms per event | memory, MB | KB per event | rounds |",
         "|---|---|---|---|---|---|---|---|---|---|",

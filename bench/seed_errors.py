@@ -2,8 +2,8 @@
 
     python -m bench.seed_errors --events 200000
 
-Use the events to measure pages and queries on large tables; bench.ingest_load measures ingestion. Aggregates, tags,
-users and groups are the same as if apps had sent the events.
+Use the events to measure pages and queries on large tables; bench.ingest_load measures ingestion. The groups with their
+hourly counts, tags and users, and the counts per minute, match the events.
 """
 
 import argparse

@@ -3,8 +3,7 @@
 
     DATA_DIR=/tmp/seeded python -m bench.seed_health [--small]
 
-The rows are aggregates like those that the portal stores: per minute for 48 hours, per hour for 35 days, and per day
-for 400 days.
+The rows are aggregates like those that the portal stores per minute, hour and day. Rows per minute cover 48 hours.
 """
 
 import math

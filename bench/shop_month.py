@@ -2,9 +2,9 @@
 
     python -m bench.shop_month [--days 30] [--orders 300] [--faults 0.01]
 
-Each kind of fault hits 1 % of the orders. The run fails if an order without a fault has a case or an alert, if a fault
-does not cause exactly one case, or if a case is still open a week later. The benchmark uses a new SQLite database, or
-DATABASE_URL.
+By default, each kind of fault hits 1 % of the orders. The run fails if an order without a fault has a case or an alert,
+if a fault does not cause exactly one case, or if a case is still open a week later. The benchmark uses a new SQLite
+database, or DATABASE_URL.
 """
 
 import argparse

@@ -17,7 +17,7 @@ class Keys:
 
 
 class Portal:
-    """A client of the portal for one app. It prints each kind of failed request once and continues."""
+    """A client of the portal for one app. It prints each kind of rejected request once and continues."""
 
     def __init__(self, base_url: str, keys: Keys) -> None:
         self.base_url = base_url

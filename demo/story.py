@@ -14,7 +14,8 @@ BAD_RELEASE = "shop@2.15.0"
 LENGTH_SECONDS = 600.0
 # The minimum number of orders that fail before the rollback, which is enough for an alert about critical errors.
 MIN_INTERRUPTED = 8
-MAX_STRETCH = 3  # A scene lasts up to this many times its length until its goal is reached.
+# A scene lasts up to this many times its length, plus 10 s, until its goal is reached.
+MAX_STRETCH = 3
 
 
 class Scene(StrEnum):

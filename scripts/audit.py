@@ -1,7 +1,7 @@
 """Check the locked packages for known vulnerabilities with pip-audit (`make audit`).
 
 pip-audit exits with 0 even when its service is unreachable. Therefore, the script parses the report, which must cover
-every locked package.
+every package that is locked for this system.
 """
 
 import json

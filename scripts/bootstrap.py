@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Create .venv from the hash-locked requirements: `bootstrap.py run`, or `bootstrap.py dev` for tests and checks too.
 
-The script needs only Python and its standard library, and does nothing unless a lock changed since the last run.
+The script needs only Python and its standard library, and does nothing unless a lock, the interpreter or this file
+changed since the last run.
 """
 
 # Without this import, Python 3.8 would fail on annotations such as `tuple[int, ...]` before the version check.

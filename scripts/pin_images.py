@@ -1,4 +1,4 @@
-"""Pin the images in the Dockerfile, the compose files and the Kubernetes file by their digests (`make pin-images`).
+"""Pin the images in the Dockerfile, in deploy/compose.yaml and for Kubernetes by their digests (`make pin-images`).
 
 `skopeo` gets the digest of a tag from the registry. With `--check`, the script lists the images without a digest, and
 fails if there are any.

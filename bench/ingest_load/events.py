@@ -356,7 +356,7 @@ def javascript_event(group, variant, size, rnd_g, rnd):
 
 
 def make_pool(groups, size, variants, seed):
-    """Return the bodies of each group. A body is a JSON object without its opening brace, which follows a prefix."""
+    """Return the bodies of each group. A body is a JSON object without its start, which is sent as a prefix."""
     pool = []
     js_share = SIZES[size][1]
     for g in range(groups):

@@ -2,8 +2,8 @@
 
 The program runs on each database node beside Patroni (disk_guard.service). Patroni does not react to a full disk,
 because PostgreSQL continues to run and only refuses writes. If the handover fails, the program stops PostgreSQL, and
-Patroni promotes the synchronous standby. A node hands over at most once in ten minutes, so that nodes with full disks
-do not hand over to each other in a loop.
+Patroni promotes the synchronous standby. By default, a node hands over at most once in ten minutes (--pause), so that
+nodes with full disks do not hand over to each other in a loop.
 """
 
 import argparse
