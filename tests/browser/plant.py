@@ -1,4 +1,4 @@
-"""Create rows of all kinds, and put an XSS payload into every text column that may contain input from outside.
+"""Create rows of many kinds, and put an XSS payload into most text columns that may contain input from outside.
 
 `python -m tests.browser.plant` must run in a portal's environment. The portal's pages must show the payload as text.
 """
@@ -58,7 +58,10 @@ def make_rows() -> None:
 
 
 def plant() -> None:
-    """Put the payload, cut to the column's length, into each text column that is not in KEPT."""
+    """Put the payload or, for URLs, LINK into the text columns of most apps, cut to the column's length.
+
+    Columns in KEPT and columns with slugs, choices or unique values are left out.
+    """
     from django.apps import apps
     from django.db import models, transaction
 

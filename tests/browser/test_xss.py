@@ -107,7 +107,7 @@ def sentry_event() -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def planted(module_portal: Portal) -> Portal:
-    """Send the payload in every field that an app can send, and then put it into the text columns of all tables."""
+    """Send the payload in every field that an app can send, and then put it into most text columns."""
     portal, client = module_portal, module_portal.client
     for n in range(7):
         sent = client.post("/api/v1/errors/", headers=portal.api, json=plain_error(n))

@@ -27,7 +27,7 @@ ACCEPTABLE = {BY_ADDRESS: READ_LIMIT, BY_KEY: READ_LIMIT + 2}
 
 
 class Load:
-    """Threads that post one item after another, and repeat each with the same id until it is acknowledged."""
+    """Threads that post one item after another, and repeat each with the same id until it is acknowledged or refused."""
 
     def __init__(
         self,
@@ -143,7 +143,7 @@ class Load:
                     waiting = [item for item in waiting if item[0] != key]
                     if answer is Answer.BUSY:
                         waiting.append((key, posted))
-                # At this pace, a thread sends at most 300 requests per minute, half of an app's limit of 600.
+                # At this pace, a thread sends at most 300 new items per minute, half of an app's limit of 600 requests.
                 time.sleep(0.2)
 
     def _exceed_limit(self, path: str, headers: dict[str, str] | None) -> None:

@@ -59,7 +59,10 @@ def check_cases() -> None:
 
 
 def check_alerts() -> None:
-    """Check that there are as many active alerts as open cases and disputes that await evidence."""
+    """Check that there are as many active alerts as open cases and disputes that await evidence.
+
+    Alerts of the types in NO_CASES are left out.
+    """
     cases = Mismatch.objects.open().count() + Discrepancy.objects.open().count()
     disputes = Dispute.objects.awaiting_evidence().count()
     active = SystemAlert.objects.active().exclude(alert_type__in=NO_CASES)

@@ -1,7 +1,7 @@
 """Simulate a small shop whose buyers, staff and bank act in any order, and check its invariants.
 
-Each step of `SmallShop` checks its own result. `check()` delivers all events, compares the books, resolves every case,
-and checks that none is left.
+Each step of `SmallShop` checks its own result. `check()` reconciles the shop with Stripe, compares the books, resolves
+every case, and checks that none is left.
 """
 
 import contextlib
@@ -52,7 +52,7 @@ FIRST_STEPS = [
 
 
 class SmallShop:
-    """A shop with one ticket type, three buyers who requested a payment, and a waiting list for sold-out tickets."""
+    """A shop with one ticket type, up to three buyers who requested a payment, and a waiting list for sold-out tickets."""
 
     def open_shop(self, capacity: int, first_steps: list[str], waiting: list[int]) -> None:
         """Open the shop, and take the n-th sequence of `first_steps` with the n-th payment.
@@ -257,7 +257,9 @@ class SmallShop:
             return None
 
     def release_holds(self) -> None:
-        """Release expired holds. Check that no hold is released while its payment is processing."""
+        """Release expired holds. Check that no hold is released while its payment is processing within
+        PROCESSING_HOLD_DAYS.
+        """
         since = self.now - timedelta(days=settings.PROCESSING_HOLD_DAYS)
         processing = Payment.objects.filter(status="processing", status_at__gt=since)
         ids = list(processing.values_list("reservation_id", flat=True))
@@ -269,7 +271,7 @@ class SmallShop:
     # --- the invariants ----------------------------------------------------------------------------------------
 
     def check(self) -> None:
-        """Deliver all events, check the books, and resolve all cases. Then check that no case is left."""
+        """Reconcile the shop with Stripe, check the books, and resolve all cases. Then check that no case is left."""
         self.catch_up()
         check_books(self.account)
         check_cases()

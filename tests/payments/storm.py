@@ -23,7 +23,7 @@ def listen() -> None:
 def main() -> None:
     threading.Thread(target=listen, daemon=True).start()
     print("ready", flush=True)
-    ahead = timedelta(seconds=61)  # Events are due a minute after they arrive.
+    ahead = timedelta(seconds=61)  # The sweep leaves out events of the last minute.
     while not ended.is_set():
         if not services.process_waiting(now=timezone.now() + ahead):
             # If no event is due, advance the time to let the leases of killed workers expire.

@@ -12,7 +12,10 @@ import dns.rrset
 
 
 class NameServer:
-    """A server that answers from `records`, which maps (name, type) to texts, or never if `is_silent` is set."""
+    """A server that answers from `records`, which maps (name, type) to strings.
+
+    It answers with the error `rcode` if this is set, and does not answer if `is_silent` is set.
+    """
 
     def __init__(self) -> None:
         self.records: dict[tuple[str, str], list[str]] = {}

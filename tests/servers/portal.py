@@ -95,7 +95,7 @@ def make_template(folder: Path, postgres_url: str = "") -> Template:
 
 
 class Portal:
-    """A portal on 127.0.0.1. `kill()` ends it as a power cut does, and `restart()` starts it again on the same data."""
+    """A portal on 127.0.0.1. `kill()` ends it without a shutdown, and `restart()` starts it again on the same data."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""Start child processes that end with the test process, even if the test process is killed with SIGKILL."""
+"""Start child processes that, on Linux, end with the test process, even if it is killed with SIGKILL."""
 
 import os
 import pwd

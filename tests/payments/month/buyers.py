@@ -65,7 +65,7 @@ class Buyers:
         self.clock.at(timedelta(0), lambda: self.create(order, key))
 
     def create(self, order: Order, key: str) -> None:
-        """Request the payment. If the response is lost, repeat the request with the same key."""
+        """Request the payment. If the response is lost, the clock repeats this call with the same key."""
         new_payment = services.NewPayment(
             amount=PRICE, currency="EUR", reservation_id=str(order.reservation.uuid)
         )
