@@ -34,7 +34,7 @@ def is_exception(attributes: Mapping[str, Any]) -> bool:
 
 
 def to_event(caught: Caught, app_id: int) -> dict[str, Any]:
-    """Convert an exception to an event. Reports of the same exception in one trace get the same event id.
+    """Convert an exception to an event. Reports of one type and message in one trace get the same event id.
 
     The store ignores events with a known id. Duplicates are common, because instrumentations report an exception on
     every span that it passes through and again in the log, and because exporters retry requests.

@@ -1,4 +1,4 @@
-"""Convert gauges and sums to signals. Histograms and summaries are rejected.
+"""Convert gauges and sums to signals. Histograms, summaries, and deltas of sums that can decrease are rejected.
 
 A signal has a name but no attributes. Therefore, sums that differ only in their attributes are added up, and the
 attributes of a gauge become part of its name.

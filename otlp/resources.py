@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-# Only these resource attributes are copied to log entries. The others would
-# repeat details of the process, such as its command line, in every entry.
+# Only resource attributes that start with one of these, and not all of them (see `kept`), are copied to log entries.
+# The others would repeat details of the process, such as its command line, in every entry.
 _KEPT = ("service.", "host.name", "k8s.", "container.name", "cloud.region", "faas.")
 _PLATFORMS = {
     "nodejs": "node",

@@ -31,7 +31,7 @@ MAX_EXCEPTIONS = 1_000  # Further exceptions of a request are rejected.
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """The number of parts of a request that were not stored, and the reason. All other parts were stored."""
+    """The number of rejected parts of a request, and the reason. Other parts may still be counted as discarded."""
 
     count: int = 0
     reason: str = ""

@@ -39,9 +39,10 @@ _JS_LIBRARY = re.compile(r"(?:^|/)node_modules/|^node:|^internal/|^\(?native|^<a
 
 
 def parse(text: str, *, type: str, value: str) -> list[Exception_]:
-    """Parse a stack trace into a chain of exceptions, causes first. The last one gets the given type and value.
+    """Parse a stack trace into a chain of exceptions, causes first. The last one gets the given value and type.
 
-    If the text cannot be parsed, the chain contains only this exception, without frames.
+    If `type` is empty, the parsed type is used. If the text cannot be parsed, the chain contains only this exception,
+    without frames.
     """
     text = text[:MAX_LENGTH].replace("\r\n", "\n")
     parsers: tuple[Callable[[str], list[Exception_]], ...] = (_python, _java, _javascript)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:  # Workers import this module to prune sums, and should not lo
 
 MAX_STREAMS_PER_APP = 10_000
 _NAMES_PER_QUERY = 400
-# A total that is reported for the first time counts only if it started within this period. An older total mostly
+# A total that is reported for the first time is used only if it started within this period. An older total mostly
 # consists of amounts that were counted already, or that precede the app's reports to the portal.
 _NEW_TOTAL = timedelta(hours=1)
 SUM_RETENTION = timedelta(days=7)
@@ -69,7 +69,7 @@ def _increase(total: "Total", before: CumulativeSum | None, now: datetime) -> fl
     if before.started_ns == total.started_ns and total.value >= before.value:
         return total.value - before.value
     # The app was restarted or its total was reset, unless `total` started earlier than `before`. Such a report is
-    # a late retry and does not count.
+    # a late retry and is ignored.
     return total.value if total.started_ns >= before.started_ns else 0.0
 
 
