@@ -1,8 +1,8 @@
 """Handle the OTLP endpoints `POST /v1/traces`, `/v1/logs` and `/v1/metrics`.
 
-Responses follow https://opentelemetry.io/docs/specs/otlp/#otlphttp-response: they have the content type of the request,
-report rejected parts as a partial success, and contain a `google.rpc.Status` in case of a refusal. Exporters retry a
-request after 429 and 503.
+Responses follow https://opentelemetry.io/docs/specs/otlp/#otlphttp-response: they have the content type of the request
+(JSON if it was refused before this type was read), report rejected parts as a partial success, and contain a
+`google.rpc.Status` in case of a refusal. Exporters retry a request after 429 and 503.
 """
 
 import logging
@@ -33,7 +33,15 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 from core.clients.auth import NotAllowed, NotAuthenticated, authenticate
 from core.clients.models import Scope
 from core.lib.http import BadRequest
-from errors.exceptions import NotStorable, OverQuota, TooLarge, Unavailable, Unreadable
+from errors.event.body import SUPPORTED_ENCODINGS
+from errors.exceptions import (
+    NotStorable,
+    OverQuota,
+    TooLarge,
+    Unavailable,
+    Unreadable,
+    UnsupportedEncoding,
+)
 from errors.ingest.authentication import Project
 from errors.ingest.responses import CORS
 from otlp import log_records, metrics, services, traces, wire
@@ -114,6 +122,8 @@ def _refusal(error: Exception) -> tuple[int, str, dict[str, str]]:
             return 413, str(error), {}
         case RequestDataTooBig():
             return 413, "the body is larger than 5 MiB", {}
+        case UnsupportedEncoding():
+            return 415, str(error), {"Accept-Encoding": ", ".join(SUPPORTED_ENCODINGS)}
         case OverQuota():
             detail = f"the app sent more than its quota allows ({error.quota_name})"
             return 429, detail, {"Retry-After": str(error.retry_after)}

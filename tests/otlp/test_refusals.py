@@ -114,6 +114,14 @@ def test_a_body_that_is_not_gzip_is_refused(exporter: Exporter) -> None:
     assert answer.status_code == 400
 
 
+def test_an_unsupported_encoding_is_refused(exporter: Exporter) -> None:
+    answer = exporter.post("logs", b"packed", PROTOBUF, **{"Content-Encoding": "compress"})
+
+    assert answer.status_code == 415
+    assert "gzip" in answer["Accept-Encoding"]
+    assert "compress" in status_of(answer).message
+
+
 def test_attributes_that_are_nested_too_deeply_are_refused(exporter: Exporter) -> None:
     deep = b'{"stringValue":"x"}'
     for _ in range(200):
