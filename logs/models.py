@@ -42,8 +42,8 @@ class LogEntryQuerySet(models.QuerySet["LogEntry"]):
 class LogEntry(models.Model):
     """A log record, or a request that belongs to a trace.
 
-    The id encodes the entry's own time, so ordering by id is ordering by time. (The id of an ErrorEvent encodes its
-    time of receipt instead.)
+    The id encodes the entry's own time or, if that is implausible, its time of receipt. Therefore, ordering by id is
+    ordering by time. (The id of an ErrorEvent always encodes its time of receipt.)
     """
 
     id = models.BigIntegerField(primary_key=True, editable=False)

@@ -194,7 +194,7 @@ def _scrubbed(given: Mapping[str, Any], scrubber: Scrubber) -> dict[str, Any]:
 
 
 def _bounded(value: Any, depth: int = 0) -> Any:
-    """Convert a value to JSON types, limit its size and nesting, and remove NUL characters and non-finite numbers."""
+    """Convert a value to JSON types, limit its size and nesting, and remove NULs. NaN and infinity become strings."""
     if isinstance(value, str):
         return _clean(value[: 4 * MAX_VALUE_LENGTH])
     if isinstance(value, bool) or value is None:

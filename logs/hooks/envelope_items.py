@@ -10,7 +10,7 @@ MAX_LOGS = 1_000  # Further records of an item are discarded. SDKs send at most 
 
 @item_type("log", limit=4 * 1024 * 1024, is_container=True)
 def logs(item: ReceivedItem) -> None:
-    """Store the log records of an item. Raises TypeError if `items` is not a list.
+    """Store the log records of an item. Raises KeyError or TypeError if the item has no list `items`.
 
     Records that are invalid, over the quota or beyond MAX_LOGS are counted as discarded.
     """
