@@ -35,8 +35,8 @@ def api(
     """Decorate a view that takes the calling app as its second argument. For `cache_keys`, see authenticate().
 
     If `permission` is given, people who have it may call the view with a personal token; "" admits everyone with a
-    token. A person who sees several apps must name one of them in the request. With `needs_app=False`, the view gets
-    None instead of an app if a person calls it.
+    token. A person must name an app in the request unless the person sees exactly one. With `needs_app=False`, the view
+    gets None instead of an app if a person calls it.
     """
 
     def decorate(view: ApiView[P]) -> Callable[Concatenate[HttpRequest, P], HttpResponseBase]:
@@ -71,7 +71,10 @@ def api(
 
 
 def _named_app(request: HttpRequest) -> ClientApp:
-    """Return the app that a person names with `?app=` or the header, or the only app that the person sees."""
+    """Return the active app that a person names with `?app=` or the header, or the only one that the person sees.
+
+    Raises BadRequest if no app is named and there is not exactly one, and NotAllowed if the named app is not visible.
+    """
     apps = app_access.limit(ClientApp.objects.filter(is_active=True))
     name = request.headers.get(APP_HEADER) or request.GET.get("app", "")
     if not name:

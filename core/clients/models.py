@@ -142,7 +142,7 @@ def _not_revoked() -> Q:
 
 
 class ClientKey(models.Model):
-    """The public key of a DSN. Browsers receive it in JavaScript, so it is not secret and can only send reports."""
+    """The public key of a DSN. Browsers receive it in JavaScript, so it is not secret and can only send data."""
 
     app = models.ForeignKey(ClientApp, models.CASCADE, related_name="keys")
     label = models.CharField(max_length=100, default="default")
@@ -169,7 +169,7 @@ class ClientKey(models.Model):
 
 
 def hash_secret(secret: str) -> str:
-    """Hash an API key. One round of SHA-256 is enough because API keys are long and random."""
+    """Hash an API key or token. One round of SHA-256 is enough because these are long and random."""
     return hashlib.sha256(secret.encode()).hexdigest()
 
 

@@ -59,7 +59,10 @@ def issue_api_key(
     label: str = "default",
     expires_at: datetime | None = None,
 ) -> tuple[ApiKey, str]:
-    """Create an API key and return it with its secret, which cannot be shown later. Raises UnknownScope."""
+    """Create an API key and return it with its secret, which cannot be shown later.
+
+    Raises UnknownScope if a scope is unknown or none is given.
+    """
     known = [scope.value for scope in Scope if scope.value in scopes]
     if not known or len(known) != len(set(scopes)):
         raise UnknownScope(f"choose from {', '.join(Scope.values)}")
@@ -102,7 +105,10 @@ def rotate_api_key(
 def issue_personal_token(
     *, user: User, scopes: Collection[str], label: str, expires_at: datetime, now: datetime
 ) -> tuple[PersonalToken, str]:
-    """Create a token for a person and return it with its secret, which cannot be shown later. Raises UnknownScope."""
+    """Create a token for a person and return it with its secret, which cannot be shown later.
+
+    Raises UnknownScope if a scope is not in PERSONAL_SCOPES or none is given.
+    """
     known = [scope.value for scope in PERSONAL_SCOPES if scope.value in scopes]
     if not known or len(known) != len(set(scopes)):
         raise UnknownScope(f"choose from {', '.join(PERSONAL_SCOPES)}")

@@ -37,7 +37,7 @@ from core.lib.processes import die_with_parent, freeze_objects, set_process_name
 
 log = logging.getLogger(__name__)
 
-REPORT_INTERVAL_SECONDS = 10.0  # A worker process reports its progress at this interval.
+REPORT_INTERVAL_SECONDS = 10.0  # A worker reports at most once in this time, before a task.
 CHECK_INTERVAL_SECONDS = 5.0  # The sentinel checks for due jobs and for progress at this interval.
 DATABASE_RETRY_SECONDS = 2.0
 # An iteration of the sentinel's loop takes one second, or about 40 s while the database is unavailable. A sentinel
@@ -83,7 +83,7 @@ def _run_worker(*args: Any) -> None:
 
 
 class Sentinel(cluster.Sentinel):  # type: ignore[misc]
-    """The main process of the cluster. It starts the other processes, and runs until SIGTERM or SIGINT."""
+    """The main process of the cluster. It starts the other processes, and runs until it is stopped or hung."""
 
     def __init__(self) -> None:
         super().__init__(_Flag(self._transfer_tasks), _Flag(), uuid.uuid4(), start=False)
@@ -221,10 +221,11 @@ def _report_progress(**_: Any) -> None:
 
 
 def run(*, cluster_id: str = "", is_restart: bool = False, workers: int | None = None) -> None:
-    """Run a cluster until SIGTERM or SIGINT, in this process and its children.
+    """Run a cluster in this process and its children until SIGTERM or SIGINT, or until it hangs.
 
     Jobs that its workers claim are marked with `cluster_id`. A restart first releases the jobs that the previous
-    cluster with this id had claimed. While the portal is read-only, the cluster does not start.
+    cluster with this id had claimed. While the portal is read-only, the cluster does not start, and a running one ends.
+    Raises SystemExit if the database is unavailable at the start.
     """
     read_only.wait_until_off()
     os.environ["CLUSTER_ID"] = cluster_id or uuid.uuid4().hex[:12]

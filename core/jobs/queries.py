@@ -24,7 +24,7 @@ class QueueState:
     late_seconds: float
     late_job: str  # The title of the most overdue job.
     nodes: tuple[Node, ...]  # The nodes that reported within NODE_TIMEOUT.
-    # True if a node reports and its workers receive the tick that is queued every minute.
+    # True if a node has reported, and a worker has started or received the tick, within NODE_TIMEOUT.
     alive: bool
 
 

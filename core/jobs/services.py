@@ -148,7 +148,7 @@ def is_hung(now: datetime, *, since: datetime) -> bool:
 def release_cluster(now: datetime, *, cluster_id: str) -> int:
     """Release the jobs that the workers of a killed cluster had claimed, so that they can start again immediately.
 
-    Return the number of released jobs.
+    If no other node reports, also requeue the tasks that any cluster had taken. Return the number of released jobs.
     """
     others = Node.objects.filter(seen_at__gte=now - NODE_TIMEOUT).exclude(
         name=settings.INSTANCE[:100]

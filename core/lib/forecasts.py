@@ -87,8 +87,8 @@ def forecast(
 
     `bases` are the lengths of past periods to extrapolate, the shortest first. The first basis whose forecast is within
     NEAR times its length is used, because the near future depends most on the recent pace. If there is none, the
-    longest basis that the points cover is used, or the longest one that yields a date. A limit reached after `deadline`
-    is ignored.
+    longest basis that yields a date is used or, without such a basis, the longest one that the points cover. A limit
+    reached after `deadline` is ignored.
     """
     sign = -1 if is_falling else 1
     signed = [(at, sign * value) for at, value in points if at <= now]

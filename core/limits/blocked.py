@@ -23,7 +23,7 @@ _Calls = tuple[int, str]  # The number of requests and the latest path.
 
 
 def subject_of_address(network: str) -> str:
-    """Return a keyed hash of an address, which may be stored. It shows repeated requests, but not the address."""
+    """Return a keyed hash to store instead of an address. It shows repeated requests, but not the address."""
     key = settings.SECRET_KEY.encode()
     return f"address:{hmac.new(key, network.encode(), hashlib.sha256).hexdigest()[:12]}"
 

@@ -13,8 +13,8 @@ from core.lib.app_access import Apps
 class Tier(models.TextChoices):
     """A group of requests that share a count.
 
-    Error reports are in no tier, because each app has a quota for them. Webhooks, health checks and static files have
-    no limit.
+    Error reports are in no tier, because each app has a quota for them. Webhooks, health checks, metrics and static
+    files have no limit.
     """
 
     AUTH = "auth", "Sign-in"
