@@ -33,8 +33,8 @@ class NotAuthenticated(Exception):
 class NotAllowed(Exception):
     """The key or token of the request is not valid for the call. The client gets a 403.
 
-    The key may be unknown or revoked, lack the scope, or belong to an inactive app. The message does not say which, so
-    that it reveals nothing about a key. A separate message says that a person lacks the permission.
+    The key may be unknown, revoked or expired, lack the scope, or belong to an inactive app. The message does not say
+    which, so that it reveals nothing about a key. Other refusals, such as a missing permission, have other messages.
     """
 
 
@@ -66,7 +66,7 @@ def authenticate(request: HttpRequest, scope: Scope, *, use_cache: bool = False)
 
 
 def authenticate_person(request: HttpRequest, scope: Scope, permission: str) -> User:
-    """Return the person whose token the request has. Raises NotAllowed without a valid token or the permission.
+    """Return the person whose token the request has. Raises NotAllowed without a valid token, the scope or permission.
 
     Limits, logs and the audit log then attribute the request to this person, and `request.user` is the person.
     """
@@ -124,7 +124,7 @@ def forget_keys(**_: object) -> None:
 
 
 for _signal in (post_save, post_delete):
-    for _model in (ApiKey, ClientApp):
+    for _model in (ApiKey, ClientKey, ClientApp):
         _signal.connect(forget_keys, _model, dispatch_uid="clients.auth")
 
 

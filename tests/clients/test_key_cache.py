@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 from django.http import HttpResponse
-from django.test import Client
+from django.test import Client, RequestFactory
 from django.urls import reverse
 from django.utils import timezone
 
@@ -55,6 +55,17 @@ def test_a_key_revoked_in_this_process_is_rejected_immediately(clock: SimpleName
     services.revoke(key, now=timezone.now())
 
     assert ask(secret).status_code == 403
+
+
+def test_a_dsn_key_revoked_in_this_process_is_rejected_immediately(clock: SimpleNamespace) -> None:
+    key = services.issue_dsn_key(app=make_app())
+    request = RequestFactory().get("/", headers={"Authorization": f"Bearer {key.public_key}"})
+    assert auth.authenticate(request, Scope.METRICS, use_cache=True) == key.app
+
+    services.revoke(key, now=timezone.now())
+
+    with pytest.raises(auth.NotAllowed):
+        auth.authenticate(request, Scope.METRICS, use_cache=True)
 
 
 def test_changes_in_other_processes_apply_after_five_seconds(
