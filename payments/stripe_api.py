@@ -107,7 +107,7 @@ def require_ready() -> None:
 
 
 def require_response() -> None:
-    """Raise NoResponse if Stripe does not respond to a read request. A refusal by Stripe, except a 429, is a response."""
+    """Raise NoResponse if Stripe does not respond to a read request. A refusal other than a 429 is a response."""
     try:
         with _call():
             _client().v1.payment_intents.list({"limit": 1}, {"max_network_retries": 0})

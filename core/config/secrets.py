@@ -128,7 +128,7 @@ class References:
 
 
 def resolve(values: Values, environment: Mapping[str, str]) -> Values:
-    """Return the values with each reference resolved. A string becomes Unresolved if its reference cannot be resolved."""
+    """Return the values with each reference resolved. A string with an unknown reference becomes Unresolved."""
 
     def replace(text: str, path: Path_) -> str:
         problems: list[str] = []

@@ -57,7 +57,7 @@ def webhook_lag(since: datetime, until: datetime) -> float:
     runbook="docs/payments.md#a-bank-debit-failed",
 )
 def failed_debits(since: datetime, until: datetime) -> Iterator[Reading]:
-    """Yield a reading for each payment whose bank debit failed in this period, unless the payment has succeeded since."""
+    """Yield a reading for each payment whose bank debit failed in this period, unless it has succeeded since."""
     failed = Payment.objects.filter(debit_failed_at__gt=since, debit_failed_at__lte=until)
     failed = failed.exclude(status=PaymentStatus.SUCCEEDED).select_related("app")
     for payment in failed.order_by("-debit_failed_at"):

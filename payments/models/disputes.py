@@ -10,7 +10,7 @@ from payments.models.intents import Payment
 
 class DisputeQuerySet(models.QuerySet["Dispute"]):
     def awaiting_evidence(self) -> "DisputeQuerySet":
-        """Return the disputes for which Stripe awaits evidence. Their deadline may have passed; see `needs_response`."""
+        """Return the disputes for which Stripe awaits evidence, even if their deadline has passed."""
         return self.filter(status__in=Dispute.AWAITING_EVIDENCE)
 
     def open(self) -> "DisputeQuerySet":

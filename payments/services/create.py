@@ -287,7 +287,7 @@ def store_intent(payment: Payment, intent: Intent, *, now: datetime) -> StoredRe
 def close_unsendable(payment: Payment, *, now: datetime) -> StoredResponse:
     """Finish a payment that is too old to be sent again. It is abandoned if Stripe has no intent for it.
 
-    The caller holds the payment's lease. Raises InProgress, StripeUnavailable or PortalFault if the call to Stripe fails.
+    The caller holds the payment's lease. Raises InProgress, StripeUnavailable or PortalFault if a call to Stripe fails.
     """
     try:
         found = attempt.find_intent(payment)

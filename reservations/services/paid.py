@@ -39,7 +39,8 @@ PARTIAL_PAYMENT = "partial payment"
 def complete_paid(*, payment: Payment, now: datetime) -> None:
     """Book the seats that the payment paid for. If they cannot be booked, open a discrepancy with the reason.
 
-    A partial payment only extends the hold until the reservation is paid, and a fee books no seats. A second call for the same payment changes nothing.
+    A partial payment only extends the hold until the reservation is paid, and a fee books no seats. A second call for
+    the same payment changes nothing.
     """
     try:
         with transaction.atomic():

@@ -27,7 +27,7 @@ ACCEPTABLE = {BY_ADDRESS: READ_LIMIT, BY_KEY: READ_LIMIT + 2}
 
 
 class Load:
-    """Threads that post one item after another, and repeat each with the same id until it is acknowledged or refused."""
+    """Threads that post one item after another, and repeat each with its id until it is acknowledged or refused."""
 
     def __init__(
         self,

@@ -52,7 +52,7 @@ FIRST_STEPS = [
 
 
 class SmallShop:
-    """A shop with one ticket type, up to three buyers who requested a payment, and a waiting list for sold-out tickets."""
+    """A shop with one ticket type, up to three buyers who requested a payment, and a waiting list for the tickets."""
 
     def open_shop(self, capacity: int, first_steps: list[str], waiting: list[int]) -> None:
         """Open the shop, and take the n-th sequence of `first_steps` with the n-th payment.
@@ -257,8 +257,9 @@ class SmallShop:
             return None
 
     def release_holds(self) -> None:
-        """Release expired holds. Check that no hold is released while its payment is processing within
-        PROCESSING_HOLD_DAYS.
+        """Release expired holds. Check that no hold is released while its payment is processing.
+
+        Payments that have been processing for longer than PROCESSING_HOLD_DAYS are left out.
         """
         since = self.now - timedelta(days=settings.PROCESSING_HOLD_DAYS)
         processing = Payment.objects.filter(status="processing", status_at__gt=since)
