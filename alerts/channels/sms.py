@@ -55,7 +55,8 @@ def build_segment(message: Message, *, accepts_replies: bool = False) -> str:
     """Build a message of one segment from the severity, title, impact and text, with reply instructions and a link.
 
     The text is truncated, and the link is left out if it does not fit completely. In a message to one person, however,
-    the link for acknowledging the alert is always included, and the title is shortened if necessary.
+    the link for acknowledging the alert is always included, and the title is shortened if necessary. Only a link that
+    does not fit into a segment makes the message longer.
     """
     hint = ""
     if accepts_replies and message.alert_ref and not message.is_resolved:
@@ -79,9 +80,10 @@ def build_segment(message: Message, *, accepts_replies: bool = False) -> str:
 def _truncate(text: str, limit: int) -> str:
     if count_characters(text) <= limit:
         return text
-    while count_characters(text) > limit - 3:
+    # If a long link leaves no room, the limit can be zero or negative.
+    while text and count_characters(text) > limit - 3:
         text = text[:-1]
-    return text.rstrip() + "..."
+    return (text.rstrip() + "...")[: max(limit, 0)]
 
 
 class Sms(Transport):

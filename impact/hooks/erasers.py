@@ -30,4 +30,6 @@ def erase_from_orders(person: Person, limit: int, now: datetime) -> int:
 def erase_links(person: Person, limit: int, now: datetime) -> int:
     """Delete the references that link errors of the last two days to later orders of the person."""
     links = ProblemReference.objects.filter(ref_kind=ReferenceKind.USER, value__in=person.users)
-    return links.delete()[0]
+    found = list(links.values_list("pk", flat=True)[:limit])
+    ProblemReference.objects.filter(pk__in=found).delete()
+    return len(found)

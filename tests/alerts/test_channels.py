@@ -132,6 +132,19 @@ def test_an_sms_is_always_one_gsm7_segment(title: str, text: str, url: str) -> N
     assert to_gsm7(body) == body
 
 
+@pytest.mark.parametrize("length", [156, 157, 158, 200])
+def test_the_link_in_a_personal_sms_is_complete_even_if_it_leaves_no_room(length: int) -> None:
+    url = "https://portal.example/".ljust(length, "a")
+    message = Message(
+        kind=MessageKind.PAGED, title="Checkout down", action_url=url, severity="high", at=NOON
+    )
+
+    body = build_segment(message)
+
+    assert body.endswith(f"\n{url}")
+    assert len(body) <= max(160, length + 1)
+
+
 def test_characters_outside_gsm7_are_replaced_by_similar_ones() -> None:
     assert to_gsm7("Zoë — 5\u00a0€ … ≤ šč 中") == "Zoe - 5 € ... <= sc ?"
 

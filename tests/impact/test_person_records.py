@@ -18,7 +18,7 @@ from errors.models import ErrorEvent, UserReport
 from health.models import Subscriber
 from health.services import subscribers
 from impact.extension_points import Person, erasers
-from impact.models import WinBackEntry, WinBackList
+from impact.models import ProblemReference, WinBackEntry, WinBackList
 from impact.queries import person as person_queries
 from impact.queries.person import all_records, customers_of_order, find_person, sections
 from impact.services.erasure import fingerprint
@@ -257,6 +257,23 @@ def test_each_step_deletes_at_most_the_allowed_number_of_subscriptions_and_log_e
     for kind in ("subscribers", "logs"):
         _, erase = erasers.get(kind)
         assert [erase(person, 2, NOON) for _ in range(3)] == [2, 1, 0]
+
+
+def test_each_step_deletes_at_most_the_allowed_number_of_links() -> None:
+    for problem in range(3):
+        ProblemReference.objects.create(
+            ref_kind="user",
+            value=BUYER,
+            kind="group",
+            problem=problem,
+            hour=0,
+            first_at=NOON,
+            last_at=NOON,
+        )
+    person = Person(frozenset(), frozenset({BUYER}))
+    _, erase = erasers.get("links")
+
+    assert [erase(person, 2, NOON) for _ in range(3)] == [2, 1, 0]
 
 
 # --- the pages ---------------------------------------------------------------------------------------
