@@ -13,7 +13,7 @@ BAR_WIDTH = 4
 
 
 def render_bars(days: Sequence[tuple[str, str]], *, title: str) -> SafeString:
-    """Render one bar for each pair of a tone and a text, oldest first. A label sums up the bars for screen readers.
+    """Render one bar for each pair of a tone and a tooltip, oldest first. A label sums up the bars for screen readers.
 
     Days with a problem or maintenance are rectangles with a tooltip. Consecutive other days share one dashed line,
     because a page with 90 rectangles for each of hundreds of components would be too large.

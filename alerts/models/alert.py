@@ -73,7 +73,7 @@ class SystemAlertQuerySet(models.QuerySet["SystemAlert"]):
 
 
 class SystemAlert(models.Model):
-    """A problem that people need to know about. Only `alerts.services` changes the rows."""
+    """A problem that people need to know about. Only `alerts.services` and `manage.py alerts_test` change the rows."""
 
     # The following fields describe the problem.
     key = models.CharField(

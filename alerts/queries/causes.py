@@ -25,9 +25,9 @@ def component_subject(name: str) -> str:
 def onset_of_alert(alert: SystemAlert) -> Onset:
     """Return the time and place at which the problem of the alert began.
 
-    If the rule counted error groups and some of the first MAX_PROBLEMS began within the rule's window (at most the last
-    hour) before the opening, the result is the onset of the most frequent of these groups. Otherwise, it is the opening
-    of the alert, which is uncertain by the same time.
+    If the rule counted error groups, the result is the onset of the first of them that began within the rule's window
+    (at most the last hour) before the opening. Most rules list the most frequent group first, and MAX_PROBLEMS groups
+    are searched. Otherwise, the result is the opening of the alert, which is uncertain by the same time.
     """
     rule = alert.rule
     window = min(rule.window, MAX_UNCERTAINTY) if rule else timedelta(0)
@@ -71,7 +71,7 @@ def onset_of_alert(alert: SystemAlert) -> Onset:
 
 
 def _first_counted(alert: SystemAlert, *, since: datetime) -> Onset | None:
-    """Return the onset of the most frequent counted problem that began between `since` and the opening, or None."""
+    """Return the onset of the first counted problem that began between `since` and the opening, or None."""
     problems = describe_alert(alert, now=alert.opened_at).problems
     own = Problem("alert", alert.pk)
     for kind, id in [problem for problem in problems if problem != own][:MAX_PROBLEMS]:

@@ -43,8 +43,8 @@ def alert_impact(
 ) -> Summary:
     """Return the cost of the alert: exact figures for its references, and an estimate for its period.
 
-    `others` are alerts with the same cause. Their orders are included, and each order counts once. The period begins
-    with the earliest alert.
+    `others` are alerts with the same cause. Their orders are included, and each order is counted once. The period
+    begins with the earliest alert.
     """
     description = describe_alert(alert, now=now)
     for other in others:

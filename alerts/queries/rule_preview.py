@@ -17,7 +17,7 @@ PREVIEW_DAYS = 7
 TRIAL_SPAN = timedelta(hours=24)
 TRIAL_STEP = timedelta(minutes=30)
 MAX_METRICS = 20
-# The name of a metric, and its latest value as text.
+# The name of a metric, and its latest value with the unit.
 MetricValue = tuple[str, str]
 
 

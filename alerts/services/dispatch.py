@@ -207,9 +207,10 @@ class Dispatcher:
 
 
 def deliver_waiting(*, now: datetime) -> dict[str, int]:
-    """Send the due messages within the rate limits, one after the other in at most MAX_STEPS steps; count the outcomes.
+    """Send the due messages one after the other within the rate limits, and count the outcomes.
 
-    Management commands and tests use this function. The delivery process calls `run`.
+    The function stops after MAX_STEPS steps. Management commands and tests use this function. The delivery process
+    calls `run`.
     """
     dispatcher = Dispatcher(InlineExecutor())
     for _ in range(MAX_STEPS):

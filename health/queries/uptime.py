@@ -1,6 +1,6 @@
 """Read the uptime of components from hourly and daily roll-ups and, for the last hours, from single results.
 
-Degraded results count as up. Results during maintenance and times without results do not count.
+Degraded results count as up. Results during maintenance and times without results are not included.
 """
 
 from collections.abc import Iterable, Mapping, Sequence

@@ -107,7 +107,7 @@ def check_in(
     expected_at, margin = heartbeat.expected_at, timedelta(minutes=heartbeat.margin_minutes)
     base = now
     if expected_at and expected_at - margin <= now < expected_at:
-        base = expected_at  # A check-in that is slightly early counts for the expected run.
+        base = expected_at  # A check-in that is slightly early belongs to the expected run.
     heartbeat.expected_at = heartbeat.expected_after(base)
     heartbeat.started_at = now if status is CheckInStatus.RUNNING else None
     heartbeat.last_check_in_at = now
