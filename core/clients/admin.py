@@ -21,7 +21,7 @@ from core.lib.markup import when
 
 
 def validate_origin(text: str) -> None:
-    """Raise ValidationError unless the text is an origin as browsers send it, such as https://shop.example."""
+    """Raise ValidationError unless the string is an origin as browsers send it, such as https://shop.example."""
     parts = urlsplit(text)
     if parts.scheme not in ("http", "https") or f"{parts.scheme}://{parts.netloc}" != text:
         raise ValidationError(

@@ -1,7 +1,8 @@
 """Limit a person to certain apps, by one rule for all pages, lists, searches, exports, APIs and messages.
 
-A person sees every app, unless a team of theirs is limited to some apps or their role is limited to team apps. Rows
-that belong to no app, such as a monitor of the portal's own network, are shared by everyone.
+A person sees every app, unless a team of theirs is limited to some apps or their role is limited to team apps. Owners
+see every app in any case. Rows that belong to no app, such as a monitor of the portal's own network, are shared by
+everyone.
 
 A request sets the reader with `reading_as`. Queries of pages and of the API limit their rows with `limit`, which
 follows the relations of a model to its app. The portal's own work, such as evaluating rules, has no reader and is

@@ -1,4 +1,4 @@
-"""Run the periodic chores of a web process, such as flushing counters and reloading limits, in one background thread.
+"""Run the periodic chores of a process, such as flushing counters and reloading limits, in one background thread.
 
 A chore's pending work is lost when its process is killed. Work that must not be lost belongs in a transaction or the
 queue.
@@ -39,7 +39,7 @@ os.register_at_fork(
 
 
 def chore(name: str, *, seconds: float, at_exit: bool = False) -> Callable[[Chore], Chore]:
-    """Register a function to be called every `seconds` in each process that serves requests.
+    """Register a function to be called every `seconds` in each process that calls `start`, such as web processes.
 
     With `at_exit`, it is called once more when the process exits.
     """

@@ -1,7 +1,7 @@
 """Build the data of charts (axes, units, legend, thresholds), and a table with the same content.
 
-static/opsportal/charts.js draws a `Chart`. `sparkline` and `meter` return plain SVG and need no script; they use SVG
-attributes because the content security policy forbids inline styles.
+opsportal/static/opsportal/charts.js draws a `Chart`. `sparkline` and `meter` return plain SVG and need no script; they
+use SVG attributes because the content security policy forbids inline styles.
 """
 
 from collections.abc import Sequence
@@ -117,7 +117,7 @@ class Chart:
         return f"{self.interval_url}?since={self.times[index].timestamp():.0f}&until={until.timestamp():.0f}"
 
     def rows(self) -> list[tuple[datetime, list[str]]]:
-        """Return the values as table rows with the newest first, and one text per series."""
+        """Return the values as table rows with the newest first, and one string per series."""
         return [
             (time, [self.text(one.values[index]) for one in self.series])
             for index, time in reversed(list(enumerate(self.times)))

@@ -262,7 +262,7 @@ class Forecast:
 
     title: str  # A title such as "Disk full".
     trend: Trend
-    # A text such as "growing by 82 MB a day in the last 7 d; 1.2 GB of 10 GB used".
+    # A phrase such as "growing by 82 MB a day in the last 7 d; 1.2 GB of 10 GB used".
     basis: str
     url: str = ""
     words: str = ""  # If not empty, this text replaces the words of the trend.

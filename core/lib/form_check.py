@@ -1,6 +1,6 @@
 """Validate the admin's forms while a user fills them in, without saving.
 
-When the user leaves a field, `portal.js` posts the form to its own URL with the header CHECK_HEADER. The same rules
+When the user leaves a field, `form_check.js` posts the form to its own URL with the header CHECK_HEADER. The same rules
 apply as when the form is saved, so the user sees the same messages.
 """
 

@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 MAX_KEYS = 100_000
 # Up to this limit, each call has its own entry. Above it, hits within a thousandth of the window share an entry, which
-# expires with its newest hit. Therefore, the limit is never exceeded, and a limit of a million per day needs little
-# memory.
+# expires with its newest hit. Therefore, sharing never allows more hits than the limit, and a limit of a
+# million per day needs little memory.
 MAX_ENTRIES = 1_000
 
 # (allowed, remaining hits, seconds until the oldest hit expires): cheaper to create than a Decision.

@@ -10,7 +10,7 @@ MAX_LENGTH = 100
 
 
 def new_reference(text: str) -> str:
-    """Return a unique name that starts with the words in a text, such as `ann-lee-3f9a21`."""
+    """Return a unique name that starts with the words in a string, such as `ann-lee-3f9a21`."""
     words = slugify(text)[: MAX_LENGTH - 10].strip("-_")
     return "-".join(filter(None, [words, uuid.uuid4().hex[:6]]))
 

@@ -13,7 +13,7 @@ class Kept:
     """A kind of data and its retention period."""
 
     data: str
-    # A text instead of a duration names the event that ends the period, such as "until deleted".
+    # A string instead of a duration names the event that ends the period, such as "until deleted".
     period: timedelta | str
     # The place where the period can be changed, such as the name of a setting, or "" if it is fixed.
     changed_by: str = ""

@@ -31,7 +31,7 @@ class _Unopened(dict[str, Any]):
 
 
 class _UnopenedText(str):
-    """An empty text that stands for content that cannot be decrypted. Saving it keeps the stored content."""
+    """An empty string that stands for content that cannot be decrypted. Saving it keeps the stored content."""
 
     token: str
 
@@ -58,7 +58,7 @@ class SealedJSONField(models.JSONField):
 
 
 class SealedTextField(models.TextField):  # type: ignore[type-arg]  # not generic at runtime
-    """A text that is stored as "sealed:<token>". An empty text is stored unencrypted."""
+    """A string that is stored as "sealed:<token>". An empty string is stored unencrypted."""
 
     def from_db_value(self, value: Any, expression: Expression, connection: Any) -> Any:
         if not isinstance(value, str) or not value.startswith(_TEXT_PREFIX):

@@ -22,7 +22,7 @@ class Term:
 
 
 def parse(query: str) -> list[Term]:
-    """Split a query into words and filters. Quotes enclose a text with spaces or a colon; `-` negates."""
+    """Split a query into words and filters. Quotes enclose a value with spaces or a colon; `-` negates."""
     terms = []
     for minus, key, value in _TERM.findall(query[:MAX_QUERY_LENGTH].replace("\0", "")):
         if value.startswith("//") and key:
@@ -53,7 +53,7 @@ def describe_unknown_key(key: str, value: str, known: Iterable[str]) -> str:
 
 
 def parse_time(value: str, now: datetime) -> datetime:
-    """Parse `24h`, `7d`, or an ISO date or time, in UTC unless it has a zone. Raises ValueError for other texts."""
+    """Parse `24h`, `7d`, or an ISO date or time, in UTC unless it has a zone. Raises ValueError for other strings."""
     span = _SPAN.fullmatch(value)
     if span:
         return now - timedelta(**{_UNITS[span[2]]: int(span[1])})

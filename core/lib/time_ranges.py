@@ -1,4 +1,4 @@
-"""Define the time ranges that all charts offer, with their keys and labels (buttons: templates/portal/_ranges.html)."""
+"""Define the time ranges that charts offer, with their keys and labels (buttons: templates/portal/_ranges.html)."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass

@@ -3,7 +3,7 @@ from collections.abc import Iterable
 
 
 def parse_uuids(texts: Iterable[str]) -> list[uuid.UUID]:
-    """Return the texts that are UUIDs. Skip all others, such as ids of other systems or typos."""
+    """Return those of the strings that are UUIDs. Skip all others, such as ids of other systems or typos."""
     found = []
     for text in texts:
         try:

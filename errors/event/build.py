@@ -86,7 +86,7 @@ def _hide_phone_number(event: dict[str, Any], user_key: str) -> None:
 
 
 def release_of(value: Any) -> str:
-    """Return the release as text. Version numbers are kept; package names and all other texts are scrubbed."""
+    """Return the release as a string. Version numbers are kept; package names and everything else are scrubbed."""
     if not value:
         return ""
     text = str(value).strip()

@@ -306,7 +306,7 @@ def view(request: HttpRequest, **_: object) -> HttpResponseBase:
     if address is None:
         return HttpResponse(status=404)
     status, headers, body = handle_sync(request.environ, address)  # type: ignore[attr-defined]
-    # ErrorPagesMiddleware adds a text to empty refusals but not to streams; sentry-php needs an empty 429.
+    # ErrorPagesMiddleware adds a body to empty refusals but not to streams; sentry-php needs an empty 429.
     response: HttpResponseBase = (
         HttpResponse(body, status=status) if body else StreamingHttpResponse([], status=status)
     )

@@ -1,4 +1,4 @@
-"""Make all outbound HTTP calls of the portal.
+"""Make the outbound HTTP calls of the portal, except those of libraries such as Stripe's.
 
     slack = outbound.Client("slack", timeout=5)
     response = slack.request("POST", url, json=blocks, guard=True)
