@@ -117,7 +117,7 @@ def forecast(
 def _extrapolate(
     points: Points, limit: float, now: datetime, basis: timedelta, deadline: datetime | None
 ) -> Trend | None:
-    """Return the forecast of a rising level, or None if there are too few points."""
+    """Return the forecast of a rising level, or None if the points do not suffice (see `_levels`)."""
     levels = _levels(points, now, basis)
     if len(levels) < MIN_PARTS:
         return None
@@ -170,7 +170,7 @@ def _levels(points: Points, now: datetime, basis: timedelta) -> list[tuple[datet
 
 
 def _reached(left: float, rate: float, now: datetime) -> datetime | None:
-    """Return when a change of `rate` per day will have reached `left`, or None if that is beyond ten HORIZONs."""
+    """Return when a change of `rate` per day will have reached `left`, or None if never or beyond ten HORIZONs."""
     if rate <= 0 or left / rate > 10 * HORIZON.days:
         return None
     return now + timedelta(days=left / rate)

@@ -147,7 +147,7 @@ class GroupCounts(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class ReleaseShown(msgspec.Struct, forbid_unknown_fields=True):
-    """A release. The crash-free shares of sessions and users are percentages, or None without sessions."""
+    """A release. The crash-free shares of sessions and users are percentages, or None without sessions or users."""
 
     version: str
     created_at: datetime
