@@ -67,7 +67,7 @@ class Breaker:
         self._probe_until = 0.0
 
     def enter(self) -> bool:
-        """Allow a call, and return True if it is the probe. Raises Unavailable while the breaker is open or is probing."""
+        """Allow a call, and return True if it is the probe. Raises Unavailable while the breaker is open or probing."""
         trip = self._current_trip()
         if trip is None:
             return False
