@@ -14,7 +14,7 @@ class Verdict:
     """The result of comparing a payment with the price of its reservation.
 
     `problem` describes why the amount is wrong, and is "" if the amount is right. `left` is the amount that the buyer
-    must still pay, in minor units, as in Stripe's API.
+    must still pay, in minor units, as in Stripe's API. It is 0 if there is a problem or if the payment is a fee.
     """
 
     problem: str = ""
