@@ -28,12 +28,12 @@ class PaymentCreated(msgspec.Struct, forbid_unknown_fields=True):
 class Payment(msgspec.Struct, forbid_unknown_fields=True):
     """A payment. `status` is Stripe's status of the intent, or `asked`, `refused` or `abandoned` if there is no intent.
 
-    If the money of a successful payment was refunded or disputed, `shown_status` is `refunded`, `partially_refunded` or
-    `disputed`. Otherwise, it equals `status`.
+    `intent` is null if there is no intent. If the money of a successful payment was refunded or disputed,
+    `shown_status` is `refunded`, `partially_refunded` or `disputed`. Otherwise, it equals `status`.
     """
 
     id: uuid.UUID
-    intent: str
+    intent: str | None
     status: str
     shown_status: str
     amount: Amount

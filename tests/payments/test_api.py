@@ -1,11 +1,13 @@
 import uuid
 from typing import Any
 
+import msgspec
 import pytest
 from django.test import Client
 from pytest_django import Settings
 
 from core.clients.models import ApiKey, ClientApp, Scope
+from payments.hooks import api_operations
 from payments.models import Payment
 from tests.factories import make_app, make_payment
 from tests.payments.stripe_double import Fault, StripeDouble
@@ -59,6 +61,16 @@ def test_an_app_creates_reads_and_cancels_a_payment(stripe: StripeDouble, shop: 
     assert post(shop, None, path + "cancel/").json()["status"] == "canceled"
     assert post(shop, None, path + "cancel/").status_code == 200
     assert stripe.intents()[0]["status"] == "canceled"
+
+
+def test_a_payment_without_an_intent_is_as_described(stripe: StripeDouble, shop: Client) -> None:
+    stripe.faults.append(Fault("status", 402))
+    refused = post(shop, BODY, Idempotency_Key="k-1").json()
+
+    read = shop.get(f"{PATH}{refused['payment']}/")
+
+    described = msgspec.json.decode(read.content, type=api_operations.Payment)
+    assert (described.status, described.intent) == ("refused", None)
 
 
 def test_a_repeat_gets_an_identical_response(stripe: StripeDouble, shop: Client) -> None:
