@@ -76,7 +76,7 @@ class AuditMiddleware:
     """Middleware that records writes by people with view, object ids, action and status, but without other form fields.
 
     The person is signed in on a page of the admin, or calls the API with a personal token. A write that the view has
-    recorded itself, or whose form is invalid, is not recorded again.
+    recorded itself, or whose form is invalid, is not recorded here.
     """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:

@@ -1,8 +1,9 @@
 """Define the three built-in groups, whose permissions the portal resets at each start. Owners may add more groups.
 
-- Owner: has all permissions except those of internal apps, including those for users, keys, thresholds and routes. -
-Staff: sees all operational data and works with it (acknowledge, dismiss, resolve, replay), but cannot change settings,
-keys or users. - Read-only: sees all operational data and changes nothing.
+- Owner: has all permissions except those of internal apps, including those for users, keys, thresholds and routes.
+- Staff: sees all operational data and works with it (acknowledge, dismiss, resolve, replay), but cannot change
+  settings, keys or users.
+- Read-only: sees all operational data and changes nothing.
 """
 
 from enum import StrEnum
