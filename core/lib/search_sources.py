@@ -91,11 +91,21 @@ def has_value(field: str, value: str) -> Q:
 
 
 def find_all(search: Search) -> list[Group]:
-    """Return the hits that the user may see, grouped by source. Groups with an exact hit come first."""
+    """Return the hits that the user may see, grouped by source.
+
+    Groups with an exact hit come first, followed by groups with a title that starts with the typed text.
+    """
+    typed = search.text.casefold()
     groups = [
         Group(source.title, list(islice(source.find(search), MAX_HITS)))
         for source in sorted(search_sources, key=lambda source: source.order)
         if (source.respects_apps or sees_every_app())
         and (not source.permission or search.may(source.permission))
     ]
-    return sorted((group for group in groups if group.hits), key=lambda group: not group.is_exact)
+    return sorted(
+        (group for group in groups if group.hits),
+        key=lambda group: (
+            not group.is_exact,
+            not any(hit.title.casefold().startswith(typed) for hit in group.hits),
+        ),
+    )

@@ -32,6 +32,11 @@ class Effort:
         )
 
 
+def _wait_for_results(page: Page) -> None:
+    """Wait until the search shows the results of the whole query, and not of its first letters."""
+    expect(page.locator("dialog.palette [role=listbox]")).to_have_attribute("aria-busy", "false")
+
+
 class Mouse:
     """A person who points and clicks with a mouse, and uses the keyboard only to type text."""
 
@@ -43,6 +48,7 @@ class Mouse:
         """Open the portal's search, type `text`, and open the result `option`."""
         self.press(self.page.get_by_role("link", name="Search"))
         self._type(text)
+        _wait_for_results(self.page)
         with self.page.expect_navigation():
             self.press(self.page.locator("dialog.palette").get_by_role("option", name=option).first)
 
@@ -85,6 +91,7 @@ class Keyboard:
         self._key("Control+k")
         self.effort.steps += 1
         self._type(text)
+        _wait_for_results(self.page)
         found = self.page.locator("dialog.palette").get_by_role("option", name=option).first
         expect(found).to_be_visible()
         self.effort.steps += 1

@@ -97,6 +97,13 @@ def test_an_exact_match_moves_its_group_to_the_top(owner: Client) -> None:
     assert list(find(owner, "alerts"))[:2] == ["Pages", "Payments"]
 
 
+def test_a_title_that_starts_with_the_query_moves_its_group_up(owner: Client) -> None:
+    make_app("paddle-bus")  # Contains both words.
+
+    assert list(find(owner, "paddle")) == ["Apps"]
+    assert list(find(owner, "add us"))[:2] == ["Actions", "Apps"]
+
+
 def test_each_group_shows_at_most_five_results(owner: Client) -> None:
     for number in range(MAX_HITS + 2):
         make_app(f"shop-{number}")

@@ -67,6 +67,7 @@
         }
         return group;
       }));
+      list.setAttribute("aria-busy", "false");
       input.setAttribute("aria-expanded", String(number > 0));
       select(options()[0] || null);
       status.textContent = number ? `${number} ${number === 1 ? "result" : "results"}` : text;
@@ -94,7 +95,11 @@
       if (isNewTab) window.open(option.hit.url, "_blank", "noopener");
       else location.href = option.hit.url;
     };
-    input.addEventListener("input", () => { clearTimeout(timer); timer = setTimeout(request, 120); });
+    input.addEventListener("input", () => {
+      list.setAttribute("aria-busy", "true"); // Until the results of the new query are shown.
+      clearTimeout(timer);
+      timer = setTimeout(request, 120);
+    });
     input.addEventListener("keydown", (event) => {
       const all = options();
       const at = all.findIndex((one) => one.getAttribute("aria-selected") === "true");
