@@ -16,6 +16,7 @@ from core.lib.registry import Registry, check_hook_modules
 INVENTORY: dict[str, list[str]] = {
     "alert_types": [
         "backup",
+        "certificate-expiry",
         "database-down",
         "dead-webhook",
         "failed-check",

@@ -38,7 +38,6 @@ class IngestContext:
     sent_at: datetime | None = None
     event_id: str = ""  # Comes from the envelope's header and overrides the id in the payload.
     client_address: str = ""
-    errors_are_critical: bool = False
     filters: Filters = NO_FILTERS
 
 

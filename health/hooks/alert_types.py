@@ -42,5 +42,6 @@ alert_type(HIGH_USAGE, name="High usage", severity=Severity.INFO, digest_only=Tr
 alert_type("failed-check", name="Failed check", severity=Severity.HIGH)
 alert_type("monitor-down", name="Monitor down", severity=Severity.HIGH)
 alert_type("missed-heartbeat", name="Missed heartbeat", severity=Severity.HIGH)
+alert_type("certificate-expiry", name="Certificate expiry", severity=Severity.HIGH)
 alert_type("own-network-down", name="Own network down", severity=Severity.CRITICAL)
 alert_type("backup", name="Backup", severity=Severity.HIGH)

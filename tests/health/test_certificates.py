@@ -8,7 +8,9 @@ import pytest
 from django.utils import timezone
 from pytest_django.fixtures import Settings
 
-from alerts.models import SystemAlert
+from alerts.channels import TRANSPORTS
+from alerts.models import AlertType, Channel, SystemAlert
+from alerts.services.defaults import add_default_channel
 from core.lib.outbound import guard
 from health.checking import probes
 from health.models import Certificate, Monitor
@@ -72,6 +74,20 @@ def test_each_certificate_has_its_own_status_and_alert(
             f"The certificate expired on {timezone.now() - timedelta(days=3):%Y-%m-%d}"[:34],
         ),
     }
+
+
+def test_the_first_alert_does_not_choose_the_channels_for_all_later_ones(
+    make_server: Callable[..., TLSServer],
+) -> None:
+    slack = Channel(name="slack", kind="slack", uses_environment=True)
+    slack.max_per_minute = TRANSPORTS["slack"].max_per_minute
+    add_default_channel(slack)
+
+    make_monitor(make_server(13).url)
+    check_certificates(now=timezone.now())
+
+    assert SystemAlert.objects.get().severity == "medium"
+    assert AlertType.objects.get(slug="certificate-expiry").channels.get() == slack
 
 
 def test_monitors_of_one_address_share_a_certificate_until_the_last_one_is_gone(
