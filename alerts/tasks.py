@@ -78,7 +78,7 @@ def find_noisy_rules() -> str:
 
 @weekly(weekday=1, hour=8, title="Send the weekly report")
 def send_weekly_report() -> str:
-    """Send the report of the last seven days to the channels that get digests."""
+    """Send the report for the last seven days to the channels that get digests."""
     return digests.send_weekly_report(now=timezone.now())
 
 

@@ -95,7 +95,7 @@ def main() -> int:
         for name, run in calls.items():
             best[name] = min(best[name], measure(run))
     for name, (ms, queries) in best.items():
-        # The status page is built outside requests, at most every 30 s.
+        # The status page is built outside requests, at most once every 30 s.
         own_limit = PAGE_LIMIT_MS if PAGE in name else SERVED_LIMIT_MS if SERVED in name else limit
         is_too_slow = ms > own_limit
         too_slow_count += is_too_slow

@@ -132,7 +132,8 @@ def prepare() -> None:
 
 class Rate(NamedTuple):
     per_second: float
-    cpu_us: float  # The CPU time per reservation in the processes that reserve.
+    # The CPU time, in microseconds, that the benchmark processes used per reservation.
+    cpu_us: float
 
 
 def measure(

@@ -2,12 +2,13 @@
 
 | kind | decorator | signature of the function |
 | --- | --- | --- |
-| envelope_items | `@item_type("transaction", limit=1024 * 1024)` | `(ReceivedItem) -> None`; ValueError or TypeError rejects it |
+| envelope_items | `@item_type("transaction", limit=1024 * 1024)` | `(ReceivedItem) -> None` |
 | traced_requests | `@traced_request("logs")` | `(Project, Sequence[TracedRequest], now) -> None` |
 | event_sections | `@event_section("logs")` | `(ShownEvent) -> EventSection or None` |
 
-Items without a handler are dropped and counted by type and app, and owners see the counts. docs/howto/envelope-item.md
-describes how to add a handler.
+A handler of envelope items rejects an item by raising ValueError, TypeError, KeyError or AttributeError. Rejected items
+and items without a handler are dropped and counted by type and app, and owners see the counts.
+docs/howto/envelope-item.md describes how to add a handler.
 """
 
 from collections.abc import Callable, Mapping, Sequence

@@ -68,8 +68,9 @@ def next_state(
 ) -> State:
     """Return the state after `result`.
 
-    The first result sets the status immediately. So do a result that is neither better nor worse than the status, and
-    "not configured" after a worse status. A result that is older than the newest one is ignored.
+    The status changes after `fail_after` consecutive worse results or `recover_after` consecutive better results. It
+    changes immediately if there is no state yet, if the status is unknown, if the result is equally bad, or if a better
+    result is "not configured". A result older than the newest one is ignored, unless the status is unknown.
     """
     if state is None or state.status is Status.UNKNOWN:
         return State(result.status, result.at, result)

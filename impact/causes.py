@@ -81,7 +81,7 @@ class Onset:
     releases: frozenset[str] = frozenset()
     # The objects that the problem is about, such as "alerts.alertrule 12" or "component stripe".
     subjects: frozenset[str] = frozenset()
-    # A change with one of these identities, such as "component stripe", is the problem itself.
+    # A change with one of these identities of the problem, such as "component stripe", is not a possible cause.
     own: frozenset[str] = frozenset()
     # The title, message and function of the problem, which are searched for names of changed objects.
     text: str = ""

@@ -86,7 +86,7 @@ class Mention(NamedTuple):
     problem: Problem
     reference: Reference
     at: datetime
-    # The last time, if the problem named the identifier repeatedly.
+    # The last of several times, if the problem named the identifier repeatedly.
     last_at: datetime | None = None
 
 

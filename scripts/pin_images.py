@@ -53,7 +53,7 @@ def _is_own(name: str) -> bool:
 
 
 def full_name(name: str) -> str:
-    """Return the name of the image with its registry, as Docker completes short names."""
+    """Return the image's name with its registry, expanded the way Docker expands short names."""
     host, slash, _ = name.partition("/")
     if not slash:
         return f"docker.io/library/{name}"

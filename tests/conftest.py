@@ -30,7 +30,7 @@ from tests.servers.redis_server import RedisServer
 hypothesis_settings.register_profile("shared", suppress_health_check=[HealthCheck.too_slow])
 hypothesis_settings.load_profile("shared")
 
-# Sentences that name tests that did not run, with the reason.
+# Messages about tests that did not run, each with the reason.
 LEFT_OUT = pytest.StashKey[list[str]]()
 _skipped: list[str] = []
 
@@ -41,8 +41,8 @@ SERVER_FIXTURES = {
 }
 KINDS = ("servers", "browser", "slow")  # A test without any of these markers is marked as fast.
 
-# Tests skipped for a reason that begins with one of these texts run on the other database. All other skipped tests are
-# reported, and fail the run in CI.
+# Tests skipped for a reason that begins with one of these strings run on the other database. All other skipped tests
+# are reported, and fail the run in CI.
 RUNS_ELSEWHERE = ("part of the ", "runs in the ", "runs only on ")
 
 

@@ -35,7 +35,10 @@ def python_folder(lock_name: str) -> Path:
 
 @contextmanager
 def _installing(cache: str, lock: Path) -> Iterator[tuple[Path, bool]]:
-    """Yield the folder for the lock file, and True if the caller must fill it, while other processes wait."""
+    """Yield the folder for the lock file, and True if the caller must fill it.
+
+    Other processes wait until the caller has finished.
+    """
     parent = ROOT / ".cache" / cache
     parent.mkdir(parents=True, exist_ok=True)
     folder = parent / hashlib.sha256(lock.read_bytes()).hexdigest()[:16]

@@ -76,7 +76,7 @@ class ChannelForm(forms.ModelForm[Channel]):
         return sorted({*transport.recipients(get_config(self.build_draft())), *filter(None, own)})
 
     def build_draft(self) -> Channel:
-        """Return the channel as it would be saved, without saving it."""
+        """Return an unsaved channel with the form's name, kind and connection settings."""
         return Channel(
             pk=self.instance.pk,
             name=self.cleaned_data.get("name") or self.instance.name,

@@ -30,7 +30,7 @@ class DigestRun(models.Model):
 
 
 class DigestMention(models.Model):
-    """The last time that an item was in a digest.
+    """The time when an item was last listed in a digest.
 
     An item is listed at most once a day, unless it has regressed since its last mention.
     """

@@ -85,7 +85,7 @@ class Rotation:
         return any(starts <= at < ends for starts, ends in self._windows(at, at))
 
     def boundaries(self, since: datetime, until: datetime) -> Iterator[datetime]:
-        """Yield all times from `since` to `until` when the person may change, and possibly a few other times."""
+        """Yield each time from `since` to `until` at which the on-call person may change, and possibly other times."""
         first = self.handover(0)
         if not self.people or first >= until:
             return

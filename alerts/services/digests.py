@@ -115,7 +115,7 @@ def send_daily_digest(*, now: datetime) -> str:
 
 @transaction.atomic
 def send_weekly_report(*, now: datetime) -> str:
-    """Send the report of the last seven days, with the sections of all apps."""
+    """Send the report for the last seven days, with the sections of all apps."""
     channels = _list_channels()
     if not channels:
         return NO_CHANNEL

@@ -34,7 +34,7 @@ def merges(channel: Channel) -> bool:
 def wait_for_related(
     channel: Channel, message: Message, not_before: datetime, now: datetime
 ) -> datetime:
-    """Return the time when a message may be sent. Until then, related messages can be merged into it."""
+    """Return the time when a message may be sent. Related messages that wait at that time can be merged into it."""
     is_urgent = message.severity == Severity.CRITICAL or message.kind not in _WAITING_KINDS
     if is_urgent or not message.causes or not merges(channel):
         return not_before

@@ -1,4 +1,4 @@
-"""Report problems that code finds without a rule, such as a failed check, an overdue refund or a missed heartbeat."""
+"""Report problems that code finds without a rule, such as a failed check, a failed refund or a missed heartbeat."""
 
 import json
 from collections.abc import Mapping

@@ -42,7 +42,8 @@ _FIELDS = (
     "is_unanswered",
     "is_flapping",
 )
-# Maps each action to the state of the alert after it, and to the time field that reveals later changes.
+# Maps each action that changes the state to the new state, and to the time field that differs from the action's time
+# if the alert was changed later.
 _LEFT_AS = {
     Kind.ACKNOWLEDGED: (AlertState.ACKNOWLEDGED, "acknowledged_at"),
     Kind.DISMISSED: (AlertState.DISMISSED, "dismissed_at"),

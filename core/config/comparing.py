@@ -79,7 +79,7 @@ def _without_empty(value: Any) -> Any:
 
 
 def _normalize(field: Field, value: Any) -> Any:
-    """Return the value as it would be read from the database, or the value itself if it is invalid."""
+    """Return the value in the form in which it is read from the database. An invalid value is returned unchanged."""
     try:
         if field.many_to_many and isinstance(value, list):
             return sorted(set(value))

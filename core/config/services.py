@@ -20,7 +20,7 @@ class KeyTaken(Exception):
 
 
 class CannotDelete(Exception):
-    """The object is part of the portal, or other objects need it."""
+    """The object is built in, or other objects refer to it."""
 
 
 class Action(StrEnum):
@@ -112,7 +112,7 @@ def _shown_difference(
 
 
 def delete(resource: Resource, row: Any, *, by: str) -> Change:
-    """Delete an object. Raises CannotDelete if it is part of the portal or other objects need it."""
+    """Delete an object. Raises CannotDelete if the object is built in or other objects refer to it."""
     name = str(getattr(row, resource.key))
     request, model_admin = ConfigRequest(), admin_of(resource)
     reason = resource.why_kept(row)

@@ -127,7 +127,7 @@ def yes_or_no(value: bool | None) -> str:
 
 
 def plain_field(field: forms.Field | None) -> forms.Field | None:
-    """Remove a field's icons that open pop-up windows, name its empty choice in words, and return the field."""
+    """Remove the field's icons for pop-ups, label its empty choice "Choose one" or "None", and return the field."""
     if field is None:
         return None
     if isinstance(field.widget, RelatedFieldWidgetWrapper):

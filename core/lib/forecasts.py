@@ -14,7 +14,7 @@ from enum import StrEnum
 
 from core.lib.formats import quantity, span
 
-Points = Sequence[tuple[datetime, float]]  # Sorted, the oldest point first.
+Points = Sequence[tuple[datetime, float]]  # Points in ascending order of time.
 
 PARTS = 6
 # A forecast needs values in at least this many of the PARTS into which the past is divided.

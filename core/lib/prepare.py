@@ -24,9 +24,9 @@ def prepare_node(now: datetime) -> None:
 
 
 def collect_static() -> bool:
-    """Collect static files if any has changed since the last time, because compressing them takes seconds.
+    """Collect static files if any has changed since they were last collected, or if the collected files are missing.
 
-    Return True if they were collected.
+    Return True if they were collected. Collecting takes seconds, because the files are compressed.
     """
     stamp = Path(settings.STATIC_ROOT).with_suffix(".stamp")
     fingerprint = _static_fingerprint()

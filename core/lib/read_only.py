@@ -81,7 +81,7 @@ def clear_cache() -> None:
 
 
 def current() -> Notice | None:
-    """Return the notice, or None if the portal is not read-only. Read the file at most every CACHE_SECONDS."""
+    """Return the notice, or None if the portal is not read-only. The file is read at most once every CACHE_SECONDS."""
     global _cached
     until, notice = _cached
     if time.monotonic() < until:

@@ -74,7 +74,7 @@ def search_source(
 ) -> Callable[[SearchFunction], SearchFunction]:
     """Register a function that returns hits, best first. At most MAX_HITS of them are read.
 
-    Set `respects_apps` if the function filters every row that belongs to an app with `app_access.limit`. Without it,
+    Set `respects_apps` if the function filters every row that belongs to an app with `app_access.limit`. Otherwise,
     the source is skipped for users who may see only some apps.
     """
     return search_sources.decorator(

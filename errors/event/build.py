@@ -55,7 +55,7 @@ def event_id_of(value: Any) -> str:
 def user_key_of(user: Any, client_address: str) -> str:
     """Return the key under which to count the user: the id or user name, or a pseudonym if that is personal data.
 
-    Without them, it is a pseudonym of the e-mail or IP address. Return "" if the event names no user.
+    If both are missing, return a pseudonym of the e-mail or IP address. Return "" if these are missing too.
     """
     if type(user) is not dict:
         return ""

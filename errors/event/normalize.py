@@ -357,7 +357,7 @@ _HUGE_WIDTH = re.compile(r"%[^a-zA-Z%]{0,100}(?:\d{4}|\*)")
 
 
 def _formatted(template: str, params: Any) -> str:
-    """Format the template with `%` or, if that fails, by replacing each `{}`. Without either, return it unchanged."""
+    """Format the template with `%` or, if that fails, by replacing `{}`. If neither works, return it unchanged."""
     # A template such as "%999999999s" is not formatted, because the result would exhaust the memory.
     if not params or _HUGE_WIDTH.search(template):
         return template

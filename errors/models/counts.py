@@ -58,7 +58,7 @@ class MinuteCount(_AppCount):
 class HourCount(_AppCount):
     """The number of events per app, severity and hour, for charts of weeks and months.
 
-    Only `errors.services.hourly_counts` writes this table, from the counts per minute.
+    Only `errors.services.hourly_counts` adds and updates rows, from the counts per minute.
     """
 
     pk = models.CompositePrimaryKey("hour", "app_id", "severity")

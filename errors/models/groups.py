@@ -1,4 +1,4 @@
-"""Define error groups, their fingerprints, searchable texts and history."""
+"""Define error groups, their fingerprints, searchable text and history."""
 
 from datetime import datetime
 from typing import ClassVar

@@ -187,7 +187,7 @@ def event_impact(event: ErrorEvent, *, now: datetime) -> EventCost:
 
 
 def environments() -> list[str]:
-    """Return the first 30 environments, in alphabetical order, in which errors have occurred."""
+    """Return the first 30 environments, in alphabetical order, with errors in apps that the user may see."""
     return list(
         app_access.limit(GroupTag.objects.filter(key="environment"))
         .order_by("value")

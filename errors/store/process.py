@@ -82,7 +82,10 @@ class StoreClient:
         return await loop.run_in_executor(self._thread, commit, requests)
 
     async def _connect(self) -> bool:
-        """Return True if the store process is connected, after trying to connect at most every RECONNECT_SECONDS."""
+        """Return True if the store process is connected.
+
+        Connect first if necessary, but try at most once every RECONNECT_SECONDS.
+        """
         if self._streams is None and self._address and time.monotonic() >= self._reconnect_at:
             self._reconnect_at = time.monotonic() + RECONNECT_SECONDS
             try:

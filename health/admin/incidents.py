@@ -37,9 +37,9 @@ def chosen_template(request: HttpRequest) -> IncidentTemplate | None:
 
 class UpdateForm(forms.ModelForm[IncidentUpdate]):
     def has_changed(self) -> bool:
-        """Return False for a new update without a text in the state "investigating", so that the update is not saved.
+        """Return False for a new update without text in the state "investigating", so that the update is not saved.
 
-        A text that a template filled in counts as a text.
+        Text from a template is treated like text that the user entered.
         """
         if self.instance.pk:
             return super().has_changed()

@@ -15,7 +15,8 @@ from health.backups.databases import BackupFailed
 from health.models import Backup
 
 ALERT_KEY = "health:backup-verification"
-STALE_AFTER = timedelta(hours=26)  # A backup is created every day, and takes at most two hours.
+# A backup is created every day. The extra two hours allow for its duration.
+STALE_AFTER = timedelta(hours=26)
 MIN_SIZE_RATIO = 0.5  # A smaller share of the previous backup's size suggests a damaged backup.
 # A few rows may be missing, because they may be deleted between the count and the dump.
 MIN_ROW_RATIO, MAX_LOST_ROWS = 0.9, 10

@@ -253,7 +253,7 @@ def _load_page() -> PublicPage:
 
 
 def _public_incidents(now: datetime) -> QuerySet[Incident]:
-    """Return the public incidents with their published updates, newest first."""
+    """Return the public incidents that started by `now`, newest first, with their published updates."""
     updates = Prefetch("updates", IncidentUpdate.objects.published(now))
     started = Incident.objects.public().filter(started_at__lte=now)
     newest_first = started.order_by("-started_at", "-pk")

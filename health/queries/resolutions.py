@@ -52,9 +52,9 @@ def value_resolution_for(span: timedelta) -> Resolution:
 
 
 def tier_for(span: timedelta) -> Tier:
-    """Return the tier of the roll-ups for totals over `span`.
+    """Return the tier of the roll-ups for totals over `span`. The tier limits the number of rows to read.
 
-    The tier has few rows, and the error at the start and the end of the span is negligible.
+    Totals include the whole first minute, hour or day, which can lengthen a period just over 3 h by up to a third.
     """
     if span <= timedelta(hours=3):
         return Tier.MINUTE

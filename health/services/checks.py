@@ -94,7 +94,10 @@ def _is_undecided(state: State | None) -> bool:
 
 
 def looks_cut_off(results: Sequence[Sequence[Result]]) -> bool:
-    """Return True if at least two external addresses were probed and none of them responded the last time."""
+    """Return True if at least two external addresses were probed and none of them responded to its latest probe.
+
+    The portal itself may then be offline.
+    """
     return len(results) >= 2 and all(found and found[-1].is_unreachable for found in results)
 
 

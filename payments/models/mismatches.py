@@ -14,7 +14,7 @@ class MismatchQuerySet(models.QuerySet["Mismatch"]):
 
 
 class Mismatch(models.Model):
-    """A difference between the portal and Stripe that the reconciliation or an event has revealed."""
+    """A difference between the portal and Stripe that reconciliation or an event has revealed."""
 
     class Kind(models.TextChoices):
         MISSING = "missing", "Paid at Stripe, unknown to the portal"

@@ -1,4 +1,4 @@
-"""Refund payments, once per confirmed form, and never more than was received."""
+"""Refund payments. Each confirmed form causes at most one refund, and no refund exceeds the amount that is left."""
 
 import uuid
 from collections.abc import Mapping, Sequence

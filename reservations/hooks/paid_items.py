@@ -7,7 +7,7 @@ from reservations.models import Line, Status
 
 @paid_items("reservations")
 def tickets(payment: Payment) -> Iterator[PaidItem]:
-    """Yield the tickets, not yet released, of the completed reservation that the payment paid for."""
+    """Yield the unreleased tickets of the completed reservation that the payment paid for."""
     lines = Line.objects.filter(
         reservation__payment=payment, reservation__status=Status.COMPLETED
     ).select_related("ticket_type__event")

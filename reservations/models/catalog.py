@@ -70,7 +70,7 @@ class Event(models.Model):
 
     @property
     def hold(self) -> timedelta:
-        """Return how long a reservation of this event's tickets lasts."""
+        """Return the initial hold period of this event's tickets."""
         return timedelta(minutes=self.hold_minutes)
 
 

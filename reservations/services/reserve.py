@@ -1,4 +1,7 @@
-"""Hold tickets for a buyer: all or none, never more than are left, and only once per idempotency key."""
+"""Hold tickets for a buyer.
+
+A request holds all of its tickets or none. Repeating it with the same idempotency key creates no second hold.
+"""
 
 import uuid
 from collections.abc import Sequence

@@ -21,7 +21,10 @@ def deliver(
     signature: str | None = None,
     **meta: Any,
 ) -> Any:
-    """Deliver an event to the webhook endpoint, and return the response. The default signature is `age` s old."""
+    """Deliver an event to the webhook endpoint, and return the response.
+
+    By default, the event is signed with a timestamp `age` seconds in the past.
+    """
     body = event if isinstance(event, str) else json.dumps(event)
     if signature is None:
         signature = stripe_api.sign(body, secret, int(time.time()) - age)

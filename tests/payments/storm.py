@@ -1,4 +1,7 @@
-"""Run a worker for test_storm.py: `python -m tests.payments.storm`. The worker ends when it reads a line."""
+"""Run a worker for test_storm.py: `python -m tests.payments.storm`.
+
+The worker exits when it reads a line from standard input.
+"""
 
 import sys
 import threading

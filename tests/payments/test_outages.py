@@ -34,7 +34,7 @@ def fail(double: StripeDouble) -> None:
 
 
 def run_minutes(first: int, last: int) -> None:
-    """Run the outage job in each minute and the clean-up in every fifth one, as the worker does."""
+    """Run the outage job every minute and the release of expired holds every five minutes, as the worker does."""
     for minute in range(first, last):
         breaker.reset_all()  # Close the circuit breaker, whose pauses elapse in real time.
         services.extend_during_outage(now=NOON + minute * MINUTE)

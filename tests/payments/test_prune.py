@@ -41,7 +41,7 @@ def test_only_old_settled_events_are_deleted() -> None:
 
 
 def test_an_event_that_stripe_still_has_is_kept() -> None:
-    """Test that an event is kept as long as Stripe lists it, because the reconciliation would process it again."""
+    """Test that an event is kept as long as Stripe lists it, because reconciliation would process it again."""
     stays = make_event("processed", age=timedelta(days=400), told=timedelta(days=2))
 
     services.prune_events(now=NOON)

@@ -231,7 +231,7 @@ def test_events_are_filtered_by_type_at_stripe(
     double: StripeDouble, account: StripeAccount
 ) -> None:
     for _ in range(3):
-        # Causes the event payment_intent.created, which the reconciliation must not fetch.
+        # Causes the event payment_intent.created, which reconciliation must not fetch.
         account.create()
 
     assert services.reconcile(now=timezone.now()).event_count == 0

@@ -126,7 +126,7 @@ def setup_key(device: TOTPDevice) -> str:
 
 
 def qr_image(device: TOTPDevice) -> str:
-    """Return the QR code as a data: URL for an <img>, because the content security policy forbids inline SVG styles."""
+    """Return the QR code as a data: URL for an <img>."""
     image = qrcode.make(device.config_url, image_factory=SvgPathImage, box_size=16)
     buffer = io.BytesIO()
     image.save(buffer)

@@ -1,4 +1,4 @@
-"""Add, use and remove passkeys. The browser requests options, then sends a form with the device's answer."""
+"""Add, use and remove passkeys. The browser requests options, then submits a form with the authenticator's response."""
 
 from django.contrib import messages
 from django.contrib.auth import login as auth_login

@@ -18,8 +18,8 @@ MAX_CHUNKS = 500
 def prune_events(*, now: datetime) -> dict[str, int]:
     """Delete old events and counts of rejected calls in short transactions. Return the numbers of deleted rows.
 
-    An event is deleted only if it is also old by Stripe's clock. Otherwise, the reconciliation would fetch the event
-    from Stripe and process it again.
+    An event is deleted only if it is also old by Stripe's clock. Otherwise, reconciliation would fetch the event from
+    Stripe and process it again.
     """
     since = now - timedelta(days=settings.WEBHOOK_EVENT_DAYS)
     old = WebhookEvent.objects.settled().filter(received_at__lt=since, created_at__lt=since)

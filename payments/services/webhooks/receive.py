@@ -25,8 +25,8 @@ HANDLED_TYPES = (
     "refund.",
 )
 
-# The reconciliation looks for these types, which report changes of money or status. Stripe accepts up to 20 types as a
-# filter.
+# Reconciliation fetches only events of these types, which report changes in amount or status. Stripe accepts at most
+# 20 types per request.
 RECONCILED_TYPES = (
     "payment_intent.amount_capturable_updated",
     "payment_intent.canceled",
