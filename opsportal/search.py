@@ -34,7 +34,7 @@ class SearchGroup(msgspec.Struct):
 
 
 class SearchResults(msgspec.Struct):
-    """The hits, in groups of at most five. Groups with an exact hit or a title that starts with the query come first."""
+    """The hits, in groups of at most five. Groups with an exact hit or a title beginning with the query come first."""
 
     query: str
     groups: list[SearchGroup]

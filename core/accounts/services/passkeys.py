@@ -83,8 +83,8 @@ def finish_registration(
 ) -> list[str] | None:
     """Store the new passkey. Return new recovery codes, to be shown once, or None if the person has unused ones.
 
-    Raises Refused if the device's answer is not valid or comes too late, if the person has too many passkeys, or if the
-    passkey is already registered.
+    Raises Refused if the authenticator's response is not valid or comes too late, if the person has too many passkeys,
+    or if the passkey is already registered.
     """
     state = _recall(session, now)
     if state.pop("user", None) != user.pk:
