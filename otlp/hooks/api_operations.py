@@ -73,8 +73,8 @@ for _name, (_summary, _scope, _takes) in _ENDPOINTS.items():
         refusals={
             400: "The body is not a valid message.",
             413: "The body is larger than 5 MiB, or larger than 8 MiB after decompression.",
-            415: "The content type is neither `application/x-protobuf` nor `application/json`, or the Content-Encoding is "
-            "not supported.",
+            415: "The content type is neither `application/x-protobuf` nor `application/json`, or the "
+            "Content-Encoding is not supported.",
             429: "A quota is used up.",
             503: "The database is unavailable; repeat the request.",
         },
