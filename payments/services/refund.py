@@ -58,12 +58,12 @@ def refund(
     """Record the refund of this form, request it from Stripe unless Stripe has already responded, and return it.
 
     `is_watched` means that a user sees the outcome immediately, so a refusal by Stripe opens no mismatch. If the call
-    to Stripe fails for any reason other than a refusal, the refund stays `asked`, and the sweeper sends the request
-    again. Raises CannotRefund if the refund is not possible.
+    to Stripe fails for any reason other than a refusal, the refund stays `asked`, and the sweeper or a repeated call
+    with the same form tries to finish it. Raises CannotRefund if the refund is not possible.
     """
     requested = _record_request(payment, new_refund, form, user, now)
     if requested.state == State.ASKED:
-        _request_refund(requested, now, is_watched=is_watched)
+        _finish_unanswered(requested, now, is_watched=is_watched)
     requested.refresh_from_db()
     return requested
 
@@ -97,6 +97,17 @@ def _record_request(
     )
 
 
+def _finish_unanswered(refund_: Refund, now: datetime, *, is_watched: bool) -> None:
+    """Request the refund, or look it up if it is so old that Stripe may have removed its idempotency key.
+
+    Without the stored key, Stripe would refund a part of the payment a second time.
+    """
+    if refund_.asked_at > now - NEVER_RESEND_AFTER:
+        _request_refund(refund_, now, is_watched=is_watched)
+    else:
+        _look_up(refund_, now, is_watched=is_watched)
+
+
 def _request_refund(refund_: Refund, now: datetime, *, is_watched: bool) -> None:
     """Send the request to Stripe and store the outcome. A failure other than a refusal leaves the refund `asked`."""
     payment = refund_.payment
@@ -114,6 +125,20 @@ def _request_refund(refund_: Refund, now: datetime, *, is_watched: bool) -> None
         Refund.objects.unanswered().filter(pk=refund_.pk).update(error=str(failure)[:300])
     else:
         store_refunds(payment_id=payment.pk, refunds=[made], now=now)
+
+
+def _look_up(refund_: Refund, now: datetime, *, is_watched: bool) -> None:
+    """Store the refund if Stripe has it, and mark it as failed otherwise. It stays `asked` if the call fails."""
+    try:
+        known = stripe_api.refunds_of(refund_.payment.intent_id or "")
+    except stripe_api.NotFound:
+        known = []
+    except stripe_api.StripeFailure as failure:
+        Refund.objects.unanswered().filter(pk=refund_.pk).update(error=str(failure)[:300])
+        return
+    store_refunds(payment_id=refund_.payment_id, refunds=known, now=now)
+    error = "Stripe never received the request"
+    _fail_unanswered(refund_, error, now, opens_case=not is_watched)
 
 
 @transaction.atomic
@@ -180,22 +205,6 @@ def sweep_refunds(*, now: datetime) -> int:
     for unanswered in waiting.select_related("payment").order_by("asked_at", "pk")[
         :SWEEP_BATCH_SIZE
     ]:
-        if unanswered.asked_at > now - NEVER_RESEND_AFTER:
-            _request_refund(unanswered, now, is_watched=False)
-        else:
-            _look_up(unanswered, now)
+        _finish_unanswered(unanswered, now, is_watched=False)
         count += 1
     return count
-
-
-def _look_up(refund_: Refund, now: datetime) -> None:
-    try:
-        known = stripe_api.refunds_of(refund_.payment.intent_id or "")
-    except stripe_api.NotFound:
-        known = []
-    except stripe_api.StripeFailure as failure:
-        Refund.objects.unanswered().filter(pk=refund_.pk).update(error=str(failure)[:300])
-        return
-    store_refunds(payment_id=refund_.payment_id, refunds=known, now=now)
-    error = "Stripe never received the request"
-    _fail_unanswered(refund_, error, now, opens_case=True)

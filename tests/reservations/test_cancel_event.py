@@ -1,7 +1,7 @@
 """Test that canceling an event releases all reservations and refunds all payments, even after an interruption."""
 
 import uuid
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from importlib import import_module
 from typing import Any
 
@@ -142,6 +142,43 @@ def test_the_cancellation_continues_after_an_outage_and_refunds_each_payment_onc
     assert outcomes() == [Outcome.REFUNDED] * 3
     assert len(account.refunds) == 3
     assert Cancellation.objects.get().finished_at
+
+
+def test_a_partial_refund_unanswered_for_24_hours_is_adopted_and_not_made_twice(
+    double: StripeDouble, account: StripeAccount, event: Event, standing: TicketType
+) -> None:
+    reservation = book(account, (standing, 1), (make_ticket_type(), 2))
+    double.faults.append(Fault("drop_after", path="/v1/refunds", times=2))
+    cancel(event)
+    services.continue_cancellations(now=NOW)
+    assert outcomes() == [Outcome.REQUESTED]
+    sent = double.calls["POST /v1/refunds"]
+    double.keys.clear()  # Stripe removes idempotency keys after 24 hours.
+
+    services.continue_cancellations(now=NOW + timedelta(hours=24))
+
+    payment = Payment.objects.get(reservation_id=str(reservation.uuid))
+    assert (outcomes(), payment.amount_refunded) == ([Outcome.REFUNDED], 2500)
+    assert (len(account.refunds), double.calls["POST /v1/refunds"]) == (1, sent)
+    assert not SystemAlert.objects.active().exists()
+
+
+def test_a_refund_unanswered_for_24_hours_fails_if_stripe_never_got_it(
+    double: StripeDouble, account: StripeAccount, event: Event, standing: TicketType
+) -> None:
+    book(account, (standing, 1))
+    double.faults.append(Fault("drop_before", path="/v1/refunds", times=2))
+    cancellation = cancel(event)
+    services.continue_cancellations(now=NOW)
+    assert outcomes() == [Outcome.REQUESTED]
+    sent = double.calls["POST /v1/refunds"]
+
+    services.continue_cancellations(now=NOW + timedelta(hours=24))
+
+    item = cancellation.items.get()
+    assert (item.outcome, item.detail) == (Outcome.FAILED, "Stripe never received the request")
+    assert (len(account.refunds), double.calls["POST /v1/refunds"]) == (0, sent)
+    assert SystemAlert.objects.active().get().alert_type == "payment-mismatch"
 
 
 def test_a_failed_refund_is_reported_and_can_be_tried_again(
