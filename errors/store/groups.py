@@ -6,7 +6,7 @@ from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from datetime import date, datetime
 
-from django.db import connection
+from django.db import IntegrityError, connection
 
 from errors.event import fingerprint, json_codec
 from errors.event.new_event import NewEvent
@@ -230,15 +230,21 @@ def create_dictionary(entry: GroupCacheEntry, payload: bytes, now: datetime) -> 
 
 
 def mark_used(dictionaries: Iterable[GroupCacheEntry], today: date) -> None:
-    """Mark the dictionaries as used today, so that retention keeps them. A row is updated at most once a day."""
+    """Mark the dictionaries as used today, so that retention keeps them. A row is updated at most once a day.
+
+    Raises IntegrityError if a dictionary has been deleted, which happens to groups without events for a long time.
+    """
     stale = [entry for entry in dictionaries if entry.dictionary and entry.used_on != today]
-    if stale:
-        PayloadDictionary.objects.filter(
-            pk__in=sorted(entry.dictionary.id for entry in stale if entry.dictionary),
-            last_used_date__lt=today,
-        ).update(last_used_date=today)
-        for entry in stale:
-            entry.used_on = today
+    if not stale:
+        return
+    ids = {entry.dictionary.id for entry in stale if entry.dictionary}
+    rows = PayloadDictionary.objects.filter(pk__in=sorted(ids))
+    marked = rows.filter(last_used_date__lt=today).update(last_used_date=today)
+    # Rows that other processes have marked today are not updated.
+    if marked < len(ids) and rows.count() < len(ids):
+        raise IntegrityError("a dictionary has been deleted")
+    for entry in stale:
+        entry.used_on = today
 
 
 def worse_severity(one: str, other: str) -> str:

@@ -4,6 +4,7 @@ The dictionary is an earlier payload of the group. Because the events of a group
 smaller with the dictionary, and compressing them is faster.
 """
 
+import logging
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
@@ -12,7 +13,9 @@ from typing import Any
 import zstandard
 
 from errors.event import json_codec
-from errors.models import ErrorEvent, EventPayload, PayloadDictionary
+from errors.models import ErrorEvent, ErrorGroup, EventPayload, PayloadDictionary
+
+log = logging.getLogger(__name__)
 
 _LEVEL = 1
 # The compressor prepares its tables for this size. Tables for payloads of
@@ -94,7 +97,8 @@ def json_of(event: ErrorEvent) -> bytes:
     if row.dictionary_id is None:
         return unpack(bytes(row.data))
     dictionary = PayloadDictionary.objects.filter(pk=row.dictionary_id).first()
-    if dictionary is None:  # The group has just been deleted, and its events are being deleted.
+    if dictionary is None:
+        _report_missing_dictionary(event.pk, row.dictionary_id)
         raise EventPayload.DoesNotExist
     return unpack(bytes(row.data), unpack(bytes(dictionary.content)))
 
@@ -131,6 +135,17 @@ def _bodies(event_ids: Sequence[int]) -> Iterator[tuple[int, bytes]]:
         if dictionary_id and dictionary_id not in dictionaries:
             dictionary = PayloadDictionary.objects.filter(pk=dictionary_id).first()
             if dictionary is None:
-                continue  # The group has just been deleted, and its events are being deleted.
+                _report_missing_dictionary(pk, dictionary_id)
+                continue
             dictionaries[dictionary_id] = unpack(bytes(dictionary.content))
         yield pk, unpack(bytes(data), dictionaries[dictionary_id] if dictionary_id else None)
+
+
+def _report_missing_dictionary(event_id: int, dictionary_id: int) -> None:
+    """Log that the payload cannot be read, unless the event is being deleted with its group and its dictionary."""
+    group = ErrorEvent.objects.filter(pk=event_id).values("group_id")
+    if ErrorGroup.objects.filter(pk__in=group).exists():
+        log.warning(
+            "the dictionary of a payload is missing, so the payload cannot be read",
+            extra={"event": event_id, "dictionary": dictionary_id},
+        )

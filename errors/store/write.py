@@ -39,6 +39,10 @@ class Packed:
             return cls(event, pack(event.payload), None)
         return cls(event, pack(event.payload, dictionary), dictionary.id)
 
+    def drop_dictionary(self) -> None:
+        """Compress the payload again, without a dictionary."""
+        self.data, self.dictionary_id = pack(self.event.payload), None
+
 
 @dataclass(slots=True)
 class BatchResult:
@@ -128,6 +132,7 @@ def _write(batch: Sequence[Packed], after: _AfterCommit) -> BatchResult:
         rows = [
             (packed, found[packed.event.app_id, packed.event.group_hash], id) for packed, id in new
         ]
+        _drop_outdated_dictionaries(rows)
         aggregates = Aggregates.of((packed.event, entry.group_id, id) for packed, entry, id in rows)
 
         sql.add(
@@ -204,6 +209,19 @@ def _states(
         if not moved:
             break
     return {entry.group_id: states[entry.group_id] for entry in found.values()}
+
+
+def _drop_outdated_dictionaries(rows: Sequence[tuple[Packed, GroupCacheEntry, int]]) -> None:
+    """Compress payloads again that do not use the dictionary of their event's group.
+
+    The cached group may have been deleted or merged since. Its dictionary is then deleted with it, now or later, which
+    would make the payload unreadable.
+    """
+    for packed, entry, _ in rows:
+        if packed.dictionary_id is not None and (
+            entry.dictionary is None or entry.dictionary.id != packed.dictionary_id
+        ):
+            packed.drop_dictionary()
 
 
 def _range_to_link(
