@@ -8,7 +8,7 @@ from typing import Any
 from django import forms
 from django.contrib import admin
 from django.core.exceptions import ValidationError
-from django.db.models import QuerySet
+from django.db.models import F, QuerySet
 from django.forms import ModelForm
 from django.http import HttpRequest
 from django.urls import reverse
@@ -153,7 +153,7 @@ class EventAdmin(PortalAdmin):
     list_filter = ("is_on_sale",)
     search_fields = ("name", "slug")
     prepopulated_fields = {"slug": ("name",)}
-    ordering = ("-starts_at", "name")
+    ordering = (F("starts_at").desc(nulls_last=True), "name")
     inlines = (TicketTypeInline,)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Event]:

@@ -4,7 +4,7 @@ from datetime import datetime
 
 from django.core.validators import MinValueValidator
 from django.db import models
-from django.db.models import Q
+from django.db.models import F, Q
 
 from core.clients.models import ClientApp
 from core.lib.app_access import Apps
@@ -48,7 +48,7 @@ class RateLimitTier(models.Model):
 
     class Meta:
         verbose_name = "rate limit"
-        ordering = ["tier", "app"]
+        ordering = ["tier", F("app__name").asc(nulls_first=True)]
         constraints = [
             models.UniqueConstraint(fields=["tier", "app"], name="one_limit_a_tier_and_app"),
             models.UniqueConstraint(

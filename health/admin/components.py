@@ -5,7 +5,7 @@ from datetime import timedelta
 from typing import Any, ClassVar
 
 from django.contrib import admin
-from django.db.models import QuerySet
+from django.db.models import F, QuerySet
 from django.forms import BaseInlineFormSet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
@@ -172,7 +172,7 @@ class CertificateAdmin(ComponentBase):
     )
     readonly_fields = ("title", "shown_expiry", "read_at")
     search_fields = ("title", "host")
-    ordering = ("expires_at", "host", "port")
+    ordering = (F("expires_at").asc(nulls_last=True), "host", "port")
 
     @admin.display(description="expires", ordering="expires_at")
     def shown_expiry(self, obj: Certificate) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 
 from django.contrib import admin
 from django.contrib.auth.decorators import permission_required
+from django.db.models import F
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.utils import timezone
@@ -49,7 +50,7 @@ def overview(request: HttpRequest) -> HttpResponse:
         .order_by("-asked_at", "-pk")[:20],
         "disputes": limit(Dispute.objects.open())
         .select_related("payment")
-        .order_by("evidence_due_at", "pk")[:20],
+        .order_by(F("evidence_due_at").asc(nulls_last=True), "pk")[:20],
         "dispute_count": limit(Dispute.objects.awaiting_evidence()).count(),
         "mismatch_count": stats.count_open_mismatches(),
         "by_status": sorted(attempts.by_status.items()),

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from django.db.models import Q
+from django.db.models import F, Q
 from django.urls import reverse
 
 from core.lib.app_access import limit
@@ -46,6 +46,7 @@ def find_events(search: Search) -> Iterator[Hit]:
     condition = Q()
     for word in search.text.split():
         condition &= Q(name__icontains=word) | Q(slug__icontains=word)
-    for event in Event.objects.filter(condition).order_by("-starts_at", "name")[:MAX_HITS]:
+    latest_first = F("starts_at").desc(nulls_last=True)
+    for event in Event.objects.filter(condition).order_by(latest_first, "name")[:MAX_HITS]:
         url = reverse("reservations:event-page", args=[event.slug])
         yield Hit(event.name, url, event.slug, event.slug == search.text)

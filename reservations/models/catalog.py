@@ -13,8 +13,8 @@ class EventQuerySet(models.QuerySet["Event"]):
         return self.filter(_has_sale(now))
 
     def announced_first(self, now: datetime) -> "EventQuerySet":
-        """Sort events by their start, with events whose sale has not ended first."""
-        return self.order_by(_has_sale(now).desc(), "starts_at", "-pk")
+        """Sort events by their start, with events whose sale has not ended first, and those without a start last."""
+        return self.order_by(_has_sale(now).desc(), F("starts_at").asc(nulls_last=True), "-pk")
 
 
 def _has_sale(now: datetime) -> models.Exists:

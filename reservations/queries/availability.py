@@ -3,6 +3,7 @@
 from datetime import datetime
 
 import msgspec
+from django.db.models import F
 
 from reservations.models import Event, TicketType
 
@@ -12,7 +13,7 @@ def availability_json(slug: str, *, now: datetime) -> bytes:
 
     Return b"" if a slug is given and no such event is or will be on sale.
     """
-    events = Event.objects.announced(now).order_by("starts_at", "pk")
+    events = Event.objects.announced(now).order_by(F("starts_at").asc(nulls_last=True), "pk")
     if slug:
         events = events.filter(slug=slug)
     types = TicketType.objects.filter(event__in=events)

@@ -1,6 +1,7 @@
 """Test that users with the right permissions can create, rotate and revoke an app's keys on a page."""
 
 import re
+from datetime import timedelta
 
 import pytest
 from django.contrib.auth.models import Permission, User
@@ -163,6 +164,26 @@ def test_an_api_key_is_rotated_and_revoked(admin_client: Client, app: ClientApp)
 
     admin_client.post(keys_url(app, f"api/{key.pk}/revoke/"))
     assert app_for_key(secret, Scope.ADMIN) is None
+
+
+def test_keys_in_use_come_before_revoked_keys(admin_client: Client, app: ClientApp) -> None:
+    now = timezone.now()
+    for label, revoked_at in [
+        ("in use", None),
+        ("ends soon", now + timedelta(hours=1)),
+        ("revoked", now),
+    ]:
+        services.issue_api_key(app=app, scopes=["admin"], label=label)
+        services.issue_dsn_key(app=app, label=label)
+        for keys in (app.api_keys, app.keys):
+            keys.filter(label=label).update(revoked_at=revoked_at)
+    app.keys.exclude(label__in=["in use", "ends soon", "revoked"]).delete()
+
+    shown = admin_client.get(keys_url(app)).context
+
+    assert shown["api_keys"][0].label == "in use"
+    assert [key.label for key in shown["live_keys"]] == ["in use", "ends soon"]
+    assert [key.label for key in shown["revoked_keys"]] == ["revoked"]
 
 
 def test_a_key_without_a_scope_is_rejected_with_a_reason(

@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from core.accounts.services.roles import Role
 from payments import services
-from payments.models import Mismatch, ReconciliationRun, WebhookEvent
+from payments.models import Dispute, Mismatch, ReconciliationRun, WebhookEvent
 from payments.services.mismatches import record_mismatch
 from tests.factories import (
     make_app,
@@ -48,6 +48,20 @@ def test_the_overview_lists_what_needs_attention(staff: Client, stripe: StripeDo
     for expected in ("1 stuck payment.", "1 failed event.", "1 mismatch with Stripe."):
         assert expected in banner
     assert "dispute" not in banner
+
+
+def test_the_dispute_with_the_next_deadline_comes_first(staff: Client) -> None:
+    now, payment = timezone.now(), make_payment()
+    given = {"payment": payment, "status": "needs_response", "amount": 1, "currency": "EUR"}
+    for number in range(20):
+        Dispute.objects.create(stripe_id=f"dp_{number}", opened_at=now, reported_at=now, **given)
+    urgent = Dispute.objects.create(
+        stripe_id="dp_urgent", opened_at=now, reported_at=now, evidence_due_at=now, **given
+    )
+
+    shown = staff.get(reverse("payments:overview")).context["disputes"]
+
+    assert (shown[0], len(shown)) == (urgent, 20)
 
 
 def test_the_overview_names_payments_that_have_not_been_compared_with_stripe(

@@ -1,6 +1,7 @@
 """Test the staff pages and actions for reservations."""
 
 import html
+import json
 import re
 from datetime import timedelta
 from typing import Any
@@ -16,6 +17,7 @@ from core.accounts.services.roles import Role, ensure_roles
 from core.lib.customers import customer_reference
 from reservations import services
 from reservations.models import Discrepancy, Event, Reservation, Status, TicketType
+from reservations.queries.availability import availability_json
 from tests.factories import make_app, make_event, make_payment, make_ticket_type, wanted
 
 pytestmark = pytest.mark.django_db
@@ -66,6 +68,27 @@ def test_the_overview_shows_events_and_open_cases(staff: Client) -> None:
 
     money_without_seat()
     assert "The payment and the seats of" in page(staff, "reservations:overview")
+
+
+def test_events_without_a_start_come_last_in_lists(staff: Client) -> None:
+    now = timezone.now()
+    for slug, starts_at in [
+        ("undated", None),
+        ("later", now + timedelta(days=2)),
+        ("sooner", now + timedelta(days=1)),
+    ]:
+        make_ticket_type(event=make_event(slug, starts_at=starts_at))
+
+    overview = staff.get(reverse("reservations:overview")).context["events"]
+    available = json.loads(availability_json("", now=now))["events"]
+    listed = staff.get("/admin/reservations/event/").context["cl"].result_list
+    found = staff.get("/api/v1/search/", {"q": "e"}).json()["groups"]
+
+    assert [event.slug for event, _ in overview] == ["sooner", "later", "undated"]
+    assert [event["event"] for event in available] == ["sooner", "later", "undated"]
+    assert [event.slug for event in listed] == ["later", "sooner", "undated"]
+    [hits] = [group["hits"] for group in found if group["title"] == "Events"]
+    assert [hit["title"] for hit in hits] == ["Later", "Sooner", "Undated"]
 
 
 @pytest.mark.parametrize("range_", ["24h", "7d", "30d", "nonsense"])

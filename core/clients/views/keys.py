@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 
 from django.contrib import admin, messages
 from django.contrib.auth.decorators import permission_required
+from django.db.models import F
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.template.loader import render_to_string
@@ -113,9 +114,9 @@ def _page(
 ) -> HttpResponse:
     """Render the page. `secret` belongs to `new_key` and is shown in this response only."""
     now = timezone.now()
-    dsn_keys = list(app.keys.order_by("revoked_at", "-created_at", "-pk"))
+    revoked_last = (F("revoked_at").asc(nulls_first=True), "-created_at", "-pk")
+    dsn_keys = list(app.keys.order_by(*revoked_last))
     live = [key for key in dsn_keys if not key.revoked_at or key.revoked_at > now]
-    live.sort(key=lambda key: key.revoked_at is not None)
     context = {
         **admin.site.each_context(request),
         "title": f"Keys of {app.name}",
@@ -125,7 +126,7 @@ def _page(
         "live_keys": live,
         "revoked_keys": [key for key in dsn_keys if key not in live],
         "snippets": snippets.for_app(app, live[0]) if live and app.is_active else [],
-        "api_keys": app.api_keys.order_by("revoked_at", "-created_at", "-pk"),
+        "api_keys": app.api_keys.order_by(*revoked_last),
         "scopes": Scope.choices,
         "lifetimes": LIFETIMES.items(),
         "sections": [
