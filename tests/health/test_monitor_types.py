@@ -55,7 +55,7 @@ def allow_loopback(settings: Settings, set_checks: SetChecks) -> None:
         ("ping://gate.example.com:80", "Remove the port"),
         ("dns://example.com/a", "Remove the part after"),
         ("postgresql://u:p@db.example.com/shop", "own fields"),
-        ("https://u:p@shop.example.com/", "into a header"),
+        ("https://u:p@shop.example.com/", "in a header"),
         ("redis://cache.example.com/one", "number of a database"),
         ("smtp://mail.example.com:x", "invalid"),
         ("smtp://", "with a host"),
