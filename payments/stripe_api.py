@@ -4,7 +4,7 @@ Only this module uses stripe-python.
 """
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -146,22 +146,21 @@ def cancel_intent(intent_id: str, *, key: str) -> Intent:
         return Intent.from_stripe(cancelled.to_dict())
 
 
-def find_intent(payment: UUID, *, since: datetime) -> Intent | None:
+def find_intent(
+    payment: UUID, *, since: datetime, before_page: Callable[[], None] = lambda: None
+) -> Intent | None:
     """Return the intent whose metadata names this payment, or None.
 
-    The function reads the list of intents created since `since`, because Stripe's search may omit intents of the last
+    `before_page` is called before each page of 100 intents is read, and may raise an exception to end the search. The
+    function reads the list of intents created since `since`, because Stripe's search may omit intents of the last
     minute: https://docs.stripe.com/search#data-freshness
     """
-    for intent in intents_since(since):
+    created = {"gte": int(since.timestamp())}
+    for data in _pages("payment_intents", before_page, created=created):
+        intent = Intent.from_stripe(data)
         if intent.payment_uuid == str(payment):
             return intent
     return None
-
-
-def intents_since(since: datetime) -> Iterator[Intent]:
-    """Yield the intents created since `since`, newest first."""
-    for data in _pages("payment_intents", created={"gte": int(since.timestamp())}):
-        yield Intent.from_stripe(data)
 
 
 @dataclass(frozen=True)
@@ -211,7 +210,7 @@ def retrieve_refund(refund_id: str) -> StripeRefund:
 
 def refunds_of(intent_id: str = "", *, charge_id: str = "") -> list[StripeRefund]:
     """Return all refunds of an intent, or of a charge if no intent is given."""
-    of = {"payment_intent": intent_id} if intent_id else {"charge": charge_id}
+    of: dict[str, Any] = {"payment_intent": intent_id} if intent_id else {"charge": charge_id}
     return [StripeRefund.from_stripe(one) for one in _pages("refunds", **of)]
 
 
@@ -236,13 +235,16 @@ def sign(body: str, secret: str, timestamp: int) -> str:
     return str(stripe.WebhookSignature.generate_signature_header(body, secret, timestamp))
 
 
-def _pages(resource: str, **filters: Any) -> Iterator[dict[str, Any]]:
+def _pages(
+    resource: str, before_page: Callable[[], None] = lambda: None, **filters: Any
+) -> Iterator[dict[str, Any]]:
     """Yield all objects of a list.
 
     Raises NoResponse if the list ends early, because a missing object might then exist.
     """
     after = ""
     while True:
+        before_page()
         page = _read_page(resource, after, **filters)
         yield from page.items
         after = page.bookmark

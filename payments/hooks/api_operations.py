@@ -71,7 +71,8 @@ describe(
         402: "The card was declined.",
         404: "There is no such reservation.",
         409: "`type` is `in-progress` (the first request with this key is still being processed), `reservation-closed`"
-        " (with `status_now`), `payment-processing` (another payment for the reservation) or `abandoned`.",
+        " (with `status_now`), `payment-processing` (another payment for the reservation) or `abandoned` (the first"
+        " request with this key was not finished within 23 hours and created no payment; use a new key).",
         422: "The body is invalid, the key was used for another request (`key-reused`), or the amount is not the"
         " reservation's price (`amount-differs`, with `expected_amount`, `expected_currency`, `amount`, `currency`).",
         429: "Too many calls with this key, or `buyer-limit`: too many payment attempts by this buyer.",

@@ -3,6 +3,7 @@
 The functions require that this process holds the payment's lease.
 """
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from django.db.models import F
@@ -38,15 +39,19 @@ def request_intent(payment: Payment, *, now: datetime) -> Intent:
         raise
 
 
-def find_intent(payment: Payment) -> Intent | None:
+def find_intent(
+    payment: Payment, *, before_page: Callable[[], None] = lambda: None
+) -> Intent | None:
     """Return Stripe's intent for this payment, or None.
 
-    An intent whose id is unknown is found by the payment's id in its metadata.
+    An intent whose id is unknown is found by the payment's id in its metadata. This search reads the list of all
+    intents since the payment, so it may take minutes. `before_page` is called before each page of the list.
     """
     if payment.intent_id:
         return stripe_api.retrieve_intent(payment.intent_id)
     # Stripe's clock may be behind the portal's, so search from a little before the request.
-    return stripe_api.find_intent(payment.uuid, since=payment.created_at - timedelta(minutes=5))
+    since = payment.created_at - timedelta(minutes=5)
+    return stripe_api.find_intent(payment.uuid, since=since, before_page=before_page)
 
 
 def release_lease(payment: Payment, failure: stripe_api.StripeFailure, *, now: datetime) -> None:

@@ -2,11 +2,12 @@
 
 The payment's row is inserted with a lease before Stripe is called, and is finished afterwards. If the lease expires
 first, a later request or the sweeper takes over the row and sends the same request with the same idempotency key to
-Stripe, which returns the same intent. After 23 hours, the request is not sent again, and the portal only looks for the
+Stripe, which returns the same intent. After 23 hours, the request is not sent again, and the sweeper only looks for the
 intent. No transaction is open during a call to Stripe.
 """
 
 import hashlib
+import time
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -142,7 +143,7 @@ def create_payment(
     `admit` is called only if the key is new, and may raise an exception to refuse the payment.
 
     Raises KeyReused if the key belongs to a different request, and InProgress if the first request with the key is not
-    finished. Raises NotPayable if the payment does not fit its reservation. Raises StripeUnavailable, PortalFault or
+    finished, or is so old that the sweeper must finish it. Raises NotPayable if the payment does not fit its reservation. Raises StripeUnavailable, PortalFault or
     stripe_api.NotConfigured if the portal cannot create the intent. These exceptions are not stored with the key, so
     the client can try again.
     """
@@ -202,7 +203,9 @@ def create_payment(
 def _find_by_key(app: ClientApp, key: str) -> Payment | None:
     """Return the payment with this key, or None. Load only the fields that answering a repeated request needs."""
     found = Payment.objects.filter(app=app, livemode=stripe_api.is_livemode(), key=key)
-    found = found.only("key", "fingerprint", "state", "response_status", "response_body")
+    found = found.only(
+        "key", "fingerprint", "state", "response_status", "response_body", "created_at"
+    )
     return next(iter(found[:1]), None)
 
 
@@ -215,11 +218,9 @@ def _answer_repeat(payment: Payment, new_payment: NewPayment, now: datetime) -> 
         ensure_replicated()
         return _stored_response(payment, is_replay=True)
     owner = new_owner()
-    mine = Payment.objects.filter(pk=payment.pk)
-    if not mine.claim(payment.pk, owner=owner, now=now, until=now + LEASE) and not (
-        mine.release_dead_leases(now)
-        and mine.claim(payment.pk, owner=owner, now=now, until=now + LEASE)
-    ):
+    # The search for the intent of an old payment may take minutes, so only the sweeper does it.
+    is_old = now - payment.created_at >= NEVER_RESEND_AFTER
+    if is_old or not _claim(payment, owner, now):
         with relaxed_durability():
             Payment.objects.filter(pk=payment.pk).update(conflict_count=F("conflict_count") + 1)
         raise InProgress
@@ -227,9 +228,17 @@ def _answer_repeat(payment: Payment, new_payment: NewPayment, now: datetime) -> 
     add_timeline_entry(
         payment, "taken over", f"attempt {payment.tries}, started by a repeated request", now=now
     )
-    if now - payment.created_at >= NEVER_RESEND_AFTER:
-        return close_unsendable(payment, now=now)
     return finish(payment, now=now)
+
+
+def _claim(payment: Payment, owner: str, now: datetime) -> bool:
+    """Lease the payment to `owner` if its lease has expired or belongs to a killed process of this machine."""
+    mine = Payment.objects.filter(pk=payment.pk)
+    until = now + LEASE
+    return mine.claim(payment.pk, owner=owner, now=now, until=until) or (
+        bool(mine.release_dead_leases(now))
+        and mine.claim(payment.pk, owner=owner, now=now, until=until)
+    )
 
 
 def finish(payment: Payment, *, now: datetime) -> StoredResponse:
@@ -287,10 +296,19 @@ def store_intent(payment: Payment, intent: Intent, *, now: datetime) -> StoredRe
 def close_unsendable(payment: Payment, *, now: datetime) -> StoredResponse:
     """Finish a payment that is too old to be sent again. It is abandoned if Stripe has no intent for it.
 
-    The caller holds the payment's lease. Raises InProgress, StripeUnavailable or PortalFault if a call to Stripe fails.
+    The caller holds the payment's lease, which is renewed during the search. Raises InProgress if another process takes
+    over, and InProgress, StripeUnavailable or PortalFault if a call to Stripe fails.
     """
+    started = time.monotonic()
+    mine = Payment.objects.unfinished().filter(pk=payment.pk, owner=payment.owner)
+
+    def renew_lease() -> None:
+        current = now + timedelta(seconds=time.monotonic() - started)
+        if not mine.update(locked_until=current + LEASE):
+            raise InProgress
+
     try:
-        found = attempt.find_intent(payment)
+        found = attempt.find_intent(payment, before_page=renew_lease)
     except stripe_api.StripeFailure as failure:
         attempt.release_lease(payment, failure, now=now)
         raise _retryable_error(failure) from None

@@ -266,18 +266,20 @@ def test_a_payment_older_than_23_hours_is_never_sent_again(
     assert create(app).status == 409
 
 
-def test_a_repeated_request_after_23_hours_is_not_sent_to_stripe(
+def test_a_repeated_request_after_23_hours_leaves_the_payment_to_the_sweeper(
     stripe: StripeDouble, app: ClientApp
 ) -> None:
-    _unfinished(app)
+    payment = _unfinished(app)
     late = NOW + timedelta(hours=23)
-    stripe.faults.append(Fault("drop_before", writes=False, times=2))
 
-    with pytest.raises(services.StripeUnavailable):
+    with pytest.raises(services.InProgress):
         create(app, now=late)
-    response = create(app, now=late + seconds(1))
+    assert not stripe.calls
+    payment.refresh_from_db()
+    assert (payment.state, payment.tries, payment.conflict_count) == ("started", 1, 1)
 
-    assert response.status == 409
+    services.sweep(now=late)
+    assert create(app, now=late).status == 409
     assert Payment.objects.get().status == PaymentStatus.ABANDONED
     assert stripe.intents() == []
 

@@ -1,5 +1,6 @@
 """Test that a process that is too late keeps another process's result and does nothing twice."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from importlib import import_module
 from typing import Any
@@ -63,6 +64,60 @@ def test_a_process_whose_lease_expired_leaves_the_result_to_the_process_that_too
 
     late.refresh_from_db()
     assert (late.state, late.status, late.intent_id) == ("started", "asked", None)
+
+
+@pytest.fixture
+def after_page(stripe: StripeDouble, monkeypatch: pytest.MonkeyPatch) -> list[Callable[[], None]]:
+    """Create three intents, which are listed on one page each. Return a list of functions to call after each page."""
+    for _ in range(3):
+        stripe.post("/v1/payment_intents", amount=2500, currency="eur")
+    calls: list[Callable[[], None]] = []
+    read_page = stripe_api._read_page
+
+    def read_and_call(*given: Any, **filters: Any) -> stripe_api.Page:
+        page = read_page(*given, **filters)
+        for call in calls:
+            call()
+        return page
+
+    monkeypatch.setattr(stripe_api, "PAGE_SIZE", 1)
+    monkeypatch.setattr(stripe_api, "_read_page", read_and_call)
+    return calls
+
+
+def test_each_page_of_a_long_search_renews_the_lease(
+    stripe: StripeDouble, after_page: list[Callable[[], None]]
+) -> None:
+    payment = unfinished(timedelta(hours=24))
+    leases = []
+
+    def record_and_expire_lease() -> None:
+        leases.append(Payment.objects.get().locked_until)
+        Payment.objects.update(locked_until=NOW)
+
+    after_page.append(record_and_expire_lease)
+    assert services.sweep(now=NOW) == {"finished": 1, "failed": 0, "waiting": 0}
+
+    payment.refresh_from_db()
+    assert payment.status == "abandoned"
+    assert len(leases) == 3
+    assert min(leases) >= NOW + create.LEASE
+
+
+def test_a_long_search_stops_when_another_process_takes_over(
+    stripe: StripeDouble, after_page: list[Callable[[], None]]
+) -> None:
+    payment = unfinished(timedelta(hours=24))
+
+    def take_over() -> None:
+        Payment.objects.update(owner="second")
+
+    after_page.append(take_over)
+    assert services.sweep(now=NOW) == {"finished": 0, "failed": 1, "waiting": 0}
+
+    payment.refresh_from_db()
+    assert (payment.state, payment.owner) == ("started", "second")
+    assert stripe.calls["GET /v1/payment_intents"] == 1
 
 
 def test_an_old_payment_waits_while_stripe_does_not_respond(stripe: StripeDouble) -> None:

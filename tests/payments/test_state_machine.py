@@ -2,6 +2,7 @@
 
 import json
 import uuid
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -68,7 +69,9 @@ class FakeStripe:
             raise stripe_api.NoResponse("stored 500", is_replayed=True)
         return made
 
-    def find_intent(self, payment: uuid.UUID, *, since: datetime) -> Intent | None:
+    def find_intent(
+        self, payment: uuid.UUID, *, since: datetime, before_page: Callable[[], None]
+    ) -> Intent | None:
         found = [intent for intent in self.intents.values() if intent.payment_uuid == str(payment)]
         return found[0] if found else None
 
