@@ -141,11 +141,15 @@ def _requeue(pks: list[int], *, attempts: int, now: datetime) -> None:
 
 
 def _report_through_another_channel(channel: Channel, text: str, *, now: datetime) -> None:
-    """Report through another configured channel, preferably a working one, that `channel` was disabled."""
+    """Report through another configured channel, preferably a working one, that `channel` was disabled.
+
+    Paused channels and channels without a recipient are skipped.
+    """
     working_first = F("failing_since").asc(nulls_first=True)
-    others = Channel.objects.enabled().exclude(pk=channel.pk).order_by(working_first, "pk")
-    for other in filter_configured(others)[:1]:
-        for destination in routing.list_destinations([other], severity=Severity.CRITICAL, now=now):
+    others = Channel.objects.enabled().exclude(pk=channel.pk).exclude(max_per_minute=0)
+    for other in filter_configured(others.order_by(working_first, "pk")):
+        destinations = routing.list_destinations([other], severity=Severity.CRITICAL, now=now)
+        for destination in destinations:
             outbox.enqueue_notification(
                 channel=other,
                 kind=MessageKind.NOTICE,
@@ -163,3 +167,5 @@ def _report_through_another_channel(channel: Channel, text: str, *, now: datetim
                 ),
                 now=now,
             )
+        if destinations:
+            return

@@ -2,6 +2,7 @@
 
 import re
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -174,6 +175,27 @@ def test_a_deleted_webhook_disables_its_channel_and_another_channel_reports_it(
     assert (channel.is_enabled, channel.disabled_reason) == (False, "404 no_service")
     assert len(slack.requests) == 1
     assert 'The channel "slack" was disabled' in [mail["Subject"] for mail in mail.mails]
+
+
+@pytest.mark.parametrize(
+    "changes", [{"max_per_minute": 0}, {"config": {}}], ids=["paused", "without a recipient"]
+)
+def test_a_disabled_channel_is_reported_through_a_channel_that_reaches_people(
+    gauge: Gauge, slack: FakeHTTP, mail: MailServer, changes: dict[str, Any]
+) -> None:
+    deliverable = Channel.objects.get(name="email")
+    deliverable.pk = None
+    deliverable.name = "second"
+    deliverable.save()
+    Channel.objects.filter(name="email").update(**changes)
+    slack.answer(404, body="no_service", times=None)
+    gauge.evaluate(6, now=NOON)
+
+    deliver(NOON)
+    deliver(NOON + MINUTE)
+
+    notice = Notification.objects.get(kind="notice")
+    assert (notice.channel, notice.state) == (deliverable, "sent")
 
 
 def test_a_temporary_smtp_failure_is_retried(gauge: Gauge, mail: MailServer) -> None:
