@@ -55,8 +55,8 @@ def build_segment(message: Message, *, accepts_replies: bool = False) -> str:
     """Build a message of one segment from the severity, title, impact and text, with reply instructions and a link.
 
     The text is truncated, and the link is left out if it does not fit completely. In a message to one person, however,
-    the link for acknowledging the alert is always included, and the title is shortened if necessary. Only a link that
-    does not fit into a segment makes the message longer.
+    the link for acknowledging the alert is always included. If necessary, the title is shortened, and the instructions
+    are left out. Only a link that does not fit into a segment makes the message longer.
     """
     hint = ""
     if accepts_replies and message.alert_ref and not message.is_resolved:
@@ -64,6 +64,10 @@ def build_segment(message: Message, *, accepts_replies: bool = False) -> str:
         count = len(message.alert_refs)
         hint = f"\nReply ACK {number} or RES {number}" + (f" for all {count}" if count > 1 else "")
     link = to_gsm7(f"\n{message.action_url or message.url}".rstrip())
+    if message.action_url and count_characters(link) <= SEGMENT_CHARACTERS < count_characters(
+        hint + link
+    ):
+        hint = ""
     # The recipient of a personal message could not acknowledge the alert without the link.
     end = hint + link if message.action_url else hint
     title = to_gsm7(f"{message.state_word.upper()}: {message.bare_title}")

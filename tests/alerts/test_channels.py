@@ -145,6 +145,27 @@ def test_the_link_in_a_personal_sms_is_complete_even_if_it_leaves_no_room(length
     assert len(body) <= max(160, length + 1)
 
 
+@pytest.mark.parametrize(("length", "has_hint"), [(100, True), (150, False)])
+def test_a_personal_sms_leaves_out_the_reply_instructions_if_only_the_link_fits(
+    length: int, has_hint: bool
+) -> None:
+    url = "https://portal.example/".ljust(length, "a")
+    message = Message(
+        kind=MessageKind.PAGED,
+        title="Down",
+        action_url=url,
+        alert_ref="17.1",
+        severity="high",
+        at=NOON,
+    )
+
+    body = build_segment(message, accepts_replies=True)
+
+    assert ("Reply ACK 17" in body) == has_hint
+    assert body.endswith(f"\n{url}")
+    assert len(body) <= 160
+
+
 def test_characters_outside_gsm7_are_replaced_by_similar_ones() -> None:
     assert to_gsm7("Zoë — 5\u00a0€ … ≤ šč 中") == "Zoe - 5 € ... <= sc ?"
 
