@@ -8,8 +8,8 @@ from impact.extension_points import Person, eraser
 
 @eraser("errors")
 def erase_from_errors(person: Person, limit: int, now: datetime) -> int:
-    """Replace the person in at most `limit` events with a pseudonym, and return the number of these events.
+    """Replace the person in at most `limit` records with a pseudonym, and return the number of these records.
 
-    The person's feedback on these events is deleted. Messages, references to orders, and counts are kept.
+    The person's feedback on the replaced events is deleted. Messages, references to orders, and counts are kept.
     """
     return erase_user(users=person.users, limit=limit)

@@ -11,26 +11,33 @@ from errors.store import payloads
 
 
 def erase_user(*, users: Collection[str], limit: int) -> int:
-    """Replace the users in at most `limit` events with pseudonyms, and delete the users' feedback on these events.
+    """Replace the users in at most `limit` records with pseudonyms, and delete their feedback on the replaced events.
 
-    Returns the number of events, or 0 if none is left. Call this repeatedly until it returns 0.
+    A record is an event, or a row that counts a user as affected by an error or in a release. Returns the number of
+    records, or 0 if none is left. Call this repeatedly until it returns 0.
 
     All events of a user get the same pseudonym, so the number of affected users stays correct. References to orders are
     kept. Without SECRET_KEY, the pseudonym cannot be computed from a user id or an address.
     """
     # Events have no index by user, so they are found through the groups that affected the user.
     affected = GroupUser.objects.filter(user_key__in=users).order_by("group_id")
-    for group_id in list(affected.values_list("group_id", flat=True).distinct()):
+    erased = 0
+    for group_id in list(affected.values_list("group_id", flat=True).distinct()[:limit]):
+        if erased >= limit:
+            return erased
         events = ErrorEvent.objects.filter(group_id=group_id, user_key__in=users)
-        found = list(events.order_by("pk")[:limit])
+        found = list(events.order_by("pk")[: limit - erased])
         if found:
             _replace(found)
-            return len(found)
-        _rename(GroupUser, {"group_id": group_id}, users)
-    counted = ReleaseErrorUser.objects.filter(user_key__in=users)
-    for release_id in set(counted.values_list("release_id", flat=True)):
-        _rename(ReleaseErrorUser, {"release_id": release_id}, users)
-    return 0
+            return erased + len(found)
+        erased += _rename(GroupUser, {"group_id": group_id}, users, limit=limit - erased)
+    counted = ReleaseErrorUser.objects.filter(user_key__in=users).order_by("release_id")
+    for release_id in list(counted.values_list("release_id", flat=True).distinct()[:limit]):
+        if erased >= limit:
+            return erased
+        of = {"release_id": release_id}
+        erased += _rename(ReleaseErrorUser, of, users, limit=limit - erased)
+    return erased
 
 
 def _replace(events: Sequence[ErrorEvent]) -> None:
@@ -49,14 +56,17 @@ def _replace(events: Sequence[ErrorEvent]) -> None:
     EventPayload.objects.bulk_update(rows, ["dictionary", "data"])
 
 
-def _rename(model: type[Model], of: dict[str, int], users: Collection[str]) -> None:
-    """Replace the users with their pseudonyms in the rows of `model` that have the values `of`."""
+def _rename(model: type[Model], of: dict[str, int], users: Collection[str], *, limit: int) -> int:
+    """Replace the users with their pseudonyms in at most `limit` rows of `model` that have the values `of`.
+
+    Returns the number of rows.
+    """
     rows = model._default_manager.filter(**of, user_key__in=users)
-    renamed = [
-        model(**of, user_key=pseudonym_of(user)) for user in rows.values_list("user_key", flat=True)
-    ]
+    found = list(rows.order_by("user_key").values_list("user_key", flat=True)[:limit])
+    renamed = [model(**of, user_key=pseudonym_of(user)) for user in found]
     model._default_manager.bulk_create(renamed, ignore_conflicts=True)
-    rows.delete()
+    rows.filter(user_key__in=found).delete()
+    return len(found)
 
 
 def pseudonym_of(user_key: str) -> str:

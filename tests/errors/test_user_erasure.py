@@ -37,7 +37,8 @@ def test_the_user_is_replaced_in_events_payloads_and_counts(app: ClientApp) -> N
     events = [make_user_error(app, "u-17", group=name, order_ref="o-1") for name in ("a", "a", "b")]
     roll_up(now=NOON + timedelta(hours=1))
 
-    assert erase_completely("u-17") == 3
+    # Three events, one row for each of two groups, and one for the release.
+    assert erase_completely("u-17") == 6
 
     for event in events:
         event.refresh_from_db()
@@ -75,9 +76,28 @@ def test_each_step_replaces_at_most_the_limit(app: ClientApp) -> None:
     for group in ("a", "a", "b"):
         make_user_error(app, "u-17", group=group)
 
-    counts = [erase_user(users={"u-17"}, limit=2) for _ in range(3)]
+    roll_up(now=NOON + timedelta(hours=1))
+    counts = [erase_user(users={"u-17"}, limit=2) for _ in range(5)]
 
-    assert counts == [2, 1, 0]
+    # Three events, one row for each of two groups, and one for the release.
+    assert counts == [2, 2, 2, 0, 0]
+
+
+def test_each_step_renames_at_most_the_limit_of_affected_users(app: ClientApp) -> None:
+    users = {"u-1", "u-2", "u-3"}
+    for user in users:
+        event = make_user_error(app, user, group="a")
+    ErrorEvent.objects.all().delete()
+    for group in ("b", "c"):
+        make_user_error(app, "u-1", group=group).delete()
+
+    counts = []
+    while count := erase_user(users=users, limit=2):
+        counts.append(count)
+        assert GroupUser.objects.filter(user_key__in=users).count() == 5 - sum(counts)
+
+    assert counts == [2, 2, 1]
+    assert GroupUser.objects.filter(group=event.group_id).count() == 3
 
 
 def test_a_user_who_comes_back_can_be_erased_again(app: ClientApp) -> None:
