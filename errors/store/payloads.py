@@ -141,6 +141,20 @@ def _bodies(event_ids: Sequence[int]) -> Iterator[tuple[int, bytes]]:
         yield pk, unpack(bytes(data), dictionaries[dictionary_id] if dictionary_id else None)
 
 
+def drop_dictionaries(event_ids: Sequence[int]) -> None:
+    """Compress stored payloads again, without a dictionary. Requires a transaction."""
+    # Without the lock, an erasure of the payload that commits in the meantime would be undone.
+    rows = EventPayload.objects.filter(pk__in=event_ids).select_for_update()
+    locked = set(rows.order_by("pk").values_list("pk", flat=True))
+    EventPayload.objects.bulk_update(
+        [
+            EventPayload(event_id=pk, dictionary=None, data=pack(body))
+            for pk, body in _bodies(sorted(locked))
+        ],
+        ["dictionary", "data"],
+    )
+
+
 def _report_missing_dictionary(event_id: int, dictionary_id: int) -> None:
     """Log that the payload cannot be read, unless the event is being deleted with its group and its dictionary."""
     group = ErrorEvent.objects.filter(pk=event_id).values("group_id")

@@ -17,13 +17,14 @@ from errors.event.new_event import NewEvent
 from errors.models import (
     ErrorEvent,
     ErrorGroup,
+    EventPayload,
     GroupHash,
     GroupHour,
     GroupTag,
     GroupUser,
     Status,
 )
-from errors.store import regressions, search_index
+from errors.store import payloads, regressions, search_index
 from errors.store.aggregates import Aggregates
 from errors.store.groups import group_cache, worse_severity
 
@@ -197,6 +198,7 @@ def _move(resolved: Resolved, source: ErrorGroup, target: ErrorGroup) -> None:
     old_group_id = event.group_id
     ErrorEvent.objects.filter(pk=event.pk).update(group_id=target.pk)
     event.group_id = target.pk
+    _keep_payload(event.pk, target)
     counted = Aggregates.of([(new, target.pk, event.pk)])
     _add_counts(counted, target, new, event)
     _remove_counts(counted, source, old_group_id, new)
@@ -212,6 +214,13 @@ def _move(resolved: Resolved, source: ErrorGroup, target: ErrorGroup) -> None:
         ErrorGroup.objects.filter(merged_into=source).update(merged_into=target)
         ErrorGroup.objects.filter(pk=source.pk).update(merged_into=target)
     transaction.on_commit(group_cache.clear)
+
+
+def _keep_payload(event_id: int, target: ErrorGroup) -> None:
+    """Make the payload independent of the dictionary of another group, which is deleted with that group."""
+    compressed = EventPayload.objects.filter(pk=event_id, dictionary__isnull=False)
+    if compressed.exclude(dictionary__group=target.pk).exists():
+        payloads.drop_dictionaries([event_id])
 
 
 def _add_counts(counted: Aggregates, target: ErrorGroup, new: NewEvent, event: ErrorEvent) -> None:

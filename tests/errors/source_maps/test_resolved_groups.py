@@ -10,15 +10,17 @@ from errors.event import fingerprint
 from errors.models import (
     ErrorEvent,
     ErrorGroup,
+    EventPayload,
     GroupHash,
     GroupHour,
     GroupTag,
     GroupUser,
+    PayloadDictionary,
     Status,
 )
 from errors.services import triage
 from errors.services.merging import merge_groups
-from errors.store import to_resolve
+from errors.store import payloads, to_resolve
 from tests.errors.source_maps.built import Build, Cli
 from tests.errors.source_maps.resolving import (
     NEW,
@@ -57,6 +59,39 @@ def test_a_new_bundle_does_not_split_a_group(cli: Cli, browser: Sender) -> None:
     assert not GroupHour.objects.filter(group=emptied).exists()
     assert not GroupUser.objects.filter(group=emptied).exists()
     assert not GroupTag.objects.filter(group=emptied).exists()
+
+
+def compress_with_a_dictionary(event: ErrorEvent) -> None:
+    """Compress the event's payload with a dictionary of its group, as the store does for later events of a group."""
+    body = payloads.json_of(event)
+    row = PayloadDictionary.objects.create(
+        group_id=event.group_id,
+        content=payloads.pack(body),
+        created_at=event.received_at,
+        last_used_date=event.received_at.date(),
+    )
+    data = payloads.pack(body, payloads.Dictionary(row.pk, body, len(body)))
+    EventPayload.objects.filter(pk=event.pk).update(dictionary=row, data=data)
+
+
+def test_a_moved_event_can_be_read_after_its_previous_group_is_deleted(
+    cli: Cli, browser: Sender
+) -> None:
+    upload(cli, OLD.archive())
+    upload(cli, NEW.archive())
+    first = send(browser, OLD.event())
+    resolve()
+    moved = send(browser, NEW.event())
+    previous = moved.group_id
+    body = payloads.json_of(moved)
+    compress_with_a_dictionary(moved)
+
+    resolve()
+    ErrorGroup.objects.get(pk=previous).delete()
+
+    moved.refresh_from_db()
+    assert moved.group_id == first.group_id != previous
+    assert payloads.json_of(moved) == body
 
 
 def test_the_next_event_of_the_new_bundle_goes_to_the_group_at_once(
