@@ -12,7 +12,13 @@ from errors.event import fingerprint, json_codec
 from errors.event.new_event import NewEvent
 from errors.models import SEVERITY_RANK, ErrorGroup, GroupHash, PayloadDictionary, Severity
 from errors.store import to_resolve
-from errors.store.payloads import MAX_DICTIONARY_BYTES, Dictionary, pack, unpack
+from errors.store.payloads import (
+    MAX_DICTIONARY_BYTES,
+    Dictionary,
+    pack,
+    unpack,
+    without_person,
+)
 
 Key = tuple[int, str]  # Consists of the app's id and the fingerprint.
 
@@ -161,9 +167,12 @@ def _load_dictionaries(groups: Sequence[GroupCacheEntry]) -> None:
     newest = {group_id: (pk, bytes(content), used) for group_id, pk, content, used in rows}
     for entry in groups:
         if entry.group_id in newest:
-            pk, content, used = newest[entry.group_id]
-            group_cache.put_dictionary(entry, Dictionary(pk, unpack(content), len(content)))
-            entry.used_on = used
+            pk, packed, used = newest[entry.group_id]
+            content = unpack(packed)
+            # Earlier versions stored dictionaries that contain a person. Without use, retention deletes them.
+            if without_person(content) == content:
+                group_cache.put_dictionary(entry, Dictionary(pk, content, len(packed)))
+                entry.used_on = used
 
 
 def _adopt_earlier_group(event: NewEvent) -> int | None:
@@ -215,18 +224,19 @@ def _create_group(event: NewEvent) -> int:
 
 
 def create_dictionary(entry: GroupCacheEntry, payload: bytes, now: datetime) -> Dictionary | None:
-    """Store the payload as the dictionary of its group, or return None if it is too large.
+    """Store the payload without its person as the dictionary of its group, or return None if it is too large.
 
     Runs inside the store's transaction. The caller may cache the dictionary after the commit.
     """
     if len(payload) > MAX_DICTIONARY_BYTES:
         return None
-    packed = pack(payload)
+    content = without_person(payload)
+    packed = pack(content)
     row = PayloadDictionary.objects.create(
         group_id=entry.group_id, content=packed, created_at=now, last_used_date=now.date()
     )
     entry.used_on = now.date()
-    return Dictionary(row.pk, payload, len(packed))
+    return Dictionary(row.pk, content, len(packed))
 
 
 def mark_used(dictionaries: Iterable[GroupCacheEntry], today: date) -> None:

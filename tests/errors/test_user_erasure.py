@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from core.clients.models import ClientApp
-from errors.models import ErrorEvent, GroupUser, ReleaseErrorUser
+from errors.event import json_codec
+from errors.models import ErrorEvent, GroupUser, PayloadDictionary, ReleaseErrorUser
 from errors.services.erasure import erase_user
 from errors.services.release_counts import roll_up
 from errors.store import payloads
@@ -113,3 +114,41 @@ def test_erasing_an_unknown_person_changes_nothing(app: ClientApp) -> None:
     make_user_error(app, "u-17")
 
     assert erase_completely("u-99") == erase_completely() == 0
+
+
+def test_dictionaries_contain_no_user(app: ClientApp) -> None:
+    for _ in range(3):
+        make_user_error(app, "u-17", group="a")
+
+    dictionary = PayloadDictionary.objects.get()
+
+    content = json_codec.decode(payloads.unpack(bytes(dictionary.content)))
+    assert content == PAYLOAD
+
+
+def test_a_dictionary_of_an_earlier_version_that_contains_a_user_is_not_used(
+    app: ClientApp,
+) -> None:
+    first = make_user_error(app, "u-17", group="a")
+    old = PayloadDictionary.objects.create(
+        group=first.group,
+        content=payloads.pack(payloads.json_of(first)),
+        created_at=NOON,
+        last_used_date=NOON.date(),
+    )
+
+    make_user_error(app, "u-18", group="a")
+    later = NOON + timedelta(days=1)
+    last = make_user_error(app, "u-18", group="a", received_at=later)
+
+    old.refresh_from_db()
+    assert old.last_used_date == NOON.date()
+    assert PayloadDictionary.objects.exclude(pk=old.pk).count() == 1
+    assert payloads.payload_of(last)["user"] == {"id": "u-18", "username": "ann"}
+
+
+def test_an_extra_with_the_name_user_does_not_make_a_dictionary_unusable(app: ClientApp) -> None:
+    for _ in range(4):
+        make_error(app, group="a", payload={**PAYLOAD, "extra": {"user": "guest"}})
+
+    assert PayloadDictionary.objects.count() == 1
