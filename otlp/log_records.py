@@ -1,7 +1,7 @@
 """Convert OpenTelemetry log records to the portal's log records, and extract the exceptions that they report."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
@@ -16,7 +16,7 @@ from otlp.resources import Resource
 from otlp.traces import time_of
 
 MAX_RECORDS = 10_000  # Further records of a request are rejected.
-_REPEATED = ("exception.stacktrace",)  # If an exception becomes an event, only the event has these.
+_STACK_TRACE = "exception.stacktrace"
 
 
 @dataclass(slots=True)
@@ -25,8 +25,18 @@ class Logs:
 
     records: list[Record] = field(default_factory=list)
     exceptions: list[Caught] = field(default_factory=list)
+    # For each exception, the index of the record that reported it.
+    indexes: list[int] = field(default_factory=list)
     empty_count: int = 0  # Counts records without text.
     excess_count: int = 0  # Counts records beyond MAX_RECORDS.
+
+    def drop_stack_traces(self, exceptions: Iterable[int]) -> None:
+        """Remove the stack trace from the records of the exceptions with these indexes, because their events have it."""
+        for number in exceptions:
+            index = self.indexes[number]
+            record = self.records[index]
+            kept = {name: one for name, one in record.attributes.items() if name != _STACK_TRACE}
+            self.records[index] = replace(record, attributes=kept)
 
 
 def read(message: ExportLogsServiceRequest) -> Logs:
@@ -49,9 +59,8 @@ def read(message: ExportLogsServiceRequest) -> Logs:
         )
         at_ns = record.time_unix_nano or record.observed_time_unix_nano
         trace_id, span_id = wire.id_of(record.trace_id), wire.id_of(record.span_id)
-        omitted: tuple[str, ...] = ()
         if is_exception(attributes) and level in (Level.ERROR, Level.FATAL):
-            omitted = _REPEATED
+            found.indexes.append(len(found.records))
             found.exceptions.append(
                 Caught(
                     exception=attributes,
@@ -64,7 +73,7 @@ def read(message: ExportLogsServiceRequest) -> Logs:
                     logger=scope,
                 )
             )
-        shown = {name: one for name, one in attributes.items() if name not in omitted}
+        shown = dict(attributes)
         if scope:
             shown.setdefault("logger", scope)
         found.records.append(

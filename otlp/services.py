@@ -36,6 +36,10 @@ class Rejected:
     count: int = 0
     reason: str = ""
 
+    def __add__(self, other: "Rejected") -> "Rejected":
+        reasons = (reason for reason in (self.reason, other.reason) if reason)
+        return Rejected(self.count + other.count, "; ".join(reasons))
+
 
 def store_traces(traces: Traces, *, project: Project, now: datetime) -> Rejected:
     """Store the exceptions, measurements and requests of spans.
@@ -43,7 +47,7 @@ def store_traces(traces: Traces, *, project: Project, now: datetime) -> Rejected
     Exceptions over the app's quota are rejected. Requests over the quota for logs are counted as discarded, but their
     measurements are stored.
     """
-    rejected = _store_exceptions(traces.exceptions, project=project, now=now)
+    rejected, _ = _store_exceptions(traces.exceptions, project=project, now=now)
     requests = traces.requests
     if requests:
         try:
@@ -57,45 +61,56 @@ def store_traces(traces: Traces, *, project: Project, now: datetime) -> Rejected
 
 
 def store_logs(found: Logs, *, project: Project, now: datetime) -> Rejected:
-    """Store log records and the exceptions in them.
+    """Store log records and the exceptions in them. Stack traces are stored with the events, or else with the records.
 
     Raises OverQuota, without storing anything, if the records exceed the app's quota for logs.
     """
     if found.records:
         logs.check_quota(project, len(found.records))
-    rejected = _store_exceptions(found.exceptions, project=project, now=now)
+    rejected, stored = _store_exceptions(found.exceptions, project=project, now=now)
+    found.drop_stack_traces(stored)
     logs.record_logs(found.records, project=project, now=now)
     if found.empty_count:
         logs.count_invalid(project, "no text", found.empty_count)
-        rejected = Rejected(found.empty_count, "log records without a body are not stored")
+        rejected += Rejected(found.empty_count, "log records without a body are not stored")
     if found.excess_count:
         logs.count_invalid(project, "too many at once", found.excess_count)
-        count = found.empty_count + found.excess_count
-        rejected = Rejected(count, "too many log records at once; send them in several requests")
+        reason = "too many log records at once; send them in several requests"
+        rejected += Rejected(found.excess_count, reason)
     return rejected
 
 
-def _store_exceptions(caught: Sequence[Caught], *, project: Project, now: datetime) -> Rejected:
-    """Store exceptions as events. An exception that several spans of one trace report becomes a single event."""
-    events = {
-        event["event_id"]: event for one in caught if (event := to_event(one, project.app_id))
-    }
+def _store_exceptions(
+    caught: Sequence[Caught], *, project: Project, now: datetime
+) -> tuple[Rejected, list[int]]:
+    """Store exceptions as events. An exception that several spans of one trace report becomes a single event.
+
+    Returns the rejected exceptions, and the indexes of the exceptions whose events are stored.
+    """
+    converted = [to_event(one, project.app_id) for one in caught]
+    events = {event["event_id"]: event for event in converted}
     chosen = list(events.values())[:MAX_EXCEPTIONS]
     if not chosen:
-        return Rejected()
-    built = [new for one in chosen if (new := _build(one, project=project, now=now))]
+        return Rejected(), []
+    built = {
+        event["event_id"]: new
+        for event in chosen
+        if (new := _build(event, project=project, now=now))
+    }
     try:
         if built:
             count_against_quotas(project, len(built))
     except Refused:
-        return Rejected(len(built), "the app's quota for errors is used up")
-    store_events(built)
+        return Rejected(len(built), "the app's quota for errors is used up"), []
+    store_events(list(built.values()))
+    stored = [number for number, event in enumerate(converted) if event["event_id"] in built]
     if excess := len(events) - len(chosen):
         discarded.count(
             project.app_id, Discarded.Source.INVALID, "error", "too many at once", excess
         )
-        return Rejected(excess, "too many exceptions at once; send them in several requests")
-    return Rejected()
+        reason = "too many exceptions at once; send them in several requests"
+        return Rejected(excess, reason), stored
+    return Rejected(), stored
 
 
 def _build(event: dict[str, Any], *, project: Project, now: datetime) -> NewEvent | None:

@@ -8,8 +8,11 @@ import pytest
 from django.utils import timezone
 from pytest_django import Settings
 
+from core.clients.models import ClientApp
+from errors.event.filters import Filter
 from errors.models import Discarded, ErrorEvent
 from errors.services import discarded
+from errors.services.filters import switch_on
 from logs.models import Level, LogEntry
 from tests.otlp.exporting import (
     PYTHON_STACK,
@@ -114,6 +117,47 @@ def test_a_record_whose_exception_becomes_no_error_keeps_its_stack_trace(
     assert not ErrorEvent.objects.exists()
     stack_trace = LogEntry.objects.get().attributes["exception.stacktrace"]
     assert stack_trace.startswith("Traceback (most recent call last):")
+
+
+@pytest.mark.parametrize("reason", ["quota", "filter", "too many"])
+def test_a_record_whose_error_is_not_stored_keeps_its_stack_trace(
+    exporter: Exporter, shop: ClientApp, monkeypatch: pytest.MonkeyPatch, reason: str
+) -> None:
+    match reason:
+        case "quota":
+            ClientApp.objects.update(events_per_hour=1)
+        case "filter":
+            switch_on(app=shop, kind=Filter.MESSAGES, patterns=["*declined*"])
+        case "too many":
+            monkeypatch.setattr("otlp.services.MAX_EXCEPTIONS", 1)
+    stored = {"exception.type": "KeyError", "exception.stacktrace": PYTHON_STACK}
+    records = [
+        record("stored", severityNumber=17, attributes=stored),
+        record("dropped", severityNumber=17, attributes=CAUGHT),
+    ]
+
+    exporter.json("logs", logs(*records))
+
+    with_stack_trace = {
+        entry.body for entry in LogEntry.objects.all() if "exception.stacktrace" in entry.attributes
+    }
+    assert with_stack_trace == ({"stored", "dropped"} if reason == "quota" else {"dropped"})
+    assert ErrorEvent.objects.count() == (0 if reason == "quota" else 1)
+
+
+def test_rejected_errors_and_records_are_added_up(
+    exporter: Exporter, shop: ClientApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("otlp.log_records.MAX_RECORDS", 2)
+    ClientApp.objects.update(events_per_hour=1)
+    failed = record("payment failed", severityNumber=17, attributes=CAUGHT)
+    other = record("seat taken", severityNumber=17, attributes={"exception.type": "KeyError"})
+
+    answer = exporter.json("logs", logs(record(""), failed, other, record()))
+
+    assert answer["partialSuccess"]["rejectedLogRecords"] == "4"
+    for reason in ("quota", "without a body", "too many"):
+        assert reason in answer["partialSuccess"]["errorMessage"]
 
 
 def test_records_without_a_text_are_rejected_and_counted(exporter: Exporter) -> None:
