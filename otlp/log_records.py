@@ -31,7 +31,7 @@ class Logs:
     excess_count: int = 0  # Counts records beyond MAX_RECORDS.
 
     def drop_stack_traces(self, exceptions: Iterable[int]) -> None:
-        """Remove the stack trace from the records of the exceptions with these indexes, because their events have it."""
+        """Remove the stack traces from the records of the exceptions with these indexes. Their events have them."""
         for number in exceptions:
             index = self.indexes[number]
             record = self.records[index]

@@ -143,9 +143,9 @@ def create_payment(
     `admit` is called only if the key is new, and may raise an exception to refuse the payment.
 
     Raises KeyReused if the key belongs to a different request, and InProgress if the first request with the key is not
-    finished, or is so old that the sweeper must finish it. Raises NotPayable if the payment does not fit its reservation. Raises StripeUnavailable, PortalFault or
-    stripe_api.NotConfigured if the portal cannot create the intent. These exceptions are not stored with the key, so
-    the client can try again.
+    finished, or is so old that the sweeper must finish it. Raises NotPayable if the payment does not fit its
+    reservation. Raises StripeUnavailable, PortalFault or stripe_api.NotConfigured if the portal cannot create the
+    intent. These exceptions are not stored with the key, so the client can try again.
     """
     if not stripe_api.is_configured():
         raise stripe_api.NotConfigured("payments are not configured")
