@@ -1,7 +1,7 @@
 """Compress stored payloads with zstd, using the dictionary of their group if there is one.
 
-The dictionary is an earlier payload of the group, without its person. Because the events of a group are similar, payloads become much
-smaller with the dictionary, and compressing them is faster.
+The dictionary is an earlier payload of the group, without its user. Because the events of a group are similar,
+payloads become much smaller with the dictionary, and compressing them is faster.
 """
 
 import logging
