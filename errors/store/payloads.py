@@ -93,11 +93,10 @@ def unpack(data: bytes, dictionary: bytes | None = None) -> bytes:
 
 def without_person(payload: bytes) -> bytes:
     """Return the payload without the members that an erasure replaces. If it has none of them, return it unchanged."""
-    if (
-        b'"user"' not in payload
-    ):  # A search is faster than decoding, and the user may also be a member of `extra`.
+    if b'"user"' not in payload:
         return payload
     value = json_codec.decode(payload)
+    # Only a member of the payload itself is replaced, and not a "user" in another part, such as `extra`.
     if not isinstance(value, dict) or "user" not in value:
         return payload
     del value["user"]
