@@ -20,6 +20,8 @@ from payments.services.mismatches import record_failed_refund
 
 State = Refund.State
 REQUEST_GRACE_PERIOD = timedelta(minutes=1)
+# A request waits for Stripe for less than half a minute.
+LOOK_UP_AFTER = NEVER_RESEND_AFTER + timedelta(minutes=1)
 SWEEP_BATCH_SIZE = 50
 # See https://docs.stripe.com/api/refunds/object#refund_object-status
 STATES = {
@@ -100,11 +102,13 @@ def _record_request(
 def _finish_unanswered(refund_: Refund, now: datetime, *, is_watched: bool) -> None:
     """Request the refund, or look it up if it is so old that Stripe may have removed its idempotency key.
 
-    Without the stored key, Stripe would refund a part of the payment a second time.
+    Without the stored key, Stripe would refund a part of the payment a second time. Between the last request and the
+    first lookup, do nothing: a lookup during a request would not find the refund that Stripe is about to make.
     """
-    if refund_.asked_at > now - NEVER_RESEND_AFTER:
+    age = now - refund_.asked_at
+    if age < NEVER_RESEND_AFTER:
         _request_refund(refund_, now, is_watched=is_watched)
-    else:
+    elif age >= LOOK_UP_AFTER:
         _look_up(refund_, now, is_watched=is_watched)
 
 

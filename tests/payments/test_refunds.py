@@ -119,6 +119,20 @@ def test_a_refund_unanswered_for_23_hours_fails_if_stripe_never_got_it(
     assert open_cases() == []
 
 
+def test_a_refund_is_not_looked_up_while_its_last_request_may_still_run(
+    double: StripeDouble, paid: Payment
+) -> None:
+    double.faults.append(Fault("drop_before", path="/v1/refunds", times=2))
+    refund(paid, 1000, "form 1")
+    double.calls.clear()
+
+    sweep_refunds(now=NOW + timedelta(hours=23, seconds=30))
+    assert (Refund.objects.get().state, sum(double.calls.values())) == ("asked", 0)
+
+    sweep_refunds(now=NOW + timedelta(hours=23, seconds=60))
+    assert Refund.objects.get().state == "failed"
+
+
 def test_a_hanging_refund_is_not_failed_while_stripe_does_not_respond(
     double: StripeDouble, paid: Payment
 ) -> None:
