@@ -78,7 +78,7 @@ def _add_items(cancellation: Cancellation) -> None:
     )
     known = CancellationItem.objects.filter(cancellation=cancellation)
     new = touched.exclude(pk__in=known.values("reservation")).distinct()
-    for reservation_id in list(new.values_list("pk", flat=True)):
+    for reservation_id in list(new.order_by("pk").values_list("pk", flat=True)):
         CancellationItem.objects.get_or_create(
             cancellation=cancellation, reservation_id=reservation_id
         )
