@@ -90,7 +90,7 @@ def test_a_body_without_a_report_is_refused(sender: Sender) -> None:
 def test_a_body_at_the_store_endpoint_that_is_neither_json_nor_base64_is_refused(
     sender: Sender,
 ) -> None:
-    answer = sender.post(b"nonsens", f"/api/{sender.app.pk}/store/")
+    answer = sender.post(b"abcde", f"/api/{sender.app.pk}/store/")
 
     assert (answer.status_code, answer.json()["detail"]) == (
         400,
