@@ -3,9 +3,9 @@
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from operator import itemgetter
 from typing import Any, TypeVar
 
+from django.db import connection
 from django.db.models import Max, QuerySet, Sum
 
 from health import histogram
@@ -26,7 +26,7 @@ class LatencySummary:
 
     @classmethod
     def of(cls, rows: Iterable[Sequence[Any]]) -> "LatencySummary":
-        """Add up rows that contain `count`, `measured`, `failed`, `total_ms`, `highest_ms` and the buckets."""
+        """Add up rows that contain the columns of _COLUMNS, in this order."""
         columns = list(zip(*rows, strict=True))
         if not columns:
             return cls()
@@ -53,11 +53,9 @@ class LatencySummary:
 
 
 Key = TypeVar("Key")
-_TOTALS = ("count", "measured", "failed", "total_ms")
+_COUNTS = ("count", "measured", "failed", *Latency.BUCKETS)
 # Lists the columns in the order that LatencySummary.of expects.
-_COLUMNS = (*_TOTALS, "highest_ms", *Latency.BUCKETS)
-_SUMS = {name: Sum(name) for name in _TOTALS}
-_BUCKETS = {f"sum_{name}": Sum(name) for name in Latency.BUCKETS}
+_COLUMNS = ("count", "measured", "failed", "total_ms", "highest_ms", *Latency.BUCKETS)
 
 
 def latency_rows(
@@ -68,13 +66,41 @@ def latency_rows(
     )
 
 
-def summarize(series: QuerySet[Series], since: datetime, until: datetime) -> LatencySummary:
-    """Return a summary of all calls of the series in the period, read from the tier that `tier_for` selects.
+def _sum_in_database(
+    series: QuerySet[Series], since: datetime, until: datetime, tier: Tier, *, by: str = "0"
+) -> list[tuple[int, Sequence[Any]]]:
+    """Return the sum of all columns for each value of `by`, an SQL expression of a point with an integer value.
 
-    The values are added up in Python. For a few hundred rows, this is faster than a query with thirty sums.
+    The SQL is written by hand for speed: for the 1,440 minutes of a day on SQLite, it takes 1.7 ms, the same query
+    built by the ORM 3.0 ms, and loading the rows 6.5 ms. A page needs several of these queries.
     """
-    rows = latency_rows(series, since, until, tier_for(until - since))
-    return LatencySummary.of(rows.values_list(*_COLUMNS))
+    series_sql, series_params = series.values("pk").query.sql_with_params()
+    quote = connection.ops.quote_name
+    sums = [
+        f"CAST(SUM({quote(name)}) AS BIGINT)"
+        if name in _COUNTS
+        else f"{'MAX' if name == 'highest_ms' else 'SUM'}({quote(name)})"
+        for name in _COLUMNS
+    ]
+    period = [connection.ops.adapt_datetimefield_value(at) for at in (tier.floor(since), until)]
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"SELECT {by} AS part, {', '.join(sums)} FROM {quote(Latency._meta.db_table)}"  # noqa: S608
+            f" WHERE series_id IN ({series_sql}) AND tier = %s AND start >= %s AND start < %s GROUP BY part",
+            [*series_params, tier.value, *period],
+        )
+        return [(part, figures) for part, *figures in cursor.fetchall()]
+
+
+def _summarize(
+    series: QuerySet[Series], since: datetime, until: datetime, tier: Tier
+) -> LatencySummary:
+    return LatencySummary.of(figures for _, figures in _sum_in_database(series, since, until, tier))
+
+
+def summarize(series: QuerySet[Series], since: datetime, until: datetime) -> LatencySummary:
+    """Return a summary of all calls of the series in the period, read from the tier that `tier_for` selects."""
+    return _summarize(series, since, until, tier_for(until - since))
 
 
 def summarize_hour(series: QuerySet[Series], timestamp: datetime) -> LatencySummary:
@@ -82,10 +108,8 @@ def summarize_hour(series: QuerySet[Series], timestamp: datetime) -> LatencySumm
 
     The summary is read from the hourly roll-up, because the minutes may have been deleted.
     """
-    rows = Latency.objects.filter(
-        series__in=series, tier=Tier.HOUR, start=Tier.HOUR.floor(timestamp)
-    )
-    return LatencySummary.of(rows.values_list(*_COLUMNS))
+    hour = Tier.HOUR.floor(timestamp)
+    return _summarize(series, hour, hour + Tier.HOUR.length, Tier.HOUR)
 
 
 def summarize_by_kind(
@@ -93,31 +117,32 @@ def summarize_by_kind(
 ) -> dict[SeriesKind, LatencySummary]:
     """Return a summary of the calls of all apps in the period for each kind."""
     series = Series.objects.filter(app=None, kind__in=kinds, name="")
-    rows = latency_rows(series, since, until, tier_for(until - since))
-    return _summarize_by(rows, "series__kind", kinds)
+    return _summarize_by("kind", kinds, series, since, until)
 
 
 def summarize_by_app(
     series: QuerySet[Series], since: datetime, until: datetime
 ) -> list[tuple[str, LatencySummary]]:
     """Return the name and a summary of each app with calls of the series in the period, sorted by name."""
-    rows = latency_rows(series, since, until, tier_for(until - since))
     apps = sorted(set(series.values_list("app__name", flat=True)))
-    summaries = _summarize_by(rows, "series__app__name", apps)
+    summaries = _summarize_by("app__name", apps, series, since, until)
     return [(app or "", summary) for app, summary in summaries.items() if summary.count]
 
 
 def _summarize_by(
-    rows: QuerySet[Latency], by: str, keys: Iterable[Key]
+    field: str,
+    keys: Iterable[Key],
+    series: QuerySet[Series],
+    since: datetime,
+    until: datetime,
 ) -> dict[Key, LatencySummary]:
-    """Return a summary of the rows for each key in the column `by`.
-
-    The values are added up in Python, as in `summarize`.
-    """
-    found: dict[Key, list[Sequence[Any]]] = {key: [] for key in keys}
-    for key, *figures in rows.values_list(by, *_COLUMNS):
-        found[key].append(figures)
-    return {key: LatencySummary.of(rows) for key, rows in found.items()}
+    """Return a summary of the calls for each key, which is the value of `field` of the series."""
+    key_of = dict(series.values_list("pk", field))
+    rows_of: dict[Key, list[Sequence[Any]]] = {key: [] for key in keys}
+    tier = tier_for(until - since)
+    for pk, figures in _sum_in_database(series, since, until, tier, by="series_id"):
+        rows_of[key_of[pk]].append(figures)
+    return {key: LatencySummary.of(rows) for key, rows in rows_of.items()}
 
 
 def summarize_per_slot(
@@ -125,16 +150,20 @@ def summarize_per_slot(
 ) -> dict[datetime, LatencySummary]:
     """Return a summary of the calls in each slot of the period, in order. Slots without calls are included."""
     resolution = resolution_for(until - since)
-    slots = resolution.slots(since, until)
-    rows_of: list[list[Sequence[float]]] = [[] for _ in slots]
-    rows = latency_rows(series, since, until, resolution.tier).values_list("start", *_COLUMNS)
-    slot_number = 0
-    # Sort in Python. With ORDER BY, SQLite would use the index on `start` and scan all series.
-    for start, *figures in sorted(rows, key=itemgetter(0)):
-        while slot_number + 1 < len(slots) and start >= slots[slot_number + 1]:
-            slot_number += 1
-        rows_of[slot_number].append(figures)
-    return {slot: LatencySummary.of(rows) for slot, rows in zip(slots, rows_of, strict=True)}
+    size = int(resolution.slot.total_seconds())
+    seconds = (
+        "CAST(EXTRACT(EPOCH FROM start) AS BIGINT)"
+        if connection.vendor == "postgresql"
+        else "CAST(strftime('%%s', start) AS INTEGER)"
+    )
+    by_slot = dict(
+        _sum_in_database(series, since, until, resolution.tier, by=f"{seconds} / {size}")
+    )
+    found = {}
+    for slot in resolution.slots(since, until):
+        figures = by_slot.get(int(slot.timestamp()) // size)
+        found[slot] = LatencySummary.of([figures] if figures else [])
+    return found
 
 
 @dataclass(frozen=True)
@@ -170,12 +199,10 @@ def rank_series(
         return []
     pks = [pk for pk, key in names.items() if key in chosen]
     named = Series.objects.filter(pk__in=pks)
-    found: dict[tuple[str, str], list[Sequence[Any]]] = {key: [] for key in chosen}
-    # Aggregate in the database: a week of hourly rows for eight functions is 8 x 168 = 1,344 rows per environment.
-    rows = latency_rows(named, since, until, tier).values_list("series_id")
-    for pk, *figures in rows.annotate(**_SUMS, highest=Max("highest_ms"), **_BUCKETS).order_by():
-        found[names[pk]].append(figures)
-    return [SeriesLatency(*key, LatencySummary.of(found[key])) for key in chosen]
+    rows_of: dict[tuple[str, str], list[Sequence[Any]]] = {key: [] for key in chosen}
+    for pk, figures in _sum_in_database(named, since, until, tier, by="series_id"):
+        rows_of[names[pk]].append(figures)
+    return [SeriesLatency(*key, LatencySummary.of(rows_of[key])) for key in chosen]
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,113 @@
+"""Test that sums of calls that the database computes equal sums of single rows."""
+
+import random
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from core.clients.models import ClientApp
+from health.models import Latency, Series, SeriesKind, Tier
+from health.queries import latencies
+from health.queries.latencies import LatencySummary
+from health.queries.resolutions import resolution_for, tier_for
+from health.services.measurements import record_measurements
+from health.signals import Performance
+from tests.factories import make_app
+
+pytestmark = pytest.mark.django_db
+NOW = datetime(2026, 3, 4, 12, 7, 30, tzinfo=UTC)
+RANGES = [timedelta(hours=1), timedelta(hours=24), timedelta(days=7), timedelta(days=30)]
+FUNCTION = SeriesKind.FUNCTION
+
+
+@pytest.fixture
+def apps() -> list[ClientApp]:
+    """Return two apps with calls at random times of the last 29 days, most of them recent."""
+    found = [make_app("shop"), make_app("tickets")]
+    rng = random.Random(4)
+    for _ in range(60):
+        at = NOW - timedelta(minutes=rng.choice([5, 50, 600, 1_435, 10_000, 41_000]) * rng.random())
+        calls = [
+            Performance(
+                f"function {rng.randint(1, 5)}",
+                round(rng.lognormvariate(5, 2)),
+                ok=rng.random() < 0.8,
+                count=rng.randint(1, 9),
+                environment=rng.choice(["", "production"]),
+            )
+            for _ in range(4)
+        ]
+        # A measurement with a time is only accepted for a day, so `now` is the time of the calls.
+        record_measurements(calls, app=rng.choice(found), now=at)
+    return found
+
+
+def add_up(rows: Iterable[Latency]) -> LatencySummary:
+    """Return the summary of the rows, each of which is read as an object."""
+    found = LatencySummary()
+    for row in rows:
+        found.count += row.count
+        found.measured += row.measured
+        found.failed += row.failed
+        found.total_ms += row.total_ms
+        found.highest_ms = max(found.highest_ms, row.highest_ms)
+        found.buckets = [
+            a + getattr(row, b) for a, b in zip(found.buckets, Latency.BUCKETS, strict=True)
+        ]
+    return found
+
+
+def points(tier: Tier, since: datetime, **filters: object) -> list[Latency]:
+    rows = Latency.objects.filter(tier=tier, start__gte=tier.floor(since), start__lt=NOW, **filters)
+    return list(rows.select_related("series__app"))
+
+
+@pytest.mark.usefixtures("apps")
+@pytest.mark.parametrize("span", RANGES)
+def test_the_summary_of_each_slot_equals_the_sum_of_its_points(span: timedelta) -> None:
+    total = Series.objects.total(FUNCTION)
+    resolution = resolution_for(span)
+    rows = points(resolution.tier, NOW - span, series__in=total)
+    assert rows
+
+    found = latencies.summarize_per_slot(total, NOW - span, NOW)
+
+    assert list(found) == resolution.slots(NOW - span, NOW)
+    for slot, summary in found.items():
+        assert summary == add_up(one for one in rows if resolution.floor(one.start) == slot)
+
+
+@pytest.mark.parametrize("span", RANGES)
+def test_summaries_of_a_period_equal_the_sum_of_its_points(
+    apps: list[ClientApp], span: timedelta
+) -> None:
+    since, tier = NOW - span, tier_for(span)
+    total, of_apps = Series.objects.total(FUNCTION), Series.objects.of_apps(FUNCTION)
+
+    assert latencies.summarize(total, since, NOW) == add_up(points(tier, since, series__in=total))
+    assert latencies.summarize_by_kind([FUNCTION, SeriesKind.PAGE], since, NOW) == {
+        FUNCTION: add_up(points(tier, since, series__in=total)),
+        SeriesKind.PAGE: LatencySummary(),
+    }
+    assert latencies.summarize_by_app(of_apps, since, NOW) == [
+        (app.name, add_up(points(tier, since, series__app=app))) for app in apps
+    ]
+    ranked = latencies.rank_series(FUNCTION, since, NOW)
+    assert len(ranked) == 8
+    for one in ranked:
+        rows = points(tier, since, series__app__name=one.app, series__name=one.name)
+        assert one.summary == add_up(rows)
+
+
+@pytest.mark.usefixtures("apps")
+def test_the_summary_of_an_hour_contains_only_this_hour() -> None:
+    total = Series.objects.total(FUNCTION)
+    hour = Tier.HOUR.floor(NOW)
+
+    found = latencies.summarize_hour(total, NOW - timedelta(hours=1))
+
+    start = hour - timedelta(hours=1)
+    rows = Latency.objects.filter(series__in=total, tier=Tier.HOUR, start=start)
+    assert found == add_up(rows)
+    assert found.count
