@@ -44,7 +44,10 @@ first_steps: Registry[FirstStep] = Registry("first_steps")
 def first_step(
     name: str, *, title: str, text: str, action: str, url_name: str, permission: str, order: int
 ) -> Callable[[Callable[[], bool]], Callable[[], bool]]:
-    """Register a function that returns True when the step is done. The function runs each time the list is shown."""
+    """Register a function that returns True when the step is done.
+
+    The function runs each time the list is shown until it returns True, and again at most every ten minutes.
+    """
     return first_steps.decorator(
         name,
         lambda is_done: FirstStep(name, title, text, action, url_name, permission, order, is_done),

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 from django.contrib.auth.models import Permission, User
+from django.core.cache import cache
 from django.test import Client
 
 from alerts.models import Channel, ChannelTest
@@ -138,6 +139,18 @@ def test_the_list_ends_when_all_steps_are_done(staff: Client) -> None:
     assert staff.get(WIDGET, headers={"HX-Request": "true"}).content == b""
     assert "First steps" not in staff.get(PAGE).content.decode()
     assert staff.get(WIDGET).status_code == 200
+
+
+def test_a_step_that_is_undone_returns_to_the_list_later(staff: Client) -> None:
+    complete_all()
+    assert "First steps" not in staff.get(PAGE).content.decode()
+    Channel.objects.all().delete()
+
+    # The completed steps are remembered in the cache for ten minutes.
+    assert "First steps" not in staff.get(PAGE).content.decode()
+    cache.clear()
+
+    assert "3 of 5 done" in staff.get(PAGE).content.decode()
 
 
 def test_a_dismissed_list_does_not_return(staff: Client) -> None:
