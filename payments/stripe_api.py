@@ -147,16 +147,21 @@ def cancel_intent(intent_id: str, *, key: str) -> Intent:
 
 
 def find_intent(
-    payment: UUID, *, since: datetime, before_page: Callable[[], None] = lambda: None
+    payment: UUID,
+    *,
+    since: datetime,
+    after: str = "",
+    before_page: Callable[[str], None] = lambda _: None,
 ) -> Intent | None:
     """Return the intent whose metadata names this payment, or None.
 
-    `before_page` is called before each page of 100 intents is read, and may raise an exception to end the search. The
-    function reads the list of intents created since `since`, because Stripe's search may omit intents of the last
-    minute: https://docs.stripe.com/search#data-freshness
+    `before_page` is called with a bookmark before each page of 100 intents is read, and may raise an exception to end
+    the search. A later search with this bookmark as `after` continues there. The function reads the list of intents
+    created since `since`, the newest first, because Stripe's search may omit intents of the last minute:
+    https://docs.stripe.com/search#data-freshness
     """
     created = {"gte": int(since.timestamp())}
-    for data in _pages("payment_intents", before_page, created=created):
+    for data in _pages("payment_intents", after=after, before_page=before_page, created=created):
         intent = Intent.from_stripe(data)
         if intent.payment_uuid == str(payment):
             return intent
@@ -236,15 +241,18 @@ def sign(body: str, secret: str, timestamp: int) -> str:
 
 
 def _pages(
-    resource: str, before_page: Callable[[], None] = lambda: None, **filters: Any
+    resource: str,
+    *,
+    after: str = "",
+    before_page: Callable[[str], None] = lambda _: None,
+    **filters: Any,
 ) -> Iterator[dict[str, Any]]:
-    """Yield all objects of a list.
+    """Yield all objects of a list, or those that follow the bookmark `after`.
 
     Raises NoResponse if the list ends early, because a missing object might then exist.
     """
-    after = ""
     while True:
-        before_page()
+        before_page(after)
         page = _read_page(resource, after, **filters)
         yield from page.items
         after = page.bookmark

@@ -154,6 +154,14 @@ class Payment(models.Model):
         help_text="Description and metadata, encrypted. They are kept only until the payment is finished.",
     )
 
+    search_bookmark = models.CharField(
+        max_length=100,
+        blank=True,
+        default="",
+        db_default="",
+        help_text="Id of the last intent that an unfinished search of Stripe's list has read.",
+    )
+
     intent_id = models.CharField(max_length=100, unique=True, null=True)  # noqa: DJ001
     status = models.CharField(max_length=30, choices=PaymentStatus, default=PaymentStatus.ASKED)
     status_at = models.DateTimeField(

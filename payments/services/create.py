@@ -36,6 +36,8 @@ from payments.splits import NO_SPLIT, Purpose, Split
 
 ORGANIZATION_KEYS = ("organization_id", "organization", "organisation_id", "organisation", "org_id")
 LEASE = timedelta(seconds=30)
+# A run of the sweeper starts attempts for 25 s, and is ended after 50 s.
+MAX_SEARCH = timedelta(seconds=15)
 ENDED_UNPAID = (PaymentStatus.CANCELED, PaymentStatus.REFUSED, PaymentStatus.ABANDONED)
 
 
@@ -247,8 +249,9 @@ def finish(payment: Payment, *, now: datetime) -> StoredResponse:
     A refusal by Stripe is stored as the response. Raises InProgress, StripeUnavailable or PortalFault for other
     failures.
     """
+    before_page = _search_monitor(payment, now=now)
     try:
-        intent = attempt.request_intent(payment, now=now)
+        intent = attempt.request_intent(payment, before_page=before_page, now=now)
     except stripe_api.CardDeclined as refusal:
         body = _refusal_body(payment, 402, "card-refused", str(refusal))
         body |= {"code": refusal.code, "decline_code": refusal.decline_code}
@@ -297,18 +300,12 @@ def close_unsendable(payment: Payment, *, now: datetime) -> StoredResponse:
     """Finish a payment that is too old to be sent again. It is abandoned if Stripe has no intent for it.
 
     The caller holds the payment's lease, which is renewed during the search. Raises InProgress if another process takes
-    over, and InProgress, StripeUnavailable or PortalFault if a call to Stripe fails.
+    over, StripeUnavailable if the search takes longer than MAX_SEARCH, and InProgress, StripeUnavailable or PortalFault
+    if a call to Stripe fails.
     """
-    started = time.monotonic()
-    mine = Payment.objects.unfinished().filter(pk=payment.pk, owner=payment.owner)
-
-    def renew_lease() -> None:
-        current = now + timedelta(seconds=time.monotonic() - started)
-        if not mine.update(locked_until=current + LEASE):
-            raise InProgress
-
+    before_page = _search_monitor(payment, now=now)
     try:
-        found = attempt.find_intent(payment, before_page=renew_lease)
+        found = attempt.find_intent(payment, before_page=before_page)
     except stripe_api.StripeFailure as failure:
         attempt.release_lease(payment, failure, now=now)
         raise _retryable_error(failure) from None
@@ -317,6 +314,26 @@ def close_unsendable(payment: Payment, *, now: datetime) -> StoredResponse:
         return store_intent(payment, found, now=now)
     add_timeline_entry(payment, "abandoned", now=now)
     return _abandon(payment, now=now)
+
+
+def _search_monitor(payment: Payment, *, now: datetime) -> Callable[[str], None]:
+    """Return a function for each page of a search, which renews the payment's lease and stores the bookmark.
+
+    The function raises InProgress if another process has taken over the payment, and SearchPaused after MAX_SEARCH, but
+    not before the first page, so that each attempt makes progress.
+    """
+    started = time.monotonic()
+    first = payment.search_bookmark
+    mine = Payment.objects.unfinished().filter(pk=payment.pk, owner=payment.owner)
+
+    def before_page(bookmark: str) -> None:
+        elapsed = timedelta(seconds=time.monotonic() - started)
+        if not mine.update(locked_until=now + elapsed + LEASE, search_bookmark=bookmark):
+            raise InProgress
+        if bookmark != first and elapsed >= MAX_SEARCH:
+            raise attempt.SearchPaused("the search for the payment's intent will continue")
+
+    return before_page
 
 
 def _abandon(payment: Payment, *, now: datetime) -> StoredResponse:
@@ -343,6 +360,7 @@ def _store(
             response_status=response_status,
             response_body=text,
             request_body="",
+            search_bookmark="",
             finished_at=now,
             error=scrub_text(error[:300]),
             **({"intent_id": outcome.id} if isinstance(outcome, Intent) else {}),

@@ -27,7 +27,9 @@ def sweep(*, now: datetime) -> dict[str, int]:
     for payment in waiting[:BATCH_SIZE]:
         # The calls to Stripe may take seconds, so the lease of a later payment must not start at `now`.
         current = now + timedelta(seconds=time.monotonic() - started)
-        if current < payment.locked_until + _retry_delay(payment.tries):
+        is_paused = payment.search_bookmark and not payment.error
+        delay = timedelta() if is_paused else _retry_delay(payment.tries)
+        if current < payment.locked_until + delay:
             outcome["waiting"] += 1
             continue
         if current - now > MAX_SWEEP:

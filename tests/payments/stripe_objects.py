@@ -76,7 +76,7 @@ class StripeObjects:
         objects = reversed(stores[kind])  # Stripe lists the newest object first.
         after = form.get("starting_after", "")
         if after and not any(one["id"] == after for one in objects):
-            raise Refused(400, f"No such {kind[:-1]}: {after!r}")
+            raise Refused(400, f"No such {kind[:-1]}: {after!r}", code="resource_missing")
         found = []
         for one in objects:
             if one["created"] < int(form.get("created[gte]", 0)):

@@ -70,7 +70,12 @@ class FakeStripe:
         return made
 
     def find_intent(
-        self, payment: uuid.UUID, *, since: datetime, before_page: Callable[[], None]
+        self,
+        payment: uuid.UUID,
+        *,
+        since: datetime,
+        after: str,
+        before_page: Callable[[str], None],
     ) -> Intent | None:
         found = [intent for intent in self.intents.values() if intent.payment_uuid == str(payment)]
         return found[0] if found else None
