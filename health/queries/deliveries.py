@@ -53,5 +53,6 @@ def count_deliveries_by_app(
     outcomes = {series_name(channel, outcome): outcome for outcome in DELIVERY_OUTCOMES}
     found: dict[str, dict[str, float]] = {}
     for app, name, total in sum_values_by_app(SeriesKind.DELIVERY, outcomes, since, until):
-        found.setdefault(app, {})[outcomes[name]] = total
+        totals = found.setdefault(app, {})
+        totals[outcomes[name]] = totals.get(outcomes[name], 0.0) + total
     return {app: DeliveryCounts(**totals) for app, totals in found.items()}

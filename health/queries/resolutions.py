@@ -51,11 +51,34 @@ def value_resolution_for(span: timedelta) -> Resolution:
     return Resolution(Tier.DAY, timedelta(days=1))
 
 
-def tier_for(span: timedelta) -> Tier:
-    """Return the tier of the roll-ups for totals over `span`. The tier limits the number of rows to read.
+@dataclass(frozen=True)
+class Period:
+    """The points of one tier that start at `since` or later and before `until`."""
 
-    Totals include the whole first minute, hour or day, which can lengthen a period just over 3 h by up to a third.
+    tier: Tier
+    since: datetime
+    until: datetime
+
+
+def periods_for(since: datetime, until: datetime) -> list[Period]:
+    """Return the periods whose points add up to the total from `since` to `until`, with few points.
+
+    A total includes the whole first and last minute or, if it is longer than 3 h, hour. This can lengthen a period just
+    over 3 h by up to two thirds. A total of more than 8 days includes the whole first and last day.
     """
+    span = until - since
+    if span > timedelta(days=8):
+        return [Period(Tier.DAY, Tier.DAY.floor(since), until)]
     if span <= timedelta(hours=3):
-        return Tier.MINUTE
-    return Tier.HOUR if span <= timedelta(days=8) else Tier.DAY
+        return [Period(Tier.MINUTE, Tier.MINUTE.floor(since), until)]
+    start = Tier.HOUR.floor(since)
+    first_midnight = Tier.DAY.floor(start + timedelta(days=1, microseconds=-1))
+    last_midnight = Tier.DAY.floor(until)
+    if first_midnight >= last_midnight:
+        return [Period(Tier.HOUR, start, until)]
+    found = [
+        Period(Tier.HOUR, start, first_midnight),
+        Period(Tier.DAY, first_midnight, last_midnight),
+        Period(Tier.HOUR, last_midnight, until),
+    ]
+    return [period for period in found if period.since < period.until]

@@ -9,9 +9,10 @@ from django.db.models import Sum
 from alerts.extension_points import alert_rules
 from alerts.models import AlertRule
 from core.lib.forecasts import Trend, forecast
-from health.models import Series, SeriesKind, Tier, Value
-from health.queries.latencies import latency_rows
-from health.queries.resolutions import tier_for
+from health.models import Latency, Series, SeriesKind, Tier, Value
+from health.queries import latencies
+from health.queries.resolutions import periods_for
+from health.queries.sums import add_up_by
 from health.queries.values import sum_values
 
 # The usage rules warn at 80 % of a plan's limit, so the limit follows from the rule's threshold.
@@ -60,29 +61,19 @@ class RequestCount:
 def request_counts(since: datetime, until: datetime) -> list[RequestCount]:
     """Return the requests of each app and environment that measured any."""
     series = Series.objects.of_apps(SeriesKind.REQUEST)
-    owner_of = {
-        pk: (app, environment)
-        for pk, app, environment in series.values_list("pk", "app__name", "environment")
-    }
-    rows = (
-        latency_rows(series, since, until, tier_for(until - since))
-        .values_list("series_id")
-        .annotate(total=Sum("count"), failures=Sum("failed"), samples=Sum("measured"))
-        .order_by()
-    )
-    sums: dict[tuple[str, str], tuple[int, int, int]] = {}
-    for pk, total, failed, measured in rows:
-        before = sums.get(owner_of[pk], (0, 0, 0))
-        sums[owner_of[pk]] = (before[0] + total, before[1] + failed, before[2] + measured)
-    return [RequestCount(*owner, *counted) for owner, counted in sorted(sums.items())]
+    periods = periods_for(since, until)
+    counts: dict[tuple[str, str], tuple[int, int, int]] = {}
+    for owner, (total, failed, measured) in add_up_by(
+        ["app__name", "environment"], Latency, ["count", "failed", "measured"], series, periods
+    ):
+        before = counts.get(owner, (0, 0, 0))
+        counts[owner] = (before[0] + total, before[1] + failed, before[2] + measured)
+    return [RequestCount(*owner, *counted) for owner, counted in sorted(counts.items())]
 
 
 def function_call_count(since: datetime, until: datetime) -> float:
     """Return the number of function calls, both measured and counted by apps in `function_calls`."""
-    rows = latency_rows(
-        Series.objects.total(SeriesKind.FUNCTION), since, until, tier_for(until - since)
-    )
-    measured = rows.aggregate(sum=Sum("count"))["sum"] or 0
+    measured = latencies.summarize(Series.objects.total(SeriesKind.FUNCTION), since, until).count
     counted = sum_values(SeriesKind.COUNTER, [FUNCTION_CALLS], since, until)
     return measured + counted[FUNCTION_CALLS]
 
@@ -95,24 +86,22 @@ def bandwidth_bytes(since: datetime, until: datetime) -> float:
 def call_count_by_app(since: datetime, until: datetime) -> list[tuple[str, int]]:
     """Return the number of requests, function calls and page loads of each app, highest number first."""
     series = Series.objects.filter(app__isnull=False)
-    app_of = dict(series.values_list("pk", "app__name"))
-    # Sum the calls by series first, because joining the app's name to every row would take longer.
-    rows = (
-        latency_rows(series, since, until, tier_for(until - since))
-        .values_list("series_id")
-        .annotate(calls=Sum("count"))
-        .order_by()
-    )
+    periods = periods_for(since, until)
     calls_of: Counter[str] = Counter()
-    for series_id, calls in rows:
-        calls_of[app_of.get(series_id) or ""] += calls
+    for (app,), (calls,) in add_up_by(["app__name"], Latency, ["count"], series, periods):
+        calls_of[app] += calls
     return sorted(calls_of.items(), key=lambda pair: (-pair[1], pair[0]))
 
 
 def forecast_function_calls(*, limit: float, now: datetime) -> Trend:
     """Forecast when the number of calls in 24 hours will reach the limit, at the pace of the last two weeks."""
     since = Tier.HOUR.floor(now - 15 * DAY)
-    measured = latency_rows(Series.objects.total(SeriesKind.FUNCTION), since, now, Tier.HOUR)
+    measured = Latency.objects.filter(
+        series__in=Series.objects.total(SeriesKind.FUNCTION),
+        tier=Tier.HOUR,
+        start__gte=since,
+        start__lt=now,
+    )
     calls = Counter(dict(measured.values_list("start").annotate(sum=Sum("count")).order_by()))
     calls.update(_counted_by_hour(FUNCTION_CALLS, since, now))
     if not calls:

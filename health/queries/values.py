@@ -3,11 +3,14 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from functools import reduce
+from operator import or_
 
-from django.db.models import QuerySet, Sum
+from django.db.models import Q, QuerySet, Sum
 
 from health.models import Series, SeriesKind, Tier, Value
-from health.queries.resolutions import tier_for, value_resolution_for
+from health.queries.resolutions import periods_for, value_resolution_for
+from health.queries.sums import add_up_by
 
 
 def _values(
@@ -27,12 +30,10 @@ def sum_values(
     """
     names = list(names)
     series = Series.objects.filter(kind=kind, name__in=names)
-    rows = (
-        _values(series, since, until, tier_for(until - since))
-        .values_list("series__name")
-        .annotate(sum=Sum("total"))
-    )
-    return dict.fromkeys(names, 0.0) | dict(rows)
+    found = dict.fromkeys(names, 0.0)
+    for _, name, total in _add_up(series, since, until):
+        found[name] += total
+    return found
 
 
 def sum_values_by_app(
@@ -40,12 +41,16 @@ def sum_values_by_app(
 ) -> list[tuple[str, str, float]]:
     """Return the name of the app, the name of the series and the sum for each series with values in the period."""
     series = Series.objects.of_apps(kind).filter(name__in=list(names))
-    rows = (
-        _values(series, since, until, tier_for(until - since))
-        .values_list("series__app__name", "series__name")
-        .annotate(sum=Sum("total"))
-    )
-    return [(app or "", name, total) for app, name, total in rows]
+    return _add_up(series, since, until)
+
+
+def _add_up(
+    series: QuerySet[Series], since: datetime, until: datetime
+) -> list[tuple[str, str, float]]:
+    """Return the name of the app, the name and the sum of each series with values in the period."""
+    by, periods = ["app__name", "name"], periods_for(since, until)
+    sums = add_up_by(by, Value, ["total"], series, periods)
+    return [(app or "", name, total) for (app, name), (total,) in sums]
 
 
 def sum_values_per_slot(
@@ -77,13 +82,13 @@ class Level:
 def latest_levels(name: str, *, since: datetime, until: datetime) -> list[Level]:
     """Return the latest level of a gauge for each app that reported the gauge in the period."""
     latest: dict[int, Level] = {}
+    conditions = [
+        Q(tier=period.tier, start__gte=period.since, start__lt=period.until)
+        for period in periods_for(since, until)
+    ]
     rows = (
-        _values(
-            Series.objects.filter(kind=SeriesKind.GAUGE, name=name),
-            since,
-            until,
-            tier_for(until - since),
-        )
+        Value.objects.filter(series__in=Series.objects.filter(kind=SeriesKind.GAUGE, name=name))
+        .filter(reduce(or_, conditions))
         .order_by("start")
         .values_list("series_id", "series__app__name", "last", "start")
     )

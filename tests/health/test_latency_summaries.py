@@ -3,21 +3,28 @@
 import random
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 
 import pytest
 
 from core.clients.models import ClientApp
 from health.models import Latency, Series, SeriesKind, Tier
-from health.queries import latencies
+from health.queries import latencies, usage
 from health.queries.latencies import LatencySummary
-from health.queries.resolutions import resolution_for, tier_for
+from health.queries.resolutions import periods_for, resolution_for
 from health.services.measurements import record_measurements
 from health.signals import Performance
 from tests.factories import make_app
 
 pytestmark = pytest.mark.django_db
 NOW = datetime(2026, 3, 4, 12, 7, 30, tzinfo=UTC)
-RANGES = [timedelta(hours=1), timedelta(hours=24), timedelta(days=7), timedelta(days=30)]
+# Contains each range of a page with the tier that has the precision of its totals.
+RANGES = {
+    timedelta(hours=1): Tier.MINUTE,
+    timedelta(hours=24): Tier.HOUR,
+    timedelta(days=7): Tier.HOUR,
+    timedelta(days=30): Tier.DAY,
+}
 FUNCTION = SeriesKind.FUNCTION
 
 
@@ -78,11 +85,11 @@ def test_the_summary_of_each_slot_equals_the_sum_of_its_points(span: timedelta) 
         assert summary == add_up(one for one in rows if resolution.floor(one.start) == slot)
 
 
-@pytest.mark.parametrize("span", RANGES)
+@pytest.mark.parametrize(("span", "tier"), RANGES.items())
 def test_summaries_of_a_period_equal_the_sum_of_its_points(
-    apps: list[ClientApp], span: timedelta
+    apps: list[ClientApp], span: timedelta, tier: Tier
 ) -> None:
-    since, tier = NOW - span, tier_for(span)
+    since = NOW - span
     total, of_apps = Series.objects.total(FUNCTION), Series.objects.of_apps(FUNCTION)
 
     assert latencies.summarize(total, since, NOW) == add_up(points(tier, since, series__in=total))
@@ -93,6 +100,10 @@ def test_summaries_of_a_period_equal_the_sum_of_its_points(
     assert latencies.summarize_by_app(of_apps, since, NOW) == [
         (app.name, add_up(points(tier, since, series__app=app))) for app in apps
     ]
+    assert usage.call_count_by_app(since, NOW) == sorted(
+        [(app.name, add_up(points(tier, since, series__app=app)).count) for app in apps],
+        key=lambda item: -item[1],
+    )
     ranked = latencies.rank_series(FUNCTION, since, NOW)
     assert len(ranked) == 8
     for one in ranked:
@@ -111,3 +122,25 @@ def test_the_summary_of_an_hour_contains_only_this_hour() -> None:
     rows = Latency.objects.filter(series__in=total, tier=Tier.HOUR, start=start)
     assert found == add_up(rows)
     assert found.count
+
+
+def test_the_periods_of_a_total_are_adjacent_and_start_and_end_at_whole_points() -> None:
+    rng = random.Random(5)
+    for _ in range(500):
+        until = NOW - timedelta(minutes=rng.randint(0, 4_000))
+        until = rng.choice([until, Tier.HOUR.floor(until), Tier.DAY.floor(until)])
+        since = until - timedelta(hours=rng.choice([4, 24, 48, 168]), minutes=rng.randint(0, 59))
+        since = rng.choice([since, Tier.HOUR.floor(since), Tier.DAY.floor(since)])
+
+        found = periods_for(since, until)
+
+        assert found[0].since == Tier.HOUR.floor(since)
+        assert found[-1].until == until
+        for before, after in pairwise(found):
+            assert before.until == after.since
+            assert before.tier.floor(before.until) == before.until
+        for period in found:
+            assert period.tier.floor(period.since) == period.since
+            if period.tier is Tier.DAY:
+                assert Tier.DAY.floor(period.until) == period.until
+        assert len(found) == 1 or sum(period.tier is Tier.DAY for period in found) == 1
