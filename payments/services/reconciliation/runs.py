@@ -79,8 +79,9 @@ def _take_step(run: ReconciliationRun, now: datetime) -> None:
     step = _STEPS[Stage(run.stage)]
     try:
         run.bookmark = step(run, now)
-    except stripe_api.NotFound:
-        # Stripe no longer lists the object at the bookmark, so read the list again from its start.
+    except stripe_api.InvalidRequest:
+        # Stripe responds with 400, not with 404, if it does not have the object at the bookmark. Read the list again
+        # from its start.
         if not run.bookmark:
             raise
         run.bookmark = ""
