@@ -38,6 +38,7 @@ ORGANIZATION_KEYS = ("organization_id", "organization", "organisation_id", "orga
 LEASE = timedelta(seconds=30)
 # A run of the sweeper starts attempts for 25 s, and is ended after 50 s.
 MAX_SEARCH = timedelta(seconds=15)
+MAX_SEARCH_IN_REQUEST = timedelta(seconds=2)
 ENDED_UNPAID = (PaymentStatus.CANCELED, PaymentStatus.REFUSED, PaymentStatus.ABANDONED)
 
 
@@ -199,7 +200,7 @@ def create_payment(
         if existing is None:
             raise
         return _answer_repeat(existing, new_payment, now)
-    return finish(payment, now=now)
+    return finish(payment, max_search=MAX_SEARCH_IN_REQUEST, now=now)
 
 
 def _find_by_key(app: ClientApp, key: str) -> Payment | None:
@@ -230,7 +231,7 @@ def _answer_repeat(payment: Payment, new_payment: NewPayment, now: datetime) -> 
     add_timeline_entry(
         payment, "taken over", f"attempt {payment.tries}, started by a repeated request", now=now
     )
-    return finish(payment, now=now)
+    return finish(payment, max_search=MAX_SEARCH_IN_REQUEST, now=now)
 
 
 def _claim(payment: Payment, owner: str, now: datetime) -> bool:
@@ -243,13 +244,13 @@ def _claim(payment: Payment, owner: str, now: datetime) -> bool:
     )
 
 
-def finish(payment: Payment, *, now: datetime) -> StoredResponse:
+def finish(payment: Payment, *, max_search: timedelta, now: datetime) -> StoredResponse:
     """Create the intent at Stripe and store the response. The caller holds the payment's lease.
 
-    A refusal by Stripe is stored as the response. Raises InProgress, StripeUnavailable or PortalFault for other
-    failures.
+    If Stripe returns a stored error, its list is searched for the intent, but no new page is read after `max_search`. A
+    refusal by Stripe is stored as the response. Raises InProgress, StripeUnavailable or PortalFault for other failures.
     """
-    before_page = _search_monitor(payment, now=now)
+    before_page = _search_monitor(payment, max_search=max_search, now=now)
     try:
         intent = attempt.request_intent(payment, before_page=before_page, now=now)
     except stripe_api.CardDeclined as refusal:
@@ -303,7 +304,7 @@ def close_unsendable(payment: Payment, *, now: datetime) -> StoredResponse:
     over, StripeUnavailable if the search takes longer than MAX_SEARCH, and InProgress, StripeUnavailable or PortalFault
     if a call to Stripe fails.
     """
-    before_page = _search_monitor(payment, now=now)
+    before_page = _search_monitor(payment, max_search=MAX_SEARCH, now=now)
     try:
         found = attempt.find_intent(payment, before_page=before_page)
     except stripe_api.StripeFailure as failure:
@@ -316,11 +317,13 @@ def close_unsendable(payment: Payment, *, now: datetime) -> StoredResponse:
     return _abandon(payment, now=now)
 
 
-def _search_monitor(payment: Payment, *, now: datetime) -> Callable[[str], None]:
+def _search_monitor(
+    payment: Payment, *, max_search: timedelta, now: datetime
+) -> Callable[[str], None]:
     """Return a function for each page of a search, which renews the payment's lease and stores the bookmark.
 
-    The function raises InProgress if another process has taken over the payment, and SearchPaused after MAX_SEARCH, but
-    not before the first page, so that each attempt makes progress.
+    The function raises InProgress if another process has taken over the payment, and SearchPaused after `max_search`,
+    but not before the first page, so that each attempt makes progress.
     """
     started = time.monotonic()
     first = payment.search_bookmark
@@ -330,7 +333,7 @@ def _search_monitor(payment: Payment, *, now: datetime) -> Callable[[str], None]
         elapsed = timedelta(seconds=time.monotonic() - started)
         if not mine.update(locked_until=now + elapsed + LEASE, search_bookmark=bookmark):
             raise InProgress
-        if bookmark != first and elapsed >= MAX_SEARCH:
+        if bookmark != first and elapsed >= max_search:
             raise attempt.SearchPaused("the search for the payment's intent will continue")
 
     return before_page

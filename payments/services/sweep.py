@@ -52,7 +52,7 @@ def _resume(payment: Payment, now: datetime) -> bool:
     )
     try:
         if now - payment.created_at < NEVER_RESEND_AFTER:
-            create.finish(payment, now=now)
+            create.finish(payment, max_search=create.MAX_SEARCH, now=now)
         else:
             create.close_unsendable(payment, now=now)
     except (create.InProgress, create.StripeUnavailable, create.PortalFault):

@@ -60,7 +60,7 @@ def test_a_process_whose_lease_expired_leaves_the_result_to_the_process_that_too
     Payment.objects.filter(pk=late.pk).update(owner="second")
 
     with pytest.raises(create.InProgress):
-        create.finish(late, now=NOW)
+        create.finish(late, max_search=create.MAX_SEARCH, now=NOW)
 
     late.refresh_from_db()
     assert (late.state, late.status, late.intent_id) == ("started", "asked", None)

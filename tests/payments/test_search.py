@@ -28,6 +28,7 @@ def one_intent_per_page(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def one_page_per_attempt(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(create, "MAX_SEARCH", timedelta())
+    monkeypatch.setattr(create, "MAX_SEARCH_IN_REQUEST", timedelta())
 
 
 @pytest.fixture
@@ -123,6 +124,30 @@ def test_a_search_after_a_failure_waits_as_long_as_any_other_attempt(
 
     assert services.sweep(now=NOW) == FAILED
     assert services.sweep(now=NOW + MINUTE)["waiting"] == 1
+
+
+def test_a_request_leaves_a_long_search_after_a_stored_error_to_the_sweeper(
+    double: StripeDouble, account: StripeAccount, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(create, "MAX_SEARCH_IN_REQUEST", timedelta())
+    double.faults.append(Fault("status_after", 500))
+
+    def pay_as_another_buyer(path: str) -> None:
+        if not double.calls["GET /v1/payment_intents"]:
+            account.create()  # The payment's intent is then not on the first page of the list.
+
+    double.before_answer = pay_as_another_buyer
+
+    with pytest.raises(services.StripeUnavailable, match="search"):
+        services.create_payment(
+            app=make_app(), new_payment=NewPayment(amount=2500, currency="EUR"), key="k", now=NOW
+        )
+    assert double.calls["GET /v1/payment_intents"] == 1
+    assert services.sweep(now=NOW + MINUTE) == FINISHED
+
+    payment = Payment.objects.get()
+    assert payment.attempt == 1
+    assert account.intents[payment.intent_id or ""]["metadata"]["ops_payment"] == str(payment.uuid)
 
 
 @pytest.mark.usefixtures("one_page_per_attempt")
