@@ -57,12 +57,19 @@ class StripeDispute:
     intent_id: str
     created_at: datetime
     evidence_due_at: datetime | None = None
+    # None while Stripe has not withdrawn the money, as for an inquiry.
+    withdrawn_at: datetime | None = None
 
     @classmethod
     def from_stripe(cls, data: Mapping[str, Any]) -> "StripeDispute":
         """Parse a dispute in a payload from Stripe. Raises NotAReversal if a field is missing or invalid."""
         try:
             due = (data.get("evidence_details") or {}).get("due_by")
+            withdrawals = [
+                int(one["created"])
+                for one in data.get("balance_transactions") or []
+                if isinstance(one, Mapping) and "created" in one and int(one.get("amount", 0)) < 0
+            ]
             return cls(
                 id=str(data["id"]),
                 status=str(data["status"]),
@@ -72,6 +79,9 @@ class StripeDispute:
                 intent_id=str(data.get("payment_intent") or ""),
                 created_at=datetime.fromtimestamp(int(data["created"]), UTC),
                 evidence_due_at=datetime.fromtimestamp(int(due), UTC) if due else None,
+                withdrawn_at=(
+                    datetime.fromtimestamp(min(withdrawals), UTC) if withdrawals else None
+                ),
             )
         except (KeyError, TypeError, ValueError, OverflowError, OSError) as error:
             raise NotAReversal(f"not a dispute: {type(error).__name__} {error}") from error

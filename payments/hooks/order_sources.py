@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 
 from django.db.models import Max, Q
+from django.db.models.functions import Coalesce
 from django.urls import reverse
 
 from core.lib.customers import user_references
@@ -50,13 +51,18 @@ def payment_attempts(wanted: Wanted) -> Iterator[Attempt]:
 
 
 def _find_reversals(payment_ids: list[int]) -> dict[int, datetime]:
-    """Return, by payment id, the time of the last refund or of the last dispute that withdrew money."""
+    """Return, by payment id, the time when a refund or a dispute last took money.
+
+    A dispute that an earlier version stored may have no time of the withdrawal, so that its opening counts.
+    """
     refunds = TimelineEntry.objects.filter(payment__in=payment_ids, what="refunded")
     disputes = Dispute.objects.with_funds_withdrawn().filter(payment__in=payment_ids)
     found: dict[int, datetime] = {}
     for pk, at in [
         *refunds.values_list("payment").annotate(last_at=Max("at")).order_by(),
-        *disputes.values_list("payment").annotate(last_at=Max("opened_at")).order_by(),
+        *disputes.values_list("payment")
+        .annotate(last_at=Max(Coalesce("withdrawn_at", "opened_at")))
+        .order_by(),
     ]:
         found[pk] = max(at, found.get(pk, at))
     return found

@@ -43,6 +43,7 @@ class Dispute(models.Model):
         def rank(self) -> int:
             return list(Dispute.Status).index(self)
 
+    INQUIRY = (Status.WARNING_NEEDS_RESPONSE, Status.WARNING_UNDER_REVIEW, Status.WARNING_CLOSED)
     AWAITING_EVIDENCE = (Status.WARNING_NEEDS_RESPONSE, Status.NEEDS_RESPONSE)
     CLOSED = (Status.WARNING_CLOSED, Status.PREVENTED, Status.WON, Status.LOST)
     # Stripe withdraws the amount when a dispute is opened, and returns the amount if the dispute is won. Nothing is
@@ -56,6 +57,11 @@ class Dispute(models.Model):
     amount = models.PositiveBigIntegerField()
     currency = models.CharField(max_length=3)
     opened_at = models.DateTimeField()
+    withdrawn_at = models.DateTimeField(
+        null=True,
+        blank=True,
+        help_text="Time when Stripe withdrew the money. This is later than the opening if an inquiry became a dispute.",
+    )
     evidence_due_at = models.DateTimeField(
         null=True, blank=True, help_text="Evidence that arrives after this time is not considered."
     )

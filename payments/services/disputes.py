@@ -39,6 +39,10 @@ def store_dispute(
     dispute.amount, dispute.currency = reported.amount, reported.currency
     dispute.reason = reported.reason.replace("_", " ")[:100]
     dispute.opened_at, dispute.evidence_due_at = reported.created_at, reported.evidence_due_at
+    if status in Dispute.WITHDRAWN:
+        # A report that precedes the transaction shows at least since when a known inquiry has been a dispute.
+        became_dispute_at = reported_at if was in Dispute.INQUIRY else reported.created_at
+        dispute.withdrawn_at = reported.withdrawn_at or dispute.withdrawn_at or became_dispute_at
     dispute.closed_at = None if dispute.is_open else dispute.closed_at or now
     dispute.save()
     payment.amount_disputed = payment.disputes.with_funds_withdrawn().total()

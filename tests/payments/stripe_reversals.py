@@ -117,12 +117,14 @@ class Reversals(StripeObjects):
         dispute["status"] = status
         self._event("charge.dispute.closed", dispute)
         if status == "won":
-            dispute["balance_transactions"].append({"amount": dispute["amount"]})
+            dispute["balance_transactions"].append(
+                {"amount": dispute["amount"], "created": self.now}
+            )
             self._event("charge.dispute.funds_reinstated", dispute)
         return self.events[start:]
 
     def _withdraw(self, dispute: Object) -> None:
-        dispute["balance_transactions"].append({"amount": -dispute["amount"]})
+        dispute["balance_transactions"].append({"amount": -dispute["amount"], "created": self.now})
         self._event("charge.dispute.funds_withdrawn", dispute)
 
     def _is_refundable(self, charge: Object) -> bool:

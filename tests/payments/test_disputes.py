@@ -63,16 +63,38 @@ def test_a_dispute_is_counted_and_its_alert_names_the_deadline(
     assert f"by {dispute.evidence_due_at:%-d %b %Y}" in alert.message
 
 
+def ended_at(payment: Payment) -> datetime | None:
+    """Return the time when the order of a disputed payment ended."""
+    [attempt] = payment_attempts(Wanted(record_ids=frozenset({payment.pk})))
+    assert attempt.stage == Stage.ENDED
+    return attempt.settled_at
+
+
 def test_a_disputed_payment_ended_when_the_dispute_was_opened(
     account: StripeAccount, booked: Payment
 ) -> None:
-    process(*account.dispute(booked.intent_id or ""))
     opened_at = NOW + timedelta(days=9)
-    Dispute.objects.update(opened_at=opened_at)
+    account.clock = opened_at.timestamp
+    process(*account.dispute(booked.intent_id or ""))
 
-    [attempt] = payment_attempts(Wanted(record_ids=frozenset({booked.pk})))
+    assert ended_at(booked) == opened_at
+    Dispute.objects.update(withdrawn_at=None)  # An earlier version stored the dispute.
+    assert ended_at(booked) == opened_at
 
-    assert (attempt.stage, attempt.settled_at) == (Stage.ENDED, opened_at)
+
+@pytest.mark.parametrize("reports", [(0, 1, 2), (0, 2, 1), (2, 1, 0), (0, 1)])
+def test_a_payment_with_an_inquiry_ended_when_the_inquiry_became_a_dispute(
+    account: StripeAccount, booked: Payment, reports: tuple[int, ...]
+) -> None:
+    inquiry = account.dispute(booked.intent_id or "", is_inquiry=True)
+    became_dispute_at = NOW + timedelta(days=9)
+    account.clock = became_dispute_at.timestamp
+    events = [*inquiry, *account.escalate(dispute_id(account))]
+
+    process(*(events[number] for number in reports))
+
+    assert ended_at(booked) == became_dispute_at
+    assert Dispute.objects.get().opened_at < became_dispute_at
 
 
 def test_an_inquiry_takes_no_money(account: StripeAccount, booked: Payment) -> None:

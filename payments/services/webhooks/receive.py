@@ -55,6 +55,7 @@ _KEPT_FIELDS = frozenset(
     | {"charge", "payment_intent", "refunded", "disputed", "reason", "failure_reason"}
     | {"evidence_details", "due_by", "has_evidence", "past_due", "submission_count"}
     | {"is_charge_refundable", "last_payment_error", "network_reason_code"}
+    | {"balance_transactions"}
 )
 _KEPT_METADATA = frozenset(
     {PAYMENT_METADATA_KEY, REFUND_METADATA_KEY, "order_id", "reservation_id"}
