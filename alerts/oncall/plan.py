@@ -185,6 +185,23 @@ def shifts_between(plan: Plan, since: datetime, until: datetime) -> list[Shift]:
     return shifts
 
 
+def whole_shifts(plan: Plan, since: datetime, until: datetime) -> list[Shift]:
+    """Return the shifts and gaps that overlap the period, with their start and end outside the period.
+
+    The start of a shift does not depend on the period. The end does only if it is more than LOOK_AHEAD after `until`.
+    """
+    beginnings = [rotation.handover(0) for rotation in plan.rotations]
+    beginnings += [override.starts_at for override in plan.overrides]
+    beginning = min(beginnings, default=since)
+    look_back = LOOK_AHEAD
+    while True:
+        shifts = shifts_between(plan, since - look_back, until + LOOK_AHEAD)
+        # The first shift may have started earlier, unless the schedule had not begun.
+        if shifts[0].ends_at <= since or since - look_back < beginning:
+            return [one for one in shifts if one.starts_at < until and one.ends_at > since]
+        look_back *= 2
+
+
 def _add_months(day: date, count: int) -> date:
     months = day.year * 12 + day.month - 1 + count
     year, month = divmod(months, 12)

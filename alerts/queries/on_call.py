@@ -49,6 +49,15 @@ def list_shifts(schedule: Schedule, since: datetime, until: datetime) -> list[Na
 
     Two consecutive shifts of one person remain separate if their reasons differ.
     """
+    return _name_shifts(schedule, plan.shifts_between(schedule.get_plan(), since, until))
+
+
+def list_whole_shifts(schedule: Schedule, since: datetime, until: datetime) -> list[NamedShift]:
+    """Return the shifts and gaps like `list_shifts`, but do not cut those that extend beyond the period."""
+    return _name_shifts(schedule, plan.whole_shifts(schedule.get_plan(), since, until))
+
+
+def _name_shifts(schedule: Schedule, shifts: Iterable[plan.Shift]) -> list[NamedShift]:
     rotations = {one.pk: one for one in schedule.rotations.all()}
     overrides = {one.pk: one for one in schedule.overrides.all()}
     people = {
@@ -64,7 +73,7 @@ def list_shifts(schedule: Schedule, since: datetime, until: datetime) -> list[Na
             rotations.get(shift.duty.rotation or 0) if shift.duty else None,
             overrides.get(shift.duty.override or 0) if shift.duty else None,
         )
-        for shift in plan.shifts_between(schedule.get_plan(), since, until)
+        for shift in shifts
     ]
 
 

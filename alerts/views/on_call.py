@@ -144,7 +144,7 @@ def feed(request: HttpRequest, token: str) -> HttpResponse:
             summary=f"{shift.person} is on call ({schedule})",
             description=shift.reason,
         )
-        for shift in on_call.list_shifts(schedule, now - FEED_PAST, now + FEED_FUTURE)
+        for shift in on_call.list_whole_shifts(schedule, now - FEED_PAST, now + FEED_FUTURE)
         if shift.person is not None and person_id in ("", str(shift.person.pk))
     ]
     text = write_calendar(f"On call: {schedule}", events, now=now)

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from alerts.oncall.ical import CalendarEvent, write_calendar
 from alerts.oncall.plan import (
     EVERY_DAY,
+    LOOK_AHEAD,
     Duty,
     Override,
     Plan,
@@ -18,6 +19,7 @@ from alerts.oncall.plan import (
     TurnUnit,
     on_call_at,
     shifts_between,
+    whole_shifts,
 )
 
 BERLIN, UTC_ZONE = ZoneInfo("Europe/Berlin"), ZoneInfo("UTC")
@@ -318,6 +320,33 @@ def test_at_every_instant_only_the_scheduled_person_is_on_call(
         assert person(plan, at) == expected
         (shift,) = [one for one in shifts if one.starts_at <= at < one.ends_at]
         assert (shift.duty.person if shift.duty else None) == expected
+
+
+@settings(deadline=None, max_examples=100)
+@given(plan=plans(), offset=OFFSETS, hours=st.integers(0, 1000))
+def test_a_shift_is_the_same_in_every_period_that_it_overlaps(
+    plan: Plan, offset: int, hours: int
+) -> None:
+    since = START + offset * MINUTE
+    until = since + hours * HOUR + MINUTE
+    everything = shifts_between(plan, START - 30 * DAY, until + LOOK_AHEAD)
+
+    shifts = whole_shifts(plan, since, until)
+
+    expected = [one for one in everything if one.starts_at < until and one.ends_at > since]
+    if expected[0].duty is None:  # A gap before the schedule begins has no start.
+        expected, shifts = expected[1:], shifts[1:]
+    assert shifts == expected
+
+
+def test_a_shift_that_never_ends_starts_at_the_first_handover() -> None:
+    plan = Plan((rotation(people=(ANN,)),))
+    since = berlin(2031, 3, 2, 12)
+
+    [shift] = whole_shifts(plan, since, since + DAY)
+
+    assert shift.starts_at == berlin(2026, 3, 2, 9)
+    assert whole_shifts(Plan(()), since, since + DAY)[0].duty is None
 
 
 @given(plan=plans(), first=OFFSETS, second=OFFSETS)

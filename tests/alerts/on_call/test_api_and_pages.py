@@ -1,12 +1,14 @@
 """Test the API, the calendar feed and the pages of on-call schedules."""
 
 import json
-from datetime import UTC, date, datetime, time
+import re
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
 import pytest
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 
 from alerts import signed_links
 from alerts.models import (
@@ -22,7 +24,7 @@ from alerts.models import (
 from alerts.queries.on_call import load_schedules, on_call_now
 from core.clients import services as clients
 from core.clients.models import Scope
-from tests.alerts.conftest import MINUTE
+from tests.alerts.conftest import MINUTE, NOON
 from tests.alerts.on_call.support import make_rule, make_schedule, make_step
 from tests.factories import make_app
 
@@ -121,6 +123,24 @@ def test_the_calendar_has_a_secret_address_that_can_be_replaced(
     assert client.get(url.replace(".ics", "x.ics")).status_code == 404
     admin_client.post(reverse("alerts:on-call-feed-renew", args=[schedule.pk]))
     assert client.get(url).status_code == 404
+
+
+@pytest.mark.parametrize("is_alone", [True, False])
+def test_a_shift_keeps_its_uid_and_its_start_in_the_calendar(
+    client: Client, ann: Person, bob: Person, monkeypatch: pytest.MonkeyPatch, is_alone: bool
+) -> None:
+    people = [ann] if is_alone else [ann, bob]
+    schedule = make_schedule(*people, unit="week", first_day=date(2026, 1, 1))
+    url = "/on-call/" + signed_links.build_feed_url(schedule).rpartition("/")[2]
+
+    def fetch(now: datetime) -> list[tuple[str, str]]:
+        monkeypatch.setattr(timezone, "now", lambda: now)
+        return re.findall(r"UID:(.*?)\r.*?DTSTART:(.*?)\r", client.get(url).content.decode(), re.S)
+
+    first, second = (fetch(NOON + hours * timedelta(hours=1)) for hours in (0, 1))
+
+    assert first == second
+    assert len(first) == (1 if is_alone else 16)
 
 
 # --- pages -------------------------------------------------------------------------------------------------------
