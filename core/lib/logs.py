@@ -2,7 +2,7 @@
 
 A line has the time (with zone), level, logger, message, request_id, instance, region, the facts that `add_context`
 added, and the fields given as `extra=`. Personal data is removed. A line longer than MAX_LINE_CHARS is kept valid JSON
-by shortening its longest fields.
+by shortening its longest fields. If the names of the fields alone are too long, fields are dropped.
 """
 
 import contextlib
@@ -103,13 +103,28 @@ def json_line(fields: dict[str, object]) -> str:
     line = _encode(fields)
     if len(line) <= MAX_LINE_CHARS:
         return line
-    fields = {**fields, "cut": True}
+    fields = {**_drop_long_names(fields), "cut": True}
+    line = _encode(fields)
     while len(line) > MAX_LINE_CHARS:
         texts = {key: _text(value) for key, value in fields.items()}
         longest = max(texts, key=lambda key: len(texts[key]))
         fields[longest] = _shortened(texts[longest], len(line) - MAX_LINE_CHARS)
         line = _encode(fields)
     return line
+
+
+def _drop_long_names(fields: dict[str, object]) -> dict[str, object]:
+    """Return the fields in order, without those that do not fit into the line even if all long values become _CUT."""
+    kept: dict[str, object] = {}
+    size = len(json.dumps({"cut": True}))
+    for key, value in fields.items():
+        short = value if len(_text(value)) <= len(_CUT) else _CUT
+        # json.dumps escapes at least as many characters as msgspec.
+        field_size = len(json.dumps({key: short}))
+        if size + field_size <= MAX_LINE_CHARS:
+            kept[key] = value
+            size += field_size
+    return kept
 
 
 def _encode(value: object) -> str:

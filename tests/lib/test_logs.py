@@ -88,6 +88,25 @@ def test_a_long_line_is_shortened_and_remains_valid_json(extra: dict[str, object
     assert said["cut"] is True
 
 
+@pytest.mark.parametrize(
+    "extra",
+    [
+        {"k" * 20_000: "value"},
+        {"\ud800" * 2_000: "value", "text": "\ud800" * 20_000},
+        {f"field_{number}": "" for number in range(1000)},
+        {f"field_{number}": "x" * 100 for number in range(1000)},
+        {f"{number}": "\ud800" * 6 for number in range(400)},
+    ],
+)
+def test_a_line_with_too_many_or_too_long_field_names_loses_fields(
+    extra: dict[str, object],
+) -> None:
+    said = fields("long", **extra)
+
+    assert (said["message"], said["cut"]) == ("long", True)
+    assert len(said) < len(extra) + 6
+
+
 def test_the_end_of_a_long_stack_trace_is_kept() -> None:
     said = fields("long", trace="begin" + "x" * 50_000 + "the error itself")
     assert str(said["trace"]).startswith("begin")
