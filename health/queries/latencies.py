@@ -8,6 +8,7 @@ from typing import TypeVar
 from django.db import connection
 from django.db.models import Max, QuerySet, Sum
 
+from core.lib.db_time import epoch_seconds
 from health import histogram
 from health.models import Latency, Series, SeriesKind, Tier
 from health.queries.resolutions import Period, periods_for, resolution_for
@@ -109,13 +110,9 @@ def summarize_per_slot(
     """Return a summary of the calls in each slot of the period, in order. Slots without calls are included."""
     resolution = resolution_for(until - since)
     size = int(resolution.slot.total_seconds())
-    seconds = (
-        "CAST(EXTRACT(EPOCH FROM start) AS BIGINT)"
-        if connection.vendor == "postgresql"
-        else "CAST(strftime('%%s', start) AS INTEGER)"
-    )
+    slot_number = f"{epoch_seconds('start', connection.vendor)} / {size}"
     period = Period(resolution.tier, resolution.floor(since), until)
-    by_slot = dict(add_up(Latency, _COLUMNS, series, [period], by=f"{seconds} / {size}"))
+    by_slot = dict(add_up(Latency, _COLUMNS, series, [period], by=slot_number))
     found = {}
     for slot in resolution.slots(since, until):
         figures = by_slot.get(int(slot.timestamp()) // size)

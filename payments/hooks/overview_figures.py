@@ -22,13 +22,13 @@ _HOUR, _WEEK = timedelta(hours=1), timedelta(weeks=1)
     respects_apps=True,
 )
 def sales(context: WidgetContext) -> Reading:
-    """Return the money received for payments of the last hour, in the currency of most payments of the last 30 days.
+    """Return the money received for payments of the last hour, in the currency of most recent payments.
 
     The note lists the amounts in other currencies. The value is None if there were no payments in 30 days.
     """
     now = context.now
     resolution = resolution_for(context.range)
-    by_slot = stats.received_per_slot(context.since, now, floor=resolution.floor)
+    by_slot = stats.received_per_slot(context.since, now, width=resolution.slot)
     last_hour = stats.received_by_currency(now - _HOUR, now)
     currency = stats.main_currency(now)
     hour_a_week_ago = resolution_for(_WEEK).floor(now - _WEEK)
