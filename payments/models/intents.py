@@ -219,6 +219,7 @@ class Payment(models.Model):
             ),
         ]
         indexes: ClassVar = [
+            models.Index(fields=["state", "created_at"], name="payments_by_state_and_age"),
             models.Index(
                 fields=["locked_until"], condition=Q(state="started"), name="unfinished_payments"
             ),
@@ -231,18 +232,17 @@ class Payment(models.Model):
                 condition=Q(compared_at=None, intent_id__isnull=False),
                 name="payments_not_compared",
             ),
-            models.Index(fields=["order_id"], condition=~Q(order_id=""), name="payments_by_order"),
             models.Index(
-                fields=["reservation_id"],
-                condition=~Q(reservation_id=""),
-                name="payments_by_reservation",
+                fields=["debit_failed_at"],
+                condition=Q(debit_failed_at__isnull=False),
+                name="payments_with_a_failed_debit",
             ),
-            models.Index(
-                fields=["customer"], condition=~Q(customer=""), name="payments_by_customer"
-            ),
-            models.Index(
-                fields=["request_id"], condition=~Q(request_id=""), name="payments_by_request"
-            ),
+            # Without conditions, because SQLite would use an index of only the rows with a value only for queries that
+            # also exclude "".
+            models.Index(fields=["order_id"], name="payments_by_order"),
+            models.Index(fields=["reservation_id"], name="payments_by_reservation"),
+            models.Index(fields=["customer"], name="payments_by_customer"),
+            models.Index(fields=["request_id"], name="payments_by_request"),
         ]
 
     def __str__(self) -> str:

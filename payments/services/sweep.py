@@ -69,7 +69,9 @@ def reap_keys(*, now: datetime) -> int:
         key__isnull=False, expires_at__lte=now, state=Payment.State.FINISHED
     )
     total = 0
-    while chunk := list(expired.order_by("pk").values_list("pk", flat=True)[:KEY_BATCH_SIZE]):
+    while chunk := list(
+        expired.order_by("expires_at").values_list("pk", flat=True)[:KEY_BATCH_SIZE]
+    ):
         total += Payment.objects.filter(pk__in=chunk).update(
             key=None, fingerprint="", response_body=""
         )

@@ -2,6 +2,7 @@ from django.urls import reverse
 
 from health.extension_points import Tab, WidgetContext, widget
 from reservations.models import Status, TicketType
+from reservations.queries.drift import has_drift_alert
 from reservations.queries.stats import collect_stats
 from reservations.queries.stock import list_stock
 
@@ -18,7 +19,9 @@ from reservations.queries.stock import list_stock
 )
 def at_a_glance(context: WidgetContext) -> dict[str, object]:
     stats = collect_stats(now=context.now, since=context.since)
-    stocks = list_stock(TicketType.objects.on_sale(context.now), now=context.now)
+    types = TicketType.objects.on_sale(context.now)
+    stocks = list_stock(types, now=context.now, forecasts_only_low=True)
+    drift = has_drift_alert()
     low = [stock for stock in stocks if stock.is_low]
     return {
         "held_seats": stats.seats[Status.ACTIVE],
@@ -28,12 +31,12 @@ def at_a_glance(context: WidgetContext) -> dict[str, object]:
         "reservation_count": sum(stats.reservations.values()),
         "oldest_active_at": stats.oldest_active_at,
         "refund_needed": stats.refund_needed,
-        "drift": stats.drift,
+        "drift": drift,
         "low": low[:5],
         "low_count": len(low),
         "on_sale_count": len(stocks),
         "cleanup": stats.cleanups[0] if stats.cleanups else None,
-        "needs_attention": bool(stats.refund_needed or stats.drift),
+        "needs_attention": bool(stats.refund_needed or drift),
         "url": reverse("reservations:overview"),
         "inbox_url": reverse("reservations:inbox"),
     }

@@ -113,15 +113,12 @@ class Reservation(models.Model):
             ),
             models.Index(fields=["status", "-ended_at"], name="reservations_by_status"),
             models.Index(fields=["created_at"], name="reservations_by_creation"),
-            models.Index(
-                fields=["customer"], condition=~Q(customer=""), name="reservations_by_customer"
-            ),
-            models.Index(
-                fields=["order_id"], condition=~Q(order_id=""), name="reservations_by_order"
-            ),
-            models.Index(
-                fields=["request_id"], condition=~Q(request_id=""), name="reservations_by_request"
-            ),
+            models.Index(fields=["status", "created_at"], name="reservations_by_status_and_age"),
+            # Without conditions, because SQLite would use an index of only the rows with a value only for queries that
+            # also exclude "".
+            models.Index(fields=["customer"], name="reservations_by_customer"),
+            models.Index(fields=["order_id"], name="reservations_by_order"),
+            models.Index(fields=["request_id"], name="reservations_by_request"),
         ]
 
     def __str__(self) -> str:
@@ -148,6 +145,10 @@ class LineQuerySet(models.QuerySet["Line"]):
             Q(reservation__status=Status.COMPLETED)
             | Q(reservation__status=Status.ACTIVE, reservation__expires_at__gt=now)
         )
+
+    def overdue(self, now: datetime) -> "LineQuerySet":
+        """Return the lines of holds that have expired, but whose tickets have not been released."""
+        return self.filter(reservation__in=Reservation.objects.overdue(now))
 
     def seats(self) -> int:
         """Return the number of tickets that have not been released."""

@@ -5,7 +5,10 @@ from dataclasses import dataclass
 from django.db.models import F, Q, Sum
 from django.db.models.functions import Coalesce
 
+from alerts.models import SystemAlert
 from reservations.models import Status, TicketType
+
+DRIFT_ALERT_KEY = "reservations.drift"
 
 
 @dataclass(frozen=True)
@@ -21,8 +24,16 @@ class Drift:
         return f"{type_}: held {type_.held}, expected {self.held}; sold {type_.sold}, expected {self.sold}"
 
 
+def has_drift_alert() -> bool:
+    """Return True if the last check of the counters, which runs every 15 minutes, found a wrong one."""
+    return SystemAlert.objects.unresolved().filter(key=DRIFT_ALERT_KEY).exists()
+
+
 def find_drift() -> list[Drift]:
-    """Return the ticket types whose `held` or `sold` differs from the tickets in their reservations."""
+    """Return the ticket types whose `held` or `sold` differs from the tickets in their reservations.
+
+    This reads all reservations, so a page that refreshes itself uses `has_drift_alert`.
+    """
     held = Sum("lines__quantity", filter=Q(lines__reservation__status=Status.ACTIVE))
     kept = F("lines__quantity") - F("lines__released")
     sold = Sum(kept, filter=Q(lines__reservation__status=Status.COMPLETED))

@@ -90,7 +90,7 @@ class Stock:
     is_low: bool
     is_on_sale: bool
     waiting: int  # Counts the customers on the waiting list.
-    # Forecasts when the type sells out. None if no ticket is left.
+    # Forecasts when the type sells out. None if no ticket is left, or if no forecast was requested.
     sold_out: Trend | None = None
 
     @property
@@ -113,8 +113,13 @@ class Stock:
         return trend.text
 
 
-def list_stock(types: TicketTypeQuerySet, *, now: datetime) -> list[Stock]:
-    """Return the number of tickets left and a forecast for each ticket type, sorted by event."""
+def list_stock(
+    types: TicketTypeQuerySet, *, now: datetime, forecasts_only_low: bool = False
+) -> list[Stock]:
+    """Return the number of tickets left and a forecast for each ticket type, sorted by event.
+
+    A forecast reads the sales of a week. With `forecasts_only_low`, only types that are running low get one.
+    """
     ordered = list(types.select_related("event").order_by("event", "pk"))
     if not ordered:
         return []
@@ -122,7 +127,12 @@ def list_stock(types: TicketTypeQuerySet, *, now: datetime) -> list[Stock]:
     shown = TicketType.objects.filter(pk__in=[one.pk for one in ordered])
     left = shown.available(now)
     on_sale = set(shown.on_sale(now).values_list("pk", flat=True))
-    trends = forecast_sold_out(ordered, left, now=now)
+    forecasted = [
+        one
+        for one in ordered
+        if left[one.pk] and (left[one.pk] <= one.low_at or not forecasts_only_low)
+    ]
+    trends = forecast_sold_out(forecasted, left, now=now) if forecasted else {}
     waiting = dict(
         WaitingEntry.objects.waiting()
         .filter(ticket_type__in=ordered)
@@ -141,7 +151,7 @@ def list_stock(types: TicketTypeQuerySet, *, now: datetime) -> list[Stock]:
                 is_low,
                 is_on_sale=type_.pk in on_sale,
                 waiting=waiting.get(type_.pk, 0),
-                sold_out=trends[type_.pk] if remaining else None,
+                sold_out=trends.get(type_.pk),
             )
         )
     return stocks

@@ -4,9 +4,7 @@ from datetime import datetime
 
 from alerts import services as alerts
 from alerts.extension_points import Severity
-from reservations.queries.drift import Drift, find_drift
-
-ALERT_KEY = "reservations.drift"
+from reservations.queries.drift import DRIFT_ALERT_KEY, Drift, find_drift
 
 
 def check_integrity(*, now: datetime) -> list[Drift]:
@@ -17,7 +15,7 @@ def check_integrity(*, now: datetime) -> list[Drift]:
     drift = find_drift()
     if drift:
         alerts.report_problem(
-            key=ALERT_KEY,
+            key=DRIFT_ALERT_KEY,
             alert_type="inventory-drift",
             title=f"Wrong ticket counters: {len(drift)} ticket types",
             message="; ".join(str(found) for found in drift),
@@ -26,5 +24,5 @@ def check_integrity(*, now: datetime) -> list[Drift]:
             now=now,
         )
     else:
-        alerts.clear_problem(key=ALERT_KEY, now=now)
+        alerts.clear_problem(key=DRIFT_ALERT_KEY, now=now)
     return drift

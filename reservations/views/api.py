@@ -22,6 +22,7 @@ from payments.models import Payment
 from reservations import services
 from reservations.models import Line, Reservation
 from reservations.models.holds import MAX_EXTENSIONS
+from reservations.queries.drift import find_drift
 from reservations.queries.stats import collect_stats
 
 Text = Annotated[str, msgspec.Meta(max_length=100)]
@@ -132,7 +133,7 @@ def complete(request: HttpRequest, app: ClientApp, reference: uuid.UUID) -> Http
 @api(Scope.RESERVATIONS, "GET")
 def stats(request: HttpRequest, app: ClientApp) -> HttpResponse:
     """Respond with counts over all apps, which contain no customer data."""
-    return json_response(collect_stats(now=timezone.now()))
+    return json_response(collect_stats(now=timezone.now(), drift=find_drift()))
 
 
 def _change(
