@@ -5,8 +5,8 @@ from django.utils import timezone
 from core.lib.schedules import every, hourly
 from errors.services import (
     artifact_retention,
+    count_rollups,
     deletion,
-    hourly_counts,
     release_counts,
     resolution,
     retention,
@@ -29,8 +29,8 @@ def prune_source_maps() -> dict[str, int]:
 
 @hourly(minute=1, title="Count errors by hour")
 def add_up_hours() -> int:
-    """Add up the errors of recent hours for charts of more than 36 hours."""
-    return hourly_counts.roll_up(now=timezone.now())
+    """Add up the errors of recent hours for charts of more than two hours."""
+    return count_rollups.roll_up(now=timezone.now())
 
 
 @every(minutes=1, title="Apply source maps")

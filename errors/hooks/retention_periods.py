@@ -17,7 +17,7 @@ def kept() -> Iterator[Kept]:
     for app in limit(ClientApp.objects.order_by("name")):
         yield Kept(f"Events of {app.name}", timedelta(days=app.retention_days), "The app's page")
     yield Kept("Groups of errors, and releases", "until deleted")
-    yield Kept("Counts of errors by minute", MINUTE_COUNT_RETENTION)
+    yield Kept("Counts of errors by minute and quarter of an hour", MINUTE_COUNT_RETENTION)
     yield Kept("Counts of errors by hour and day", SUM_RETENTION)
     days = timedelta(days=settings.SOURCE_MAP_DAYS)
     yield Kept("Source maps after their last use", days, "SOURCE_MAP_DAYS")

@@ -1,4 +1,4 @@
-"""Define the counts of events. All but the counts per app and hour are updated in the transaction that stores events.
+"""Define the counts of events. All but the roll-ups per app are updated in the transaction that stores events.
 
 Events are counted by their time of receipt. Minutes and hours are numbered from 1970-01-01 00:00 UTC.
 """
@@ -55,10 +55,23 @@ class MinuteCount(_AppCount):
         return f"{self.count} in minute {self.minute}"
 
 
+class QuarterCount(_AppCount):
+    """The number of events per app, severity and quarter of an hour, for charts of a day.
+
+    Only `errors.services.count_rollups` adds and updates rows, from the counts per minute.
+    """
+
+    pk = models.CompositePrimaryKey("quarter", "app_id", "severity")
+    quarter = models.PositiveIntegerField()
+
+    def __str__(self) -> str:
+        return f"{self.count} in quarter {self.quarter}"
+
+
 class HourCount(_AppCount):
     """The number of events per app, severity and hour, for charts of weeks and months.
 
-    Only `errors.services.hourly_counts` adds and updates rows, from the counts per minute.
+    Only `errors.services.count_rollups` adds and updates rows, from the counts per minute.
     """
 
     pk = models.CompositePrimaryKey("hour", "app_id", "severity")

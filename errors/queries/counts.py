@@ -12,11 +12,12 @@ from errors.models import (
     ErrorEvent,
     HourCount,
     MinuteCount,
+    QuarterCount,
     Severity,
     hour_of,
     minute_of,
 )
-from errors.services import hourly_counts
+from errors.services.count_rollups import ROLLUPS, first_pending_minute
 
 
 def count(
@@ -103,14 +104,16 @@ def slots(
     found: dict[Severity, dict[datetime, int]] = {
         severity: dict.fromkeys(starts.values(), 0) for severity in Severity
     }
-    from_minute = first * width
-    if step >= timedelta(hours=1):
-        known = min(hourly_counts.first_pending_hour(), (last + 1) * width // 60)
-        rows = limit(HourCount.objects.filter(hour__gte=from_minute // 60, hour__lt=known))
-        _add(found, starts, rows.annotate(slot=F("hour") * 60 / width), app)
-        from_minute = max(from_minute, known * 60)
-    minutes = limit(MinuteCount.objects.filter(minute__gte=from_minute))
-    minutes = minutes.filter(minute__lt=(last + 1) * width)
+    from_minute, end = first * width, (last + 1) * width
+    rollup = next((one for one in (HourCount, QuarterCount) if width % ROLLUPS[one][1] == 0), None)
+    if rollup is not None:
+        name, length = ROLLUPS[rollup]
+        known = min(first_pending_minute(rollup), end)
+        period = {f"{name}__gte": from_minute // length, f"{name}__lt": known // length}
+        rows = limit(rollup._default_manager.filter(**period))
+        _add(found, starts, rows.annotate(slot=F(name) * length / width), app)
+        from_minute = max(from_minute, known)
+    minutes = limit(MinuteCount.objects.filter(minute__gte=from_minute, minute__lt=end))
     _add(found, starts, minutes.annotate(slot=F("minute") / width), app)
     return found
 

@@ -1,6 +1,6 @@
-"""Roll up counts per minute into counts per hour, so that the chart of a month reads far fewer rows.
+"""Roll up counts per minute into counts per quarter of an hour and per hour, so that charts read far fewer rows.
 
-Ingestion writes only counts per minute. Charts use them for the time after the newest rolled-up hour.
+Ingestion writes only counts per minute. Charts use them for the time after the newest rolled-up quarter or hour.
 """
 
 from datetime import datetime
@@ -9,16 +9,20 @@ from django.db import transaction
 from django.db.models import F, Max, Sum
 
 from core.lib.upsert import upsert
-from errors.models import HourCount, MinuteCount, hour_of
+from errors.models import HourCount, MinuteCount, QuarterCount, hour_of
 
+Rollup = type[QuarterCount] | type[HourCount]
+# The name of the time column of each roll-up, and the length of its periods in minutes.
+ROLLUPS: dict[Rollup, tuple[str, int]] = {QuarterCount: ("quarter", 15), HourCount: ("hour", 60)}
 # Each run rolls up this many recent hours again, because a late commit may belong to an hour that has ended.
 RECOMPUTE_HOURS = 26
 
 
-def first_pending_hour() -> int:
-    """Return the number of the first hour that is not rolled up yet, or 0 if no hour is rolled up."""
-    newest: int | None = HourCount.objects.aggregate(newest=Max("hour"))["newest"]
-    return 0 if newest is None else newest + 1
+def first_pending_minute(rollup: Rollup) -> int:
+    """Return the number of the first minute that is not rolled up yet, or 0 if no minute is rolled up."""
+    name, length = ROLLUPS[rollup]
+    newest: int | None = rollup._default_manager.aggregate(newest=Max(name))["newest"]
+    return 0 if newest is None else (newest + 1) * length
 
 
 @transaction.atomic
@@ -27,18 +31,23 @@ def roll_up(*, now: datetime, everything: bool = False) -> int:
 
     With `everything`, roll up every hour, which is necessary after an import of old events. Return the number of rows.
     """
-    this_hour = hour_of(now)
-    first = 0 if everything else min(first_pending_hour(), this_hour - RECOMPUTE_HOURS)
+    return sum(_roll_up(rollup, now, everything=everything) for rollup in ROLLUPS)
+
+
+def _roll_up(rollup: Rollup, now: datetime, *, everything: bool) -> int:
+    name, length = ROLLUPS[rollup]
+    end = hour_of(now) * 60
+    first = 0 if everything else min(first_pending_minute(rollup), end - RECOMPUTE_HOURS * 60)
     sums = (
-        MinuteCount.objects.filter(minute__gte=first * 60, minute__lt=this_hour * 60)
-        .annotate(hour=F("minute") / 60)
-        .values_list("hour", "app_id", "severity")
+        MinuteCount.objects.filter(minute__gte=first, minute__lt=end)
+        .annotate(period=F("minute") / length)
+        .values_list("period", "app_id", "severity")
         .annotate(sum=Sum("count"))
         .order_by()
     )
     rows = [
-        {"hour": hour, "app": app_id, "severity": severity, "count": number}
-        for hour, app_id, severity, number in sums
+        {name: period, "app": app_id, "severity": severity, "count": number}
+        for period, app_id, severity, number in sums
     ]
-    upsert(HourCount, rows, key=["hour", "app", "severity"], replace=["count"])
+    upsert(rollup, rows, key=[name, "app", "severity"], replace=["count"])
     return len(rows)

@@ -20,6 +20,7 @@ from errors.models import (
     HourCount,
     MinuteCount,
     PayloadDictionary,
+    QuarterCount,
     SeenEvent,
     UserReport,
     hour_of,
@@ -84,7 +85,9 @@ def prune(*, now: datetime, seconds: float = 40.0) -> dict[str, int]:
     removed["dictionaries"] = _delete_dictionaries((now - longest - _DICTIONARY_MARGIN).date())
     for app_id, cutoff in cutoffs.items():
         UserReport.objects.filter(app_id=app_id, received_at__lt=cutoff).delete()
-    MinuteCount.objects.filter(minute__lt=minute_of(now - MINUTE_COUNT_RETENTION)).delete()
+    oldest_minute = minute_of(now - MINUTE_COUNT_RETENTION)
+    MinuteCount.objects.filter(minute__lt=oldest_minute).delete()
+    QuarterCount.objects.filter(quarter__lt=oldest_minute // 15).delete()
     HourCount.objects.filter(hour__lt=hour_of(now - SUM_RETENTION)).delete()
     Discarded.objects.filter(date__lt=(now - SUM_RETENTION).date()).delete()
     return removed

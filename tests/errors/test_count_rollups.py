@@ -1,13 +1,13 @@
-"""Test that hourly roll-ups contain the same counts as the minutes from which they are computed."""
+"""Test that roll-ups contain the same counts as the minutes from which they are computed."""
 
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from core.clients.models import ClientApp
-from errors.models import HourCount, MinuteCount, Severity, hour_of, minute_of
+from errors.models import HourCount, MinuteCount, QuarterCount, Severity, hour_of, minute_of
 from errors.queries import counts
-from errors.services import hourly_counts
+from errors.services import count_rollups
 from tests.factories import make_app
 
 pytestmark = pytest.mark.django_db
@@ -37,53 +37,60 @@ def test_a_chart_is_the_same_before_and_after_a_roll_up(app: ClientApp) -> None:
         took(other, NOON - timedelta(minutes=minutes), 2)
     asked = [
         (NOON - days * DAY, until, counts.step_for(days * DAY), of)
-        for days in (7, 30)
+        for days in (1, 7, 30)
         for until in (NOON, NOON - 3 * DAY)
         for of in (None, app)
     ]
     before = [counts.slots(since, until, step, app=of) for since, until, step, of in asked]
 
-    hourly_counts.roll_up(now=NOON)
+    count_rollups.roll_up(now=NOON)
 
-    assert hourly_counts.first_pending_hour() == hour_of(NOON)
+    for rollup in count_rollups.ROLLUPS:
+        assert count_rollups.first_pending_minute(rollup) == hour_of(NOON) * 60
     assert [counts.slots(since, until, step, app=of) for since, until, step, of in asked] == before
     assert total(7) > total(7, app) > 0
 
 
-def test_the_current_hour_is_read_from_minute_counts(app: ClientApp) -> None:
+@pytest.mark.parametrize(("days", "rollup"), [(1, QuarterCount), (7, HourCount)])
+def test_a_chart_reads_the_roll_up_and_the_minutes_of_the_current_hour(
+    app: ClientApp, days: int, rollup: type[QuarterCount] | type[HourCount]
+) -> None:
     took(app, NOON - HOUR, 5)
-    hourly_counts.roll_up(now=NOON)
+    count_rollups.roll_up(now=NOON)
     took(app, NOON, 7)
 
-    assert total(7) == 12
-    assert HourCount.objects.get().count == 5
+    assert total(days) == 12
+    assert rollup.objects.get().count == 5
+
+    rollup.objects.update(count=6)
+    assert total(days) == 13
 
 
 def test_a_roll_up_includes_hours_that_earlier_runs_missed(app: ClientApp) -> None:
     took(app, NOON - 9 * DAY, 1)
-    hourly_counts.roll_up(now=NOON - 8 * DAY)
+    count_rollups.roll_up(now=NOON - 8 * DAY)
     took(app, NOON - 5 * DAY, 2)
     took(app, NOON - HOUR, 4)
 
     assert total(30) == 7
-    hourly_counts.roll_up(now=NOON)
+    count_rollups.roll_up(now=NOON)
     assert total(30) == 7
     assert HourCount.objects.count() == 3
 
 
 def test_events_committed_after_the_end_of_their_hour_are_counted(app: ClientApp) -> None:
     took(app, NOON - HOUR, 5)
-    hourly_counts.roll_up(now=NOON)
+    count_rollups.roll_up(now=NOON)
     MinuteCount.objects.update(count=6)
 
-    hourly_counts.roll_up(now=NOON + HOUR)
+    count_rollups.roll_up(now=NOON + HOUR)
     assert total(7) == 6
 
 
 def test_an_import_of_old_events_ends_with_a_full_roll_up(app: ClientApp) -> None:
     took(app, NOON - HOUR, 5)
-    hourly_counts.roll_up(now=NOON)
+    count_rollups.roll_up(now=NOON)
     took(app, NOON - 20 * DAY, 9)
 
-    hourly_counts.roll_up(now=NOON, everything=True)
+    count_rollups.roll_up(now=NOON, everything=True)
     assert total(30) == 14

@@ -36,7 +36,7 @@ def test_each_period_matches_the_period_that_the_cleanup_applies(settings: Any) 
         "Backups": timedelta(days=8),
         "Check-ins of heartbeats, with their logs": health.CHECK_IN_RETENTION,
         "Counts of errors by hour and day": errors.SUM_RETENTION,
-        "Counts of errors by minute": errors.MINUTE_COUNT_RETENTION,
+        "Counts of errors by minute and quarter of an hour": errors.MINUTE_COUNT_RETENTION,
         "Counts of rejected calls": limits.RETENTION,
         "Events of Box office": timedelta(days=45),
         "Ids of active users": health.ACTIVITY_RETENTION,

@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from core.clients.models import ClientApp
 from errors.exceptions import Unreadable
-from errors.services import hourly_counts, importing, record_events
+from errors.services import count_rollups, importing, record_events
 
 BATCH_SIZE = 200
 
@@ -50,7 +50,7 @@ class Command(BaseCommand):
                 file.position = file.size
             shown = self._show(files, stored + known, shown)
         self.stderr.write("")
-        hourly_counts.roll_up(now=timezone.now(), everything=True)
+        count_rollups.roll_up(now=timezone.now(), everything=True)
         self.stdout.write(f"{stored:,} events stored, {known:,} already present")
         for line in unreadable[:20]:
             self.stdout.write(f"skipped: {line}")
