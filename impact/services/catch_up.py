@@ -43,11 +43,10 @@ def catch_up(*, seconds: float | None = None, is_paused: bool = False) -> bool:
     """
     ends_at = time.monotonic() + (READ_SECONDS if seconds is None else seconds)
     try:
-        if (
-            seconds is None
-            and Change.objects.all()[MAX_READ_CHANGES : MAX_READ_CHANGES + 1].exists()
-        ):
-            return False
+        if seconds is None:
+            waiting = len(Change.objects.values_list("pk", flat=True)[: MAX_READ_CHANGES + 1])
+            if not waiting or waiting > MAX_READ_CHANGES:
+                return not waiting
         while Change.objects.exists():
             if time.monotonic() >= ends_at:
                 return False
