@@ -25,10 +25,11 @@ BENCHMARKS: dict[str, tuple[str, list[list[str]]]] = {
     "limits": ("Cost of the rate limit", [["-m", "bench.limits"]]),
     "alert-latency": ("From a critical error to its notification", [["-m", "bench.alert_latency", "50"]]),
     "health-pages": (
-        "The health page with 90 days of history and a million errors",
+        "The health page with 90 days of history, a month of sales and a million errors",
         [
             ["manage.py", "prepare"],
             ["-m", "bench.seed_health"],
+            ["-m", "bench.seed_sales"],
             ["-m", "bench.seed_errors", "--events", "1000000", "--payload-every", "100"],
             ["-m", "bench.health_page"],
         ],

@@ -1,6 +1,7 @@
 """Measure time and number of queries of the system-health page, of each of its widgets, and of the status page.
 
 python -m bench.seed_health
+python -m bench.seed_sales
 python -m bench.seed_errors --events 1000000
 python -m bench.health_page --rounds 5
 """
@@ -26,7 +27,7 @@ from django.utils import timezone  # noqa: E402
 from core.lib import time_ranges  # noqa: E402
 from core.lib.time_ranges import TimeRange  # noqa: E402
 from errors.models import ErrorGroup  # noqa: E402
-from errors.services import hourly_counts  # noqa: E402
+from errors.services import count_rollups  # noqa: E402
 from health.extension_points import Widget, WidgetContext  # noqa: E402
 from health.models import Monitor  # noqa: E402
 from health.queries.public_status import load_public_status  # noqa: E402
@@ -69,7 +70,7 @@ def main() -> int:
     browser.force_login(user)
     limit, too_slow_count = LIMIT_MS[connection.vendor], 0
     # In production, the hourly job and the continuous task have done this work before a page is requested.
-    hourly_counts.roll_up(now=timezone.now())
+    count_rollups.roll_up(now=timezone.now())
     while not catch_up(seconds=60):
         pass
     events = ErrorGroup.objects.aggregate(sum=Sum("event_count"))["sum"] or 0
