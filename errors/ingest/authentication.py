@@ -9,18 +9,26 @@ import time
 from collections import OrderedDict
 from dataclasses import dataclass
 
-from django.db import DatabaseError, InterfaceError, close_old_connections, connection
+from django.db import (
+    DatabaseError,
+    InterfaceError,
+    close_old_connections,
+    connection,
+    transaction,
+)
+from django.db.models.signals import post_delete, post_save
 
 from core.clients.auth import app_for_key
 from core.clients.key_use import record_key_use
-from core.clients.models import ClientApp, ClientKey, Scope
+from core.clients.models import ApiKey, ClientApp, ClientKey, Scope
 from core.lib import ratelimit
 from core.lib.scrub import Scrubber, scrubber
 from errors.event.filters import Filters
 from errors.exceptions import AuthUnavailable, NotCached, OverQuota
 from errors.queries.filters import filters_of
 
-# Each node rejects a revoked key after this time, if it can query the database.
+# Each process rejects a revoked key after this time, or at once if it revoked the key itself. This requires that it can
+# query the database.
 TRUSTED_SECONDS = 5.0
 KEPT_SECONDS = 3600.0
 _MAX_CACHED_KEYS = 10_000
@@ -89,6 +97,7 @@ class KeyCache:
             OrderedDict()
         )
         self._lock = threading.Lock()
+        self._trusted_since = 0.0  # No entry from before this time is trusted.
 
     def authenticate(
         self, project_id: int | None, key: str, *, may_query: bool = True
@@ -100,7 +109,7 @@ class KeyCache:
         """
         now = time.monotonic()
         cached = self._entries.get((project_id, key))
-        if cached is not None and now - cached[0] < TRUSTED_SECONDS:
+        if cached is not None and self._is_trusted(cached[0], now):
             return cached[1]
         if "\0" in key:  # PostgreSQL rejects NUL characters in a query.
             return None
@@ -136,12 +145,29 @@ class KeyCache:
         record_key_use(ClientKey, public.pk)
         return Project.of(public.app)
 
+    def _is_trusted(self, cached_at: float, now: float) -> bool:
+        return cached_at > self._trusted_since and now - cached_at < TRUSTED_SECONDS
+
+    def distrust(self) -> None:
+        """Query each key again before it is used, but keep the entries for an outage of the database."""
+        self._trusted_since = time.monotonic()
+
     def clear(self) -> None:
         with self._lock:
             self._entries.clear()
 
 
 key_cache = KeyCache()
+
+
+def _apply_changes(**_: object) -> None:
+    """Let changes of keys and apps that this process commits apply immediately."""
+    transaction.on_commit(key_cache.distrust)
+
+
+for _signal in (post_save, post_delete):
+    for _model in (ApiKey, ClientKey, ClientApp):
+        _signal.connect(_apply_changes, _model, dispatch_uid="errors.ingest.authentication")
 
 
 def check_quotas(project: Project, count: int = 1) -> None:

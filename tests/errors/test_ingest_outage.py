@@ -69,6 +69,12 @@ def test_plain_errors_are_received(sender: Sender, outage: None) -> None:
     assert post("/api/v1/errors/", ERROR, HTTP_AUTHORIZATION=f"Bearer {sender.key}") == 200
 
 
+def test_errors_are_received_after_a_change_of_another_key(sender: Sender, outage: None) -> None:
+    key_cache.distrust()
+
+    assert post("/api/v1/errors/", ERROR, HTTP_AUTHORIZATION=f"Bearer {sender.key}") == 200
+
+
 @pytest.mark.parametrize("endpoint", ["envelope", "store"])
 @pytest.mark.parametrize("size_bytes", [10, 100_000])  # Only large bodies are parsed in a thread.
 def test_events_from_sdks_are_received(

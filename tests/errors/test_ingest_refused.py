@@ -9,6 +9,7 @@ import pytest
 import zstandard
 from django.utils import timezone
 
+from core.clients import services
 from errors.ingest.authentication import key_cache
 from errors.models import Discarded, ErrorEvent
 from tests.errors.support import Sender, envelope, raised
@@ -104,6 +105,26 @@ def test_a_missing_key_gets_401_and_a_wrong_key_403(sender: Sender) -> None:
 def test_a_revoked_key_is_refused(sender: Sender) -> None:
     sender.app.keys.update(revoked_at=timezone.now())
     key_cache.clear()
+
+    assert sender.send(raised()).status_code == 403
+
+
+@pytest.mark.parametrize("change", ["revoke", "delete", "deactivate the app"])
+def test_a_key_that_this_process_revokes_is_refused_at_once(
+    sender: Sender, change: str, django_capture_on_commit_callbacks: Any
+) -> None:
+    assert sender.send(raised()).status_code == 200
+    key = sender.app.keys.get()
+
+    with django_capture_on_commit_callbacks(execute=True):
+        match change:
+            case "revoke":
+                services.revoke(key, now=timezone.now())
+            case "delete":
+                key.delete()
+            case _:
+                sender.app.is_active = False
+                sender.app.save()
 
     assert sender.send(raised()).status_code == 403
 
