@@ -2,7 +2,7 @@
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
 from tests.browser.accessibility import serious_faults
 from tests.browser.support import (
@@ -206,6 +206,40 @@ def test_the_command_palette_finds_by_typing_and_keeps_recent_items(
     expect(owner_page.get_by_role("group", name="Recent")).to_contain_text("Uptime")
     owner_page.keyboard.press("Escape")
     expect(owner_page.locator("dialog.palette")).to_be_hidden()
+
+
+def test_enter_opens_the_first_result_of_the_typed_query_even_if_it_is_still_loading(
+    owner_page: Page, module_portal: Portal
+) -> None:
+    page = owner_page
+    page.goto(module_portal.base_url + "/admin/errors/")
+    page.keyboard.press("Control+k")
+    field = page.get_by_role("combobox", name="Search everything")
+    options = page.locator("dialog.palette").get_by_role("option")
+    field.fill("uptime")
+    expect(options.first).to_contain_text("Uptime")
+    slow: list[Route] = []
+
+    def hold(route: Route) -> None:
+        slow.append(route)
+
+    page.route("**/*?q=*", hold)
+
+    with page.expect_request("**/*?q=nothing*"):
+        field.fill("nothing like this")
+        field.press("Enter")
+    expect(options.first).to_contain_text("Uptime")
+    slow.pop().continue_()
+    expect(page.get_by_role("status").filter(has_text="No results")).to_be_visible()
+
+    with page.expect_request("**/*?q=add*"):
+        field.fill("add monitor")
+        field.press("Enter")
+    expect(field).to_be_focused()
+    slow.pop().continue_()
+    page.wait_for_url("**/monitor/add/")
+
+    page.unroute("**/*?q=*")
 
 
 def test_the_search_works_without_scripts(browser: Browser, module_portal: Portal) -> None:

@@ -41,7 +41,8 @@
     document.body.append(dialog);
 
     let latest = 0; // The number of the latest request. Responses to earlier ones are ignored.
-    let timer = 0;
+    let timer = 0; // Runs between a change of the query and its request.
+    let waitingEnter = null; // The Enter key that was pressed while the results of the current query were loading.
     const options = () => [...list.querySelectorAll("[role=option]")];
     const select = (option) => {
       for (const one of options()) one.setAttribute("aria-selected", String(one === option));
@@ -71,8 +72,13 @@
       input.setAttribute("aria-expanded", String(number > 0));
       select(options()[0] || null);
       status.textContent = number ? `${number} ${number === 1 ? "result" : "results"}` : text;
+      const enter = waitingEnter;
+      waitingEnter = null;
+      if (enter && number) open(options()[0], enter.isForNewTab);
     };
     const request = async () => {
+      clearTimeout(timer);
+      timer = 0;
       const number = ++latest;
       const text = input.value.trim();
       if (!text) {
@@ -97,6 +103,7 @@
     };
     input.addEventListener("input", () => {
       list.setAttribute("aria-busy", "true"); // Until the results of the new query are shown.
+      waitingEnter = null;
       clearTimeout(timer);
       timer = setTimeout(request, 120);
     });
@@ -107,9 +114,13 @@
         event.preventDefault();
         const step = event.key === "ArrowDown" ? 1 : -1;
         if (all.length) select(all[(at + step + all.length) % all.length]);
-      } else if (event.key === "Enter" && at >= 0) {
+      } else if (event.key === "Enter") {
         event.preventDefault();
-        open(all[at], event.ctrlKey || event.metaKey);
+        const isForNewTab = event.ctrlKey || event.metaKey;
+        if (list.getAttribute("aria-busy") === "true") {
+          waitingEnter = { isForNewTab }; // The list still shows the results of an earlier query.
+          if (timer) request();
+        } else if (at >= 0) open(all[at], isForNewTab);
       } else if (event.key === "Escape") {
         event.preventDefault();
         dialog.close();
@@ -121,6 +132,7 @@
       if (option) open(option, event.ctrlKey || event.metaKey);
     });
     dialog.addEventListener("click", (event) => { if (event.target === dialog) dialog.close(); });
+    dialog.addEventListener("close", () => { waitingEnter = null; });
     dialog.restart = () => { input.value = ""; request(); input.focus(); };
   }
 
