@@ -205,6 +205,32 @@ def test_drift_raises_one_critical_alert_until_it_is_corrected() -> None:
     assert SystemAlert.objects.get().state == "resolved"
 
 
+def test_the_system_health_page_shows_the_result_of_the_last_check(admin_client: Client) -> None:
+    reserved(make_ticket_type())
+    TicketType.objects.update(held=5)
+    url = reverse("health:widget", args=["reservations.at_a_glance"])
+    assert "inconsistent" not in admin_client.get(url).content.decode()
+
+    services.check_integrity(now=timezone.now())
+
+    assert "inconsistent" in admin_client.get(url).content.decode()
+
+
+def test_only_types_that_are_running_low_are_forecast_for_the_system_health_page() -> None:
+    low, plenty = on_sale_since(6, 66), on_sale_since(6, 900)
+    for type_ in (low, plenty):
+        sold_over(type_, 60, since=timedelta(hours=6))
+    types = TicketType.objects.filter(pk__in=[low.pk, plenty.pk])
+
+    stocks = {
+        one.type: one for one in list_stock(types, now=timezone.now(), forecasts_only_low=True)
+    }
+
+    assert stocks[low].is_selling_out
+    assert stocks[low].forecast == stock_of(low).forecast
+    assert stocks[plenty].sold_out is None
+
+
 def test_metrics_count_reservations_and_tickets() -> None:
     standing = make_ticket_type(10, event=make_event("gala"), name="Standing")
     sold(standing, 3)
