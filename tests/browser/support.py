@@ -129,3 +129,17 @@ def clipped(page: Page) -> list[str]:
             """
         )
     )
+
+
+def invisible(page: Page) -> list[str]:
+    """Return the links and buttons whose text has the color of their background, which axe does not report."""
+    return list(
+        page.evaluate(
+            """
+            [...document.querySelectorAll("main :is(a, button, input[type=submit])")]
+                .filter(e => e.checkVisibility() && (e.innerText || e.value || "").trim())
+                .filter(e => getComputedStyle(e).color === getComputedStyle(e).backgroundColor)
+                .map(e => `${e.tagName} ${(e.innerText || e.value).trim().slice(0, 60)}`)
+            """
+        )
+    )

@@ -37,7 +37,7 @@ def test_two_factor_sign_in_is_set_up_and_used(portal: Portal, staff_page: Page)
     page.goto(f"{portal.base_url}/admin/login/?next=/admin/two-factor/")
     page.get_by_label("Username").fill("owner")
     page.get_by_label("Password").fill("correct-horse-battery")
-    page.get_by_role("button", name="Log in").click()
+    page.get_by_role("button", name="Sign in", exact=True).click()
     expect(page.get_by_label("Code from your phone, or a recovery code")).to_be_focused()
     assert serious_faults(page) == []
     screenshots(page, "sign-in-code")

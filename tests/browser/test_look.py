@@ -9,6 +9,7 @@ from tests.browser.support import (
     LOOKS,
     Watch,
     clipped,
+    invisible,
     look,
     scrolls_sideways,
     settled,
@@ -103,6 +104,7 @@ def test_main_pages_are_accessible_in_every_look_and_at_every_zoom(
             watch.verify()
             assert not scrolls_sideways(owner_page), each
             assert squeezed(owner_page) == [], each
+            assert invisible(owner_page) == [], each
             assert serious_faults(owner_page, *CHANGES_BY_LOOK.get(each, [])) == [], each
             # Ignore the violations of the content security policy by axe, which adds inline styles.
             watch.faults.clear()

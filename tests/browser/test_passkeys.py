@@ -33,7 +33,7 @@ def test_a_passkey_can_be_added_and_used_to_sign_in(
     expect(page.get_by_role("button", name="Sign in with a passkey")).to_have_count(0)
     page.get_by_label("Username").fill("owner")
     page.get_by_label("Password").fill("correct-horse-battery")
-    page.get_by_role("button", name="Log in").click()
+    page.get_by_role("button", name="Sign in", exact=True).click()
     page.get_by_label("Name").fill("work laptop")
     page.get_by_role("button", name="Add a passkey").click()
     expect(page.get_by_text("Your recovery codes")).to_be_visible()
@@ -73,6 +73,6 @@ def test_a_passkey_can_be_added_and_used_to_sign_in(
     expect(page.get_by_text("No passkey was used")).to_be_visible()
     page.get_by_label("Username").fill("owner")
     page.get_by_label("Password").fill("correct-horse-battery")
-    page.get_by_role("button", name="Log in").click()
+    page.get_by_role("button", name="Sign in", exact=True).click()
     expect(page.get_by_role("button", name="Continue with a passkey")).to_be_visible()
     assert serious_faults(page) == []

@@ -32,7 +32,7 @@ class AuditEventAdmin(LogAdmin):
     list_display = ("at", "username", "action", "target", "detail", "status", "request_id")
     list_filter = ("at", ("user", admin.RelatedOnlyFieldListFilter))
     search_fields = ("username__exact", "action", "target", "request_id__exact")
-    search_help_text = "User name, action, target, or reference (request id)"
+    search_help_text = "Username, action, target, or reference (request id)"
     ordering = ("-at", "-pk")
     date_hierarchy = "at"
     show_facets = admin.ShowFacets.NEVER

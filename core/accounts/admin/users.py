@@ -62,7 +62,7 @@ class PortalUserAdmin(WithPermissions, UserAdmin):  # type: ignore[type-arg]
     )
     readonly_fields = ("last_login", "date_joined")
     field_labels = {
-        "username": "User name",
+        "username": "Username",
         "email": "E-mail address",
         "groups": "Roles",
         "is_active": "May sign in",

@@ -1,5 +1,6 @@
 """Show the page on which users request a password reset."""
 
+from django import forms
 from django.contrib.auth.forms import PasswordResetForm
 from django.contrib.auth.views import PasswordResetView
 from django.http import HttpRequest, HttpResponse
@@ -12,6 +13,12 @@ from core.lib import queue
 
 class QueuedForm(PasswordResetForm):
     """A form that queues an e-mail for each active user with the address. It hides whether there is such a user."""
+
+    email = forms.EmailField(
+        label="E-mail address",
+        max_length=254,
+        widget=forms.EmailInput(attrs={"autocomplete": "email", "autofocus": True}),
+    )
 
     def save(self, *args: object, **kwargs: object) -> None:
         for user in self.get_users(self.cleaned_data["email"]):

@@ -25,9 +25,16 @@ PENDING = "access.pending"  # The session stores a completed first step under th
 PENDING_TIMEOUT_SECONDS = 300
 
 
+class SignInForm(AdminAuthenticationForm):
+    error_messages = {
+        **AdminAuthenticationForm.error_messages,
+        "invalid_login": "The username or the password is incorrect. Check both for capital letters.",
+    }
+
+
 @method_decorator(never_cache, "dispatch")
 class SignIn(LoginView):
-    authentication_form = AdminAuthenticationForm
+    authentication_form = SignInForm
     template_name = "admin/login.html"
 
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
