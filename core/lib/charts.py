@@ -128,27 +128,37 @@ class Chart:
 
 
 def sparkline(
-    values: Sequence[float], *, label: str = "", kind: SparklineKind = "bars", width: int = 120
+    values: Sequence[float | None],
+    *,
+    label: str = "",
+    kind: SparklineKind = "bars",
+    width: int = 120,
 ) -> SafeString:
-    """Return an inline SVG, 28 px high. Use `kind` "bars" for counts and "line" for levels."""
+    """Return an inline SVG, 28 px high. Use `kind` "bars" for counts and "line" for levels.
+
+    Where a value is None, a line has a gap.
+    """
     height = 28
+    known = [value for value in values if value is not None]
     # Scale to at least 4 items, so that a single event does not look like a peak.
-    top = max([*values, 4 if kind == "bars" else 0]) or 1
+    top = max([*known, 4 if kind == "bars" else 0]) or 1
     count = max(len(values), 1)
     step = width / count
     if kind == "line":
-        points = " ".join(
-            f"{(index + 0.5) * step:.1f},{height - 2 - (height - 4) * value / top:.1f}"
-            for index, value in enumerate(values)
-        )
-        shape = format_html('<polyline points="{}"/>', points)
+        line, is_drawing = "", False
+        for index, value in enumerate(values):
+            if value is not None:
+                y = height - 2 - (height - 4) * value / top
+                line += f"{'L' if is_drawing else 'M'}{(index + 0.5) * step:.1f} {y:.1f}"
+            is_drawing = value is not None
+        shape = format_html('<path d="{}"/>', line)
     else:
         # All bars are one path, because a page with fifty sparklines would otherwise be large.
         bar_width = max(step - (1 if step > 3 else 0), 0.5)
         bars = (
             f"M{index * step:.1f} {height - 1}v-{max(2.0, (height - 2) * value / top):.1f}h{bar_width:.1f}V{height - 1}z"
             for index, value in enumerate(values)
-            if value > 0
+            if value is not None and value > 0
         )
         shape = format_html('<path d="{}"/>', "".join(bars))
     return format_html(
@@ -160,7 +170,7 @@ def sparkline(
         width,
         height,
         label
-        or f"latest {formats.number(values[-1]) if values else 0}, highest {formats.number(max([*values, 0]))}",
+        or f"latest {formats.number(known[-1]) if known else 0}, highest {formats.number(max([*known, 0]))}",
         height - 0.5,
         width,
         shape,

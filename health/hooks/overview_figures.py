@@ -129,10 +129,16 @@ def uptime_of_the_month(context: WidgetContext) -> Reading:
         sum(day.up for day in by_day.values()), sum(day.down for day in by_day.values())
     )
     is_down = Status.UNHEALTHY in status_by_id.values()
+    first_day = min(by_day, default=None)
+    if first_day is not None and context.now - first_day < uptime.MIN_MEASURED:
+        # Like the list of components, show no percentage during the first day.
+        total, note = uptime.Availability(), f"measured since {first_day.day} {first_day:%b}"
+    else:
+        note = _budget_in_words(total, since=first_day, first=dates[0])
     return Reading(
         total.percent,
         text=uptime.percent_in_words(total.percent),
-        note=_budget_in_words(total, since=min(by_day, default=None), first=dates[0]),
+        note=note,
         tone=Tone.CRITICAL if is_down else Tone.NONE if total.meets_goal else Tone.WARNING,
         chart=Chart(
             title="Uptime by day",

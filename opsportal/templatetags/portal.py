@@ -92,7 +92,7 @@ def span(value: timedelta | float | int | None) -> str:
 
 @register.simple_tag
 def sparkline(
-    values: Sequence[float], label: str = "", kind: charts.SparklineKind = "bars"
+    values: Sequence[float | None], label: str = "", kind: charts.SparklineKind = "bars"
 ) -> SafeString:
     """Show a small chart in a line of text. `label` describes the chart for screen readers."""
     return charts.sparkline(values, label=label, kind=kind)

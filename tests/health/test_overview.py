@@ -12,6 +12,7 @@ from django.urls import reverse
 
 from alerts.extension_points import Severity as AlertSeverity
 from core.accounts.services import audit
+from core.lib import formats
 from core.lib.charts import Chart
 from core.releases.models import Deploy, Release
 from core.releases.queries import deploy_marks
@@ -19,12 +20,13 @@ from errors.models import HourCount, MinuteCount, Severity
 from errors.models.counts import hour_of, minute_of
 from health.extension_points import Reading, WidgetContext, overview_figure, overview_figures
 from health.hooks.dashboard_widgets.overview import compare, overview
-from health.models import Incident, MaintenanceWindow
+from health.models import Incident, MaintenanceWindow, Uptime
+from health.models.measurements import Tier
 from health.queries.marks import list_marks
 from health.services import record_measurements
 from health.signals import Gauge, Performance
 from payments.models import PaymentStatus
-from tests.factories import make_alert, make_app, make_payment
+from tests.factories import make_alert, make_app, make_component, make_payment
 
 pytestmark = pytest.mark.django_db
 PAGE = "/admin/system-health/"
@@ -111,6 +113,18 @@ def test_sales_are_shown_in_the_main_currency_and_the_others_are_named() -> None
     assert reading.chart is not None
     assert sum(value or 0 for value in reading.chart.series[0].values) == 212
     assert reading.chart.unit == "EUR"
+
+
+@pytest.mark.parametrize(("days_ago", "text"), [(0, formats.NONE), (1, "100 %")])
+def test_the_uptime_is_no_figure_during_the_first_day(days_ago: int, text: str) -> None:
+    first_day = Tier.DAY.floor(NOW) - timedelta(days=days_ago)
+    component = make_component("database", is_required=True)
+    Uptime.objects.create(component=component, tier=Tier.DAY, start=first_day, healthy=10)
+
+    reading = read("health.uptime")
+
+    assert reading.text == text
+    assert f"since {first_day.day} Mar" in reading.note
 
 
 def test_a_failing_figure_does_not_hide_the_others(staff: Client) -> None:

@@ -109,6 +109,13 @@ def test_a_sparkline_needs_no_script_and_no_style() -> None:
     assert "style=" not in text
 
 
+def test_a_sparkline_of_levels_has_gaps_where_no_value_is_known() -> None:
+    text = shown("{% sparkline values 'p95' 'line' %}", values=[None, 4, 2, None, 4])
+
+    drawn = re.findall(r'd="([^"]*)"', text)[-1]
+    assert re.sub(r"[\d. ]+", " ", drawn) == "M L M "
+
+
 def test_a_meter_warns_near_its_limit() -> None:
     assert "meter--warning" in shown("{% meter 85 100 %}")
     assert "meter--critical" in shown("{% meter 120 100 %}")

@@ -43,7 +43,16 @@ class ShownFigure:
     url: str
     value: str
     comparison: Comparison | None
-    trend: list[float]
+    trend: list[float | None]
+
+    @property
+    def number(self) -> str:
+        """Return the value without its unit, such as "1,873.00" for "1,873.00 EUR"."""
+        return self.value.partition(" ")[0]
+
+    @property
+    def unit(self) -> str:
+        return self.value.partition(" ")[2]
 
 
 @widget(
@@ -136,16 +145,19 @@ def compare(figure: OverviewFigure, reading: Reading) -> Comparison | None:
     return Comparison(f"{size} last week", before_text, tone)
 
 
-def _trend(chart: Chart | None) -> list[float]:
-    """Return the values of the sparkline.
+def _trend(chart: Chart | None) -> list[float | None]:
+    """Return the values of the sparkline, or [] if fewer than two values are known.
 
     These are the values of the first series or, in a bar chart, the sum of all series in each slot.
     """
-    if chart is None or chart.is_empty:
+    if chart is None:
         return []
-    if chart.series[0].kind != "bars":
-        return [value or 0 for value in chart.series[0].values]
-    return [
-        sum(value or 0 for value in slot)
-        for slot in zip(*(s.values for s in chart.series), strict=True)
-    ]
+    if chart.series[0].kind == "bars":
+        slots = zip(*(one.values for one in chart.series), strict=True)
+        values = [
+            sum(value or 0 for value in slot) if any(v is not None for v in slot) else None
+            for slot in slots
+        ]
+    else:
+        values = list(chart.series[0].values)
+    return values if sum(value is not None for value in values) > 1 else []
