@@ -131,3 +131,21 @@ def test_pages_are_accessible_and_fit_a_phone(
             assert serious_faults(owner_page) == [], each
             # Ignore the violations of the content security policy by axe, which adds inline styles.
             watch.faults.clear()
+
+
+def test_a_phone_shows_the_headline_and_all_figures_without_scrolling(
+    owner_page: Page, module_portal: Portal
+) -> None:
+    owner_page.context.add_cookies(
+        [{"name": "first-steps-dismissed", "value": "1", "url": module_portal.base_url}]
+    )
+    module_portal.rows("UPDATE alerts_systemalert SET state = 'open' WHERE state = 'dismissed'")
+    with look(owner_page, "phone"):
+        owner_page.goto(module_portal.base_url + HEALTH)
+        settled(owner_page)
+
+        expect(owner_page.locator("#widget-health-verdict .facts")).to_be_visible()
+        box = owner_page.locator(".figure").last.bounding_box()
+
+        assert box
+        assert box["y"] + box["height"] <= 844

@@ -136,6 +136,19 @@ def test_wall_mode_has_one_slide_for_each_problem(staff: Client, query: str) -> 
     assert "&amp;wall=1" in page
 
 
+def test_wall_mode_names_the_responder(staff: Client) -> None:
+    make_alert(
+        title="Payments fail",
+        severity=Severity.CRITICAL,
+        acknowledged_by=User.objects.create_user("anna"),
+        acknowledged_at=timezone.now(),
+    )
+
+    page = staff.get(f"{PAGE}?wall=1").content.decode()
+
+    assert "anna" in strip_tags(page.split("Responder:", 1)[1])[:100]
+
+
 @pytest.mark.parametrize("name", ["health.response_times", "health.users"])
 def test_a_figure_links_to_a_page_of_its_own(staff: Client, name: str) -> None:
     url = reverse("health:widget", args=[name])

@@ -6,7 +6,17 @@ from django.test import Client
 
 pytestmark = pytest.mark.django_db
 
-STOCK_WORDS = ["Log in", "login", "log in", "username:", "Password:", "password:", "Email", "email ", "security"]
+STOCK_WORDS = [
+    "Log in",
+    "login",
+    "log in",
+    "username:",
+    "Password:",
+    "password:",
+    "Email",
+    "email ",
+    "security",
+]
 
 
 def texts_of(client: Client, path: str) -> str:
