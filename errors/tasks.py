@@ -28,9 +28,9 @@ def prune_source_maps() -> dict[str, int]:
 
 
 @hourly(minute=1, title="Count errors by hour")
-def add_up_hours() -> int:
+def add_up_hours() -> dict[str, int]:
     """Add up the errors of recent hours for charts of more than two hours."""
-    return count_rollups.roll_up(now=timezone.now())
+    return {"counts": count_rollups.roll_up(now=timezone.now())}
 
 
 @every(minutes=1, title="Apply source maps")
@@ -45,15 +45,15 @@ def resolve_source_maps() -> dict[str, int]:
 
 
 @every(minutes=1, title="Count events by release")
-def count_releases() -> int:
+def count_releases() -> dict[str, int]:
     """Add up the events and affected users of each release."""
-    return release_counts.roll_up(now=timezone.now())
+    return {"counts": release_counts.roll_up(now=timezone.now())}
 
 
 @every(minutes=1, title="Finish deletions of errors")
-def continue_deletions() -> int:
+def continue_deletions() -> dict[str, int]:
     """Delete the remaining events of deleted errors, and of users whose events staff deleted."""
-    return deletion.continue_deletions()
+    return {"finished": deletion.continue_deletions()}
 
 
 def resolve_events() -> int:

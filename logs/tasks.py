@@ -7,6 +7,6 @@ from logs import services
 
 
 @every(minutes=10, title="Delete old logs")
-def prune_logs() -> int:
+def prune_logs() -> dict[str, int]:
     """Delete logs past their retention."""
-    return services.prune(now=timezone.now())
+    return {"deleted": services.prune(now=timezone.now())}

@@ -7,6 +7,6 @@ from otlp import sums
 
 
 @hourly(minute=40, title="Delete old OpenTelemetry sums")
-def prune_sums() -> int:
+def prune_sums() -> dict[str, int]:
     """Delete the last values of OpenTelemetry sums that are no longer reported."""
-    return sums.prune(now=timezone.now())
+    return {"deleted": sums.prune(now=timezone.now())}

@@ -14,7 +14,6 @@ from core.lib import outbound
 
 MAX_EVALUATION_AGE = timedelta(minutes=5)
 MAX_DELIVERY_DELAY = timedelta(minutes=10)
-client = outbound.Client("watchdog", timeout=10)
 
 
 def ping(*, now: datetime) -> str:
@@ -25,7 +24,7 @@ def ping(*, now: datetime) -> str:
     if stall:
         return f"not sent, because {stall}"
     try:
-        response = client.request("GET", settings.WATCHDOG_URL)
+        response = outbound.Client("watchdog", timeout=10).request("GET", settings.WATCHDOG_URL)
     except outbound.OutboundError as error:
         return f"unreachable: {error}"
     return f"answered {response.status_code}"

@@ -3,7 +3,7 @@
 from typing import Any
 
 from django.contrib import admin, messages
-from django.db.models import QuerySet
+from django.db.models import OuterRef, QuerySet, Subquery
 from django.http import HttpRequest
 from django.template.defaultfilters import pluralize
 from django.urls import reverse
@@ -12,7 +12,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django_q.models import Failure, OrmQ, Schedule, Success
 
-from core.jobs.models import Job, JobRun, Node
+from core.jobs.models import OFF, Job, JobRun, Node
 from core.jobs.services import queue_due_jobs
 from core.lib import formats
 from core.lib.admin import LogAdmin, PortalAdmin
@@ -41,6 +41,16 @@ class JobAdmin(PortalAdmin):
         "outcome", "runs", "name", "cron", "lease_until",
     )  # fmt: skip
 
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Job]:
+        newest = (
+            JobRun.objects.filter(job=OuterRef("pk"))
+            .exclude(finished_at=None)
+            .order_by("-started_at", "-pk")
+        )
+        results = Subquery(newest.values("result")[:1])
+        found: QuerySet[Job] = super().get_queryset(request)
+        return found.annotate(newest_result=results)
+
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
 
@@ -61,7 +71,7 @@ class JobAdmin(PortalAdmin):
 
     @admin.display(description="outcome", ordering="last_outcome")
     def outcome(self, job: Job) -> SafeString | str:
-        if not job.is_enabled:
+        if not job.is_enabled or getattr(job, "newest_result", "") == OFF:
             return state("off")
         return state(job.last_outcome) if job.last_outcome else "not run yet"
 
@@ -96,11 +106,15 @@ def _jobs(count: int) -> str:
 
 @admin.register(JobRun)
 class JobRunAdmin(LogAdmin):
-    list_display = ("job", "started_at", "duration", "outcome", "result", "node")
+    list_display = ("job", "started_at", "length", "outcome", "result", "node")
     list_filter = ("outcome", "job", "node")
     list_select_related = ("job",)
     ordering = ("-started_at", "-pk")
     date_hierarchy = "started_at"
+
+    @admin.display(description="duration")
+    def length(self, run: JobRun) -> str:
+        return formats.span(run.duration)
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
@@ -120,6 +134,7 @@ class QueueLogAdmin(LogAdmin):
 @admin.register(Failure)
 class FailureAdmin(QueueLogAdmin):
     setting_title = "Failed tasks"
+    row_name = "failed task"
     list_display = ("name", "func", "started", "stopped", "attempt_count")
     search_fields = ("name",)
     ordering = ("-stopped",)
@@ -129,6 +144,7 @@ class FailureAdmin(QueueLogAdmin):
 @admin.register(OrmQ)
 class QueuedTaskAdmin(QueueLogAdmin):
     setting_title = "Waiting tasks"
+    row_name = "waiting task"
     list_display = ("id", "name", "lock")
     ordering = ("id",)
     fields = ("name", "task_id", "func", "args", "lock")

@@ -31,6 +31,10 @@ class JobQuerySet(models.QuerySet["Job"]):
         return self.filter(is_enabled=True).update(next_run_at=now, nudged_at=None)
 
 
+# The result of a task whose feature is not configured.
+OFF = "off"
+
+
 class Job(models.Model):
     """A scheduled task. `owner` and `lease_until` prevent two workers from running it at once."""
 

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 from django.db.models import OuterRef, Subquery
 
-from core.jobs.models import NODE_TIMEOUT, Job, JobRun, Node, Outcome
+from core.jobs.models import NODE_TIMEOUT, OFF, Job, JobRun, Node, Outcome
 from core.lib import queue
 
 LATE_AFTER = timedelta(minutes=2)
@@ -66,7 +66,11 @@ class JobLine:
     last_started_at: datetime | None
     last_finished_at: datetime | None
     last_outcome: str
-    last_result: str
+    last_result: str  # OFF if the job had nothing to do because its feature is not configured.
+
+    @property
+    def is_off(self) -> bool:
+        return not self.is_enabled or self.last_result == OFF
 
     @property
     def has_failed(self) -> bool:

@@ -10,6 +10,7 @@ from django_q.models import OrmQ
 
 from core.jobs import services
 from core.jobs.models import Job, Outcome
+from core.jobs.queries import job_overview
 from core.jobs.running import run_job
 from core.lib import queue
 
@@ -111,3 +112,26 @@ def test_users_with_view_permission_cannot_start_a_job(client: Client, job: Job)
 
     job.refresh_from_db()
     assert job.next_run_at == before
+
+
+def test_a_job_whose_feature_is_off_is_shown_as_off(admin_client: Client, job: Job) -> None:
+    name = "alerts.tasks.ping_watchdog"
+    at = timezone.now() + timedelta(minutes=2)
+    Job.objects.filter(name=name).run_now(now=timezone.now())
+    run_job(name, at)
+
+    page = admin_client.get(f"{JOBS}?q=watchdog").content.decode()
+    line = next(line for line in job_overview(at) if line.name == name)
+
+    assert line.is_off
+    assert "Succeeded</span>" not in page.split('id="result_list"', 1)[1]
+    assert "Off</span>" in page
+
+
+def test_the_duration_of_a_run_has_a_unit(admin_client: Client, job: Job) -> None:
+    at = timezone.now()
+    job.runs.create(
+        started_at=at - timedelta(milliseconds=253), finished_at=at, outcome="succeeded"
+    )
+
+    assert ">253 ms</td>" in admin_client.get("/admin/jobs/jobrun/").content.decode()

@@ -284,7 +284,7 @@ def test_rejected_requests_are_deleted_after_thirty_days(monkeypatch: pytest.Mon
             minute=now - timedelta(days=days), tier="read", subject=f"app:{days}", path="/", count=1
         )
 
-    assert tasks.remove_old_blocked_calls() == 4
+    assert tasks.remove_old_blocked_calls() == {"deleted": 4}
     assert {row.subject for row in BlockedCall.objects.all()} == {"app:0", "app:29"}
 
 

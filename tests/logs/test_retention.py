@@ -44,7 +44,7 @@ def test_the_retention_can_be_set(add: Add, settings: Settings) -> None:
     add("old", at=timezone.now() - timedelta(days=2))
     settings.LOG_DAYS = 1
 
-    assert prune_logs() == 1
+    assert prune_logs() == {"deleted": 1}
     assert not LogEntry.objects.exists()
 
 
