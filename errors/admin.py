@@ -38,6 +38,7 @@ class DiscardedAdmin(LogAdmin):
 
     section = Section.APPS
     setting_title = "Discarded reports"
+    row_name = "discarded report"
     list_display = ["date", "app", "source", "category", "reason", "count", "last_at"]
     list_filter = ["source", "app", "category"]
     list_select_related = ["app"]

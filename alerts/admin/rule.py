@@ -3,9 +3,11 @@ from typing import Any
 from django import forms
 from django.contrib import admin
 from django.db import models
-from django.db.models import QuerySet
+from django.db.models import OuterRef, QuerySet, Subquery
 from django.http import HttpRequest
 from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
 
 from alerts import services
 from alerts.admin.notification_tests import NotificationTests
@@ -88,16 +90,13 @@ class AlertRuleAdmin(PortalAdmin):
     form = AlertRuleForm
     formfield_overrides = SPANS
     list_display = (
-        "name",
-        "summary",
+        "rule",
         "is_enabled",
         "limit",
-        "last_seen",
-        "severity",
-        "alert_type",
         "window_length",
-        "last_evaluated_at",
-        "problem",
+        "reading",
+        "severity",
+        "type_name",
     )
     list_filter = ("is_enabled", "severity", "cadence")
     list_editable = ("is_enabled",)
@@ -137,6 +136,11 @@ class AlertRuleAdmin(PortalAdmin):
         ),
         ("Current state", {"fields": readonly_fields}),
     )
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[AlertRule]:
+        names = AlertType.objects.filter(slug=OuterRef("alert_type")).values("name")[:1]
+        found: QuerySet[AlertRule] = super().get_queryset(request)
+        return found.annotate(type_name=Subquery(names))
 
     def get_readonly_fields(self, request: HttpRequest, obj: AlertRule | None = None) -> Any:
         code = ("name", "summary", "unit", "direction") if obj and not obj.is_custom else ()
@@ -179,9 +183,21 @@ class AlertRuleAdmin(PortalAdmin):
     def last_seen(self, rule: AlertRule) -> str:
         return format_value(rule.last_value, rule.unit)
 
-    @admin.display(description="failing")
-    def problem(self, rule: AlertRule) -> str:
-        return rule.last_error[:80]
+    @admin.display(description="rule", ordering="summary")
+    def rule(self, rule: AlertRule) -> SafeString:
+        return format_html(
+            '{}<br><span class="quiet small">{}</span>', rule.summary or rule.name, rule.name
+        )
+
+    @admin.display(description="last value")
+    def reading(self, rule: AlertRule) -> SafeString | str:
+        if rule.last_error:
+            return format_html('<span class="tone-critical">{}</span>', rule.last_error[:80])
+        return self.last_seen(rule)
+
+    @admin.display(description="alert type", ordering="type_name")
+    def type_name(self, rule: AlertRule) -> str:
+        return str(getattr(rule, "type_name", None) or rule.alert_type)
 
 
 class StepForm(forms.ModelForm[EscalationStep]):

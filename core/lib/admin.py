@@ -141,8 +141,12 @@ class PortalAdmin(_Labeled, admin.ModelAdmin[Any]):
     """
 
     section: ClassVar[Section] = Section.PORTAL
-    # The title on the settings page; "" stands for the model's plural name.
+    # The title on the settings page and of the list; "" stands for the model's plural name.
     setting_title: ClassVar[str] = ""
+    # The word for one row; "" stands for the model's name.
+    row_name: ClassVar[str] = ""
+    # If True, there is at most one row, which the settings page links to instead of a list.
+    is_single: ClassVar[bool] = False
     setting_purpose: ClassVar[str] = ""
     is_listed: ClassVar[bool] = True  # If True, the settings page lists this model.
     # If True, the settings page shows an "Add" link beside the title.
@@ -238,6 +242,15 @@ class PortalAdmin(_Labeled, admin.ModelAdmin[Any]):
             for related in (getattr(row, field.name),)
         }
 
+    @property
+    def plural_name(self) -> str:
+        """Return the title of the list, which is the same on the settings page."""
+        return self.setting_title or capfirst(str(self.opts.verbose_name_plural))
+
+    @property
+    def singular_name(self) -> str:
+        return self.row_name or str(self.opts.verbose_name)
+
     def list_tools(self, request: HttpRequest, obj: Any) -> list[Tool]:
         """Return links to show beside the heading of a row's form."""
         return []
@@ -247,6 +260,10 @@ class PortalAdmin(_Labeled, admin.ModelAdmin[Any]):
     ) -> Any:
         if kwargs.get("obj") is not None:
             context["tools"] = self.list_tools(request, kwargs["obj"])
+        elif kwargs.get("add"):
+            context["title"] = f"Add {self.singular_name}"
+        if self.is_single:
+            context |= {"title": self.plural_name, "show_save_and_add_another": False}
         return super().render_change_form(request, context, *args, **kwargs)
 
     def _check_form(self, request: HttpRequest, object_id: str | None) -> HttpResponseBase:

@@ -11,7 +11,6 @@ from django.http import HttpRequest
 from django.shortcuts import redirect
 from django.urls import reverse
 from django.utils.functional import SimpleLazyObject
-from django.utils.text import capfirst
 
 from core.lib import formats
 from core.lib.admin import LogAdmin, PortalAdmin, Section
@@ -113,9 +112,9 @@ class PortalAdminSite(admin.AdminSite):
         name = f"admin:{model._meta.app_label}_{model._meta.model_name}"
         may_add = model_admin.offers_add and model_admin.has_add_permission(request)
         return Setting(
-            model_admin.setting_title or capfirst(str(model._meta.verbose_name_plural)),
+            model_admin.plural_name,
             model_admin.setting_purpose,
             reverse(f"{name}_changelist"),
             reverse(f"{name}_add") if may_add else "",
-            f"Add {model._meta.verbose_name!s}" if may_add else "",
+            f"Add {model_admin.singular_name}" if may_add else "",
         )

@@ -123,6 +123,7 @@ class CheckAdmin(ComponentBase):
 
     section = Section.MONITORING
     setting_title = "Checks"
+    row_name = "check"
     setting_purpose = "The portal's own checks, which you can publish or disable."
     list_display = (
         "title",

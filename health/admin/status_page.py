@@ -104,6 +104,7 @@ class StatusPageAdmin(PortalAdmin):
     setting_title = "Appearance"
     setting_purpose = "The name, logo and colors of the public status page."
     offers_add = False
+    is_single = True
     form = StatusPageForm
     field_labels = {"dark_accent_color": "Accent color in dark mode"}
     field_help = {

@@ -8,6 +8,7 @@ from html import escape
 from typing import Any
 
 from django import template
+from django.contrib import admin
 from django.contrib.messages.storage.base import Message
 from django.template import RequestContext
 from django.template.loader import render_to_string
@@ -171,6 +172,12 @@ def empty(
 ) -> Any:
     """Show a message in place of an empty list. It says why the list is empty and, optionally, what to do next."""
     return {"title": title, "text": text, "icon": icon_name, "url": url, "action": action}
+
+
+@register.simple_tag
+def admin_of(opts: Any) -> Any:
+    """Return the admin of a model, given its `_meta`."""
+    return admin.site.get_model_admin(opts.model)
 
 
 @register.inclusion_tag("portal/_post_button.html", takes_context=True)

@@ -60,6 +60,7 @@ class AccessPolicyAdmin(PortalAdmin):
     section = Section.PEOPLE
     setting_purpose = "Require two-factor sign-in or single sign-on for all users."
     offers_add = False
+    is_single = True
     form = AccessPolicyForm
 
     def get_form(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:

@@ -15,7 +15,7 @@ from django.urls import reverse
 from django.utils.text import capfirst
 from django_otp.plugins.otp_totp.models import TOTPDevice
 
-from core.lib.admin import PortalAdmin, Section, Tool
+from core.lib.admin import PortalAdmin, Section, Tool, VisibleRelatedFilter
 
 admin.site.unregister(
     [TOTPDevice, User, Group, EmailAddress, SocialAccount, SocialApp, SocialToken]
@@ -34,12 +34,20 @@ class WithPermissions(PortalAdmin):
         return field
 
 
+class RoleFilter(VisibleRelatedFilter):
+    """A filter of users by role. Django calls roles groups."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.title = "role"
+
+
 @admin.register(User)
 class PortalUserAdmin(WithPermissions, UserAdmin):  # type: ignore[type-arg]
     section = Section.PEOPLE
     setting_purpose = "The people who may sign in, with their roles."
     list_display = ("username", "full_name", "email", "roles", "is_active", "last_login")
-    list_filter = ("is_active", "groups")
+    list_filter = ("is_active", ("groups", RoleFilter))
     fieldsets = (
         (None, {"fields": ("username", "password", "is_active")}),
         ("Person", {"fields": (("first_name", "last_name"), "email")}),
@@ -105,4 +113,6 @@ class PortalUserAdmin(WithPermissions, UserAdmin):  # type: ignore[type-arg]
 class RoleAdmin(WithPermissions, GroupAdmin):  # type: ignore[misc]
     section = Section.PEOPLE
     setting_title = "Roles"
+    row_name = "role"
     setting_purpose = "The permissions of the users with each role."
+    list_display = ("name",)
