@@ -272,6 +272,10 @@ class Forecast:
         return self.words or self.trend.text
 
     @property
+    def has_data(self) -> bool:
+        return bool(self.words) or self.trend.outlook is not Outlook.NO_DATA
+
+    @property
     def tone(self) -> str:
         """Return "critical" if the limit is reached, "warning" if it may be within a week, or ""."""
         if self.trend.outlook is Outlook.REACHED:

@@ -25,11 +25,13 @@ CACHE_KEY, CACHE_SECONDS = "health:forecasts", 60
     tab=Tab.PLATFORM,
 )
 def all_forecasts(context: WidgetContext) -> dict[str, object]:
-    """Return the forecasts of all sources, earliest first."""
+    """Return the forecasts of all sources, earliest first. Forecasts without enough data are not shown at first."""
     ordered: list[Forecast] = (
         cache.get_or_set(CACHE_KEY, lambda: _compute(context.now), CACHE_SECONDS) or []
     )
-    return {"forecasts": ordered[:MAX_SHOWN], "more_forecasts": ordered[MAX_SHOWN:]}
+    known = [one for one in ordered if one.has_data]
+    unknown = [one for one in ordered if not one.has_data]
+    return {"forecasts": known[:MAX_SHOWN], "more_forecasts": known[MAX_SHOWN:], "unknown": unknown}
 
 
 def _compute(now: datetime) -> list[Forecast]:
