@@ -37,6 +37,7 @@ def low_inventory(since: datetime, until: datetime) -> Iterator[Reading]:
         yield Reading(
             value=remaining - type_.low_at,
             labels=(("event", type_.event.slug), ("ticket_type", type_.name)),
+            title=f"Low ticket inventory: {type_}",
             message=_describe(type_, remaining, trends[type_.pk]),
             metadata={"left": remaining, "capacity": type_.capacity, "alert_at": type_.low_at},
         )

@@ -22,7 +22,8 @@ def at_a_glance(context: WidgetContext) -> dict[str, object]:
     types = TicketType.objects.on_sale(context.now)
     stocks = list_stock(types, now=context.now, forecasts_only_low=True)
     drift = has_drift_alert()
-    low = [stock for stock in stocks if stock.is_low]
+    # Like the alert rule, leave out types whose capacity is not decided yet.
+    low = [stock for stock in stocks if stock.is_low and stock.type.capacity]
     return {
         "held_seats": stats.seats[Status.ACTIVE],
         "processing_seats": stats.processing_seats,

@@ -99,7 +99,7 @@ def test_an_events_page_charts_holds_sales_and_expiries(staff: Client, range_: s
 
     shown = page(staff, "reservations:event-page", "gala", range=range_)
 
-    for expected in ("reserved", "sold", "expired", "sold out"):
+    for expected in ("reserved", "sold", "expired", "sells out"):
         assert expected in shown.lower()
 
 

@@ -54,6 +54,7 @@ def test_low_inventory_raises_an_alert_per_ticket_type_with_a_forecast() -> None
     alert = SystemAlert.objects.get()
     assert (alert.alert_type, alert.severity) == ("low-inventory", "high")
     assert "Seated: 20 of 100 left; sold out in 1 to 2 hours at this pace" in alert.message
+    assert alert.title == f"Low ticket inventory: {seated}"
 
 
 def test_a_low_inventory_alert_is_resolved_when_tickets_are_released() -> None:
@@ -253,12 +254,22 @@ def test_the_widget_shows_types_that_are_running_low() -> None:
     client.force_login(User.objects.create_superuser("ann"))
     seated = make_ticket_type(10, name="Seated", low_inventory_threshold=5)
     sold(seated, 6)
+    sold(make_ticket_type(2, name="Standing"), 2)
+    make_ticket_type(0, name="Undecided")
 
     shown = client.get(reverse("health:widget", args=["reservations.at_a_glance"]))
 
     assert shown.status_code == 200
-    for expected in ("Seated: 4 of 10 left", "consistent", "Payments without matching seats"):
-        assert expected in shown.content.decode()
+    text = " ".join(shown.content.decode().split())
+    for expected in (
+        "Seated: 4 of 10 left",
+        "Standing: sold out",
+        "of 3 ticket types on sale",
+        "consistent",
+        "Payments without matching seats",
+    ):
+        assert expected in text
+    assert "Undecided" not in text
 
 
 def test_the_low_inventory_alert_is_critical_once_the_type_is_sold_out() -> None:
