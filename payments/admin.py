@@ -17,7 +17,7 @@ from django.utils.safestring import SafeString
 
 from core.lib.admin import LogAdmin, Section
 from core.lib.customers import customer_references
-from core.lib.formats import money, span
+from core.lib.formats import NONE, money, span
 from core.lib.markup import state
 from payments.models import (
     Dispute,
@@ -126,19 +126,30 @@ class PaymentAdmin(MoneyAdmin):
 @admin.register(WebhookEvent)
 class WebhookEventAdmin(MoneyAdmin):
     list_display = (
-        "type",
+        "event",
         "state",
-        "object_id",
         "received_at",
         "processing_time",
         "deliveries",
         "tries",
-        "outcome",
+        "result",
     )
     list_filter = ("state", "type", "endpoint", "livemode")
     search_fields = ("event_id", "object_id", "request_id")
     date_hierarchy = "received_at"
     ordering = ("-received_at", "-pk")
+
+    @admin.display(description="event", ordering="type")
+    def event(self, event: WebhookEvent) -> SafeString:
+        return format_html(
+            '<span class="nowrap">{}</span><br><span class="quiet small">{}</span>',
+            event.type,
+            event.object_id,
+        )
+
+    @admin.display(description="outcome")
+    def result(self, event: WebhookEvent) -> str:
+        return event.outcome.replace("_", " ") or NONE
 
     @admin.display(description="processing time")
     def processing_time(self, event: WebhookEvent) -> str:

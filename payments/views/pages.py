@@ -16,7 +16,7 @@ from impact.extension_points import Wanted
 from impact.queries.records import records
 from payments import stripe_api
 from payments.extension_points import find_paid_items
-from payments.models import Dispute, Mismatch, Payment, Refund, WebhookEvent
+from payments.models import Dispute, Mismatch, Payment, PaymentStatus, Refund, WebhookEvent
 from payments.queries import stats
 from payments.queries.timeline import build_timeline, describe_payment, shorten_reference
 
@@ -53,7 +53,10 @@ def overview(request: HttpRequest) -> HttpResponse:
         .order_by(F("evidence_due_at").asc(nulls_last=True), "pk")[:20],
         "dispute_count": limit(Dispute.objects.awaiting_evidence()).count(),
         "mismatch_count": stats.count_open_mismatches(),
-        "by_status": sorted(attempts.by_status.items()),
+        "by_status": [
+            (PaymentStatus(status).label.lower(), count)
+            for status, count in sorted(attempts.by_status.items())
+        ],
         "attempts": attempts.count,
         "books": attempts.books,
         "prevented": attempts.prevented,

@@ -114,6 +114,17 @@ def test_the_status_describes_the_refund_or_dispute_of_the_money(
     assert str(payment.uuid) in listed
 
 
+def test_the_overview_counts_payments_by_status_in_words(
+    staff: Client, stripe: StripeDouble
+) -> None:
+    make_payment(order_id="o-1", status="asked")
+    make_payment(order_id="o-2", status="requires_payment_method")
+
+    shown = " ".join(page(staff, "payments:overview").split())
+
+    assert "pending: 1, requires payment method: 1" in shown
+
+
 def test_without_a_stripe_key_the_overview_names_the_setting(staff: Client) -> None:
     assert "STRIPE_SECRET_KEY" in page(staff, "payments:overview")
 
