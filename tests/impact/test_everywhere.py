@@ -249,6 +249,14 @@ def test_the_page_of_orders_links_to_each_payment_and_reservation(
     assert record.url in lost.content.decode()
 
 
+def test_only_other_pages_link_to_all_affected_orders(browse: Client, event: ErrorEvent) -> None:
+    alert = alert_about("o-risk")
+    orders = reverse("impact:orders", args=["alert", alert.pk])
+
+    assert "All affected orders" in browse.get(alert.get_absolute_url()).content.decode()
+    assert "All affected orders" not in browse.get(orders).content.decode()
+
+
 def test_orders_are_downloaded_as_csv_without_formulas(browse: Client) -> None:
     make_payment(order_id="=1+1", customer="@u", amount=123450, status="processing")
     event = make_error(shop(), order_ref="=1+1")

@@ -36,6 +36,10 @@
       draw: [(plot) => {
         const { ctx, bbox } = plot;
         const ratio = devicePixelRatio;
+        // Labels are on the left while there are no values there, so that they cover no bars.
+        const isLeftFree = plot.data.slice(1).every(
+          (values) => !values.slice(0, Math.ceil(values.length / 3)).some((value) => value));
+        const placed = [];
         ctx.save();
         for (const line of lines) {
           const y = plot.valToPos(line.value, "y", true);
@@ -50,8 +54,12 @@
           ctx.font = `${11 * ratio}px system-ui, sans-serif`;
           ctx.textAlign = "right";
           ctx.textBaseline = "bottom";
-          const right = bbox.left + bbox.width - 4 * ratio;
           const wide = ctx.measureText(line.label).width;
+          let right = isLeftFree ? bbox.left + wide + 4 * ratio : bbox.left + bbox.width - 4 * ratio;
+          for (const other of placed.filter((one) => Math.abs(one.y - y) < 15 * ratio)) {
+            right = isLeftFree ? other.right + wide + 12 * ratio : other.right - other.wide - 12 * ratio;
+          }
+          placed.push({ y, right, wide });
           const ink = ctx.fillStyle;
           ctx.fillStyle = faint(color("surface"), 0.85); // The label must be legible on top of bars.
           ctx.fillRect(right - wide - 3 * ratio, y - 15 * ratio, wide + 6 * ratio, 14 * ratio);
