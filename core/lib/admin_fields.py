@@ -136,6 +136,8 @@ def plain_field(field: forms.Field | None) -> forms.Field | None:
     if isinstance(field, forms.ModelChoiceField):
         if field.empty_label:
             field.empty_label = empty
+        if isinstance(field.widget, Checkboxes) and field.queryset is not None:
+            field.widget.plural_name = str(field.queryset.model._meta.verbose_name_plural)
     elif isinstance(field, forms.ChoiceField):
         choices: Any = field.choices
         field.choices = [(value, empty if value == "" else label) for value, label in choices]

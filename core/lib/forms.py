@@ -60,6 +60,9 @@ def spell_span(value: timedelta) -> str:
 class Checkboxes(forms.CheckboxSelectMultiple):
     """A widget for several choices, with checkboxes in columns, which scrolls if there are many."""
 
+    # The word for the choices, such as "teams".
+    plural_name = "entries"
+
     def __init__(self, attrs: dict[str, Any] | None = None, choices: Any = ()) -> None:
         super().__init__({"class": "choices", **(attrs or {})}, choices)
 
@@ -68,7 +71,9 @@ class Checkboxes(forms.CheckboxSelectMultiple):
     ) -> SafeString:
         choices = list(self.choices)
         if not choices:
-            return format_html('<span class="quiet choices">{}</span>', "There are no entries yet.")
+            return format_html(
+                '<span class="quiet choices">{}</span>', f"There are no {self.plural_name} yet."
+            )
         if len(choices) <= MANY_CHOICES:
             return super().render(name, value, attrs, renderer)
         chosen = {str(one) for one in value or ()}

@@ -87,3 +87,9 @@ def test_headings_of_lists_have_no_technical_names_and_keep_the_checkbox(owner: 
 
     assert '<input type="checkbox" id="action-toggle"' in page
     assert "Is enabled" not in page
+
+
+def test_a_choice_without_options_names_what_is_missing(owner: Client) -> None:
+    page = text_of(owner, "/admin/alerts/alerttype/add/")
+
+    assert "There are no channels yet." in page
