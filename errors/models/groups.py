@@ -84,8 +84,12 @@ class ErrorGroup(models.Model):
 
     objects = ErrorGroupQuerySet.as_manager()
 
-    # Timestamps and counts change with every event. They are not indexed, so that PostgreSQL can update a row without
-    # touching any index (a HOT update). Sorting the groups without an index is fast enough.
+    class Meta:
+        # Timestamps and counts change with every event. They are not indexed, so that PostgreSQL can update a row
+        # without touching any index (a HOT update). Sorting the groups without an index is fast enough.
+        indexes: ClassVar = [
+            models.Index(fields=["status", "merged_into"], name="groups_by_status"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.title} (#{self.pk})"
