@@ -136,17 +136,19 @@ def rank_series(
     """
     periods = periods_for(since, until)
     series = Series.objects.of_apps(kind)
-    by = ["app__name", "name"]
+    sums = add_up(Latency, ["failed", "total_ms"], series, periods, by="series_id")
+    names = {pk: (app, name) for pk, app, name in series.values_list("pk", "app__name", "name")}
     ranks: dict[tuple[str, str], tuple[int, float]] = {}
-    for key, (failed, total_ms) in add_up_by(by, Latency, ["failed", "total_ms"], series, periods):
-        before = ranks.get(key, (0, 0.0))
-        ranks[key] = (before[0] + failed, before[1] + total_ms)
+    for pk, (failed, total_ms) in sums:
+        if pk in names:  # The series may have been deleted since the first query.
+            before = ranks.get(names[pk], (0, 0.0))
+            ranks[names[pk]] = (before[0] + failed, before[1] + total_ms)
     chosen = sorted(ranks, key=lambda key: (-ranks[key][0], -ranks[key][1], key))[:limit]
     rows_of: dict[tuple[str, str], list[Sums]] = {key: [] for key in chosen}
-    named = series.filter(name__in=[name for _, name in chosen])
-    for key, sums in add_up_by(by, Latency, _COLUMNS, named, periods) if chosen else ():
-        if key in rows_of:
-            rows_of[key].append(sums)
+    ids = [pk for pk, key in names.items() if key in rows_of]
+    named = Series.objects.filter(pk__in=ids)
+    for pk, row in add_up(Latency, _COLUMNS, named, periods, by="series_id") if ids else ():
+        rows_of[names[pk]].append(row)
     return [SeriesLatency(*key, LatencySummary.of(rows_of[key])) for key in chosen]
 
 
