@@ -174,6 +174,7 @@ INVENTORY: dict[str, list[str]] = {
         "alerts.opened",
         "errors.groups",
         "payments.created",
+        "reservations.created",
     ],
     "forecasts": [
         "health.backlogs",

@@ -26,7 +26,8 @@ from health.queries.marks import list_marks
 from health.services import record_measurements
 from health.signals import Gauge, Performance
 from payments.models import PaymentStatus
-from tests.factories import make_alert, make_app, make_component, make_payment
+from tests.factories import make_alert, make_app, make_component, make_payment, make_ticket_type
+from tests.impact.support import reserve
 
 pytestmark = pytest.mark.django_db
 PAGE = "/admin/system-health/"
@@ -198,12 +199,13 @@ def test_the_timeline_shows_figures_with_the_same_marks_and_range(staff: Client)
     assert link in page  # The table has the same link as a click on the chart.
 
 
-def test_an_interval_lists_its_errors_alerts_and_payments(staff: Client) -> None:
+def test_an_interval_lists_its_errors_alerts_payments_and_orders(staff: Client) -> None:
     make_alert(key="a", title="Checkout is down", now=NOW - timedelta(minutes=5))
     make_alert(key="b", title="Much earlier", now=NOW - timedelta(hours=5))
     payment = make_payment(order_id="o-1042")
     payment.created_at = NOW - timedelta(minutes=5)
     payment.save()
+    held = reserve(make_ticket_type(), now=NOW - timedelta(minutes=5), order_id="o-1043")
 
     since, until = (NOW - timedelta(minutes=10)).timestamp(), NOW.timestamp()
     page = staff.get(
@@ -214,6 +216,8 @@ def test_an_interval_lists_its_errors_alerts_and_payments(staff: Client) -> None
     assert "Much earlier" not in page
     assert reverse("payments:payment-page", args=[payment.uuid]) in page
     assert "Order o-1042, " in page
+    assert reverse("reservations:reservation-page", args=[held.uuid]) in page
+    assert "Order o-1043" in page
     assert "4 Mar 2026, 11:50:00 UTC to 4 Mar 2026, 12:00:00 UTC" in page
 
 
