@@ -10,7 +10,7 @@ from django.contrib.contenttypes.models import ContentType
 from core.lib.customers import PREFIX
 from core.lib.formats import money
 from payments.extension_points import PaidItem
-from payments.models import Payment, Refund, WebhookEvent
+from payments.models import Payment, PaymentStatus, Refund, WebhookEvent
 
 
 @dataclass(frozen=True)
@@ -49,9 +49,19 @@ def build_timeline(payment: Payment) -> list[TimelineItem]:
 def _entries(payment: Payment) -> list[TimelineItem]:
     bad = ("no answer", "abandoned", "refund failed", "dispute: lost", "reservation refund needed")
     return [
-        TimelineItem(entry.at, "Portal", entry.what, entry.detail, is_bad=entry.what in bad)
+        TimelineItem(
+            entry.at, "Portal", _readable(entry.what), _readable(entry.detail), entry.what in bad
+        )
         for entry in payment.timeline.all()
     ]
+
+
+def _readable(text: str) -> str:
+    """Replace the names of statuses in a text, such as "was requires_payment_method", by their words."""
+    for status in PaymentStatus:
+        if "_" in status:
+            text = text.replace(status, status.replace("_", " "))
+    return text
 
 
 def _events(payment: Payment) -> list[TimelineItem]:

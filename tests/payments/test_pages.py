@@ -273,3 +273,15 @@ def test_the_overview_makes_a_fixed_number_of_queries(
 
     with django_assert_max_num_queries(30):
         page(staff, "payments:overview")
+
+
+def test_the_timeline_names_statuses_in_words(staff: Client, stripe: StripeDouble) -> None:
+    payment = make_payment(order_id="o-1")
+    payment.timeline.create(
+        at=timezone.now(), what="status succeeded", detail="was requires_payment_method"
+    )
+
+    shown = staff.get(reverse("payments:payment-page", args=[payment.uuid])).content.decode()
+
+    assert "was requires payment method" in shown
+    assert "requires_payment_method" not in shown
