@@ -163,7 +163,9 @@ def describe_kinds() -> list[Mapping[str, str]]:
         {
             "kind": transport.kind,
             "label": transport.label,
-            "needs": ", ".join(field.label for field in _shown_fields(transport.kind)),
+            "needs": ", ".join(
+                field.label for field in _shown_fields(transport.kind) if field.is_required
+            ),
         }
         for transport in TRANSPORTS.values()
     ]

@@ -76,6 +76,7 @@ class ClientAppAdmin(PortalAdmin):
         "name": "Enter a name such as Ticket shop.",
         "slug": "Use this text in searches, as in app:shop.",
         "is_active": "If this is off, all keys of the app are rejected.",
+        "events_per_second": "Leave empty for no limit.",
         "events_per_hour": "Leave empty for no limit.",
         "events_per_day": "Leave empty for no limit.",
         "retention_days": "Older events are deleted. Error groups and their counts stay.",

@@ -240,6 +240,7 @@ class HeartbeatAdmin(ComponentBase):
     }
     field_help = {
         "title": "For example Nightly invoices.",
+        "slug": "Leave empty to derive the identifier from the name.",
         "crontab": "For example 0 3 * * * for every day at 03:00.",
         "interval_minutes": "For a job without fixed times. Leave empty if you enter a crontab.",
         "time_zone": "The time zone of the crontab, for example Europe/Berlin.",

@@ -118,3 +118,11 @@ def test_saving_a_repaired_channel_sends_the_messages_that_it_failed_to_deliver(
     send_tests()
 
     assert [request.path for request in slack.requests] == ["/hook", "/new"]
+
+
+def test_only_required_settings_are_listed_as_requirements(owner: Client) -> None:
+    page = owner.get("/admin/alerts/channel/add/").content.decode()
+
+    assert "Account SID, Auth token, From</td>" in page
+    assert "Replies acknowledge and resolve" not in page
+    assert ">Recipients</td>" in page

@@ -93,3 +93,10 @@ def test_a_choice_without_options_names_what_is_missing(owner: Client) -> None:
     page = text_of(owner, "/admin/alerts/alerttype/add/")
 
     assert "There are no channels yet." in page
+
+
+def test_help_texts_use_the_labels_of_the_form(owner: Client) -> None:
+    page = text_of(owner, "/admin/health/heartbeat/add/")
+
+    assert "Leave empty to derive the identifier from the name." in page
+    assert "slug from" not in page
