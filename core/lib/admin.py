@@ -178,6 +178,16 @@ class PortalAdmin(_Labeled, admin.ModelAdmin[Any]):
             for entry in super().get_list_display(request)
         ]
 
+    def get_changelist_formset(self, request: HttpRequest, **kwargs: Any) -> Any:
+        """Label the inputs of a list for screen readers, because the list shows only the headings of its columns."""
+        formset = super().get_changelist_formset(request, **kwargs)
+        for name in self.list_editable:
+            field = self.model._meta.get_field(name)
+            assert isinstance(field, models.Field)
+            label = capfirst(self.label_of(field))
+            formset.form.base_fields[name].widget.attrs["aria-label"] = label
+        return formset
+
     def _styled(self, entry: Any) -> Any:
         if not isinstance(entry, str) or hasattr(self, entry):
             return entry

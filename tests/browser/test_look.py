@@ -46,6 +46,8 @@ PAGES = {
     "retention": "/admin/impact/retention/",
     "API reference": "/admin/apps/api/",
     "a list": "/admin/clients/clientapp/",
+    "a list with inputs": "/admin/alerts/alertrule/",
+    "a log": "/admin/access/auditevent/",
     "a form": "/admin/clients/clientapp/add/",
     "the types of monitors": "/admin/health/monitor/add/",
     "a monitor": "/admin/health/monitor/add/?type=http",

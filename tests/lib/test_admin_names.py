@@ -1,5 +1,7 @@
 """Test that lists, forms and the settings page name things the same way, and that empty lists say what to do."""
 
+import re
+
 import pytest
 from django.contrib.auth.models import User
 from django.test import Client
@@ -100,3 +102,12 @@ def test_help_texts_use_the_labels_of_the_form(owner: Client) -> None:
 
     assert "Leave empty to derive the identifier from the name." in page
     assert "slug from" not in page
+
+
+def test_the_inputs_of_lists_have_labels_for_screen_readers(owner: Client) -> None:
+    page = text_of(owner, "/admin/limits/ratelimittier/")
+
+    assert re.search(r'name="form-0-window_seconds"[^>]*aria-label="Window \(seconds\)"', page)
+    assert re.search(
+        r'id="searchbar"[^>]*aria-label="Search"', text_of(owner, "/admin/access/auditevent/")
+    )
