@@ -26,29 +26,29 @@ def add_up(
     *,
     by: str = "0",
 ) -> list[tuple[int, Sums]]:
-    """Return the sums of the columns over all points in the periods, for each value of `by` that occurs.
+    """Return the sums of the columns over the points of each period, for each value of `by` that occurs in the period.
 
-    `by` is an SQL expression with an integer value. The result contains the maximum instead of the sum of a column
-    whose name begins with "highest".
+    `by` is an SQL expression with an integer value. A value of `by` occurs once for each period that contains it, and
+    the caller adds up these rows. The result contains the maximum instead of the sum of a column whose name begins with
+    "highest".
     """
     series_sql, series_params = series.values("pk").query.sql_with_params()
     quote = connection.ops.quote_name
-    table, listed = quote(points._meta.db_table), ", ".join(quote(name) for name in columns)
+    table, sums = (
+        quote(points._meta.db_table),
+        ", ".join(_sum(points, name) for name in columns),
+    )
     selects, params = [], []
     for period in periods:
         selects.append(
-            f"SELECT {by} AS part, {listed} FROM {table}"  # noqa: S608
-            f" WHERE series_id IN ({series_sql}) AND tier = %s AND start >= %s AND start < %s"
+            f"SELECT {by} AS part, {sums} FROM {table}"  # noqa: S608
+            f" WHERE series_id IN ({series_sql}) AND tier = %s AND start >= %s AND start < %s GROUP BY 1"
         )
         bounds = (period.since, period.until)
         params += [*series_params, period.tier.value]
         params += [connection.ops.adapt_datetimefield_value(bound) for bound in bounds]
-    sums = ", ".join(_sum(points, name) for name in columns)
     with connection.cursor() as cursor:
-        cursor.execute(
-            f"SELECT part, {sums} FROM ({' UNION ALL '.join(selects)}) AS points GROUP BY part",  # noqa: S608
-            params,
-        )
+        cursor.execute(" UNION ALL ".join(selects), params)
         return [(part, figures) for part, *figures in cursor.fetchall()]
 
 
@@ -59,7 +59,7 @@ def add_up_by(
     series: QuerySet[Series],
     periods: Sequence[Period],
 ) -> list[tuple[tuple[Any, ...], Sums]]:
-    """Return the fields and the sums of the columns for each series with points in the periods.
+    """Return the fields and the sums of the columns for each series and each period in which the series has points.
 
     The fields are read afterwards, because joining them to every point would take longer.
     """

@@ -8,6 +8,7 @@ from operator import or_
 
 from django.db.models import Q, QuerySet, Sum
 
+from core.lib.db_time import EpochSeconds
 from health.models import Series, SeriesKind, Tier, Value
 from health.queries.resolutions import periods_for, value_resolution_for
 from health.queries.sums import add_up_by
@@ -39,7 +40,7 @@ def sum_values(
 def sum_values_by_app(
     kind: SeriesKind, names: Iterable[str], since: datetime, until: datetime
 ) -> list[tuple[str, str, float]]:
-    """Return the name of the app, the name of the series and the sum for each series with values in the period."""
+    """Return the name of the app, the name of the series and a sum. A series may have several sums, which add up."""
     series = Series.objects.of_apps(kind).filter(name__in=list(names))
     return _add_up(series, since, until)
 
@@ -47,7 +48,7 @@ def sum_values_by_app(
 def _add_up(
     series: QuerySet[Series], since: datetime, until: datetime
 ) -> list[tuple[str, str, float]]:
-    """Return the name of the app, the name and the sum of each series with values in the period."""
+    """Return the name of the app, the name of the series and a sum. A series may have several sums, which add up."""
     by, periods = ["app__name", "name"], periods_for(since, until)
     sums = add_up_by(by, Value, ["total"], series, periods)
     return [(app or "", name, total) for (app, name), (total,) in sums]
@@ -105,22 +106,21 @@ def level_per_slot(
     The level is None in slots in which no app reported it.
     """
     resolution = value_resolution_for(until - since)
-    slots: dict[datetime, float | None] = dict.fromkeys(resolution.slots(since, until))
-    rows = (
-        _values(
-            Series.objects.filter(kind=SeriesKind.GAUGE, name=name), since, until, resolution.tier
-        )
-        .order_by("start")
-        .values_list("series_id", "start", "highest" if highest else "last")
+    size = int(resolution.slot.total_seconds())
+    series = Series.objects.filter(kind=SeriesKind.GAUGE, name=name)
+    rows = _values(series, since, until, resolution.tier).values_list(
+        EpochSeconds("start"), "series_id", "highest" if highest else "last"
     )
-    by_series: dict[tuple[datetime, int], float] = {}
-    for series_id, start, value in rows.iterator():
-        key = (resolution.floor(start), series_id)
+    by_series: dict[tuple[int, int], float] = {}
+    # Sort in Python. With ORDER BY, SQLite would use the index on `start` and read all series.
+    for seconds, series_id, value in sorted(rows):
+        key = (seconds // size, series_id)
         by_series[key] = max(value, by_series.get(key, value)) if highest else value
+    levels: dict[int, float] = {}
     for (slot, _), value in by_series.items():
-        if slot in slots:
-            slots[slot] = (slots[slot] or 0.0) + value
-    return slots
+        levels[slot] = levels.get(slot, 0.0) + value
+    slots = resolution.slots(since, until)
+    return {slot: levels.get(int(slot.timestamp()) // size) for slot in slots}
 
 
 def first_recorded_at() -> datetime | None:
