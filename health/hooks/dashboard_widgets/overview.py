@@ -25,6 +25,7 @@ MAX_LISTED_MARKS = 8
 # A change by at least this factor is shown as a factor, a smaller change as a percentage.
 _MULTIPLE = 3
 _NOTABLE_CHANGE = 0.2  # A smaller change is shown in a neutral color.
+MAX_LARGE_LETTERS = 10  # A longer value has smaller letters.
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,11 @@ class ShownFigure:
     value: str
     comparison: Comparison | None
     trend: list[float | None]
+
+    @property
+    def is_long(self) -> bool:
+        """Return True if the value needs smaller letters, so that its unit stays on the same line."""
+        return len(self.value) > MAX_LARGE_LETTERS
 
     @property
     def number(self) -> str:
