@@ -82,7 +82,7 @@ class PaymentAdmin(MoneyAdmin):
         "amount_with_currency",
         "app",
         "age",
-        "duplicates",
+        "num_duplicates",
         "error",
     )
     list_filter = (StuckFilter, "status", "app", "currency", "livemode")
@@ -119,7 +119,7 @@ class PaymentAdmin(MoneyAdmin):
         return span(timezone.now() - payment.created_at)
 
     @admin.display(description="duplicates prevented")
-    def duplicates(self, payment: Payment) -> int:
+    def num_duplicates(self, payment: Payment) -> int:
         return payment.duplicates_prevented
 
 

@@ -191,7 +191,7 @@ class ReservationAdmin(MoneyAdmin):
     list_display = (
         "page_link",
         "shown_status",
-        "seats",
+        "num_seats",
         "app",
         "age",
         "expires_at",
@@ -227,7 +227,7 @@ class ReservationAdmin(MoneyAdmin):
         return state(reservation.shown_status(timezone.now()))
 
     @admin.display(description="seats")
-    def seats(self, reservation: Reservation) -> int:
+    def num_seats(self, reservation: Reservation) -> int:
         return sum(line.kept for line in reservation.lines.all())
 
     @admin.display(description="age", ordering="created_at")

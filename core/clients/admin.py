@@ -89,7 +89,7 @@ class ClientAppAdmin(PortalAdmin):
         "slug",
         "platform",
         "is_active",
-        "live_keys",
+        "num_live_keys",
         "last_heard_of",
         "keys_page",
     )
@@ -114,7 +114,7 @@ class ClientAppAdmin(PortalAdmin):
         return False  # Reports refer to their app, so an app can be disabled but not deleted.
 
     @admin.display(description="DSN keys", ordering="live_key_count")
-    def live_keys(self, app: Any) -> int:
+    def num_live_keys(self, app: Any) -> int:
         return int(app.live_key_count)
 
     @admin.display(description="last call", ordering="last_call_at")

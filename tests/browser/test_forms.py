@@ -91,3 +91,22 @@ def test_checking_and_saving_show_the_same_message(owner_page: Page, module_port
 
     expect(page.locator(".errornote")).to_be_visible()
     expect(page.locator("#id_ends_at_error")).to_have_text("The end must be later than the start.")
+
+
+def test_go_is_enabled_only_while_rows_of_a_list_are_selected(
+    owner_page: Page, module_portal: Portal, watch: Watch
+) -> None:
+    page = owner_page
+    page.goto(module_portal.base_url + "/admin/alerts/alerttype/")
+    go = page.get_by_role("button", name="Go", exact=True)
+    expect(go).to_be_disabled()
+
+    page.locator("input.action-select").first.check()
+    expect(go).to_be_enabled()
+    page.locator("input.action-select").first.uncheck()
+    expect(go).to_be_disabled()
+    page.locator("#action-toggle").check()
+    expect(go).to_be_enabled()
+    page.locator("#action-toggle").uncheck()
+    expect(go).to_be_disabled()
+    watch.verify()

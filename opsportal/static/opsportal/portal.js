@@ -221,6 +221,13 @@
     if (counter) counter.textContent = count ? `${count} selected` : counter.dataset.selectedCount;
     for (const button of form.querySelectorAll(".bulk button")) button.disabled = !count;
   };
+  // Django's lists: the button "Go" runs an action on the selected rows.
+  const enableGo = () => {
+    const isChosen = document.querySelector("#changelist-form input.action-select:checked") !== null;
+    for (const button of document.querySelectorAll("#changelist-form .actions button[name=index]")) button.disabled = !isChosen;
+  };
+  // A click on the box in the heading changes the boxes of the rows in Django's own listener, which may run later.
+  document.addEventListener("click", (event) => { if (event.target.closest("#changelist-form")) setTimeout(enableGo); });
   document.addEventListener("change", (event) => {
     const element = event.target;
     if (element.matches("input[data-select-all]")) for (const row of element.form.querySelectorAll("input[data-row]")) row.checked = element.checked;
@@ -369,6 +376,7 @@
 
   document.querySelector("[autofocus][data-select]")?.select(); // Typing replaces the proposed value.
   for (const form of document.querySelectorAll("form:has(.bulk)")) countSelected(form);
+  enableGo();
   rememberList();
   showNeighbors();
   tick();
