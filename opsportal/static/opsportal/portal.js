@@ -224,10 +224,14 @@
   // Django's lists: the button "Go" runs an action on the selected rows.
   const enableGo = () => {
     const isChosen = document.querySelector("#changelist-form input.action-select:checked") !== null;
-    for (const button of document.querySelectorAll("#changelist-form .actions button[name=index]")) button.disabled = !isChosen;
+    for (const button of document.querySelectorAll("#changelist-form .actions button[name=index]")) {
+      button.disabled = !isChosen;
+    }
   };
   // A click on the box in the heading changes the boxes of the rows in Django's own listener, which may run later.
-  document.addEventListener("click", (event) => { if (event.target.closest("#changelist-form")) setTimeout(enableGo); });
+  document.addEventListener("click", (event) => {
+    if (event.target.closest("#changelist-form")) setTimeout(enableGo);
+  });
   document.addEventListener("change", (event) => {
     const element = event.target;
     if (element.matches("input[data-select-all]")) for (const row of element.form.querySelectorAll("input[data-row]")) row.checked = element.checked;
