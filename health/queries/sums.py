@@ -8,6 +8,7 @@ queries.
 from collections.abc import Sequence
 from typing import Any
 
+from django.core.exceptions import EmptyResultSet
 from django.db import connection
 from django.db.models import IntegerField, QuerySet
 
@@ -32,12 +33,13 @@ def add_up(
     the caller adds up these rows. The result contains the maximum instead of the sum of a column whose name begins with
     "highest".
     """
-    series_sql, series_params = series.values("pk").query.sql_with_params()
+    try:
+        series_sql, series_params = series.values("pk").query.sql_with_params()
+    except EmptyResultSet:  # For example, a filter by an empty list of names.
+        return []
     quote = connection.ops.quote_name
-    table, sums = (
-        quote(points._meta.db_table),
-        ", ".join(_sum(points, name) for name in columns),
-    )
+    table = quote(points._meta.db_table)
+    sums = ", ".join(_sum(points, name) for name in columns)
     selects, params = [], []
     for period in periods:
         selects.append(

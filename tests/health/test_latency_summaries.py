@@ -9,7 +9,7 @@ import pytest
 
 from core.clients.models import ClientApp
 from health.models import Latency, Series, SeriesKind, Tier
-from health.queries import latencies, usage
+from health.queries import latencies, usage, values
 from health.queries.latencies import LatencySummary
 from health.queries.resolutions import periods_for, resolution_for
 from health.services.measurements import record_measurements
@@ -122,6 +122,14 @@ def test_the_summary_of_an_hour_contains_only_this_hour() -> None:
     rows = Latency.objects.filter(series__in=total, tier=Tier.HOUR, start=start)
     assert found == add_up(rows)
     assert found.count
+
+
+@pytest.mark.usefixtures("apps")
+def test_no_series_add_up_to_nothing() -> None:
+    none = Series.objects.filter(name__in=[])
+
+    assert latencies.summarize(none, NOW - timedelta(days=7), NOW) == LatencySummary()
+    assert values.sum_values(SeriesKind.COUNTER, [], NOW - timedelta(days=7), NOW) == {}
 
 
 def test_the_periods_of_a_total_are_adjacent_and_start_and_end_at_whole_points() -> None:
