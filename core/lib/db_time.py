@@ -28,13 +28,7 @@ class EpochSeconds(Func):
     output_field = BigIntegerField()
 
     def as_sql(
-        self,
-        compiler: SQLCompiler,
-        connection: BaseDatabaseWrapper,
-        function: str | None = None,
-        template: str | None = None,
-        arg_joiner: str | None = None,
-        **extra_context: Any,
+        self, compiler: SQLCompiler, connection: BaseDatabaseWrapper, *_: Any, **__: Any
     ) -> Sql:
         column, params = compiler.compile(self.source_expressions[0])
         return epoch_seconds(column, connection.vendor), tuple(params)
@@ -47,13 +41,7 @@ class SecondsBetween(Func):
     output_field = FloatField()
 
     def as_sql(
-        self,
-        compiler: SQLCompiler,
-        connection: BaseDatabaseWrapper,
-        function: str | None = None,
-        template: str | None = None,
-        arg_joiner: str | None = None,
-        **extra_context: Any,
+        self, compiler: SQLCompiler, connection: BaseDatabaseWrapper, *_: Any, **__: Any
     ) -> Sql:
         (start, start_params), (end, end_params) = map(compiler.compile, self.source_expressions)
         sql = (

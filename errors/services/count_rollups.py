@@ -11,9 +11,13 @@ from django.db.models import F, Max, Sum
 from core.lib.upsert import upsert
 from errors.models import HourCount, MinuteCount, QuarterCount, hour_of
 
+QUARTER_MINUTES, HOUR_MINUTES = 15, 60
 Rollup = type[QuarterCount] | type[HourCount]
 # The name of the time column of each roll-up, and the length of its periods in minutes.
-ROLLUPS: dict[Rollup, tuple[str, int]] = {QuarterCount: ("quarter", 15), HourCount: ("hour", 60)}
+ROLLUPS: dict[Rollup, tuple[str, int]] = {
+    QuarterCount: ("quarter", QUARTER_MINUTES),
+    HourCount: ("hour", HOUR_MINUTES),
+}
 # Each run rolls up this many recent hours again, because a late commit may belong to an hour that has ended.
 RECOMPUTE_HOURS = 26
 
@@ -36,8 +40,9 @@ def roll_up(*, now: datetime, everything: bool = False) -> int:
 
 def _roll_up(rollup: Rollup, now: datetime, *, everything: bool) -> int:
     name, length = ROLLUPS[rollup]
-    end = hour_of(now) * 60
-    first = 0 if everything else min(first_pending_minute(rollup), end - RECOMPUTE_HOURS * 60)
+    end = hour_of(now) * HOUR_MINUTES
+    recent = end - RECOMPUTE_HOURS * HOUR_MINUTES
+    first = 0 if everything else min(first_pending_minute(rollup), recent)
     sums = (
         MinuteCount.objects.filter(minute__gte=first, minute__lt=end)
         .annotate(period=F("minute") / length)

@@ -27,6 +27,7 @@ from errors.models import (
     minute_of,
     received_id,
 )
+from errors.services.count_rollups import QUARTER_MINUTES
 from errors.store import partitions
 from errors.store.write_lock import write_lock
 
@@ -87,7 +88,7 @@ def prune(*, now: datetime, seconds: float = 40.0) -> dict[str, int]:
         UserReport.objects.filter(app_id=app_id, received_at__lt=cutoff).delete()
     oldest_minute = minute_of(now - MINUTE_COUNT_RETENTION)
     MinuteCount.objects.filter(minute__lt=oldest_minute).delete()
-    QuarterCount.objects.filter(quarter__lt=oldest_minute // 15).delete()
+    QuarterCount.objects.filter(quarter__lt=oldest_minute // QUARTER_MINUTES).delete()
     HourCount.objects.filter(hour__lt=hour_of(now - SUM_RETENTION)).delete()
     Discarded.objects.filter(date__lt=(now - SUM_RETENTION).date()).delete()
     return removed
